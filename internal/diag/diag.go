@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package diag is a problem and where it is: file, line, column, the path of
+// the key, what is wrong and what to write instead. Every stage that reads an
+// operator's words reports through it, so that all faults of a file are shown
+// at once and in one form. It prints nothing and decides nothing.
+package diag
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Severity says whether a problem stops the unit from starting.
+type Severity int
+
+const (
+	// Error stops the unit: starting it prints the problem and fails.
+	Error Severity = iota
+	// Warning is shown by `unitc check` and never stops a start.
+	Warning
+)
+
+// String gives the word used in a printed problem.
+func (s Severity) String() string {
+	if s == Warning {
+		return "warning"
+	}
+	return "error"
+}
+
+// Problem is one fault. Line and Col count from 1 as yaml.v3 does; 0 means
+// that the fault is of the whole file and the number is left out.
+type Problem struct {
+	File     string   `json:"file"`
+	Line     int      `json:"line,omitempty"`
+	Col      int      `json:"col,omitempty"`
+	Severity Severity `json:"severity"`
+	Path     string   `json:"path,omitempty"` // services.web.ports[0]
+	What     string   `json:"what"`
+	Cure     string   `json:"cure,omitempty"`
+}
+
+// String prints `file:line:col: severity: path: what; cure`.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, max(p.Col, 1))
+	}
+	fmt.Fprintf(&b, ": %s: ", p.Severity)
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	b.WriteString(p.What)
+	if p.Cure != "" {
+		b.WriteString("; " + p.Cure)
+	}
+	return b.String()
+}
+
+// List is the problems of one or more files.
+type List []Problem
+
+// HasErrors tells whether any problem stops its unit.
+func (l List) HasErrors() bool {
+	return slices.ContainsFunc(l, func(p Problem) bool { return p.Severity == Error })
+}
+
+// Sort orders by file, line and column, keeping equal places in the order in
+// which they were found.
+func (l List) Sort() {
+	slices.SortStableFunc(l, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+	})
+}
+
+// String prints one problem a line.
+func (l List) String() string {
+	var b strings.Builder
+	for _, p := range l {
+		b.WriteString(p.String() + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package definition is what an operator wrote, resolved: types and their JSON
+// form, nothing else. The compose package makes these values from YAML, the
+// generator turns them into units and writes them as JSON beside the unit, and
+// the helper reads that JSON at start. So this room imports no YAML, does no
+// I/O and knows no defaults that depend on a host.
+//
+// Names are the Compose Specification's; what Compose lacks is under System.
+package definition
+
+import "time"
+
+// Service is one container, resolved: short forms expanded, drop-ins merged,
+// variables interpolated, every value checked.
+type Service struct {
+	// Name is the unit's name without ".service": "web", "blog-db" or, for a
+	// template, "worker@". At start the helper sets Instance for a template.
+	Name     string `json:"name"`
+	Instance string `json:"instance,omitempty"`
+	Source   Source `json:"source"`
+
+	// RootFS is an absolute directory or the word "host"; exactly one of
+	// RootFS, Image and Bundle is set.
+	RootFS string `json:"rootfs,omitempty"`
+	Image  string `json:"image,omitempty"`
+	Bundle string `json:"bundle,omitempty"`
+
+	// Entrypoint and Command: nil means "not given" (take the image's), an
+	// empty list means "cleared".
+	Entrypoint  []string  `json:"entrypoint"`
+	Command     []string  `json:"command"`
+	Environment []Env     `json:"environment,omitempty"` // in the order of the file, no key twice
+	EnvFiles    []EnvFile `json:"env_file,omitempty"`
+	WorkingDir  string    `json:"working_dir,omitempty"`
+	User        string    `json:"user,omitempty"` // "name", "uid", "name:group", "uid:gid"; looked up inside the rootfs
+	GroupAdd    []string  `json:"group_add,omitempty"`
+	Hostname    string    `json:"hostname,omitempty"`
+	Domainname  string    `json:"domainname,omitempty"`
+
+	Volumes           []Volume `json:"volumes,omitempty"` // volumes: and tmpfs:, in the order of the file
+	ReadOnly          bool     `json:"read_only,omitempty"`
+	Devices           []Device `json:"devices,omitempty"`
+	DeviceCgroupRules []string `json:"device_cgroup_rules,omitempty"`
+	ShmSize           int64    `json:"shm_size,omitempty"` // bytes; 0 = 64 MiB
+
+	Resources   Resources  `json:"resources"`
+	Ulimits     []Ulimit   `json:"ulimits,omitempty"`
+	Sysctls     []KeyValue `json:"sysctls,omitempty"`
+	OOMScoreAdj *int       `json:"oom_score_adj,omitempty"`
+
+	NetworkMode string `json:"network_mode,omitempty"` // "none", "host", "" (the default of the definition language)
+	UsernsMode  string `json:"userns_mode,omitempty"`  // "", "auto", "host"
+	PID         string `json:"pid,omitempty"`          // "", "host", "service:NAME", "container:NAME"
+	IPC         string `json:"ipc,omitempty"`
+	UTS         string `json:"uts,omitempty"`
+	Cgroup      string `json:"cgroup,omitempty"` // cgroup namespace: "", "private", "host"
+
+	CapAdd      []string `json:"cap_add,omitempty"` // CAP_ names in capitals with the prefix, or "ALL"
+	CapDrop     []string `json:"cap_drop,omitempty"`
+	SecurityOpt []string `json:"security_opt,omitempty"` // "no-new-privileges:false", "seccomp=unconfined", "apparmor=…", "label=…"
+	Privileged  bool     `json:"privileged,omitempty"`
+
+	Init      bool `json:"init,omitempty"`
+	TTY       bool `json:"tty,omitempty"`
+	StdinOpen bool `json:"stdin_open,omitempty"`
+
+	StopSignal      string        `json:"stop_signal,omitempty"`       // "SIGTERM"; "" = the image's, then SIGTERM
+	StopGracePeriod time.Duration `json:"stop_grace_period,omitempty"` // nanoseconds; 0 = 10 s
+	Restart         Restart       `json:"restart"`
+	Logging         Logging       `json:"logging"`
+
+	Labels      []KeyValue `json:"labels,omitempty"`
+	Annotations []KeyValue `json:"annotations,omitempty"`
+
+	Runtime string `json:"runtime,omitempty"` // "" = unitc's own
+
+	System System `json:"systemd"`
+}
+
+// UnitName is the name of the service unit, the instance included.
+func (s *Service) UnitName() string { return s.Name + s.Instance + ".service" }
+
+// ScopeName is the name of the transient scope that holds the payload.
+func (s *Service) ScopeName() string { return "unitc-" + s.Name + s.Instance + ".scope" }
+
+// Source is where the definition stands: the file that SourcePath= names and
+// the place of the service in it.
+type Source struct {
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	Col  int    `json:"col,omitempty"`
+	// Lines maps a key's path ("command", "volumes[0].source") to its place,
+	// so that a fault found at start is shown at its line.
+	Lines map[string]Position `json:"lines,omitempty"`
+}
+
+// Position is a place in a file that contributed to the definition.
+type Position struct {
+	File string `json:"file,omitempty"` // "" = Source.File
+	Line int    `json:"line"`
+	Col  int    `json:"col"`
+}
+
+// Env is one variable. A nil Value is Compose's `- NAME` without a value,
+// which unitc takes as "unset" (there is no client environment to copy from).
+type Env struct {
+	Name  string  `json:"name"`
+	Value *string `json:"value"`
+}
+
+// EnvFile is read by the helper at start, as systemd's EnvironmentFile= is.
+type EnvFile struct {
+	Path     string `json:"path"` // absolute
+	Optional bool   `json:"optional,omitempty"`
+	Raw      bool   `json:"raw,omitempty"` // format: raw
+}
+
+// KeyValue is one pair of a mapping whose order is kept.
+type KeyValue struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Volume types.
+const (
+	VolumeBind  = "bind"
+	VolumeTmpfs = "tmpfs"
+	VolumeNamed = "volume"
+)
+
+// Volume is a mount at Target, an absolute path inside the rootfs.
+type Volume struct {
+	Type     string `json:"type"`
+	Source   string `json:"source,omitempty"` // bind: absolute host path; volume: name, "" = anonymous
+	Target   string `json:"target"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+	// Bind
+	CreateHostPath bool   `json:"create_host_path,omitempty"`
+	Propagation    string `json:"propagation,omitempty"` // rprivate (default), private, rslave, slave, rshared, shared
+	Recursive      string `json:"recursive,omitempty"`   // "" enabled, "disabled", "readonly", "writable"
+	SELinux        string `json:"selinux,omitempty"`     // "z", "Z"
+	NoSuid         bool   `json:"nosuid,omitempty"`
+	NoDev          bool   `json:"nodev,omitempty"`
+	NoExec         bool   `json:"noexec,omitempty"`
+	IDMap          *bool  `json:"idmap,omitempty"` // nil: as the user namespace asks
+	// Tmpfs
+	Size int64  `json:"size,omitempty"` // bytes; 0 = the kernel's default (half of memory)
+	Mode uint32 `json:"mode,omitempty"` // 0 = 01777
+	// Named
+	NoCopy  bool   `json:"nocopy,omitempty"`
+	Subpath string `json:"subpath,omitempty"`
+}
+
+// Device makes a host device node visible in the container.
+type Device struct {
+	Source      string `json:"source"`
+	Target      string `json:"target"`
+	Permissions string `json:"permissions"` // of "rwm"
+}
+
+// Resources are the limits, in Compose's words. 0 and "" mean "not given";
+// the resource package turns them into systemd's directives.
+type Resources struct {
+	MemLimit          int64        `json:"mem_limit,omitempty"`       // bytes
+	MemReservation    int64        `json:"mem_reservation,omitempty"` // bytes
+	MemswapLimit      int64        `json:"memswap_limit,omitempty"`   // bytes, memory included; -1 = unlimited
+	MemSwappiness     *int         `json:"mem_swappiness,omitempty"`
+	CPUs              float64      `json:"cpus,omitempty"`
+	CPUShares         int64        `json:"cpu_shares,omitempty"` // 2…262144, 1024 = normal
+	CPUPeriod         int64        `json:"cpu_period,omitempty"` // µs
+	CPUQuota          int64        `json:"cpu_quota,omitempty"`  // µs
+	CPUSet            string       `json:"cpuset,omitempty"`     // "0-3,5"
+	PidsLimit         *int64       `json:"pids_limit,omitempty"` // nil = 2048, -1 = unlimited
+	OOMKillDisable    bool         `json:"oom_kill_disable,omitempty"`
+	BlkioWeight       int          `json:"blkio_weight,omitempty"` // 10…1000
+	BlkioWeightDevice []DeviceRate `json:"blkio_weight_device,omitempty"`
+	DeviceReadBps     []DeviceRate `json:"device_read_bps,omitempty"` // bytes a second
+	DeviceWriteBps    []DeviceRate `json:"device_write_bps,omitempty"`
+	DeviceReadIOps    []DeviceRate `json:"device_read_iops,omitempty"` // operations a second
+	DeviceWriteIOps   []DeviceRate `json:"device_write_iops,omitempty"`
+}
+
+// DeviceRate is a rate or weight of one block device.
+type DeviceRate struct {
+	Path string `json:"path"`
+	Rate int64  `json:"rate"`
+}
+
+// Ulimit is one resource limit of setrlimit(2); -1 = unlimited.
+type Ulimit struct {
+	Name string `json:"name"` // "nofile"
+	Soft int64  `json:"soft"`
+	Hard int64  `json:"hard"`
+}
+
+// Restart policies of Compose.
+const (
+	RestartNo            = "no"
+	RestartAlways        = "always"
+	RestartUnlessStopped = "unless-stopped"
+	RestartOnFailure     = "on-failure"
+)
+
+// Restart is Compose's restart policy; the zero value is "no".
+type Restart struct {
+	Policy     string `json:"policy,omitempty"`
+	MaxRetries int    `json:"max_retries,omitempty"` // on-failure:N
+}
+
+// Logging drivers.
+const (
+	LogJournald = "journald" // a relay in the service's cgroup (the default)
+	LogDirect   = "direct"   // the journal stream itself; nothing of unitc is resident
+	LogNone     = "none"     // /dev/null
+)
+
+// Logging says where standard output and error go; "" = journald.
+type Logging struct {
+	Driver  string     `json:"driver,omitempty"`
+	Options []KeyValue `json:"options,omitempty"`
+}
+
+// Placements of the payload's cgroup (DESIGN, launch).
+const (
+	CgroupScope   = "scope"   // a transient, delegated scope (the default)
+	CgroupService = "service" // the service's own delegated cgroup
+)
+
+// System is the `systemd:` block: what Compose lacks, in systemd's words.
+// Directives keep the order of the file; a list gives one line an item.
+type System struct {
+	Unit    []Directive `json:"unit,omitempty"`
+	Service []Directive `json:"service,omitempty"`
+	Install []Directive `json:"install,omitempty"`
+	Scope   []Directive `json:"scope,omitempty"`
+	Socket  []Directive `json:"socket,omitempty"`
+	Timer   []Directive `json:"timer,omitempty"`
+	Slice   string      `json:"slice,omitempty"`  // "" = unitc.slice
+	Cgroup  string      `json:"cgroup,omitempty"` // CgroupScope or CgroupService, "" = scope
+}
+
+// Directive is one assignment of a unit file, its value as written.
+type Directive struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}

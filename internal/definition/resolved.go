@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition
+
+import "github.com/unitc/unitc/internal/diag"
+
+// ResolvedVersion is raised when the JSON changes so that an old helper could
+// misread it; the helper refuses any other number.
+const ResolvedVersion = 1
+
+// Resolved is the file `.unitc/NAME.json` beside a generated unit (mode 0600 in
+// a 0700 folder, because environment values often hold passwords). The helper
+// starts Service, or, when Problems has an error, prints Problems and fails.
+type Resolved struct {
+	Version  int       `json:"version"`
+	Service  *Service  `json:"service,omitempty"`
+	Problems diag.List `json:"problems,omitempty"`
+}

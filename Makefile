@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets.
+
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+LIBEXECDIR ?= $(PREFIX)/lib/unitc
+SYSTEMDDIR ?= $(PREFIX)/lib/systemd
+UNITDIR     = $(SYSTEMDDIR)/system
+GENERATORS  = $(SYSTEMDDIR)/system-generators
+
+# The version comes with a space-free fallback: release tarballs have no git.
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GO         ?= go
+# No cgo and no PIE: both cost start-up time at every launch and every reload.
+export CGO_ENABLED = 0
+
+BUILDINFO = github.com/unitc/unitc/internal/buildinfo
+LDFLAGS   = -s -w -X $(BUILDINFO).Version=$(VERSION) -X $(BUILDINFO).HelperPath=$(LIBEXECDIR)/unitc-exec
+COMMANDS  = $(sort $(patsubst cmd/%/,%,$(dir $(wildcard cmd/*/*.go))))
+INSTALL   = install
+
+.DEFAULT_GOAL = build
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 18
+
+# One `go build` for all: it knows better than make what is out of date.
+.PHONY: build
+build: toolchain ## build static binaries into bin/
+	@mkdir -p bin
+	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o bin/ $(COMMANDS:%=./cmd/%))
+
+.PHONY: lab
+lab: toolchain
+	@mkdir -p bin
+	@$(GO) build -o bin/lab ./test/lab
+
+# On a machine without Go, root gets Debian's; with GOTOOLCHAIN=auto that one
+# fetches the version which go.mod asks for.
+.PHONY: toolchain
+toolchain:
+	@packaging/toolchain $(GO)
+
+.PHONY: install
+install: ## install bin/* and the unit files below $(DESTDIR)$(PREFIX)
+	@packaging/installer install '$(DESTDIR)' '$(PREFIX)' '$(LIBEXECDIR)' '$(SYSTEMDDIR)'
+
+.PHONY: uninstall
+uninstall: ## stop what unitc runs and remove what install put there
+	@packaging/installer uninstall '$(DESTDIR)' '$(PREFIX)' '$(LIBEXECDIR)' '$(SYSTEMDDIR)'
+
+.PHONY: lint
+lint: toolchain lab ## gofmt, go vet, staticcheck, govulncheck
+	@bin/lab lint
+
+.PHONY: test
+test: toolchain lab ## all lanes: unit, systemd in namespaces, systemd in a VM
+	@bin/lab test $(TESTFLAGS)
+
+.PHONY: try
+try: toolchain lab ## run the examples on a throwaway systemd; VM=1: in a VM
+	@bin/lab try $(if $(VM),-vm)
+
+.PHONY: clean
+clean: ## remove build results (the lab's cache stays: bin/lab clean)
+	rm -rf bin .lab

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package buildinfo holds what the Makefile knows and the source cannot: which
+// version this is and where the install puts the helper. Its values are set
+// with -ldflags=-X; it imports nothing, so every binary can afford it.
+package buildinfo
+
+// Version is what `git describe` said of the built tree.
+var Version = "devel"
+
+// HelperPath is where generated units find the launch helper, an absolute path
+// (systemd.service(5): ExecStart= takes no other, short of a search in $PATH).
+var HelperPath = "/usr/local/lib/unitc/unitc-exec"

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+const cgroupPrefix = "unitc-lab-"
+
+func parentDir(path string) string { return filepath.Dir(path) }
+
+// cgroup2Mount finds the v2 hierarchy: on a hybrid host it is not at the top.
+func cgroup2Mount() (string, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		mount, fs, _ := strings.Cut(lines.Text(), " - ")
+		fields := strings.Fields(mount)
+		if strings.HasPrefix(fs, "cgroup2 ") && len(fields) > 4 {
+			return fields[4], nil
+		}
+	}
+	return "", errors.New("looking for a cgroup2 mount: none in /proc/self/mountinfo")
+}
+
+// ownCgroup is the directory of this process's v2 cgroup.
+func ownCgroup() (string, error) {
+	top, err := cgroup2Mount()
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			return filepath.Join(top, path), nil
+		}
+	}
+	return "", errors.New("looking for this process's cgroup: no 0:: line in /proc/self/cgroup")
+}
+
+// newCgroup makes the cgroup whose subtree the machine's systemd will own. Its
+// name carries the lab's PID, by which a later run knows it for abandoned.
+func newCgroup() (string, error) {
+	own, err := ownCgroup()
+	if err != nil {
+		return "", err
+	}
+	sweepCgroups(own)
+	dir, err := os.MkdirTemp(own, fmt.Sprintf("%s%d-", cgroupPrefix, os.Getpid()))
+	if err != nil {
+		return "", fmt.Errorf("making the machine's cgroup: %w", err)
+	}
+	return dir, nil
+}
+
+// sweepCgroups removes what labs that were killed left behind.
+func sweepCgroups(parent string) {
+	left, _ := filepath.Glob(filepath.Join(parent, cgroupPrefix+"*"))
+	for _, dir := range left {
+		name, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), cgroupPrefix), "-")
+		pid, err := strconv.Atoi(name)
+		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			removeCgroup(dir)
+		}
+	}
+}
+
+// removeCgroup removes leaves first; cgroupfs knows no other order.
+func removeCgroup(dir string) {
+	children, _ := os.ReadDir(dir)
+	for _, child := range children {
+		if child.IsDir() {
+			removeCgroup(filepath.Join(dir, child.Name()))
+		}
+	}
+	syscall.Rmdir(dir)
+}

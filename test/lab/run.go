@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"syscall"
+)
+
+// job is one run, as it travels from the lab's parent process to its stages.
+type job struct {
+	Suite string
+	// Root is the unpacked tree; a run boots a copy of it.
+	Root string
+	// Source is the checkout whose `make install` is run into that copy, or
+	// empty for a bare tree.
+	Source string
+	// Copies are SRC:DST pairs; each SRC is a file or a directory here.
+	Copies  []string
+	Command []string
+	Env     []string
+	// Terminal asks for a pseudo-terminal inside.
+	Terminal bool
+	// Cgroup is the directory that becomes the machine's root cgroup.
+	Cgroup string
+}
+
+func cmdRun(args []string) error {
+	j, err := parseJob(args)
+	if err != nil {
+		return err
+	}
+	if err := j.prepare(); err != nil {
+		return err
+	}
+	return j.run(os.Stdin, os.Stdout, os.Stderr)
+}
+
+// prepare builds what is tested and makes the tree it is tested in.
+func (j *job) prepare() error {
+	if os.Geteuid() != 0 {
+		return errors.New("booting a machine: needs root, for its namespaces and device nodes")
+	}
+	s, err := findSuite(j.Suite)
+	if err != nil {
+		return err
+	}
+	if j.Root, err = s.tree(); err != nil {
+		return err
+	}
+	j.Root += "/root"
+	if j.Source == "" {
+		return nil
+	}
+	return quietly(nil, "make", "-s", "-C", j.Source, "build")
+}
+
+// run boots the machine, runs the command in it and removes everything. The
+// stage is PID 1 of a PID namespace of its own and dies with this thread
+// (prctl(2), PR_SET_PDEATHSIG), so even SIGKILL here leaves neither process nor
+// mount; only an empty cgroup may stay, and the next run sweeps that.
+func (j *job) run(stdin io.Reader, stdout, stderr io.Writer) error {
+	cgroup, err := newCgroup()
+	if err != nil {
+		return err
+	}
+	defer removeCgroup(cgroup)
+	j.Cgroup = cgroup
+	config, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	stage := exec.Command("/proc/self/exe", "stage", string(config))
+	stage.Stdin, stage.Stdout, stage.Stderr = stdin, stdout, stderr
+	stage.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(interrupts)
+	if err := stage.Start(); err != nil {
+		return fmt.Errorf("starting stage: %w", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- stage.Wait() }()
+	select {
+	case err = <-done:
+	case sig := <-interrupts:
+		stage.Process.Kill()
+		<-done
+		return &statusError{128 + int(sig.(syscall.Signal))}
+	}
+	var status *exec.ExitError
+	if errors.As(err, &status) && status.ExitCode() >= 0 {
+		return &statusError{status.ExitCode()}
+	}
+	return err
+}
+
+// parseJob reads [-bare] [-copy SRC:DST]... [-tty] SUITE -- CMD...
+func parseJob(args []string) (*job, error) {
+	source, err := sourceDir()
+	if err != nil {
+		return nil, err
+	}
+	j := &job{Source: source, Env: []string{"UNITC_LAB=fast"}}
+	for len(args) > 0 && args[0][0] == '-' {
+		switch {
+		case args[0] == "-bare":
+			j.Source = ""
+		case args[0] == "-tty":
+			j.Terminal = true
+		case args[0] == "-copy" && len(args) > 1:
+			j.Copies = append(j.Copies, args[1])
+			args = args[1:]
+		case args[0] == "-env" && len(args) > 1:
+			j.Env = append(j.Env, args[1])
+			args = args[1:]
+		default:
+			return nil, fmt.Errorf("option %s: not known; see lab without arguments", args[0])
+		}
+		args = args[1:]
+	}
+	if len(args) < 3 || args[1] != "--" {
+		return nil, errors.New("arguments: want [OPTION]... SUITE -- CMD...")
+	}
+	j.Suite, j.Command = args[0], slices.Clone(args[2:])
+	j.Env = append(j.Env, "UNITC_LAB_SUITE="+j.Suite)
+	return j, nil
+}
+
+// sourceDir is the root of the module the lab was called in.
+func sourceDir() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; dir != "/"; dir = parentDir(dir) {
+		if _, err := os.Stat(dir + "/go.mod"); err == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.New("finding the checkout: no go.mod here or above")
+}

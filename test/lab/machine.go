@@ -89,6 +89,9 @@ var devices = []struct {
 // namespaces and makes what systemd expects to find in them.
 func cmdMachine(args []string) error {
 	root := args[0]
+	if err := mountVisible(root); err != nil {
+		return err
+	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("unsharing the cgroup namespace: %w", err)
 	}
@@ -119,6 +122,22 @@ func cmdMachine(args []string) error {
 	}
 	env := []string{"container=unitc-lab", "PATH=" + machinePath, "NOTIFY_SOCKET=" + notifySocket, "LANG=C.UTF-8"}
 	return unix.Exec("/lib/systemd/systemd", []string{"/lib/systemd/systemd", "systemd.unified_cgroup_hierarchy=1"}, env)
+}
+
+// mountVisible mounts the whole cgroup2 hierarchy out of the way, before the
+// cgroup namespace hides most of it: a user namespace may mount cgroup2 only
+// where a mount from its very root is to be seen (mount_too_revealing), which
+// on a real machine is /sys/fs/cgroup itself.
+func mountVisible(root string) error {
+	target := filepath.Join(root, "run/host/cgroup")
+	if err := os.MkdirAll(target, 0o700); err != nil {
+		return err
+	}
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+	if err := unix.Mount("cgroup2", target, "cgroup2", flags, ""); err != nil {
+		return fmt.Errorf("mounting the whole cgroup2 hierarchy: %w", err)
+	}
+	return nil
 }
 
 // mountMachine mounts on a tree nobody hostile has written to, so joined paths

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition
+
+import "testing"
+
+func TestProblemIsAtTheNearestKey(t *testing.T) {
+	s := Service{Source: Source{File: "/etc/unitc/web.yaml", Line: 1, Col: 1, Lines: map[string]Position{
+		"volumes":           {Line: 4, Col: 3},
+		"volumes[1].source": {File: "/etc/unitc/web.yaml.d/a.yaml", Line: 2, Col: 9},
+	}}}
+	for path, want := range map[string]string{
+		"volumes[1].source": "/etc/unitc/web.yaml.d/a.yaml:2:9: error: volumes[1].source: x; y",
+		"volumes[0].target": "/etc/unitc/web.yaml:4:3: error: volumes[0].target: x; y",
+		"command":           "/etc/unitc/web.yaml:1:1: error: command: x; y",
+		"":                  "/etc/unitc/web.yaml:1:1: error: x; y",
+	} {
+		if got := s.Problem(path, "x", "y").String(); got != want {
+			t.Errorf("%q is at %s, want %s", path, got, want)
+		}
+	}
+}

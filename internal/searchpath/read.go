@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package searchpath
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/diag"
+)
+
+// MaxSize bounds one file, in bytes. The largest definitions known are tens of
+// KiB; the generator has the whole system waiting for it (G-11).
+const MaxSize = 1 << 20
+
+// Layer is one file's bytes and the path that diagnostics name.
+type Layer struct {
+	Path string
+	Data []byte
+}
+
+// Source is all that was read for one definition.
+type Source struct {
+	Name   string
+	Path   string  // the definition, also when it could not be read
+	Dir    string  // where it stands: relative paths in it begin here
+	Layers []Layer // the definition, then its drop-ins in the order of merging
+	Env    []Layer // .env, then NAME.env, which wins
+	// Problems are of files that could not be read; with an error among them
+	// the layers are incomplete.
+	Problems diag.List
+}
+
+// Read reads a definition that Entry found and that is not masked.
+func (t *Tree) Read(e *Entry) Source {
+	src := Source{Name: e.Name, Path: e.Path, Dir: e.base.dir.path}
+	if strings.HasSuffix(e.base.name, endWrong) {
+		src.Problems = append(src.Problems, diag.Problem{File: e.Path, What: `the name of a definition ends in ".yaml"`,
+			Cure: "rename it to " + e.Name + endDefinition})
+	}
+	src.add(e.base)
+	e.readDropIns(&src)
+	e.readEnv(&src)
+	return src
+}
+
+func (src *Source) add(f file) {
+	layer, faults := f.read()
+	src.Problems = append(src.Problems, faults...)
+	if layer != nil {
+		src.Layers = append(src.Layers, *layer)
+	}
+}
+
+func (e *Entry) readEnv(src *Source) {
+	d := e.base.dir
+	if d.hasEnv {
+		if d.env == nil && d.envFaults == nil {
+			d.env, d.envFaults = file{d, sharedEnv, fs.ModeIrregular}.read()
+		}
+		src.Problems = append(src.Problems, d.envFaults...)
+		if d.env != nil {
+			src.Env = append(src.Env, *d.env)
+		}
+	}
+	if e.env.dir != nil && !e.env.isMask() {
+		layer, faults := e.env.read()
+		src.Problems = append(src.Problems, faults...)
+		if layer != nil {
+			src.Env = append(src.Env, *layer)
+		}
+	}
+}
+
+// isMask tells whether a name is a link to /dev/null, as a masked unit is.
+func (f file) isMask() bool {
+	if f.mode.IsRegular() {
+		return false
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(f.dir.handle.Fd()), f.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return false
+	}
+	err := unix.Fstatat(int(f.dir.handle.Fd()), f.name, &st, 0)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+}
+
+// read gives the bytes of a regular file, or why there are none.
+func (f file) read() (*Layer, diag.List) {
+	fault := func(what, cure string) diag.List {
+		return diag.List{{File: f.path(), What: what, Cure: cure}}
+	}
+	fd, what, cure := f.open()
+	if what != "" {
+		return nil, fault(what, cure)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, fault("reading its status: "+err.Error(), "")
+	}
+	if what, cure := wrongType(st.Mode, f.name); what != "" {
+		return nil, fault(what, cure)
+	}
+	if st.Size > MaxSize {
+		return nil, fault(strconv.FormatInt(st.Size, 10)+" bytes, more than the 1 MiB that is read of one file", "keep data in files of their own and mount them")
+	}
+	data, err := readAll(fd, int(st.Size))
+	if err != nil {
+		return nil, fault("reading: "+err.Error(), "")
+	}
+	var warnings diag.List
+	if st.Mode&unix.S_IWOTH != 0 {
+		// Whoever may write a definition is root at the next reload.
+		warnings = diag.List{{File: f.path(), Severity: diag.Warning, What: "any user may write it, and so become root", Cure: "chmod o-w " + f.path()}}
+	}
+	return &Layer{f.path(), data}, warnings
+}
+
+// open returns a descriptor that reading from cannot block or have side
+// effects. A name that is not plainly a regular file is first opened with
+// O_PATH, which touches no device, and then again by its descriptor.
+func (f file) open() (fd int, what, cure string) {
+	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	dirFD := int(f.dir.handle.Fd())
+	if f.mode.IsRegular() {
+		fd, err := unix.Openat(dirFD, f.name, flags|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return -1, "opening: " + err.Error(), ""
+		}
+		return fd, "", ""
+	}
+	pathFD, err := unix.Openat(dirFD, f.name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return f.whyUnopened(err)
+	}
+	defer unix.Close(pathFD)
+	var st unix.Stat_t
+	if err := unix.Fstat(pathFD, &st); err != nil {
+		return -1, "reading its status: " + err.Error(), ""
+	}
+	if what, cure := wrongType(st.Mode, f.name); what != "" {
+		return -1, what, cure
+	}
+	fd, err = unix.Open("/proc/self/fd/"+strconv.Itoa(pathFD), flags, 0)
+	if err != nil {
+		return -1, "opening: " + err.Error(), ""
+	}
+	return fd, "", ""
+}
+
+// whyUnopened tells a dangling link from other faults (G-5: /var and /home are
+// not there when the generator runs at boot).
+func (f file) whyUnopened(err error) (int, string, string) {
+	target := make([]byte, 256)
+	n, linkErr := unix.Readlinkat(int(f.dir.handle.Fd()), f.name, target)
+	if linkErr != nil {
+		return -1, "opening: " + err.Error(), ""
+	}
+	return -1, fmt.Sprintf("a link to %s: %v", target[:n], err),
+		"correct the link; a definition must lie on the root file system, as nothing else is mounted when units are made at boot"
+}
+
+func wrongType(mode uint32, name string) (what, cure string) {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "", ""
+	case unix.S_IFDIR:
+		return "a directory, not a file", "write the definition into a file of this name; drop-ins belong in " + name + ".d"
+	case unix.S_IFIFO:
+		what = "a FIFO"
+	case unix.S_IFSOCK:
+		what = "a socket"
+	case unix.S_IFCHR, unix.S_IFBLK:
+		what = "a device"
+	default:
+		what = "no file"
+	}
+	return what + ", not a regular file", "write the definition into a regular file"
+}
+
+// readAll reads to the end of a file that may grow meanwhile, up to MaxSize.
+func readAll(fd, size int) ([]byte, error) {
+	data := make([]byte, size+1)
+	n := 0
+	for {
+		m, err := unix.Read(fd, data[n:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, err
+		case m == 0:
+			return data[:n], nil
+		}
+		n += m
+		if n > MaxSize {
+			return nil, fmt.Errorf("%w after %d bytes", io.ErrShortBuffer, n)
+		}
+		if n == len(data) {
+			data = append(data, make([]byte, 4096)...)
+		}
+	}
+}

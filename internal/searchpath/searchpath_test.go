@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package searchpath
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// place writes files below a fresh root. A value "-> x" is a link.
+func place(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for path, content := range files {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if target, isLink := strings.CutPrefix(content, "-> "); isLink {
+			err = os.Symlink(target, path)
+		} else {
+			err = os.WriteFile(path, []byte(content), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func open(t *testing.T, root string) *Tree {
+	t.Helper()
+	tree := Open(root)
+	t.Cleanup(tree.Close)
+	return tree
+}
+
+func read(t *testing.T, tree *Tree, name string) Source {
+	t.Helper()
+	e, ok := tree.Entry(name)
+	if !ok || e.Masked {
+		t.Fatalf("%q: found %t, %+v", name, ok, e)
+	}
+	return tree.Read(e)
+}
+
+// shape shows a source in one line: the layers, the variables, the problems.
+func shape(src Source) string {
+	var b strings.Builder
+	for _, l := range src.Layers {
+		b.WriteString(l.Path + "=" + string(l.Data) + " ")
+	}
+	for _, l := range src.Env {
+		b.WriteString("env " + l.Path + "=" + string(l.Data) + " ")
+	}
+	return strings.TrimSpace(b.String() + src.Problems.String())
+}
+
+func TestFirstDirectoryWins(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"etc/unitc/web.yaml":                   "etc",
+		"run/unitc/definitions/web.yaml":       "run",
+		"usr/lib/unitc/definitions/web.yaml":   "usr",
+		"run/unitc/definitions/db.yaml":        "run",
+		"usr/lib/unitc/definitions/db.yaml":    "usr",
+		"usr/lib/unitc/definitions/cache.yaml": "usr",
+	}))
+	if want := []string{"cache", "db", "web"}; !slices.Equal(tree.Names(), want) {
+		t.Errorf("names are %q, want %q", tree.Names(), want)
+	}
+	for name, want := range map[string]string{
+		"web": "/etc/unitc/web.yaml=etc", "db": "/run/unitc/definitions/db.yaml=run", "cache": "/usr/lib/unitc/definitions/cache.yaml=usr",
+	} {
+		if got := shape(read(t, tree, name)); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	e, _ := tree.Entry("web")
+	if want := []string{"/run/unitc/definitions/web.yaml", "/usr/lib/unitc/definitions/web.yaml"}; !slices.Equal(e.Overridden, want) {
+		t.Errorf("overridden are %q, want %q", e.Overridden, want)
+	}
+}
+
+func TestDropInsOfAllDirectories(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"usr/lib/unitc/definitions/web.yaml":             "base",
+		"usr/lib/unitc/definitions/web.yaml.d/30-c.yaml": "usr-c",
+		"usr/lib/unitc/definitions/web.yaml.d/20-b.yaml": "usr-b",
+		"usr/lib/unitc/definitions/web.yaml.d/40-d.yaml": "usr-d",
+		"run/unitc/definitions/web.yaml.d/10-a.yaml":     "run-a",
+		"etc/unitc/web.yaml.d/20-b.yaml":                 "etc-b",
+		"etc/unitc/web.yaml.d/40-d.yaml":                 "-> /dev/null",
+		"etc/unitc/web.yaml.d/README":                    "no drop-in",
+		"etc/unitc/web.yaml.d/.hidden.yaml":              "no drop-in",
+	}))
+	want := "/usr/lib/unitc/definitions/web.yaml=base /run/unitc/definitions/web.yaml.d/10-a.yaml=run-a " +
+		"/etc/unitc/web.yaml.d/20-b.yaml=etc-b /usr/lib/unitc/definitions/web.yaml.d/30-c.yaml=usr-c"
+	if got := shape(read(t, tree, "web")); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestMasks(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"etc/unitc/web.yaml":                 "-> /dev/null",
+		"usr/lib/unitc/definitions/web.yaml": "base",
+		"etc/unitc/zero.yaml":                "-> /dev/zero",
+		"etc/unitc/link.yaml":                "-> ../../usr/lib/unitc/definitions/web.yaml",
+	}))
+	for name, want := range map[string]bool{"web": true, "zero": false, "link": false} {
+		if e, ok := tree.Entry(name); !ok || e.Masked != want {
+			t.Errorf("%s masked: %t, want %t", name, e.Masked, want)
+		}
+	}
+	if got := shape(read(t, tree, "link")); got != "/etc/unitc/link.yaml=base" {
+		t.Errorf("the link is %s", got)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"etc/unitc/web.yaml":                "base",
+		"etc/unitc/.env":                    "shared",
+		"etc/unitc/web.env":                 "own",
+		"run/unitc/definitions/web.env":     "lost",
+		"etc/unitc/other.env":               "of nothing",
+		"usr/lib/unitc/definitions/db.yaml": "vendor",
+		"etc/unitc/db.env":                  "admin",
+	}))
+	for name, want := range map[string]string{
+		"web": "/etc/unitc/web.yaml=base env /etc/unitc/.env=shared env /etc/unitc/web.env=own",
+		"db":  "/usr/lib/unitc/definitions/db.yaml=vendor env /etc/unitc/db.env=admin",
+	} {
+		if got := shape(read(t, tree, name)); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	if len(tree.Problems) != 0 {
+		t.Errorf("problems: %s", tree.Problems)
+	}
+}
+
+func TestOtherNamesAreNotDefinitions(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"etc/unitc/README": "", "etc/unitc/web.yaml~": "", "etc/unitc/.web.yaml": "", "etc/unitc/..yaml": "", "etc/unitc/.yaml": "",
+		"etc/unitc/web.yaml.bak": "", "etc/unitc/sub/web.yaml": "", "etc/unitc/.yml": "",
+	}))
+	if len(tree.Names()) != 0 || len(tree.Problems) != 0 {
+		t.Errorf("names %q, problems %s", tree.Names(), tree.Problems)
+	}
+}
+
+func TestFilesThatNobodyReads(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"etc/unitc/web.yaml": "", "etc/unitc/web.yml": "", "etc/unitc/lost.yaml.d/a.yaml": "",
+	}))
+	want := "/etc/unitc/lost.yaml.d: warning: drop-ins of a definition that is not there; write lost.yaml or remove the directory\n" +
+		"/etc/unitc/web.yml: warning: not read, /etc/unitc/web.yaml has this name; remove one of the two\n"
+	if got := tree.Problems.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// Whatever has a definition's name is an entry with one clear problem, and
+// nothing is waited for.
+func TestHostileFiles(t *testing.T) {
+	root := place(t, map[string]string{
+		"etc/unitc/good.yaml":          "good",
+		"etc/unitc/wrong.yml":          "x",
+		"etc/unitc/dangling.yaml":      "-> /var/lib/x.yaml",
+		"etc/unitc/loop.yaml":          "-> loop.yaml",
+		"etc/unitc/zero.yaml":          "-> /dev/zero",
+		"etc/unitc/linkdir.yaml":       "-> /proc",
+		"etc/unitc/mem.yaml":           "-> /proc/self/mem",
+		"etc/unitc/dropins.yaml":       "base",
+		"etc/unitc/dropins.yaml.d":     "a file",
+		"etc/unitc/baddrop.yaml":       "base",
+		"etc/unitc/baddrop.yaml.d/a":   "",
+		"etc/unitc/env.yaml":           "base",
+		"etc/unitc/env.env":            "-> /dev/zero",
+		"etc/unitc/bad name\n.yaml":    "x",
+		"etc/unitc/directory.yaml/x":   "",
+		"etc/unitc/writable.yaml":      "base",
+		"etc/unitc/large.yaml":         "",
+		"run/unitc/definitions":        "not a directory",
+		"etc/unitc/baddrop.yaml.d/.ok": "",
+	})
+	etc := filepath.Join(root, "etc/unitc")
+	for _, path := range []string{"fifo.yaml", "baddrop.yaml.d/f.yaml"} {
+		if err := unix.Mkfifo(filepath.Join(etc, path), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(filepath.Join(etc, "large.yaml"), 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(etc, "writable.yaml"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	tree := open(t, root)
+	for name, want := range map[string]string{
+		"good":       "/etc/unitc/good.yaml=good",
+		"bad name\n": "/etc/unitc/bad name\n.yaml=x",
+		"wrong":      `/etc/unitc/wrong.yml=x /etc/unitc/wrong.yml: error: the name of a definition ends in ".yaml"; rename it to wrong.yaml`,
+		"dangling":   "/etc/unitc/dangling.yaml: error: a link to /var/lib/x.yaml: no such file or directory; correct the link",
+		"loop":       "/etc/unitc/loop.yaml: error: a link to loop.yaml: too many levels of symbolic links; correct the link",
+		"zero":       "/etc/unitc/zero.yaml: error: a device, not a regular file; write the definition into a regular file",
+		"fifo":       "/etc/unitc/fifo.yaml: error: a FIFO, not a regular file; write the definition into a regular file",
+		"directory":  "/etc/unitc/directory.yaml: error: a directory, not a file; write the definition into a file of this name; drop-ins belong in directory.yaml.d",
+		"linkdir":    "/etc/unitc/linkdir.yaml: error: a directory, not a file",
+		"mem":        "/etc/unitc/mem.yaml: error: reading: input/output error",
+		"large":      "/etc/unitc/large.yaml: error: 104857600 bytes, more than the 1 MiB that is read of one file; keep data in files of their own and mount them",
+		"dropins":    "/etc/unitc/dropins.yaml=base /etc/unitc/dropins.yaml.d: error: reading the drop-ins: not a directory; make it a directory of *.yaml files",
+		"baddrop":    "/etc/unitc/baddrop.yaml=base /etc/unitc/baddrop.yaml.d/f.yaml: error: a FIFO, not a regular file",
+		"env":        "/etc/unitc/env.yaml=base /etc/unitc/env.env: error: a device, not a regular file",
+		"writable":   "/etc/unitc/writable.yaml=base /etc/unitc/writable.yaml: warning: any user may write it, and so become root; chmod o-w /etc/unitc/writable.yaml",
+	} {
+		if got := shape(read(t, tree, name)); !strings.HasPrefix(got, want) {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, want)
+		}
+	}
+	if len(tree.Names()) != 15 {
+		t.Errorf("%d names: %q", len(tree.Names()), tree.Names())
+	}
+	if want := "/run/unitc/definitions: error: reading the search directory: not a directory"; !strings.HasPrefix(tree.Problems.String(), want) {
+		t.Errorf("problems %s, want %s", tree.Problems, want)
+	}
+	if spent := time.Since(begin); spent > time.Second {
+		t.Errorf("it took %v", spent)
+	}
+}
+
+func TestTooManyDropIns(t *testing.T) {
+	files := map[string]string{"etc/unitc/web.yaml": "base"}
+	for i := range maxDropIns + 1 {
+		files["etc/unitc/web.yaml.d/"+strings.Repeat("a", i%50+1)+string(rune('a'+i/50))+".yaml"] = "x"
+	}
+	src := read(t, open(t, place(t, files)), "web")
+	if len(src.Layers) != 1 || !src.Problems.HasErrors() {
+		t.Errorf("%d layers, problems %s", len(src.Layers), src.Problems)
+	}
+}
+
+func TestNoSearchDirectories(t *testing.T) {
+	tree := open(t, t.TempDir())
+	if len(tree.Names()) != 0 || len(tree.Problems) != 0 {
+		t.Errorf("names %q, problems %s", tree.Names(), tree.Problems)
+	}
+}

@@ -9,7 +9,11 @@
 // Names are the Compose Specification's; what Compose lacks is under System.
 package definition
 
-import "time"
+import (
+	"time"
+
+	"github.com/unitc/unitc/internal/diag"
+)
 
 // Service is one container, resolved: short forms expanded, drop-ins merged,
 // variables interpolated, every value checked.
@@ -58,7 +62,7 @@ type Service struct {
 
 	CapAdd      []string `json:"cap_add,omitempty"` // CAP_ names in capitals with the prefix, or "ALL"
 	CapDrop     []string `json:"cap_drop,omitempty"`
-	SecurityOpt []string `json:"security_opt,omitempty"` // "no-new-privileges:false", "seccomp=unconfined", "apparmor=…", "label=…"
+	SecurityOpt []string `json:"security_opt,omitempty"` // "no-new-privileges=false", "seccomp=unconfined", "apparmor=…", "label=…": always with "="
 	Privileged  bool     `json:"privileged,omitempty"`
 
 	Init      bool `json:"init,omitempty"`
@@ -76,6 +80,10 @@ type Service struct {
 	Runtime string `json:"runtime,omitempty"` // "" = unitc's own
 
 	System System `json:"systemd"`
+
+	// Pending is what the definition asks for and this version can't do yet:
+	// the unit exists, and its start is refused with these words.
+	Pending diag.List `json:"pending,omitempty"`
 }
 
 // UnitName is the name of the service unit, the instance included.
@@ -147,6 +155,8 @@ type Volume struct {
 	// Tmpfs
 	Size int64  `json:"size,omitempty"` // bytes; 0 = the kernel's default (half of memory)
 	Mode uint32 `json:"mode,omitempty"` // 0 = 01777
+	UID  int64  `json:"uid,omitempty"`  // owner, as an id inside the container
+	GID  int64  `json:"gid,omitempty"`
 	// Named
 	NoCopy  bool   `json:"nocopy,omitempty"`
 	Subpath string `json:"subpath,omitempty"`

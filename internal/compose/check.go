@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// shape is what a value may look like. YAML's kinds are disjoint, so one shape
+// holds a short form and a long form side by side. The JSON Schema is made from
+// shapes, so whatever a shape refuses an editor refuses too.
+type shape struct {
+	kinds  kind
+	format *format  // of a scalar
+	words  []string // the scalar is one of these
+	item   *shape   // of a list
+	unique bool     // no item of a list twice
+	keys   []field  // of a mapping with known keys
+	open   *shape   // the values of a mapping whose keys are free
+	name   *format  // the free keys
+	min    int      // least length of a list
+}
+
+// field is a known key of a mapping: the row from which it is decoded,
+// documented and put into the schema.
+type field struct {
+	name     string
+	shape    *shape
+	doc      string // one sentence for the man page and the schema
+	example  string // a valid value; part of the cure where the shape is wrong
+	required bool
+	pending  string // what has to be built before a start can honour the key
+	refused  string // why it never will be, and what to write instead
+	decode   func(*reader, *definition.Service, *node)
+}
+
+// format is a named form of scalars. pattern is the same test as an ECMA-262
+// expression, for the schema.
+type format struct {
+	name    string
+	pattern string
+	check   func(s string) (what, cure string)
+}
+
+// check reports every way in which a value differs from its shape.
+func (r *reader) check(n *node, s *shape, example string) bool {
+	if r.full() {
+		return false
+	}
+	if n.kind == null && s.kinds&null == 0 {
+		r.fault(n, cureFor(example, "write a value, or remove the key"), "the value is missing")
+		return false
+	}
+	switch {
+	case n.kind == list && s.kinds&list != 0:
+		return r.checkList(n, s, example)
+	case n.kind == mapping && s.kinds&mapping != 0:
+		return r.checkMapping(n, s)
+	case n.kind&scalar != 0 && s.kinds&scalar != 0:
+		return r.checkScalar(n, s, example)
+	}
+	r.fault(n, cureFor(example, ""), "%s, where %s is wanted", n.kind, s.kinds&^null)
+	return false
+}
+
+// cureFor shows an example; without one the general advice stands.
+func cureFor(example, otherwise string) string {
+	if example == "" {
+		return otherwise
+	}
+	return "write for example `" + example + "`"
+}
+
+func (r *reader) checkScalar(n *node, s *shape, example string) bool {
+	if !fits(n, s.kinds) {
+		cure := cureFor(example, "")
+		if s.kinds&scalar&^null == text {
+			cure = "put it in quotes: \"" + shorten(n.text) + "\""
+		}
+		r.fault(n, cure, "%s is %s, where %s is wanted", quote(n.text), n.kind, s.kinds&^null)
+		return false
+	}
+	if n.kind == null {
+		return true
+	}
+	if s.words != nil {
+		return r.checkWord(n, s.words)
+	}
+	if s.format != nil {
+		if what, cure := s.format.check(n.text); what != "" {
+			r.fault(n, cure, "%s", what)
+			return false
+		}
+	}
+	return true
+}
+
+// fits tells whether a scalar is of one of the kinds. As in Compose a string
+// may hold a number or a boolean: that is what a filled-in variable gives.
+func fits(n *node, kinds kind) bool {
+	if n.kind&kinds != 0 {
+		return true
+	}
+	if n.kind == integer && kinds&float != 0 {
+		return true
+	}
+	if n.kind != text {
+		return false
+	}
+	if kinds&boolean != 0 {
+		if _, ok := parseBool(n.text); ok {
+			return true
+		}
+	}
+	if kinds&integer != 0 {
+		if _, ok := parseInt(n.text); ok {
+			return true
+		}
+	}
+	if kinds&float != 0 {
+		if _, ok := parseFloat(n.text); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reader) checkWord(n *node, words []string) bool {
+	for _, w := range words {
+		if n.text == w {
+			return true
+		}
+	}
+	cure := "write " + strings.Join(words, ", ")
+	if len(words) > 1 {
+		cure = "write " + strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	}
+	if near := nearest(n.text, words); near != "" {
+		cure = "did you mean " + near + "?"
+	}
+	r.fault(n, cure, "%s is unknown here", quote(n.text))
+	return false
+}
+
+func (r *reader) checkList(n *node, s *shape, example string) bool {
+	if len(n.items) > maxItems {
+		r.fault(n, "shorten the list", "a list of %d items; at most %d are allowed", len(n.items), maxItems)
+		return false
+	}
+	if len(n.items) < s.min {
+		r.fault(n, cureFor(example, "add an item, or remove the key"), "the list is empty")
+		return false
+	}
+	ok := true
+	for _, item := range n.items {
+		if !r.check(item, s.item, "") {
+			item.bad, ok = true, false
+		}
+	}
+	if s.unique && !r.checkUnique(n) {
+		ok = false
+	}
+	return ok
+}
+
+// checkUnique reports scalars that stand twice in a list.
+func (r *reader) checkUnique(n *node) bool {
+	if len(n.items) < 2 {
+		return true
+	}
+	ok := true
+	seen := make(map[string]*node, len(n.items))
+	for _, item := range n.items {
+		if item.kind&scalar == 0 {
+			continue
+		}
+		if first := seen[item.text]; first != nil {
+			r.fault(item, "keep one of the two", "%s stands twice: first at %s", quote(item.text), r.where(item.place, first.place))
+			item.bad, ok = true, false
+			continue
+		}
+		seen[item.text] = item
+	}
+	return ok
+}
+
+func (r *reader) checkMapping(n *node, s *shape) bool {
+	if len(n.pairs) > maxItems {
+		r.fault(n, "shorten it", "a mapping of %d keys; at most %d are allowed", len(n.pairs), maxItems)
+		return false
+	}
+	ok := true
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		if s.open != nil {
+			if !r.checkFree(n, p, s) {
+				p.value.bad, ok = true, false
+			}
+		} else if f := findField(s.keys, p.key); f != nil {
+			ok = r.checkField(n, p, f) && ok
+		} else if !strings.HasPrefix(p.key, "x-") {
+			r.faultUnknown(n, p, s.keys)
+			ok = false
+		}
+	}
+	for i := range s.keys {
+		if f := &s.keys[i]; f.required && n.get(f.name) == nil {
+			r.fault(n, cureFor(f.name+": "+f.example, ""), "the key %s is missing", f.name)
+			ok = false
+		}
+	}
+	return ok
+}
+
+func (r *reader) checkFree(n *node, p *pair, s *shape) bool {
+	if s.name != nil {
+		if what, cure := s.name.check(p.key); what != "" {
+			r.faultKey(n, p, cure, "%s", what)
+			return false
+		}
+	}
+	return r.check(p.value, s.open, "")
+}
+
+func (r *reader) checkField(n *node, p *pair, f *field) bool {
+	if f.refused != "" {
+		r.faultKey(n, p, f.refused, "unitc does not support this key")
+		return false
+	}
+	example := f.example
+	if example != "" {
+		example = f.name + ": " + example
+	}
+	return r.check(p.value, f.shape, example)
+}
+
+// findField looks a key up; tables are sorted by name (a test holds them to it).
+func findField(fields []field, name string) *field {
+	low, high := 0, len(fields)
+	for low < high {
+		middle := (low + high) / 2
+		switch strings.Compare(fields[middle].name, name) {
+		case 0:
+			return &fields[middle]
+		case -1:
+			low = middle + 1
+		default:
+			high = middle
+		}
+	}
+	return nil
+}

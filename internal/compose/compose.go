@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package compose reads definitions: YAML in the Compose Specification's words
+// becomes values of the definition package, or problems with their place.
+//
+// The way of a file: bytes → yaml.v3's tree → our tree with the place of every
+// value (load.go) → variables filled in (interpolate.go) → drop-ins merged
+// (merge.go) → shapes checked against the tables (check.go, keys_*.go) → values
+// decoded. The tables are the only list of keys; documents and the JSON Schema
+// are made from them.
+//
+// Nothing here does I/O, and nothing may panic or take unbounded time or memory
+// whatever the bytes are: the generator reads these files at boot (G-11).
+package compose
+
+import (
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// Layer is one contributing file: the definition itself or a drop-in.
+type Layer struct {
+	Path string
+	Data []byte
+}
+
+// Input is one definition with all that its meaning depends on.
+type Input struct {
+	// Name is the file's name without ".yaml".
+	Name string
+	// Layers holds the definition first, then its drop-ins in merge order.
+	Layers []Layer
+	// Env holds the variables for interpolation.
+	Env map[string]string
+	// Dir is the definition's directory: relative host paths start there.
+	Dir string
+}
+
+// Parse never fails: what is wrong stands in File.Problems, and File.Services
+// holds as much as could be decoded, so that a unit can exist in any case.
+func Parse(in Input) definition.File {
+	r := &reader{in: in}
+	r.readName()
+	r.readLayers()
+	file := r.decodeFile()
+	r.problems.Sort()
+	r.reportDropped()
+	file.Problems = r.problems
+	return file
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parseFloat takes finite decimal numbers only.
+func parseFloat(s string) (float64, bool) {
+	value, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(value, 0) || math.IsNaN(value) || strings.ContainsAny(s, "xXpP_") {
+		return 0, false
+	}
+	return value, true
+}
+
+// byteUnits are powers of 1024, as Compose and the kernel count memory.
+const byteUnits = "kmgtp"
+
+// parseBytes reads 512, 64k, 1.5gb, 1GiB.
+func parseBytes(s string) (int64, bool) {
+	s = strings.ToLower(s)
+	digits := strings.TrimRight(s, "bikmgtp ")
+	unit := strings.TrimPrefix(s[len(digits):], " ")
+	value, ok := parseFloat(digits)
+	if !ok || value < 0 || strings.ContainsAny(digits, "e+-") {
+		return 0, false
+	}
+	switch unit {
+	case "", "b":
+	default:
+		power := strings.IndexByte(byteUnits, unit[0])
+		if rest := unit[1:]; power < 0 || rest != "" && rest != "b" && rest != "i" && rest != "ib" {
+			return 0, false
+		}
+		value *= math.Pow(1024, float64(power+1))
+	}
+	if value >= 1<<63 {
+		return 0, false
+	}
+	return int64(value), true
+}
+
+var bytesFormat = format{
+	name:    "bytes",
+	pattern: `^[0-9]+(\.[0-9]*)? ?([kKmMgGtTpP]?[iI]?[bB]?)$`,
+	check: func(s string) (string, string) {
+		if _, ok := parseBytes(s); !ok {
+			return quote(s) + " is no amount of memory", "write a number with b, k, m or g, as in 512m"
+		}
+		return "", ""
+	},
+}
+
+// smallestMemory is the least memory limit that makes sense; below it a unit
+// was forgotten.
+const smallestMemory = 1 << 20
+
+var memoryFormat = format{
+	name:    "memory",
+	pattern: bytesFormat.pattern,
+	check: func(s string) (string, string) {
+		value, ok := parseBytes(s)
+		switch {
+		case !ok:
+			return bytesFormat.check(s)
+		case value < smallestMemory && value > 0:
+			return fmt.Sprintf("%s is %d bytes, too little for any process", quote(s), value), "write the unit too, as in " + strings.TrimRight(s, "bB ") + "m"
+		}
+		return "", ""
+	},
+}
+
+var swapFormat = format{
+	name:    "memory-or-unlimited",
+	pattern: `^(-1|[0-9]+(\.[0-9]*)? ?([kKmMgGtTpP]?[iI]?[bB]?))$`,
+	check: func(s string) (string, string) {
+		if s == "-1" {
+			return "", ""
+		}
+		return memoryFormat.check(s)
+	},
+}
+
+// parseDuration reads Go's notation and, as Compose does, days and weeks.
+func parseDuration(s string) (time.Duration, bool) {
+	if s == "0" {
+		return 0, true
+	}
+	var total time.Duration
+	rest := s
+	for _, unit := range []struct {
+		letter string
+		length time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		digits, after, found := strings.Cut(rest, unit.letter)
+		if !found {
+			continue
+		}
+		count, ok := parseFloat(digits)
+		if !ok || count < 0 || count > 1e6 {
+			return 0, false
+		}
+		total += time.Duration(count * float64(unit.length))
+		rest = after
+	}
+	if rest == "" {
+		return total, s != ""
+	}
+	value, err := time.ParseDuration(rest)
+	if err != nil || value < 0 || total+value < total {
+		return 0, false
+	}
+	return total + value, true
+}
+
+var durationFormat = format{
+	name:    "duration",
+	pattern: `^([0-9]+(\.[0-9]*)?(w|d|h|ms|m|s|us|µs|ns))+$|^0$`,
+	check: func(s string) (string, string) {
+		if _, ok := parseDuration(s); ok {
+			return "", ""
+		}
+		cure := "write a number with h, m, s or ms, as in 1m30s"
+		if _, ok := parseFloat(s); ok {
+			cure = "write the unit too, as in " + s + "s"
+		}
+		return quote(s) + " is no length of time", cure
+	},
+}
+
+// whole makes a format of whole numbers within bounds.
+func whole(name string, low, high int64, cure string) *format {
+	return &format{name: name, pattern: `^-?[0-9]+$`, check: func(s string) (string, string) {
+		value, ok := parseInt(s)
+		if !ok {
+			return quote(s) + " is no whole number", cure
+		}
+		if value < low || value > high {
+			return fmt.Sprintf("%d is not between %d and %d", value, low, high), cure
+		}
+		return "", ""
+	}}
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// FuzzParse holds whatever bytes to what the generator relies on: no panic, a
+// service with a name, problems with places in a contributing file, no value
+// that could add a line to a unit, and the same answer twice.
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/good/*.yaml", "testdata/faults/*.yaml"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add("web", string(data), "mem_limit: 1g\nvolumes: !reset []\n")
+		}
+	}
+	f.Add("web@", "rootfs: host\ncommand: 'a %i %x'", "command: !override b")
+	f.Fuzz(func(t *testing.T, name, text, dropin string) {
+		in := parseText(name, text)
+		in.Layers = append(in.Layers, Layer{Path: "drop.yaml", Data: []byte(dropin)})
+		in.Env = map[string]string{"A": "b"}
+		file := Parse(in)
+		checkFile(t, in, file)
+		if first, second := toJSON(t, file), toJSON(t, Parse(in)); first != second {
+			t.Errorf("two answers:\n%s\n%s", first, second)
+		}
+	})
+}
+
+func toJSON(t *testing.T, file definition.File) string {
+	t.Helper()
+	out, err := json.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func checkFile(t *testing.T, in Input, file definition.File) {
+	t.Helper()
+	if len(file.Services) == 0 {
+		t.Error("no service, so no unit")
+	}
+	for _, p := range file.Problems {
+		if p.What == "" || p.Line < 0 || p.Col < 0 || p.Line > 0 && p.File != in.Layers[0].Path && p.File != in.Layers[1].Path {
+			t.Errorf("a problem without a place or words: %+v", p)
+		}
+		if strings.ContainsAny(p.String(), "\n\x00") {
+			t.Errorf("a problem of two lines: %q", p)
+		}
+	}
+	for i := range file.Services {
+		s := &file.Services[i]
+		if s.Name == "" && in.Name != "" || s.Source.File != in.Layers[0].Path {
+			t.Errorf("a service without a name or source: %q %q", s.Name, s.Source.File)
+		}
+		for _, d := range allDirectives(s) {
+			if strings.ContainsAny(d.Name+d.Value, "\n\r\x00") || strings.HasSuffix(d.Value, `\`) || strings.ContainsAny(d.Name, "= []") {
+				t.Errorf("a directive that is more than one line: %q=%q", d.Name, d.Value)
+			}
+		}
+		for _, v := range s.Volumes {
+			if !filepath.IsAbs(v.Target) || v.Target != filepath.Clean(v.Target) || v.Target == "/" {
+				t.Errorf("a volume at %q", v.Target)
+			}
+			if v.Type == definition.VolumeBind && !filepath.IsAbs(v.Source) {
+				t.Errorf("a bind from %q", v.Source)
+			}
+		}
+	}
+}
+
+func allDirectives(s *definition.Service) (all []definition.Directive) {
+	for i := range sections {
+		all = append(all, *sections[i].into(&s.System)...)
+	}
+	return all
+}

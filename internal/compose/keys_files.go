@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"path"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// fileKeys say what the payload finds in its file system.
+var fileKeys = []field{
+	{name: "device_cgroup_rules", shape: &shape{kinds: list, item: &shape{kinds: text, format: &deviceRuleFormat}}, example: "[c 1:3 rw]",
+		doc:    "Rules for device nodes that the payload may use, as TYPE MAJOR:MINOR ACCESS.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.DeviceCgroupRules = texts(n) }},
+	{name: "devices", shape: &devicesShape, example: "[/dev/fuse]",
+		doc:    "Host device nodes that appear in the container, as SOURCE:TARGET:PERMISSIONS.",
+		decode: decodeDevices},
+	{name: "read_only", shape: &boolShape, example: "true",
+		doc:    "Mount the root file system read-only.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.ReadOnly = n.truth() }},
+	{name: "shm_size", shape: &memoryShape, example: "64m",
+		doc:    "The size of /dev/shm.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.ShmSize, _ = parseBytes(n.text) }},
+	{name: "tmpfs", shape: &oneOrMany, example: "/run:size=16m",
+		doc:    "Directories that are empty and in memory, as TARGET:OPTIONS.",
+		decode: decodeTmpfs},
+	{name: "volumes", shape: &volumesShape, example: "[/srv/data:/data:ro]",
+		doc:    "Host directories, named volumes and tmpfs mounts, as SOURCE:TARGET:OPTIONS or as mappings.",
+		decode: decodeVolumes},
+}
+
+var deviceRuleFormat = format{
+	name:    "device-rule",
+	pattern: `^[abc] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$`,
+	check: func(s string) (string, string) {
+		parts := strings.Split(s, " ")
+		if len(parts) == 3 && len(parts[0]) == 1 && strings.Contains("abc", parts[0]) && isAccess(parts[2]) {
+			major, minor, ok := strings.Cut(parts[1], ":")
+			if ok && (major == "*" || isDigits(major)) && (minor == "*" || isDigits(minor)) {
+				return "", ""
+			}
+		}
+		return quote(s) + " is no device rule", "write for example c 1:3 rw"
+	},
+}
+
+// isAccess tells whether s is made of r, w and m, none of them twice.
+func isAccess(s string) bool {
+	return s != "" && strings.Trim(s, "rwm") == "" && strings.Count(s, "r") < 2 && strings.Count(s, "w") < 2 && strings.Count(s, "m") < 2
+}
+
+var devicesShape = shape{kinds: list, item: &shape{kinds: text | mapping, keys: []field{
+	{name: "permissions", shape: &stringShape, example: "rw", doc: "What may be done: r, w and m (mknod)."},
+	{name: "source", shape: &stringShape, example: "/dev/fuse", required: true, doc: "The node on the host."},
+	{name: "target", shape: &stringShape, example: "/dev/fuse", doc: "The node in the container; the source's path if left out."},
+}}}
+
+func decodeDevices(r *reader, s *definition.Service, n *node) {
+	for _, item := range n.items {
+		d := definition.Device{Source: item.get("source").str(), Target: item.get("target").str(), Permissions: item.get("permissions").str()}
+		if item.kind == text {
+			parts := append(strings.SplitN(item.text, ":", 3), "", "")
+			d = definition.Device{Source: parts[0], Target: parts[1], Permissions: parts[2]}
+			if d.Permissions == "" && isAccess(d.Target) {
+				d.Target, d.Permissions = "", d.Target
+			}
+		}
+		if d.Permissions == "" {
+			d.Permissions = "rwm"
+		}
+		if d.Target == "" {
+			d.Target = d.Source
+		}
+		if r.checkDevice(item, d) {
+			d.Source, d.Target = path.Clean(d.Source), path.Clean(d.Target)
+			s.Devices = append(s.Devices, d)
+		}
+	}
+}
+
+func (r *reader) checkDevice(n *node, d definition.Device) bool {
+	switch {
+	case !isAccess(d.Permissions):
+		r.fault(n, "write r, w and m, each at most once", "%s is no device access", quote(d.Permissions))
+	case !path.IsAbs(d.Source) && strings.Contains(d.Source, "="):
+		r.fault(n, "name the device nodes themselves", "%s is a CDI name, which unitc does not support", quote(d.Source))
+	case !path.IsAbs(d.Source) || hasDotDot(d.Source):
+		r.fault(n, "write for example /dev/fuse:/dev/fuse:rw", "%s is no absolute path of a device", quote(d.Source))
+	case !path.IsAbs(d.Target) || hasDotDot(d.Target) || path.Clean(d.Target) == "/":
+		r.fault(n, "write for example /dev/fuse:/dev/fuse:rw", "%s is no absolute path of a device", quote(d.Target))
+	default:
+		return true
+	}
+	return false
+}
+
+// cleanTarget checks where a mount may be put; "" if it may not. The kernel's
+// own file systems are the runtime's to mount: over them a payload could be
+// shown false facts, or find its protections covered.
+func (r *reader) cleanTarget(n *node, target string) string {
+	clean := path.Clean(target)
+	switch {
+	case target == "":
+		r.fault(n, "write for example /srv/data:/data", "the path inside the container is missing")
+	case len(target) >= maxPath:
+		r.fault(n, "write a shorter path", "a path of %d bytes", len(target))
+	case !path.IsAbs(target):
+		r.fault(n, "write an absolute path", "%s is no absolute path inside the container", quote(target))
+	case hasDotDot(target):
+		r.fault(n, "write the path without ..", "%s goes upwards", quote(target))
+	case clean == "/":
+		r.fault(n, "write rootfs: or image: for the root file system", "a volume can't be the container's root")
+	case clean == "/proc" || strings.HasPrefix(clean, "/proc/"):
+		r.fault(n, "write sysctls: for values under /proc/sys; nothing else can be mounted there", "%s is the kernel's: unitc mounts /proc itself", clean)
+	case clean == "/sys":
+		r.fault(n, "name the directory below /sys that is needed", "unitc mounts /sys itself")
+	case clean == "/dev":
+		r.fault(n, "write devices: for device nodes", "unitc mounts /dev itself")
+	default:
+		return clean
+	}
+	return ""
+}
+
+// addVolume keeps a volume unless its target has one already.
+func (r *reader) addVolume(s *definition.Service, n *node, v definition.Volume) {
+	for i := range s.Volumes {
+		if s.Volumes[i].Target != v.Target {
+			continue
+		}
+		first := r.targets[v.Target]
+		r.fault(n, "keep one of the two", "%s is mounted twice: first at %s", v.Target, r.where(n.place, first))
+		return
+	}
+	r.targets[v.Target] = n.place
+	s.Volumes = append(s.Volumes, v)
+}

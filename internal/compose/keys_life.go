@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// lifeKeys say how the payload is started, stopped, logged and described.
+var lifeKeys = []field{
+	{name: "annotations", shape: &pairsShape, example: "{owner: ops}",
+		doc:    "Notes that the OCI specification of the container carries.",
+		decode: func(r *reader, s *definition.Service, n *node) { s.Annotations = r.keyValues(n) }},
+	{name: "init", shape: &boolShape, example: "true",
+		doc: "Run a small init as the first process, which reaps orphans and forwards signals.", pending: "init",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Init = n.truth() }},
+	{name: "labels", shape: &pairsShape, example: "{tier: front}",
+		doc:    "Notes on the container, as a mapping or a list of KEY=value.",
+		decode: func(r *reader, s *definition.Service, n *node) { s.Labels = r.keyValues(n) }},
+	{name: "logging", shape: &loggingShape, example: "{driver: journald}",
+		doc:    "Where output goes: journald (the default), direct (no relay) or none.",
+		decode: decodeLogging},
+	{name: "restart", shape: &shape{kinds: text, format: &restartFormat}, example: "always",
+		doc:    "When systemd starts the service again; always and unless-stopped start it at boot too.",
+		decode: decodeRestart},
+	{name: "runtime", shape: &shape{kinds: text, format: &runtimeFormat}, example: "crun",
+		doc: "Another OCI runtime to start the container with.", pending: "other OCI runtimes",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Runtime = n.text }},
+	{name: "stop_grace_period", shape: &durationShape, example: "1m30s",
+		doc:    "The time between the stop signal and the kill; 10 seconds by default.",
+		decode: decodeGrace},
+	{name: "stop_signal", shape: &shape{kinds: integer | text, format: &signalFormat}, example: "SIGQUIT",
+		doc:    "The signal that asks the payload to stop; SIGTERM by default.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.StopSignal, _ = signalName(n.text) }},
+	{name: "systemd", shape: &systemdShape, example: "{unit: {After: network.target}}",
+		doc:    "What Compose lacks, in systemd's words.",
+		decode: decodeSystemd},
+	{name: "x-systemd", shape: &systemdShape, example: "{unit: {After: network.target}}",
+		doc:    "The same as systemd, in a file that Compose has to read too.",
+		decode: decodeSystemd},
+}
+
+var loggingShape = shape{kinds: mapping, keys: []field{
+	{name: "driver", shape: &shape{kinds: text, format: &logDriverFormat}, example: "journald", doc: "journald, direct or none."},
+	{name: "options", shape: &shape{kinds: mapping, open: &shape{kinds: null | number | text}}, example: "{tag: web}", doc: "Options of the driver."},
+}}
+
+// Docker's other drivers. unitc logs to the journal, which keeps and rotates by
+// its own rules: that does the job of the local ones and not of the remote.
+var (
+	localLogDrivers  = []string{"json-file", "local"}
+	remoteLogDrivers = []string{"awslogs", "fluentd", "gcplogs", "gelf", "splunk", "syslog"}
+)
+
+var logDriverFormat = format{
+	name:    "log-driver",
+	pattern: `^(journald|direct|none|json-file|local)$`,
+	check: func(s string) (string, string) {
+		switch s {
+		case definition.LogJournald, definition.LogDirect, definition.LogNone:
+			return "", ""
+		}
+		if contains(localLogDrivers, s) {
+			return "", ""
+		}
+		if contains(remoteLogDrivers, s) {
+			return "unitc does not support the driver " + s, "write journald, or remove logging: to log to the journal"
+		}
+		cure := "write journald, direct or none"
+		if near := nearest(s, []string{definition.LogJournald, definition.LogDirect, definition.LogNone}); near != "" {
+			cure = "did you mean " + near + "?"
+		}
+		return quote(s) + " is no logging driver", cure
+	},
+}
+
+func decodeLogging(r *reader, s *definition.Service, n *node) {
+	driver := n.get("driver")
+	if s.Logging.Driver = driver.str(); contains(localLogDrivers, s.Logging.Driver) {
+		r.warn(driver, "write journald, or remove logging:", "the journal keeps the log, by its own limits, and not %s", driver.text)
+		s.Logging = definition.Logging{Driver: definition.LogJournald}
+		return
+	}
+	if options := n.get("options"); options != nil {
+		s.Logging.Options = r.keyValues(options)
+	}
+}
+
+var restartFormat = format{
+	name:    "restart",
+	pattern: `^(no|always|unless-stopped|on-failure(:[0-9]{1,9})?)$`,
+	check: func(s string) (string, string) {
+		policies := []string{definition.RestartNo, definition.RestartAlways, definition.RestartUnlessStopped, definition.RestartOnFailure}
+		policy, retries, limited := strings.Cut(s, ":")
+		switch {
+		case limited && policy != definition.RestartOnFailure:
+			return "only on-failure takes a number of retries", "write on-failure:" + retries
+		case limited && (!isDigits(retries) || len(retries) > 9):
+			return quote(retries) + " is no number of retries", "write for example on-failure:5"
+		case contains(policies, policy):
+			return "", ""
+		}
+		cure := "write no, always, unless-stopped or on-failure"
+		if near := nearest(policy, policies); near != "" {
+			cure = "did you mean " + near + "?"
+		}
+		return quote(s) + " is no restart policy", cure
+	},
+}
+
+func decodeRestart(_ *reader, s *definition.Service, n *node) {
+	policy, retries, _ := strings.Cut(n.text, ":")
+	s.Restart.Policy = policy
+	s.Restart.MaxRetries, _ = strconv.Atoi(retries)
+}
+
+var runtimeFormat = format{
+	name:    "runtime",
+	pattern: `^[A-Za-z0-9/][A-Za-z0-9_./-]*$`,
+	check: func(s string) (string, string) {
+		if s == "" || s[0] == '-' || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") != "" {
+			return quote(s) + " is no name of a runtime", "write for example crun"
+		}
+		return "", ""
+	},
+}
+
+func decodeGrace(r *reader, s *definition.Service, n *node) {
+	s.StopGracePeriod, _ = parseDuration(n.text)
+	if s.StopGracePeriod == 0 {
+		// 0 means "not given" in the resolved definition; a nanosecond kills at once.
+		s.StopGracePeriod = 1
+	}
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"path"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// processKeys say what is run, as whom, and with which environment.
+var processKeys = []field{
+	{name: "command", shape: &commandShape, example: "[nginx, -g, daemon off;]",
+		doc:    "The arguments of the entrypoint, or the program if there is none; a string is split into words, no shell runs.",
+		decode: func(r *reader, s *definition.Service, n *node) { s.Command = r.words(n) }},
+	{name: "domainname", shape: &shape{kinds: text, format: &hostFormat}, example: "example.org",
+		doc:    "The NIS domain name inside the container.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Domainname = n.text }},
+	{name: "entrypoint", shape: &commandShape, example: "[/entrypoint.sh]",
+		doc:    "The program to run and its first arguments; a string is split into words, no shell runs.",
+		decode: func(r *reader, s *definition.Service, n *node) { s.Entrypoint = r.words(n) }},
+	{name: "env_file", shape: &envFileShape, example: "/etc/web/web.env",
+		doc:    "Files of NAME=value lines, read at each start; values under environment win.",
+		decode: decodeEnvFile},
+	{name: "environment", shape: &shape{kinds: list | mapping, item: &stringShape, open: &valueShape, name: &envNameFormat}, example: "{LANG: C.UTF-8}",
+		doc:    "Environment variables, as a mapping or a list of NAME=value.",
+		decode: decodeEnvironment},
+	{name: "group_add", shape: &shape{kinds: list, item: &shape{kinds: text | integer, format: &groupFormat}}, example: "[audio]",
+		doc:    "Further groups of the user, by name or number inside the container.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.GroupAdd = texts(n) }},
+	{name: "hostname", shape: &shape{kinds: text | integer, format: &hostFormat}, example: "web",
+		doc:    "The host name inside the container.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Hostname = n.text }},
+	{name: "image", shape: &shape{kinds: text, format: &imageFormat}, example: "docker.io/library/nginx:1.27",
+		doc: "The image that the root file system comes from.", pending: "images",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Image = n.text }},
+	{name: "rootfs", shape: &shape{kinds: text}, example: "/srv/web/rootfs",
+		doc:    "A directory that is the root file system, or host for a read-only view of the host's own /usr.",
+		decode: decodeRootFS},
+	{name: "stdin_open", shape: &boolShape, example: "true",
+		doc: "Keep standard input open.", pending: "stdin_open",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.StdinOpen = n.truth() }},
+	{name: "tty", shape: &boolShape, example: "true",
+		doc: "Give the payload a terminal.", pending: "terminals",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.TTY = n.truth() }},
+	{name: "user", shape: &shape{kinds: text | integer, format: &userFormat}, example: "www-data:www-data",
+		doc:    "The user, or user:group, that the payload runs as, by name or number inside the container.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.User = n.text }},
+	{name: "working_dir", shape: &shape{kinds: text}, example: "/srv",
+		doc:    "The directory in which the payload starts.",
+		decode: decodeWorkingDir},
+}
+
+var envFileShape = shape{kinds: text | list, item: &shape{kinds: text | mapping, keys: []field{
+	{name: "format", shape: &shape{kinds: text, words: []string{"raw"}}, example: "raw", doc: "raw takes values as they stand, quotes and $ included."},
+	{name: "path", shape: &stringShape, example: "/etc/web/web.env", required: true, doc: "The file; relative to the definition's directory."},
+	{name: "required", shape: &boolShape, example: "false", doc: "false lets the file be missing."},
+}}}
+
+// words gives a command's words. nil means "not given"; an empty string clears
+// the list, as [] does.
+func (r *reader) words(n *node) []string {
+	switch n.kind {
+	case null:
+		return nil
+	case list:
+		return texts(n)
+	}
+	words, what, cure := splitWords(n.text)
+	if what != "" {
+		r.fault(n, cure, "%s", what)
+	}
+	return words
+}
+
+// texts gives the scalars of a list, never nil.
+func texts(n *node) []string {
+	all := make([]string, 0, len(n.items))
+	for _, item := range n.items {
+		all = append(all, item.str())
+	}
+	return all
+}
+
+func decodeEnvironment(r *reader, s *definition.Service, n *node) {
+	s.Environment = make([]definition.Env, 0, len(n.pairs)+len(n.items))
+	for i := range n.pairs {
+		s.Environment = append(s.Environment, definition.Env{Name: n.pairs[i].key, Value: valueOf(n.pairs[i].value)})
+	}
+	seen := make(map[string]int, len(n.items))
+	for _, item := range n.items {
+		name, value, given := strings.Cut(item.text, "=")
+		if what, cure := envNameFormat.check(name); what != "" {
+			r.fault(item, cure, "%s", what)
+			continue
+		}
+		env := definition.Env{Name: name}
+		if given {
+			env.Value = &value
+		}
+		// As in Compose the last one wins: lists are how drop-ins override.
+		if at, again := seen[name]; again {
+			s.Environment[at] = env
+			continue
+		}
+		seen[name] = len(s.Environment)
+		s.Environment = append(s.Environment, env)
+	}
+}
+
+// valueOf is a scalar as an environment or label value; booleans are spelt
+// YAML's one way.
+func valueOf(n *node) *string {
+	if n.isNull() {
+		return nil
+	}
+	value := n.text
+	if n.kind == boolean {
+		value = strings.ToLower(value)
+	}
+	return &value
+}
+
+func decodeEnvFile(r *reader, s *definition.Service, n *node) {
+	items := n.items
+	if n.kind == text {
+		items = []*node{n}
+	}
+	for _, item := range items {
+		file := definition.EnvFile{Path: item.text}
+		at := item
+		if item.kind == mapping {
+			at = item.get("path")
+			file.Path = at.str()
+			file.Raw = item.get("format").str() == "raw"
+			if required := item.get("required"); required != nil {
+				file.Optional = !required.truth()
+			}
+		}
+		if file.Path = r.hostPath(at, file.Path); file.Path != "" {
+			s.EnvFiles = append(s.EnvFiles, file)
+		}
+	}
+}
+
+// RootHost is the word for a view of the host's own file system.
+const rootHost = "host"
+
+func decodeRootFS(r *reader, s *definition.Service, n *node) {
+	switch {
+	case n.text == rootHost:
+		s.RootFS = n.text
+	case !path.IsAbs(n.text):
+		r.fault(n, "write an absolute path, or host", "%s is no absolute path", quote(n.text))
+	case path.Clean(n.text) == "/":
+		r.fault(n, "write rootfs: host for a read-only view of the host's own files", "the host's root can't be a container's")
+	case hasDotDot(n.text):
+		r.fault(n, "write the path without ..", "%s goes upwards", quote(n.text))
+	default:
+		s.RootFS = path.Clean(n.text)
+	}
+}
+
+func decodeWorkingDir(r *reader, s *definition.Service, n *node) {
+	if s.WorkingDir = path.Clean(n.text); !path.IsAbs(n.text) {
+		r.fault(n, "write an absolute path", "%s is no absolute path", quote(n.text))
+		s.WorkingDir = ""
+	}
+}
+
+// hostPath makes a path of the host absolute; "" if it can't be one.
+func (r *reader) hostPath(n *node, p string) string {
+	switch {
+	case p == "":
+		r.fault(n, "write a path", "the path is empty")
+		return ""
+	case p[0] == '~':
+		r.fault(n, "write the absolute path", "%s: a system service has no home directory that ~ could mean", quote(p))
+		return ""
+	case len(p) >= maxPath:
+		r.fault(n, "write a shorter path", "a path of %d bytes", len(p))
+		return ""
+	case path.IsAbs(p):
+		return path.Clean(p)
+	}
+	return path.Join(r.in.Dir, p)
+}
+
+// maxPath is the kernel's PATH_MAX.
+const maxPath = 4096
+
+func hasDotDot(p string) bool {
+	for part := range strings.SplitSeq(p, "/") {
+		if part == ".." {
+			return true
+		}
+	}
+	return false
+}

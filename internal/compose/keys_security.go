@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// securityKeys say what parts the payload from the host.
+var securityKeys = []field{
+	{name: "cap_add", shape: &uniqueShape, example: "[NET_ADMIN]",
+		doc:    "Capabilities to add to the default set.",
+		decode: func(r *reader, s *definition.Service, n *node) { s.CapAdd = r.capabilities(n) }},
+	{name: "cap_drop", shape: &uniqueShape, example: "[ALL]",
+		doc:    "Capabilities to take away.",
+		decode: func(r *reader, s *definition.Service, n *node) { s.CapDrop = r.capabilities(n) }},
+	{name: "cgroup", shape: &shape{kinds: text, words: []string{"host", "private"}}, example: "private",
+		doc:    "The cgroup namespace: the container's own, or the host's.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Cgroup = n.text }},
+	{name: "ipc", shape: &shape{kinds: text, format: &ipcFormat}, example: "private",
+		doc:    "The IPC namespace: private, shareable, host or another service's.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.IPC = n.text }},
+	{name: "network_mode", shape: &shape{kinds: text, format: &networkModeFormat}, example: "none",
+		doc:    "none, host, or another service's network.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.NetworkMode = n.text }},
+	{name: "pid", shape: &shape{kinds: null | text, format: &pidFormat}, example: "host",
+		doc:    "The process namespace: the container's own, host or another service's.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.PID = n.text }},
+	{name: "privileged", shape: &boolShape, example: "false",
+		doc:    "Give up most of what parts the payload from the host.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Privileged = n.truth() }},
+	{name: "security_opt", shape: &uniqueShape, example: "[no-new-privileges:true]",
+		doc:    "Relax or tighten protections: no-new-privileges, seccomp, apparmor, label, systempaths.",
+		decode: decodeSecurityOpt},
+	{name: "userns_mode", shape: &shape{kinds: text, words: []string{"auto", "host"}}, example: "auto",
+		doc:    "The user namespace: auto (the container's own) or host.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.UsernsMode = n.text }},
+	{name: "uts", shape: &shape{kinds: text, words: []string{"host", "private"}}, example: "host",
+		doc:    "The host-name namespace: host, or the container's own.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.UTS = n.text }},
+}
+
+// capabilityNames are those of capabilities(7), kernel 5.9 and later, without CAP_.
+var capabilityNames = []string{
+	"AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
+	"DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE",
+	"MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON",
+	"SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE",
+	"SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+}
+
+func (r *reader) capabilities(n *node) []string {
+	all := make([]string, 0, len(n.items))
+	for _, item := range n.items {
+		name := strings.TrimPrefix(strings.ToUpper(item.text), "CAP_")
+		switch {
+		case name == "ALL":
+			all = append(all, name)
+		case slices.Contains(capabilityNames, name):
+			all = append(all, "CAP_"+name)
+		default:
+			cure := "see capabilities(7)"
+			if near := nearest(name, capabilityNames); near != "" {
+				cure = "did you mean " + near + "?"
+			}
+			r.fault(item, cure, "%s is no capability", quote(item.text))
+		}
+	}
+	return all
+}
+
+// securityOptions are the words before = or :, sorted.
+var securityOptions = []string{"apparmor", "label", "mask", "no-new-privileges", "seccomp", "systempaths", "unmask"}
+
+func decodeSecurityOpt(r *reader, s *definition.Service, n *node) {
+	for _, item := range n.items {
+		at := strings.IndexAny(item.text, "=:")
+		name, value := item.text, ""
+		if at >= 0 {
+			name, value = item.text[:at], item.text[at+1:]
+		}
+		if value, ok := r.securityOption(item, name, value); ok {
+			s.SecurityOpt = append(s.SecurityOpt, name+"="+value)
+		}
+	}
+}
+
+// securityOption checks one option and gives its value in the one form that the
+// planner knows.
+func (r *reader) securityOption(n *node, name, value string) (string, bool) {
+	switch {
+	case name == "no-new-privileges":
+		if value == "" {
+			value = "true"
+		}
+		if value != "true" && value != "false" {
+			r.fault(n, "write no-new-privileges:true or no-new-privileges:false", "%s is neither true nor false", quote(value))
+			return "", false
+		}
+		return value, true
+	case !slices.Contains(securityOptions, name):
+		cure := "write one of " + strings.Join(securityOptions, ", ")
+		if near := nearest(name, securityOptions); near != "" {
+			cure = "did you mean " + near + "?"
+		}
+		r.fault(n, cure, "%s is no security option", quote(name))
+		return "", false
+	case value == "":
+		r.fault(n, "write "+name+"=VALUE", "the option %s has no value", name)
+		return "", false
+	case name == "systempaths" && value != "unconfined":
+		r.fault(n, "write systempaths=unconfined", "%s is unknown here", quote(value))
+		return "", false
+	case name == "seccomp" && value != "unconfined" && value != "builtin":
+		value = r.hostPath(n, value)
+		return value, value != ""
+	case (name == "mask" || name == "unmask") && value != "ALL":
+		for p := range strings.SplitSeq(value, ":") {
+			if !path.IsAbs(p) || hasDotDot(p) {
+				r.fault(n, "write absolute paths, parted by colons", "%s is no absolute path", quote(p))
+				return "", false
+			}
+		}
+	}
+	return value, true
+}
+
+// badMode checks the value of a namespace key: some words, or another
+// service's name after service: or container:.
+func badMode(s string, words ...string) (string, string) {
+	if slices.Contains(words, s) {
+		return "", ""
+	}
+	kind, name, found := strings.Cut(s, ":")
+	if found && (kind == "service" || kind == "container") {
+		if isPlainName(name) {
+			return "", ""
+		}
+		return quote(name) + " is no name of a " + kind, "write " + kind + ":NAME"
+	}
+	cure := "write " + strings.Join(words, ", ") + " or service:NAME"
+	if near := nearest(s, words); near != "" {
+		cure = "did you mean " + near + "?"
+	}
+	return quote(s) + " is unknown here", cure
+}
+
+var ipcFormat = format{
+	name:    "ipc",
+	pattern: `^(private|shareable|host|none|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
+	check:   func(s string) (string, string) { return badMode(s, "private", "shareable", "host", "none") },
+}
+
+var pidFormat = format{
+	name:    "pid",
+	pattern: `^(host|private|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
+	check:   func(s string) (string, string) { return badMode(s, "host", "private") },
+}
+
+var networkModeFormat = format{
+	name:    "network-mode",
+	pattern: `^(none|host|bridge|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
+	check:   func(s string) (string, string) { return badMode(s, "none", "host", "bridge") },
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// serviceKeys is every key of a service, sorted. It is filled from the groups of
+// keys in the neighbouring files, each of which is sorted by name itself.
+var serviceKeys = joinTables(processKeys, fileKeys, resourceKeys, securityKeys, lifeKeys, laterKeys)
+
+func joinTables(tables ...[]field) []field {
+	var all []field
+	for _, t := range tables {
+		all = append(all, t...)
+	}
+	slices.SortFunc(all, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// decodeService reads one service stanza. What is wrong in it is reported, and
+// what is right is kept.
+func (r *reader) decodeService(name string, at place, n *node) definition.Service {
+	s := definition.Service{
+		Name:   name,
+		Source: definition.Source{File: r.path(place{}), Line: int(at.line), Col: int(at.col)},
+	}
+	if n == nil || n.kind != mapping {
+		return s
+	}
+	if len(n.pairs) > maxItems {
+		r.fault(n, "shorten it", "a service of %d keys; at most %d are allowed", len(n.pairs), maxItems)
+		return s
+	}
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		f := findField(serviceKeys, p.key)
+		if f == nil {
+			if !strings.HasPrefix(p.key, "x-") {
+				r.faultUnknown(n, p, serviceKeys)
+			}
+			continue
+		}
+		ok := r.checkField(n, p, f)
+		if f.pending != "" && ok {
+			r.addPending(&s, n, p, f)
+		}
+		if f.decode != nil {
+			r.decodeKey(&s, p, f, ok)
+		}
+	}
+	r.checkService(&s, n)
+	s.Source.Lines = r.lines(n)
+	return s
+}
+
+// decodeKey decodes a value whose shape is right, or the right part of it.
+func (r *reader) decodeKey(s *definition.Service, p *pair, f *field, ok bool) {
+	parts := p.value.kind == list && f.shape.kinds&list != 0 || p.value.kind == mapping && f.shape.open != nil
+	switch {
+	case ok, f.name == "systemd", f.name == "x-systemd":
+		f.decode(r, s, p.value)
+	case parts && len(p.value.items) <= maxItems && len(p.value.pairs) <= maxItems && f.refused == "":
+		f.decode(r, s, p.value.good())
+	}
+}
+
+// lines records where keys stand, and the items of lists: enough to map a later
+// fault back, and little enough to be written beside every unit.
+func (r *reader) lines(n *node) map[string]definition.Position {
+	lines := make(map[string]definition.Position, 2*len(n.pairs))
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		lines[p.key] = r.position(p.place)
+		if p.value.kind != list {
+			continue
+		}
+		for j, item := range p.value.items {
+			lines[p.key+"["+itoa(j)+"]"] = r.position(item.place)
+		}
+	}
+	return lines
+}
+
+// position is a place as the definition package writes it: the file stands
+// there only if it is not the definition itself.
+func (r *reader) position(at place) definition.Position {
+	p := definition.Position{Line: int(at.line), Col: int(at.col)}
+	if at.layer != 0 {
+		p.File = r.path(at)
+	}
+	return p
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/unitc/unitc/internal/diag"
+)
+
+// reader is one run of Parse.
+type reader struct {
+	in       Input
+	root     *node // nil if the file can't be read as YAML
+	problems diag.List
+	dropped  int              // problems beyond maxProblems
+	targets  map[string]place // mounts of the service being read, by target
+}
+
+// fault reports an error at a value.
+func (r *reader) fault(n *node, cure, format string, args ...any) {
+	r.report(diag.Error, n.place, r.pathOf(n), cure, format, args...)
+}
+
+// warn reports what never stops a start.
+func (r *reader) warn(n *node, cure, format string, args ...any) {
+	r.report(diag.Warning, n.place, r.pathOf(n), cure, format, args...)
+}
+
+// faultKey reports an error at a mapping's key.
+func (r *reader) faultKey(n *node, p *pair, cure, format string, args ...any) {
+	r.report(diag.Error, p.place, join(r.pathOf(n), p.key), cure, format, args...)
+}
+
+// faultFile reports an error of a whole layer, or of a line in it.
+func (r *reader) faultFile(at place, cure, format string, args ...any) {
+	r.report(diag.Error, at, "", cure, format, args...)
+}
+
+func (r *reader) report(severity diag.Severity, at place, path, cure, format string, args ...any) {
+	if r.full() {
+		r.dropped++
+		return
+	}
+	r.problems = append(r.problems, diag.Problem{
+		File: r.path(at), Line: int(at.line), Col: int(at.col),
+		Severity: severity, Path: path, What: fmt.Sprintf(format, args...), Cure: cure,
+	})
+}
+
+// full tells that further problems are only counted.
+func (r *reader) full() bool { return len(r.problems) >= maxProblems }
+
+// reportDropped closes a list that was cut.
+func (r *reader) reportDropped() {
+	if r.dropped == 0 {
+		return
+	}
+	last := &r.problems[len(r.problems)-1]
+	r.problems = append(r.problems, diag.Problem{
+		File: last.File, Severity: diag.Error, What: strconv.Itoa(r.dropped) + " further problems are not shown", Cure: "correct these first",
+	})
+}
+
+// path is the file of a place.
+func (r *reader) path(at place) string {
+	if int(at.layer) < len(r.in.Layers) {
+		return r.in.Layers[at.layer].Path
+	}
+	return r.in.Name + ".yaml"
+}
+
+// where names another place in a message: the line, with the file if that is
+// not the file of the problem.
+func (r *reader) where(here, there place) string {
+	line := "line " + strconv.Itoa(int(there.line))
+	if here.layer != there.layer {
+		return line + " of " + r.path(there)
+	}
+	return line
+}
+
+// pathOf finds the way from the root to a node, as services.web.ports[0].
+// Problems are rare and nodes are met often, so nothing is kept for it.
+func (r *reader) pathOf(n *node) string {
+	if n.whole != nil {
+		n = n.whole
+	}
+	path, _ := findPath(r.root, n, "")
+	return path
+}
+
+func findPath(from, to *node, path string) (string, bool) {
+	if from == to {
+		return path, true
+	}
+	if from == nil {
+		return "", false
+	}
+	for i := range from.pairs {
+		if found, ok := findPath(from.pairs[i].value, to, join(path, from.pairs[i].key)); ok {
+			return found, true
+		}
+	}
+	for i, item := range from.items {
+		if found, ok := findPath(item, to, path+"["+strconv.Itoa(i)+"]"); ok {
+			return found, true
+		}
+	}
+	return "", false
+}
+
+// join appends a key to a path; a key that is no plain word is quoted.
+func join(path, key string) string {
+	if strings.ContainsAny(key, ".[] \t\n\"") || key == "" {
+		return path + "[" + strconv.Quote(shorten(key)) + "]"
+	}
+	if path == "" {
+		return shorten(key)
+	}
+	return path + "." + shorten(key)
+}
+
+// shorten keeps a value of the file from filling the terminal.
+func shorten(s string) string {
+	const most = 60
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && s[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// quote shows a value of the file in a message.
+func quote(s string) string { return strconv.Quote(shorten(s)) }

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"strconv"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// pendingCure is the same for all: the key is right, this version is early.
+const pendingCure = "remove the key, or wait for a version that has it"
+
+// addPending notes a key whose machinery is not built: the unit exists, its
+// start is refused.
+func (r *reader) addPending(s *definition.Service, n *node, p *pair, f *field) {
+	s.Pending = append(s.Pending, diag.Problem{
+		File: r.path(p.place), Line: int(p.place.line), Col: int(p.place.col),
+		Path: join(r.pathOf(n), p.key), What: "this version of unitc can't do this yet: " + f.pending, Cure: pendingCure,
+	})
+}
+
+// addPendingValue is addPending for a value that needs more than its key does.
+func (r *reader) addPendingValue(s *definition.Service, n *node, what string) {
+	s.Pending = append(s.Pending, diag.Problem{
+		File: r.path(n.place), Line: int(n.place.line), Col: int(n.place.col),
+		Path: r.pathOf(n), What: "this version of unitc can't do this yet: " + what, Cure: pendingCure,
+	})
+}
+
+// checkService finds what no single key is guilty of.
+func (r *reader) checkService(s *definition.Service, n *node) {
+	r.checkRoot(n)
+	r.checkMemory(s, n)
+	r.conflict(n, "cpus", "cpu_quota", "both limit processor time")
+	r.conflict(n, "systemd", "x-systemd", "both are the same block")
+	if mode := n.get("network_mode"); mode != nil && mode.text == "none" {
+		r.conflict(n, "network_mode", "ports", "a container without a network has no ports")
+	}
+	r.conflict(n, "network_mode", "networks", "the first replaces the second")
+	if n.get("restart") != nil {
+		for _, block := range []string{"systemd", "x-systemd"} {
+			if p := findPair(n.get(block).get("service"), "Restart"); p != nil {
+				r.report(diag.Error, p.place, join(join(r.pathOf(n), block), "service.Restart"), "keep one of the two", "restart: at %s says it too", r.where(p.place, findPair(n, "restart").place))
+			}
+		}
+	}
+}
+
+// conflict reports two keys that can't stand together; both lines are named.
+func (r *reader) conflict(n *node, one, other, why string) {
+	first, second := findPair(n, one), findPair(n, other)
+	if first == nil || second == nil {
+		return
+	}
+	if second.place.layer < first.place.layer || second.place.layer == first.place.layer && second.place.line < first.place.line {
+		first, second = second, first
+	}
+	r.faultKey(n, second, "keep one of the two", "conflicts with %s at %s: %s", first.key, r.where(second.place, first.place), why)
+}
+
+func findPair(n *node, key string) *pair {
+	if n == nil {
+		return nil
+	}
+	for i := range n.pairs {
+		if n.pairs[i].key == key {
+			return &n.pairs[i]
+		}
+	}
+	return nil
+}
+
+// checkRoot demands exactly one source of the root file system.
+func (r *reader) checkRoot(n *node) {
+	r.conflict(n, "rootfs", "image", "each is a root file system")
+	r.conflict(n, "rootfs", "build", "each is a root file system")
+	if n.get("rootfs") == nil && n.get("image") == nil && n.get("build") == nil && n.get("provider") == nil && n.get("extends") == nil {
+		r.fault(n, "write rootfs: (a directory, or host) or image:", "the service has no root file system")
+	}
+}
+
+func (r *reader) checkMemory(s *definition.Service, n *node) {
+	res := &s.Resources
+	if res.MemLimit > 0 && res.MemReservation > res.MemLimit {
+		limit, reservation := findPair(n, "mem_limit"), findPair(n, "mem_reservation")
+		r.faultKey(n, reservation, "lower it, or raise mem_limit", "more is kept than mem_limit at %s allows", r.where(reservation.place, limit.place))
+	}
+	if swap := findPair(n, "memswap_limit"); swap != nil && res.MemswapLimit > 0 {
+		switch limit := findPair(n, "mem_limit"); {
+		case limit == nil:
+			r.faultKey(n, swap, "add mem_limit:", "memswap_limit is memory and swap together, and mem_limit is missing")
+		case res.MemswapLimit < res.MemLimit:
+			r.faultKey(n, swap, "raise it to mem_limit or more", "memory and swap together are less than mem_limit at %s", r.where(swap.place, limit.place))
+		}
+	}
+}
+
+// decodeFile turns the tree into services.
+func (r *reader) decodeFile() definition.File {
+	file := definition.File{Name: r.in.Name, Path: r.path(place{})}
+	if r.root == nil {
+		file.Services = []definition.Service{{Name: r.in.Name, Source: definition.Source{File: file.Path}}}
+		return file
+	}
+	if r.isTemplate() {
+		r.checkSpecifiers(r.root)
+	}
+	if services := findPair(r.root, "services"); services != nil {
+		r.faultKey(r.root, services, "write one service a file: its keys at the left margin", "this version of unitc can't read whole compose files yet")
+		file.Services = []definition.Service{{Name: r.in.Name, Source: definition.Source{File: file.Path}}}
+		return file
+	}
+	r.targets = map[string]place{}
+	at := r.root.place
+	file.Services = []definition.Service{r.decodeService(r.in.Name, at, r.root)}
+	return file
+}

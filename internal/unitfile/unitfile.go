@@ -63,7 +63,7 @@ func (w *Writer) Section(name string) {
 func (w *Writer) Set(name, value string) {
 	reason := ""
 	if !validDirective(name) {
-		reason = "the name of a directive is letters and digits"
+		reason = "the name of a directive is letters and digits, or begins with X-"
 	} else {
 		reason = checkValue(value)
 	}
@@ -88,9 +88,12 @@ func (w *Writer) Bytes() ([]byte, error) {
 // Errors returns the refused assignments in their order.
 func (w *Writer) Errors() []error { return w.errs }
 
+// validDirective also takes the names that systemd.unit(5) leaves to others,
+// as X-Owner.
 func validDirective(name string) bool {
+	private := len(name) > 2 && name[:2] == "X-"
 	for i := range len(name) {
-		if !isAlnum(name[i]) {
+		if c := name[i]; !isAlnum(c) && !(private && (c == '-' || c == '_')) {
 			return false
 		}
 	}

@@ -83,6 +83,9 @@ func TestSetRefuses(t *testing.T) {
 		{"A=b\nC", "x"},
 		{"[Unit]", "x"},
 		{"#x", "x"},
+		{"X-", "x"},
+		{"X-a b", "x"},
+		{"Some-Thing", "x"},
 	} {
 		var w Writer
 		w.Section("Unit")
@@ -102,6 +105,7 @@ func TestSetTakesEscapedBackslash(t *testing.T) {
 	var w Writer
 	w.Section("Unit")
 	w.Set("Description", `ends in \\`)
+	w.Set("X-Owner_2", "me")
 	if _, err := w.Bytes(); err != nil {
 		t.Error(err)
 	}

@@ -28,7 +28,9 @@ func deviceAllow(s *definition.Service) []string {
 	}
 	var values []string
 	for _, d := range s.Devices {
-		values = append(values, unitfile.Word(d.Source)+" "+d.Permissions)
+		if canName(d.Source) {
+			values = append(values, unitfile.Word(d.Source)+" "+d.Permissions)
+		}
 	}
 	for _, rule := range s.DeviceCgroupRules {
 		// What Check refuses gives no directive: it stays denied.
@@ -78,6 +80,10 @@ func parseDeviceRule(rule string) ([]string, error) {
 	return values, nil
 }
 
+// canName tells whether a directive can name a device: these are read without
+// C escapes, and "\x01" would name another device.
+func canName(path string) bool { return unitfile.Printable(path) == path }
+
 // isNumberOrStar bounds the number as the kernel's dev_t does for minors.
 func isNumberOrStar(s string) bool {
 	if s == "*" {
@@ -90,6 +96,20 @@ func isNumberOrStar(s string) bool {
 // Check finds what systemd cannot express.
 func Check(s *definition.Service) diag.List {
 	var problems diag.List
+	unnamable := func(path, device string) {
+		if !canName(device) {
+			problems = append(problems, s.Problem(path, fmt.Sprintf("%q: no directive can name this device", device), "give the device a link with a plain name"))
+		}
+	}
+	for i, d := range s.Devices {
+		unnamable(fmt.Sprintf("devices[%d]", i), d.Source)
+	}
+	r := &s.Resources
+	for _, list := range [][]definition.DeviceRate{r.BlkioWeightDevice, r.DeviceReadBps, r.DeviceWriteBps, r.DeviceReadIOps, r.DeviceWriteIOps} {
+		for _, d := range list {
+			unnamable("blkio_config", d.Path)
+		}
+	}
 	for i, rule := range s.DeviceCgroupRules {
 		if _, err := parseDeviceRule(rule); err != nil {
 			path := fmt.Sprintf("device_cgroup_rules[%d]", i)

@@ -28,7 +28,7 @@ func asIs(n int64) int64 { return n }
 func rates(list []definition.DeviceRate, convert func(int64) int64) []string {
 	var values []string
 	for _, d := range list {
-		if d.Rate > 0 {
+		if d.Rate > 0 && canName(d.Path) {
 			values = append(values, unitfile.Word(d.Path)+" "+strconv.FormatInt(convert(d.Rate), 10))
 		}
 	}

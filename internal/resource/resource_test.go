@@ -128,6 +128,14 @@ func TestDeviceRules(t *testing.T) {
 	}
 }
 
+func TestDeviceThatNoDirectiveCanName(t *testing.T) {
+	s := service{Devices: []definition.Device{{Source: "/dev/\x01", Permissions: "rwm"}},
+		Resources: limits{DeviceReadBps: []definition.DeviceRate{{Path: "/dev/\xff", Rate: 1}}}}
+	if got := lines(&s); got != "" || len(Check(&s)) != 2 {
+		t.Errorf("got %q and problems %q", got, Check(&s))
+	}
+}
+
 func TestOOMPolicy(t *testing.T) {
 	s := service{}
 	if got := OOMPolicy(&s); got != "kill" {

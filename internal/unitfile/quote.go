@@ -16,9 +16,10 @@ func EscapeSpecifiers(s string) string {
 	return strings.ReplaceAll(s, "%", "%%")
 }
 
-// Word quotes one word of a directive that takes a list of words
-// (Environment=, RequiresMountsFor=, IOWeight-like device lists), so that
-// systemd reads back the same bytes.
+// Word quotes one word of a directive that takes a list of words, so that
+// systemd reads back the same bytes. Where the directive is read without C
+// escapes (RequiresMountsFor=, DeviceAllow=, IODeviceWeight= and its like) that
+// holds for what Printable leaves as it is.
 func Word(s string) string { return quote(EscapeSpecifiers(s)) }
 
 // Exec quotes a command line. The program must be an absolute path: "$" is

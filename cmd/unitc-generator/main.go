@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// unitc-generator makes systemd units of the definitions in /etc/unitc and its
+// like; PID 1 runs it at boot and at each daemon-reload (systemd.generator(7)).
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/buildinfo"
+	"github.com/unitc/unitc/internal/generator"
+)
+
+const usage = "usage: unitc-generator DIRECTORY [EARLY-DIRECTORY LATE-DIRECTORY]"
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run gives 0 unless nothing could be written: PID 1 does no more with the
+// status than log it (G-11).
+func run(args []string) int {
+	if os.Getenv("SYSTEMD_IN_INITRD") == "1" || os.Getenv("SYSTEMD_SCOPE") == "user" {
+		// G-13. The initrd has no definitions, and containers of users are not
+		// made yet.
+		return 0
+	}
+	outDir, ok := outputDir(args)
+	if !ok {
+		fmt.Fprintln(os.Stderr, usage)
+		return 2
+	}
+	// G-18: systemd sets this, a shell may not.
+	unix.Umask(0o022)
+	log := generator.OpenLog()
+	err := generator.Run(generator.Config{
+		OutDir: outDir,
+		Helper: buildinfo.HelperPath,
+		Parse:  parse,
+		Report: log.Problem,
+	})
+	if err != nil {
+		log.Error(err)
+		return 1
+	}
+	return 0
+}
+
+// outputDir is the late directory, whose units override nobody's (G-1, G-12).
+// The units name it, so it must be absolute.
+func outputDir(args []string) (string, bool) {
+	if len(args) != 1 && len(args) != 3 {
+		return "", false
+	}
+	dir, err := filepath.Abs(args[len(args)-1])
+	return dir, err == nil
+}

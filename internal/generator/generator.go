@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package generator makes systemd units of definitions (systemd.generator(7)).
+//
+// It is run by PID 1 at boot and at every daemon-reload, as root, while nothing
+// else of the system can be relied on. So it talks to nobody (G-3), reads only
+// definitions and the directories of unit files (G-5), writes only below its
+// output directory (G-6), remembers nothing (G-8) and goes on whatever a file
+// holds: each definition gives its unit, a broken one a unit that says so.
+//
+// What it writes for web.yaml is web.service, the resolved definition in
+// .unitc/web.json for the helper, and the links that start it at boot. It
+// parses no YAML itself: the parser is given to it.
+package generator
+
+import (
+	"fmt"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/unitfile"
+)
+
+// Config is one run.
+type Config struct {
+	// Root is put before the search path and the directories of native units;
+	// "" is the host.
+	Root string
+	// OutDir is the absolute path of the output directory. The units name it.
+	OutDir string
+	// Helper is the absolute path of unitc-exec.
+	Helper string
+	// Parse reads a definition. It must return whatever the bytes are.
+	Parse func(searchpath.Source) definition.File
+	// Report takes each problem in the order of definitions.
+	Report func(diag.Problem)
+}
+
+// Run generates all units. An error means that nothing, or not all, could be
+// written; what is wrong with a definition is reported and never an error.
+func Run(cfg Config) error {
+	out, err := openOutput(cfg.OutDir)
+	if err != nil {
+		return err
+	}
+	defer out.close()
+	tree := searchpath.Open(cfg.Root)
+	defer tree.Close()
+	for _, p := range tree.Problems {
+		cfg.Report(p)
+	}
+	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir), claimed: map[string]string{}}
+	defer r.native.close()
+	for _, name := range tree.Names() {
+		// Found by its name, so it is there.
+		entry, _ := tree.Entry(name)
+		if !entry.Masked {
+			r.definition(tree.Read(entry))
+		}
+	}
+	return out.err
+}
+
+// run is the state of one pass over the definitions.
+type run struct {
+	Config
+	out    *output
+	native *native
+	// claimed maps a unit's name to the definition that has it.
+	claimed map[string]string
+}
+
+// definition writes all units of one definition.
+func (r *run) definition(src searchpath.Source) {
+	file := definition.File{Name: src.Name, Path: src.Path}
+	if len(src.Layers) > 0 {
+		file = r.parse(src)
+	}
+	file.Problems = append(src.Problems[:len(src.Problems):len(src.Problems)], file.Problems...)
+	for _, p := range file.Problems {
+		r.Report(p)
+	}
+	for _, u := range translate(file, r.OutDir, r.Helper) {
+		u = r.settleName(u, file)
+		for _, p := range u.problems {
+			r.Report(p)
+		}
+		r.out.write(u)
+	}
+}
+
+// parse holds a panic of the parser to the one definition (G-11: PID 1 only
+// logs that a generator failed, and all units would be gone).
+func (r *run) parse(src searchpath.Source) (file definition.File) {
+	defer func() {
+		if p := recover(); p != nil {
+			file = definition.File{Name: src.Name, Path: src.Path, Problems: diag.List{{
+				File: src.Path, What: fmt.Sprintf("reading it made unitc panic: %v", p), Cure: "report this as a bug of unitc with the file"}}}
+		}
+	}()
+	return r.Parse(src)
+}
+
+// settleName gives a unit its name, or another one if the name is taken by a
+// native unit (G-12) or by an earlier definition: then the definition is not
+// used, and a unit beside it says so.
+func (r *run) settleName(u unit, file definition.File) unit {
+	taken := r.native.path(u.name)
+	what, cure := "the unit "+u.name+" exists already: "+taken, "rename the definition, or remove that unit"
+	if other := r.claimed[u.name]; taken == "" && other != "" {
+		taken = other
+		what = "the unit " + u.name + " is already made by " + other
+	}
+	if taken == "" {
+		r.claimed[u.name] = file.Path
+		return r.settleAliases(u, file)
+	}
+	conflict := diag.List{{File: file.Path, What: what, Cure: cure}}
+	u = errorUnit(r.freeName("unitc-conflict-"+u.stem()), file.Path, conflict, r.OutDir, r.Helper)
+	u.problems = conflict
+	r.claimed[u.name] = file.Path
+	return u
+}
+
+// settleAliases drops the aliases whose names are taken.
+func (r *run) settleAliases(u unit, file definition.File) unit {
+	var kept []link
+	for _, l := range u.links {
+		taken := ""
+		if l.alias {
+			if taken = r.native.path(l.path); taken == "" {
+				taken = r.claimed[l.path]
+			}
+		}
+		if taken != "" {
+			u.problems = append(u.problems, diag.Problem{File: file.Path, Severity: diag.Warning, Path: "systemd.install.Alias",
+				What: l.path + " exists already: " + taken, Cure: "choose another name"})
+			continue
+		}
+		if l.alias {
+			r.claimed[l.path] = file.Path
+		}
+		kept = append(kept, l)
+	}
+	u.links = kept
+	return u
+}
+
+// freeName finds a name for an error unit that nobody has.
+func (r *run) freeName(stem string) string {
+	name := stem
+	for i := 2; r.claimed[name+serviceSuffix] != "" || unitfile.NameKind(name+serviceSuffix) == unitfile.Invalid; i++ {
+		name = fmt.Sprintf("%.200s-%d", stem, i)
+	}
+	return name + serviceSuffix
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package generator
+
+import (
+	"testing"
+	"time"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+)
+
+func directive(name, value string) definition.Directive {
+	return definition.Directive{Name: name, Value: value}
+}
+
+func install(list ...definition.Directive) definition.System {
+	return definition.System{Install: list}
+}
+
+// Each row becomes testdata/NAME.txt: the whole output of one definition file.
+var goldenCases = []struct {
+	name, file string
+	definition definition.File
+}{
+	{"minimal", "web", one(definition.Service{RootFS: "/srv/web", Command: []string{"/bin/true"}})},
+	{"full", "web", one(definition.Service{
+		RootFS: "host", Command: []string{"/bin/true"},
+		Volumes: []definition.Volume{
+			{Type: definition.VolumeBind, Source: "/srv/my data", Target: "/data"},
+			{Type: definition.VolumeBind, Source: "/srv/100%", Target: "/percent"},
+			{Type: definition.VolumeBind, Source: "/srv/my data", Target: "/again"},
+			{Type: definition.VolumeBind, Source: "/srv/a\x01b", Target: "/odd"},
+			{Type: definition.VolumeNamed, Source: "db", Target: "/db"},
+			{Type: definition.VolumeTmpfs, Target: "/tmp"},
+		},
+		EnvFiles:        []definition.EnvFile{{Path: "/etc/web.env"}},
+		StopSignal:      "SIGQUIT",
+		StopGracePeriod: 90 * time.Second,
+		Restart:         definition.Restart{Policy: definition.RestartAlways},
+		Labels:          []definition.KeyValue{{Key: "a", Value: "b"}, {Key: "org.opencontainers.image.description", Value: "The 100% shop\nand more"}},
+		System: definition.System{
+			Unit:    []definition.Directive{directive("After", "network.target"), directive("Description", "Mine")},
+			Service: []definition.Directive{directive("RestartSec", "5s"), directive("LogRateLimitIntervalSec", "0")},
+			Slice:   "shop.slice",
+		}})},
+	{"cgroup-service", "web", one(definition.Service{
+		RootFS:    "/srv/web",
+		Resources: definition.Resources{MemLimit: 64 << 20, CPUs: 0.5, CPUShares: 512},
+		Devices:   []definition.Device{{Source: "/dev/fuse", Target: "/dev/fuse", Permissions: "rw"}},
+		System:    definition.System{Cgroup: definition.CgroupService, Scope: []definition.Directive{directive("MemoryHigh", "48M")}}})},
+	{"image", "web", one(definition.Service{Image: "docker.io/library/nginx:1", StopGracePeriod: 1500 * time.Millisecond})},
+	{"kill-at-once", "web", one(definition.Service{RootFS: "/srv/web", StopGracePeriod: 1})},
+	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
+	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},
+	{"on-failure-3", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure, MaxRetries: 3}})},
+	{"template", "worker@", one(definition.Service{RootFS: "/srv/%i/50%%", Restart: definition.Restart{Policy: definition.RestartAlways}})},
+	{"template-default-instance", "worker@", one(definition.Service{
+		RootFS: "/srv/w", Restart: definition.Restart{Policy: definition.RestartAlways}, System: install(directive("DefaultInstance", "a"))})},
+	{"install", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartAlways}, System: install(
+		directive("WantedBy", "graphical.target lost.target"), directive("WantedBy", ""), directive("WantedBy", "shop.target %p.target"),
+		directive("RequiredBy", "a@1.service"), directive("UpheldBy", "b.target"), directive("Alias", "www.service %n"))})},
+	{"install-never", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartAlways}, System: install(directive("WantedBy", ""))})},
+	{"install-outside", "web", one(definition.Service{RootFS: "/srv/web", System: install(
+		directive("WantedBy", "../../x.target"), directive("RequiredBy", "/etc/x.target"), directive("Alias", "../x.service a.target x@.service"), directive("Also", "y.service"))})},
+	{"value-of-two-lines", "web", one(definition.Service{RootFS: "/srv/web", System: definition.System{
+		Service: []definition.Directive{directive("Nice", "1\nExecStartPost=/bin/touch /x")}}})},
+	{"broken", "web", definition.File{
+		Services: []definition.Service{{RootFS: "/srv/web", StopGracePeriod: time.Minute, Restart: definition.Restart{Policy: definition.RestartAlways},
+			System: definition.System{Slice: "shop.slice", Service: []definition.Directive{directive("RestartSec", "5s")}}}},
+		Problems: diag.List{
+			{File: "/etc/unitc/web.yaml", Line: 7, Col: 1, What: "unknown key", Cure: "did you mean comand?", Path: "command"},
+			{File: "/etc/unitc/web.yaml", Line: 2, Col: 3, Severity: diag.Warning, What: "odd"},
+			{File: "/etc/unitc/web.yaml", Line: 3, Col: 5, What: "wrong type", Path: "cpus"}}}},
+	{"undecoded", "web", definition.File{Problems: diag.List{{File: "/etc/unitc/web.yaml", Line: 1, Col: 2, What: "no YAML"}}}},
+	{"no-service", "web", definition.File{}},
+	{"project", "blog", definition.File{Project: true, Services: []definition.Service{{Name: "blog-web", RootFS: "/srv/web"}, {Name: "blog-db", RootFS: "/srv/db"}}}},
+	{"warning", "web", definition.File{Services: []definition.Service{{RootFS: "/srv/web"}}, Problems: diag.List{{File: "/etc/unitc/web.yaml", Severity: diag.Warning, What: "odd"}}}},
+	{"device-rule", "web", one(definition.Service{RootFS: "/srv/web", DeviceCgroupRules: []string{"c *:3 r"}})},
+}
+
+func TestGoldenTrees(t *testing.T) {
+	for _, c := range goldenCases {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, map[string]string{"etc/unitc/" + c.file + ".yaml": ""})
+			tree := h.run(files(map[string]definition.File{c.file: c.definition}))
+			golden(t, c.name, tree+"== log\n"+h.log.String())
+		})
+	}
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package generator
+
+import (
+	"bytes"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// nativeDirs hold the administrator's and the distribution's units. Ours, in
+// the late directory, would lose against all of them (G-12), silently.
+var nativeDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"}
+
+// native looks for units that others provide. Output of other generators is
+// not looked at: they run at the same time (G-2).
+type native struct {
+	dirs   []nativeDir
+	outDir string
+}
+
+type nativeDir struct {
+	path string
+	fd   int
+}
+
+func openNative(root, outDir string) *native {
+	n := &native{outDir: outDir}
+	for _, path := range nativeDirs {
+		fd, err := unix.Open(root+path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			n.dirs = append(n.dirs, nativeDir{path, fd})
+		}
+	}
+	return n
+}
+
+func (n *native) close() {
+	for _, d := range n.dirs {
+		unix.Close(d.fd)
+	}
+}
+
+// path is the file of a native unit of this name, "" if there is none. Two
+// kinds of file are the administrator's word about our unit and no unit of
+// another kind: a mask, and a copy made by `systemctl edit --full`.
+func (n *native) path(name string) string {
+	for _, d := range n.dirs {
+		var st unix.Stat_t
+		if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			continue
+		}
+		switch {
+		case st.Mode&unix.S_IFMT == unix.S_IFLNK && d.isMaskOrOurs(name, n.outDir):
+			return ""
+		case st.Mode&unix.S_IFMT == unix.S_IFREG && d.isCopy(name):
+			return ""
+		}
+		return d.path + "/" + name
+	}
+	return ""
+}
+
+// isMaskOrOurs holds for a link to /dev/null or into the output directory.
+func (d nativeDir) isMaskOrOurs(name, outDir string) bool {
+	target := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(d.fd, name, target)
+	if err == nil && strings.HasPrefix(string(target[:n]), outDir+"/") {
+		return true
+	}
+	var st unix.Stat_t
+	err = unix.Fstatat(d.fd, name, &st, 0)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+}
+
+// isCopy holds for an edited copy of a unit that we generated: it starts the
+// helper with a resolved definition, which must go on being written.
+func (d nativeDir) isCopy(name string) bool {
+	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
+	text := make([]byte, 64<<10)
+	size, _ := file.Read(text)
+	return bytes.Contains(text[:size], []byte("/"+resolvedDir+"/"+strings.TrimSuffix(name, serviceSuffix)+".json"))
+}

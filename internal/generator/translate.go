@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package generator
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/resource"
+	"github.com/unitc/unitc/internal/unitfile"
+)
+
+const (
+	serviceSuffix = ".service"
+	// resolvedDir holds the resolved definitions; systemd passes over hidden names.
+	resolvedDir = ".unitc"
+)
+
+// unit is what one service becomes on disk.
+type unit struct {
+	name     string // web.service
+	text     []byte
+	resolved []byte // .unitc/web.json
+	links    []link
+	// problems were found here, not by the parser; they are in resolved too.
+	problems diag.List
+}
+
+// link is a symbolic link below the output directory.
+type link struct {
+	path, target string
+	alias        bool // path is a unit's name, not in a .wants directory
+}
+
+func (u *unit) stem() string { return strings.TrimSuffix(u.name, serviceSuffix) }
+
+// translate makes the units of a definition. It is pure: same input, same
+// bytes (G-8).
+func translate(file definition.File, outDir, helper string) []unit {
+	if len(file.Services) == 0 {
+		problems := file.Problems
+		if !problems.HasErrors() {
+			problems = append(problems[:len(problems):len(problems)], diag.Problem{File: file.Path, What: "it defines no service", Cure: "write rootfs: or image:"})
+		}
+		return []unit{errorUnit(unitName(file.Name), file.Path, problems, outDir, helper)}
+	}
+	units := make([]unit, 0, len(file.Services))
+	for i := range file.Services {
+		units = append(units, translateService(file, &file.Services[i], outDir, helper))
+	}
+	return units
+}
+
+func translateService(file definition.File, s *definition.Service, outDir, helper string) unit {
+	t := translation{service: s, source: file.Path, outDir: outDir, helper: helper}
+	t.unit.name = unitName(s.Name)
+	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
+		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
+	}
+	t.unit.problems = append(t.unit.problems, resource.Check(s)...)
+	t.install()
+	t.broken = file.Problems.HasErrors() || t.unit.problems.HasErrors()
+	text := t.text(file.Problems)
+	if !t.broken && t.unit.problems.HasErrors() {
+		// A value that no unit file can hold was met while writing.
+		t.broken = true
+		text = t.text(file.Problems)
+	}
+	t.unit.text = text
+	t.unit.resolved = resolve(s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...))
+	return t.unit
+}
+
+// errorUnit is the unit of a definition that nothing could be made of: starting
+// it prints the problems and fails. It is started at boot, so that it stands in
+// `systemctl --failed`.
+func errorUnit(name, source string, problems diag.List, outDir, helper string) unit {
+	t := translation{source: source, outDir: outDir, helper: helper, broken: true}
+	t.unit.name = name
+	t.unit.text = t.text(problems)
+	t.unit.resolved = resolve(nil, problems)
+	t.unit.links = []link{bootLink(name, name)}
+	return t.unit
+}
+
+// resolve is the JSON that the helper reads. Problems come sorted by place.
+func resolve(s *definition.Service, problems diag.List) []byte {
+	problems.Sort()
+	data, err := json.Marshal(definition.Resolved{Version: definition.ResolvedVersion, Service: s, Problems: problems})
+	if err != nil {
+		// Only a float that is no number can do this: resources.cpus.
+		return resolve(nil, append(problems, diag.Problem{What: fmt.Sprintf("writing the definition as JSON: %v", err), Cure: "correct the value"}))
+	}
+	return append(data, '\n')
+}
+
+// unitName is the name of a definition's service. What no unit can be called is
+// escaped as systemctl escapes its arguments, so that the error unit is found
+// under the name that an operator types.
+func unitName(name string) string {
+	if mangled := unitfile.MangleName(name) + serviceSuffix; unitfile.NameKind(mangled) != unitfile.Invalid {
+		return mangled
+	}
+	hash := fnv.New32a()
+	hash.Write([]byte(name))
+	return fmt.Sprintf("unitc-invalid-%08x%s", hash.Sum32(), serviceSuffix)
+}

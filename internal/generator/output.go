@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,13 +25,17 @@ type output struct {
 	err        error // the first
 }
 
+// runs parts the temporary files of two runs in one process.
+var runs atomic.Int32
+
 func openOutput(path string) (*output, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening output directory %s: %w", path, err)
 	}
 	// systemd passes over hidden names, so a temporary file is never a unit.
-	return &output{path: path, dirFD: fd, resolvedFD: -1, madeDirs: map[string]bool{}, tempPrefix: ".unitc-" + strconv.Itoa(unix.Getpid()) + "-"}, nil
+	prefix := fmt.Sprintf(".unitc-%d-%d-", unix.Getpid(), runs.Add(1))
+	return &output{path: path, dirFD: fd, resolvedFD: -1, madeDirs: map[string]bool{}, tempPrefix: prefix}, nil
 }
 
 func (o *output) close() {
@@ -140,6 +145,7 @@ func (o *output) writeLink(l link) error {
 		return err
 	}
 	temp := o.temp()
+	_ = unix.Unlinkat(o.dirFD, temp, 0)
 	if err := unix.Symlinkat(l.target, o.dirFD, temp); err != nil {
 		return fmt.Errorf("linking %s: %w", l.path, err)
 	}

@@ -3,12 +3,16 @@
 package main
 
 import (
+	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/definition"
-	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
-// parse is the seam to the definition language.
+// parse is the seam between the files found and the definition language.
 func parse(src searchpath.Source) definition.File {
-	return definition.File{Name: src.Name, Path: src.Path, Problems: diag.List{{File: src.Path, What: "this build reads no definitions"}}}
+	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers))}
+	for i, layer := range src.Layers {
+		in.Layers[i] = compose.Layer(layer)
+	}
+	return compose.Parse(in)
 }

@@ -15,8 +15,19 @@ const maxLinks = 64
 
 const bootTarget = "multi-user.target"
 
-// wantDirs are the directories of systemd.unit(5) that do what [Install] asks.
-var wantDirs = map[string]string{"WantedBy": ".wants", "RequiredBy": ".requires", "UpheldBy": ".upholds"}
+// wantDir is the directory of systemd.unit(5) that does what a directive of
+// [Install] asks, "" if it asks for no such link.
+func wantDir(directive string) string {
+	switch directive {
+	case "WantedBy":
+		return ".wants"
+	case "RequiredBy":
+		return ".requires"
+	case "UpheldBy":
+		return ".upholds"
+	}
+	return ""
+}
 
 // bootLink starts unit with the boot; target is the file of it.
 func bootLink(unit, target string) link {
@@ -37,7 +48,7 @@ func (t *translation) install() {
 	if !ok {
 		return
 	}
-	always := s.Restart.Policy == definition.RestartAlways || s.Restart.Policy == definition.RestartUnlessStopped
+	always := s.Restart.Policy == definition.RestartAlways || s.Restart.Policy == definition.RestartUnlessStopped || isBlank(s)
 	switch {
 	case wants.given:
 		for _, w := range wants.list {
@@ -49,6 +60,12 @@ func (t *translation) install() {
 	for _, alias := range wants.aliases {
 		t.addAlias(alias)
 	}
+}
+
+// isBlank holds for a service of which nothing could be decoded. It is started
+// at boot, so that it stands in `systemctl --failed`.
+func isBlank(s *definition.Service) bool {
+	return s.RootFS == "" && s.Image == "" && s.Bundle == "" && s.Entrypoint == nil && s.Command == nil && s.Restart.Policy == ""
 }
 
 // installWants is an [Install] section, read.
@@ -64,7 +81,7 @@ type want struct{ directive, unit string }
 func (i *installWants) read(t *translation, d *definition.Directive) {
 	words := strings.Fields(d.Value)
 	switch {
-	case wantDirs[d.Name] != "":
+	case wantDir(d.Name) != "":
 		i.given = true
 		if len(words) == 0 {
 			i.drop(d.Name)
@@ -124,7 +141,7 @@ func (t *translation) addWant(w want, name string) {
 	case name == "":
 		t.fault(path, "a template without an instance cannot be wanted", "set DefaultInstance=, or name the instance in the unit that wants it")
 	default:
-		t.addLink(path, link{path: unit + wantDirs[w.directive] + "/" + name, target: "../" + t.unit.name})
+		t.addLink(path, link{path: unit + wantDir(w.directive) + "/" + name, target: "../" + t.unit.name})
 	}
 }
 

@@ -7,31 +7,40 @@ import (
 	"strings"
 )
 
-// stopSignals are the numbers of signal(7) on x86 and ARM of the signals that
-// programs use to be stopped with. SIGKILL is not among them: a payload that had
-// to be killed did not stop by itself.
-var stopSignals = map[string]int{
-	"SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGABRT": 6, "SIGUSR1": 10, "SIGUSR2": 12, "SIGALRM": 14, "SIGTERM": 15,
-	"SIGWINCH": 28, "SIGPWR": 30,
-}
-
 // rtMin is SIGRTMIN as the C library counts.
 const rtMin = 34
 
 // stoppedStatus is the exit status 128+n of a process that was ended by its
-// stop signal.
+// stop signal: one of those that programs use for it, numbered as signal(7) has
+// them on x86 and ARM. SIGKILL is not among them: a payload that had to be
+// killed did not stop by itself.
 func stoppedStatus(signal string) (int, bool) {
 	if rest, ok := strings.CutPrefix(signal, "SIGRTMIN"); ok {
-		offset := 0
-		if rest != "" {
-			n, err := strconv.Atoi(strings.TrimPrefix(rest, "+"))
-			if err != nil {
-				return 0, false
-			}
-			offset = n
-		}
-		return 128 + rtMin + offset, true
+		n, err := strconv.Atoi("0" + strings.TrimPrefix(rest, "+"))
+		return 128 + rtMin + n, err == nil
 	}
-	number, ok := stopSignals[signal]
-	return 128 + number, ok
+	number := 0
+	switch signal {
+	case "SIGHUP":
+		number = 1
+	case "SIGINT":
+		number = 2
+	case "SIGQUIT":
+		number = 3
+	case "SIGABRT":
+		number = 6
+	case "SIGUSR1":
+		number = 10
+	case "SIGUSR2":
+		number = 12
+	case "SIGALRM":
+		number = 14
+	case "SIGTERM":
+		number = 15
+	case "SIGWINCH":
+		number = 28
+	case "SIGPWR":
+		number = 30
+	}
+	return 128 + number, number != 0
 }

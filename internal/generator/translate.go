@@ -83,7 +83,9 @@ func errorUnit(name, source string, problems diag.List, outDir, helper string) u
 	t.unit.name = name
 	t.unit.text = t.text(problems)
 	t.unit.resolved = resolve(nil, problems)
-	t.unit.links = []link{bootLink(name, name)}
+	if !t.isTemplate() {
+		t.unit.links = []link{bootLink(name, name)}
+	}
 	return t.unit
 }
 

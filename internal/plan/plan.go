@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plan is a launch as a value: what will be confined, by what, and
+// where its cgroup will be. The planner makes it from a definition; the
+// runtime and cgroupsd carry it out. It is data only, so it can be printed,
+// compared and handed to another OCI runtime.
+package plan
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// Plan is one launch.
+type Plan struct {
+	// Unit is the service that runs the payload: "web.service".
+	Unit string `json:"unit"`
+	// Spec is the OCI runtime-spec configuration: all that the payload is
+	// confined by. Whoever has it and Root can run the same container.
+	Spec *specs.Spec `json:"spec"`
+	// Root is where the root file system comes from.
+	Root Root `json:"root"`
+	// User is `user:` as written, looked up inside the root file system at
+	// start ("" = 0:0); Groups likewise.
+	User   string   `json:"user,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// CreateSources are bind sources that are made when they are missing.
+	CreateSources []string `json:"create_sources,omitempty"`
+	// Scope is the transient scope of the payload; nil places it in the
+	// service's own delegated cgroup.
+	Scope *Scope `json:"scope,omitempty"`
+	// Logging is a driver of the definition: journald, direct or none.
+	Logging string `json:"logging"`
+}
+
+// Kinds of root file system.
+const (
+	RootDirectory = "directory" // Path as it is
+	RootHost      = "host"      // the host's /usr, read-only, in a fresh tmpfs
+	RootOverlay   = "overlay"   // Lowers under Upper
+)
+
+// Root is where the root file system comes from.
+type Root struct {
+	Kind   string   `json:"kind"`
+	Path   string   `json:"path,omitempty"`   // directory: absolute host path
+	Lowers []string `json:"lowers,omitempty"` // overlay: absolute host paths, topmost first
+	Upper  string   `json:"upper,omitempty"`  // overlay: "" = read-only
+	Work   string   `json:"work,omitempty"`
+}
+
+// Scope is what systemd is asked for over the bus.
+type Scope struct {
+	Name        string `json:"name"` // unitc-web.scope
+	Slice       string `json:"slice"`
+	Description string `json:"description"`
+	// BoundTo is the service whose end is the scope's end (S-8).
+	BoundTo string `json:"bound_to"`
+	// Properties are resource-control directives as a unit file spells them.
+	Properties []definition.Directive `json:"properties,omitempty"`
+}

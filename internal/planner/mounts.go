@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package planner
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+func (b *builder) mounts() error {
+	for _, m := range defaultMounts {
+		m.Options = slices.Clone(m.Options)
+		switch {
+		case m.Destination == "/proc" && !b.has(specs.PIDNamespace):
+			m = bindOf("/proc", "rbind", "nosuid", "noexec", "nodev")
+		case m.Destination == "/sys" && !b.has(specs.NetworkNamespace):
+			// A fresh sysfs shows the classes of the host's network; with the
+			// host's own namespace it is the same view, still read-only.
+		case m.Destination == "/dev/mqueue" && !b.has(specs.IPCNamespace):
+			m = bindOf("/dev/mqueue", "rbind", "nosuid", "noexec", "nodev")
+		case m.Destination == "/dev/shm" && !b.has(specs.IPCNamespace):
+			m = bindOf("/dev/shm", "rbind", "nosuid", "noexec", "nodev")
+		case m.Destination == "/dev/shm" && b.s.ShmSize > 0:
+			m.Options[len(m.Options)-1] = "size=" + strconv.FormatInt(b.s.ShmSize, 10)
+		}
+		if b.s.Privileged && strings.HasPrefix(m.Destination, "/sys") {
+			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" })
+		}
+		b.spec.Mounts = append(b.spec.Mounts, m)
+	}
+	if b.plan.Root.Kind == plan.RootHost {
+		b.spec.Mounts = append(b.spec.Mounts, hostMounts...)
+		for _, path := range b.f.HostEtc {
+			b.spec.Mounts = append(b.spec.Mounts, bindOf(path, "rbind", "ro", "nosuid", "nodev", "rprivate"))
+		}
+	}
+	return nil
+}
+
+func bindOf(path string, options ...string) specs.Mount {
+	return specs.Mount{Destination: path, Type: "bind", Source: path, Options: options}
+}
+
+// HostEtc lists the files below /etc that `rootfs: host` shows where the host
+// has them; the helper asks which exist.
+func HostEtc() []string { return hostEtc }
+
+func (b *builder) volumes() error {
+	for i, v := range b.s.Volumes {
+		m := specs.Mount{Destination: v.Target}
+		if err := noNUL(fmt.Sprintf("volumes[%d]", i), v.Source, v.Target); err != nil {
+			return err
+		}
+		switch v.Type {
+		case definition.VolumeBind:
+			m.Type, m.Source, m.Options = "bind", v.Source, bindOptions(v)
+			if v.CreateHostPath {
+				b.plan.CreateSources = append(b.plan.CreateSources, v.Source)
+			}
+		case definition.VolumeTmpfs:
+			m.Type, m.Source, m.Options = "tmpfs", "tmpfs", tmpfsOptions(v)
+		default:
+			return &KeyError{fmt.Sprintf("volumes[%d]", i), "named volumes do not work yet", "bind a directory: `- /srv/data:" + v.Target + "`"}
+		}
+		b.spec.Mounts = append(b.spec.Mounts, m)
+	}
+	return nil
+}
+
+// bindOptions are the OCI names. nosuid and nodev always stand: set-id bits do
+// nothing under no_new_privs, and devices come by `devices:` alone.
+func bindOptions(v definition.Volume) []string {
+	opts := []string{"rbind", "nosuid", "nodev"}
+	if v.Recursive == "disabled" {
+		opts[0] = "bind"
+	}
+	switch {
+	case v.ReadOnly && v.Recursive == "readonly":
+		opts = append(opts, "rro")
+	case v.ReadOnly:
+		opts = append(opts, "ro")
+	}
+	if v.NoExec {
+		opts = append(opts, "noexec")
+	}
+	if v.Propagation == "" {
+		return append(opts, "rprivate")
+	}
+	return append(opts, v.Propagation)
+}
+
+func tmpfsOptions(v definition.Volume) []string {
+	opts := []string{"nosuid", "nodev"}
+	if v.NoExec {
+		opts = append(opts, "noexec")
+	}
+	if v.ReadOnly {
+		opts = append(opts, "ro")
+	}
+	mode := v.Mode
+	if mode == 0 {
+		mode = 0o1777
+	}
+	opts = append(opts, fmt.Sprintf("mode=%o", mode))
+	if v.Size > 0 {
+		opts = append(opts, "size="+strconv.FormatInt(v.Size, 10))
+	}
+	return opts
+}
+
+func (b *builder) devices() error {
+	for i, d := range b.s.Devices {
+		node, ok := b.f.Devices[d.Source]
+		if !ok {
+			return &KeyError{fmt.Sprintf("devices[%d]", i), d.Source + " is not a device of this host", "look for the node with `ls -l /dev`"}
+		}
+		target := d.Target
+		if target == "" {
+			target = d.Source
+		}
+		mode, uid, gid := os.FileMode(node.Mode), node.UID, node.GID
+		b.spec.Linux.Devices = append(b.spec.Linux.Devices, specs.LinuxDevice{
+			Path: target, Type: node.Type, Major: node.Major, Minor: node.Minor, FileMode: &mode, UID: &uid, GID: &gid,
+		})
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package planner makes the plan of a launch from a definition and facts of
+// the host. It is pure: no files, no system calls, no clock. The defaults that
+// confine a payload are tables in defaults.go.
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/resource"
+)
+
+// Build makes the plan. Errors name the key of the definition.
+func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
+	if s.Instance != "" || strings.HasSuffix(s.Name, "@") {
+		expanded, err := expand(s)
+		if err != nil {
+			return nil, err
+		}
+		s = expanded
+	}
+	b := &builder{s: s, f: f, spec: &specs.Spec{Version: specs.Version, Linux: &specs.Linux{}}}
+	b.plan = &plan.Plan{Unit: s.UnitName(), Spec: b.spec, User: s.User, Groups: s.GroupAdd, Logging: s.Logging.Driver}
+	if b.plan.Logging == "" {
+		b.plan.Logging = definition.LogJournald
+	}
+	for _, part := range []func() error{
+		b.process, b.capabilities, b.root, b.namespaces, b.mounts, b.volumes, b.devices, b.kernel, b.placement,
+	} {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	return b.plan, nil
+}
+
+type builder struct {
+	s    *definition.Service
+	f    Facts
+	spec *specs.Spec
+	plan *plan.Plan
+}
+
+func (b *builder) process() error {
+	args := slices.Concat(b.s.Entrypoint, b.s.Command)
+	if len(args) == 0 {
+		return &KeyError{"command", "nothing to run", "write `command:` with the program and its arguments"}
+	}
+	if err := noNUL("command", args...); err != nil {
+		return err
+	}
+	cwd := b.s.WorkingDir
+	if cwd == "" {
+		cwd = "/"
+	}
+	env, err := b.environment()
+	if err != nil {
+		return err
+	}
+	b.spec.Process = &specs.Process{
+		Terminal:        b.s.TTY,
+		Args:            args,
+		Cwd:             cwd,
+		Env:             env,
+		NoNewPrivileges: b.noNewPrivileges(),
+		Rlimits:         b.rlimits(),
+		OOMScoreAdj:     b.s.OOMScoreAdj,
+	}
+	return nil
+}
+
+func (b *builder) noNewPrivileges() bool {
+	for _, o := range b.s.SecurityOpt {
+		name, value, has := strings.Cut(strings.Replace(o, "=", ":", 1), ":")
+		if name == "no-new-privileges" && has && value == "false" {
+			return false
+		}
+	}
+	return !b.s.Privileged
+}
+
+// environment is, later entries winning: what the container interface of
+// systemd asks for (K-6), the files of env_file, then `environment`.
+func (b *builder) environment() ([]string, error) {
+	env := []string{defaultPath, "container=unitc"}
+	if b.s.TTY {
+		env = append(env, "TERM=xterm")
+	}
+	all := slices.Concat(slices.Concat(b.f.EnvFiles...), b.s.Environment)
+	for _, e := range all {
+		if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") {
+			return nil, &KeyError{"environment", fmt.Sprintf("bad variable name %q", e.Name), "use letters, digits and _"}
+		}
+		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, e.Name+"=") })
+		if e.Value == nil {
+			continue
+		}
+		if err := noNUL("environment."+e.Name, *e.Value); err != nil {
+			return nil, err
+		}
+		env = append(env, e.Name+"="+*e.Value)
+	}
+	return env, nil
+}
+
+func (b *builder) rlimits() []specs.POSIXRlimit {
+	limits := slices.Clone(defaultRlimits)
+	for _, u := range b.s.Ulimits {
+		l := specs.POSIXRlimit{Type: "RLIMIT_" + strings.ToUpper(u.Name), Soft: uint64(u.Soft), Hard: uint64(u.Hard)}
+		limits = slices.DeleteFunc(limits, func(old specs.POSIXRlimit) bool { return old.Type == l.Type })
+		limits = append(limits, l)
+	}
+	return limits
+}
+
+func (b *builder) root() error {
+	b.spec.Root = &specs.Root{Readonly: b.s.ReadOnly}
+	switch {
+	case b.s.RootFS == "host":
+		b.plan.Root = plan.Root{Kind: plan.RootHost}
+		b.spec.Root.Path = "/run/unitc/" + strings.TrimSuffix(b.plan.Unit, ".service") + "/root"
+	case b.s.RootFS != "":
+		b.plan.Root = plan.Root{Kind: plan.RootDirectory, Path: b.s.RootFS}
+		b.spec.Root.Path = b.s.RootFS
+	default:
+		return &KeyError{"rootfs", "no root file system", "write `rootfs: /a/directory` or `rootfs: host`"}
+	}
+	return nil
+}
+
+func (b *builder) namespaces() error {
+	add := func(t specs.LinuxNamespaceType) {
+		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: t})
+	}
+	add(specs.MountNamespace)
+	add(specs.CgroupNamespace)
+	if b.s.PID != "host" {
+		add(specs.PIDNamespace)
+	}
+	if b.s.IPC != "host" {
+		add(specs.IPCNamespace)
+	}
+	if b.s.UTS != "host" {
+		add(specs.UTSNamespace)
+		b.spec.Hostname, b.spec.Domainname = b.hostname(), b.s.Domainname
+	}
+	if b.s.NetworkMode != "host" {
+		add(specs.NetworkNamespace)
+	}
+	if b.f.IDRange.Size > 0 && b.s.UsernsMode != "host" && !b.s.Privileged {
+		add(specs.UserNamespace)
+		m := []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.f.IDRange.Start, Size: b.f.IDRange.Size}}
+		b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings = m, slices.Clone(m)
+	}
+	return nil
+}
+
+// hostname is at most 63 octets, as a DNS label must be; the unit's name is
+// the container's where none is given.
+func (b *builder) hostname() string {
+	h := b.s.Hostname
+	if h == "" {
+		h = strings.TrimSuffix(b.plan.Unit, ".service")
+		h = strings.Map(func(r rune) rune {
+			if r == '-' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' {
+				return r
+			}
+			return '-'
+		}, h)
+	}
+	return h[:min(len(h), 63)]
+}
+
+// has tells whether the payload gets a namespace of its own.
+func (b *builder) has(t specs.LinuxNamespaceType) bool {
+	return slices.ContainsFunc(b.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == t })
+}
+
+// kernel is the part of the plan that keeps the payload away from the kernel's
+// own interfaces.
+func (b *builder) kernel() error {
+	l := b.spec.Linux
+	l.Sysctl = map[string]string{}
+	if b.has(specs.NetworkNamespace) {
+		// Ports and ping without a capability: the namespace is the payload's own.
+		l.Sysctl["net.ipv4.ip_unprivileged_port_start"] = "0"
+		l.Sysctl["net.ipv4.ping_group_range"] = "0 2147483647"
+		if b.has(specs.UserNamespace) {
+			// Group ids that are not mapped are refused (EINVAL).
+			l.Sysctl["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", b.f.IDRange.Size-1)
+		}
+	}
+	for _, kv := range b.s.Sysctls {
+		if err := b.sysctlAllowed(kv.Key); err != nil {
+			return err
+		}
+		l.Sysctl[kv.Key] = kv.Value
+	}
+	if !b.s.Privileged {
+		l.MaskedPaths = slices.Clone(maskedPaths)
+		l.ReadonlyPaths = slices.Clone(readonlyPaths)
+	}
+	return nil
+}
+
+// sysctlAllowed refuses what is not of a namespace that the payload owns: it
+// would change the host (CVE-2022-0811 and its kind).
+func (b *builder) sysctlAllowed(key string) error {
+	path := "sysctls." + key
+	if strings.ContainsAny(key, "/ +=\x00\n") || strings.Contains(key, "..") {
+		return &KeyError{path, "not a sysctl name", "write it with dots, as in net.core.somaxconn"}
+	}
+	switch {
+	case strings.HasPrefix(key, "net.") && b.has(specs.NetworkNamespace):
+	case strings.HasPrefix(key, "fs.mqueue.") && b.has(specs.IPCNamespace):
+	case slices.Contains(ipcSysctls, key) && b.has(specs.IPCNamespace):
+	case key == "kernel.hostname" || key == "kernel.domainname":
+		return &KeyError{path, "set by its own key", "use `hostname:` or `domainname:`"}
+	default:
+		return &KeyError{path, "would change the host: it is not of a namespace that this container has of its own",
+			"set it on the host with sysctl.d(5), or drop the key"}
+	}
+	return nil
+}
+
+// ipcSysctls are per IPC namespace (ipc_namespaces(7)).
+var ipcSysctls = []string{
+	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+}
+
+func (b *builder) placement() error {
+	name := strings.TrimSuffix(b.plan.Unit, ".service")
+	slice := b.s.System.Slice
+	if slice == "" {
+		slice = "unitc.slice"
+	}
+	b.spec.Linux.CgroupsPath = slice + ":unitc:" + name
+	if b.s.System.Cgroup == definition.CgroupService {
+		return nil
+	}
+	b.plan.Scope = &plan.Scope{
+		Name:        b.s.ScopeName(),
+		Slice:       slice,
+		Description: "Payload of " + b.plan.Unit,
+		BoundTo:     b.plan.Unit,
+		Properties:  resource.Directives(b.s),
+	}
+	return nil
+}
+
+// KeyError is a fault of the definition that shows only against the host; the
+// helper puts the key's place in front of it.
+type KeyError struct{ Key, What, Cure string }
+
+func (e *KeyError) Error() string { return e.Key + ": " + e.What + "; " + e.Cure }
+
+func noNUL(key string, values ...string) error {
+	for _, v := range values {
+		if strings.ContainsRune(v, 0) {
+			return &KeyError{key, "a NUL byte cannot be passed to a program", "remove it"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package program
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Fork's hooks into the Go runtime, the same that syscall.forkAndExecInChild
+// uses: signals are blocked and the stack is fenced from just before the clone.
+//
+//go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
+func runtimeBeforeFork()
+
+//go:linkname runtimeAfterFork syscall.runtime_AfterFork
+func runtimeAfterFork()
+
+// ForkOptions say what the child is born into.
+type ForkOptions struct {
+	// Flags are CLONE_* of clone3(2). With CLONE_PARENT the child is a sibling:
+	// PID 1's own child when PID 1 started this process.
+	Flags uint64
+	// CgroupDir is a directory of cgroup v2 to be born in, -1 = the caller's.
+	// Being born there costs nothing; being moved waits for an RCU grace period.
+	CgroupDir int
+	// StopAt names a step at which the child stops and waits for the parent's
+	// death. Tests arm it; "" = none.
+	StopAt string
+}
+
+// Child is a forked child that runs a program.
+type Child struct {
+	PID    int // in the caller's PID namespace
+	prog   *Program
+	page   *page
+	mem    []byte
+	report *os.File // read end
+	gate   *os.File // write end
+}
+
+// AwaitGate adds a call that waits for Child.Open.
+func (p *Program) AwaitGate(what string) *Call {
+	buf := p.Bytes(make([]byte, 1))
+	return p.Call(what, "", unix.SYS_READ, gateFD, buf, 1).Want(1)
+}
+
+// gateFD and reportFD stand in arguments for the descriptors that Fork makes.
+const gateFD = ^uintptr(0) - 4096
+
+// ReportFD may be given to Call where the child must name the report pipe.
+const reportFD = ^uintptr(0) - 4097
+
+// Fork clones a child that runs p.
+func (p *Program) Fork(opt ForkOptions) (*Child, error) {
+	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(page{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("mapping the shared page: %w", err)
+	}
+	reportR, reportW, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("opening the report pipe: %w", err)
+	}
+	gateR, gateW, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("opening the gate pipe: %w", err)
+	}
+	c := &Child{prog: p, page: (*page)(unsafe.Pointer(&mem[0])), mem: mem, report: reportR, gate: gateW}
+	state := &child{
+		ops: &p.ops[0], n: len(p.ops), page: c.page, stopAt: p.stopOp(opt.StopAt),
+		report: reportW.Fd(), gate: gateR.Fd(),
+	}
+	p.bind(state)
+	// The child must not hold the parent's ends: the gate would never close.
+	closeFirst := []uintptr{reportR.Fd(), gateW.Fd()}
+	pid, errno := fork(state, opt, closeFirst)
+	reportW.Close()
+	gateR.Close()
+	runtime.KeepAlive(p)
+	if errno != 0 {
+		c.Close()
+		return nil, &os.SyscallError{Syscall: "clone3", Err: errno}
+	}
+	c.PID = pid
+	return c, nil
+}
+
+// bind puts the real descriptors where the program says gateFD and reportFD.
+func (p *Program) bind(c *child) {
+	for i := range p.ops {
+		for j, a := range p.ops[i].args {
+			switch a {
+			case gateFD:
+				p.ops[i].args[j] = c.gate
+			case reportFD:
+				p.ops[i].args[j] = c.report
+			}
+		}
+	}
+}
+
+func (p *Program) stopOp(step string) int32 {
+	if step != "" {
+		for i := range p.ops {
+			if p.ops[i].kind == opStep && p.notes[i].what == step {
+				return int32(i)
+			}
+		}
+	}
+	return -1
+}
+
+// cloneArgs is struct clone_args of linux/sched.h in its second size (88 bytes,
+// Linux 5.7, the one with cgroup).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal uint64
+	stack, stackSize, tls, setTID, setTIDSize     uint64
+	cgroup                                        uint64
+}
+
+// fork makes the child. It is the only function in which parent and child
+// part; nothing that allocates may stand between the two runtime hooks.
+//
+//go:norace
+func fork(c *child, opt ForkOptions, closeFirst []uintptr) (int, syscall.Errno) {
+	args := &cloneArgs{flags: opt.Flags, exitSignal: uint64(unix.SIGCHLD)}
+	if opt.Flags&unix.CLONE_PARENT != 0 {
+		args.exitSignal = 0 // clone3(2): the parent's own is inherited
+	}
+	if opt.CgroupDir >= 0 {
+		args.flags |= unix.CLONE_INTO_CGROUP
+		args.cgroup = uint64(opt.CgroupDir)
+	}
+	a, b := closeFirst[0], closeFirst[1]
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	syscall.ForkLock.Lock()
+	runtimeBeforeFork()
+	r, e := rawFork(args, c, a, b)
+	runtimeAfterFork()
+	syscall.ForkLock.Unlock()
+	runtime.KeepAlive(args)
+	runtime.KeepAlive(c)
+	return int(r), e
+}
+
+//go:nosplit
+//go:noinline
+//go:norace
+func rawFork(args *cloneArgs, c *child, closeA, closeB uintptr) (uintptr, syscall.Errno) {
+	r, _, e := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0)
+	if e != 0 || r != 0 {
+		return r, e
+	}
+	syscall.RawSyscall(unix.SYS_CLOSE, closeA, 0, 0)
+	syscall.RawSyscall(unix.SYS_CLOSE, closeB, 0, 0)
+	run(c)
+	return 0, 0 // not reached
+}
+
+// Open lets the child pass the next AwaitGate.
+func (c *Child) Open() error {
+	_, err := c.gate.Write([]byte{0})
+	return err
+}
+
+// Stopped is the error of AwaitExec when the child reached ForkOptions.StopAt.
+var Stopped = errors.New("the child reached the step at which it was to stop")
+
+// OpError is a call of the child that failed, or whose result or read-back
+// differs from what was demanded (Err is EBADE then).
+type OpError struct {
+	Step, What, Detail string
+	Exit               int // the child's exit status
+	Got                uint64
+	Err                error
+}
+
+func (e *OpError) Error() string {
+	s := e.Step + ": " + e.What
+	if e.Detail != "" {
+		s += " " + e.Detail
+	}
+	if errors.Is(e.Err, unix.EBADE) {
+		return fmt.Sprintf("%s: read back a value that was not asked for (%#x)", s, e.Got)
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *OpError) Unwrap() error { return e.Err }
+
+// AwaitExec waits until the child has replaced itself (nil), has failed
+// (*OpError; it then waits for Close before it exits) or died.
+func (c *Child) AwaitExec() error {
+	b := make([]byte, 1)
+	n, err := c.report.Read(b)
+	if n == 0 && err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading the report pipe: %w", err)
+	}
+	i := int(c.page.op)
+	step, what, detail := c.prog.Describe(i)
+	switch {
+	case c.page.kill != 0:
+		return Stopped
+	case c.page.failed != 0:
+		return &OpError{step, what, detail, int(c.prog.ops[i].exit), c.page.got, syscall.Errno(c.page.errno)}
+	case i != len(c.prog.ops)-1 && !c.execs(i):
+		return &OpError{step, what, detail, int(c.prog.ops[i].exit), 0, errors.New("the process was killed during this step")}
+	}
+	return nil
+}
+
+func (c *Child) execs(i int) bool {
+	nr := c.prog.ops[i].nr
+	return c.prog.ops[i].kind == opCall && (nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT)
+}
+
+// StepTime is when a step began, on CLOCK_MONOTONIC.
+type StepTime struct {
+	Name  string
+	Start time.Duration
+}
+
+// Times gives the steps that the child has reached.
+func (c *Child) Times() []StepTime {
+	var out []StepTime
+	for i, s := range c.prog.steps {
+		if t := c.page.times[i]; t != 0 {
+			out = append(out, StepTime{s.Name, time.Duration(t)})
+		}
+	}
+	return out
+}
+
+// Close closes the parent's ends: a child that waits at the gate exits.
+func (c *Child) Close() {
+	c.gate.Close()
+	c.report.Close()
+}

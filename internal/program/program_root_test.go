@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package program
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func start(t *testing.T, p *Program, opt ForkOptions) *Child {
+	t.Helper()
+	opt.CgroupDir = -1
+	c, err := p.Fork(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func reap(t *testing.T, pid int) unix.WaitStatus {
+	t.Helper()
+	var ws unix.WaitStatus
+	if _, err := unix.Wait4(pid, &ws, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	return ws
+}
+
+func TestChildExecsInItsOwnNamespaces(t *testing.T) {
+	r, w, _ := os.Pipe()
+	p := New()
+	p.Step("redirect", 10)
+	p.Call("dup3", "", unix.SYS_DUP3, int(w.Fd()), 1, 0)
+	p.AwaitGate("gate")
+	p.Step("exec", 203)
+	p.Call("execve", "/nonexistent", unix.SYS_EXECVE, p.Str("/nonexistent"), p.Strv([]string{"x"}), p.Strv(nil)).Ignore(unix.ENOENT)
+	p.Call("execve", "/bin/sh", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strv([]string{"sh", "-c", "echo $$ $X"}), p.Strv([]string{"X=y"}))
+	c := start(t, p, ForkOptions{Flags: unix.CLONE_NEWPID | unix.CLONE_NEWNS})
+	defer c.Close()
+	if err := c.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AwaitExec(); err != nil {
+		t.Fatal(err)
+	}
+	reap(t, c.PID)
+	w.Close()
+	b := make([]byte, 100)
+	n, _ := r.Read(b)
+	if got := string(b[:n]); got != "1 y\n" {
+		t.Fatalf("payload printed %q", got)
+	}
+	if len(c.Times()) != 2 {
+		t.Fatalf("times of steps: %v", c.Times())
+	}
+}
+
+func TestFailureNamesTheCallAndWaitsForTheParent(t *testing.T) {
+	p := New()
+	p.Step("open-nothing", 226)
+	fd := p.Reg()
+	p.Call("openat", "path=/", unix.SYS_OPENAT, unix.AT_FDCWD, p.Str("/"), unix.O_RDONLY, 0).Into(fd)
+	p.Call("openat", "path=missing", unix.SYS_OPENAT, fd, p.Str("missing-file"), unix.O_RDONLY, 0)
+	c := start(t, p, ForkOptions{})
+	err := c.AwaitExec()
+	var op *OpError
+	if !errors.As(err, &op) || !errors.Is(err, unix.ENOENT) || op.Exit != 226 || op.Step != "open-nothing" {
+		t.Fatalf("got %v", err)
+	}
+	if err.Error() != "open-nothing: openat path=missing: no such file or directory" {
+		t.Fatalf("text: %v", err)
+	}
+	var ws unix.WaitStatus
+	if pid, _ := unix.Wait4(c.PID, &ws, unix.WNOHANG, nil); pid != 0 {
+		t.Fatal("the child exited before the parent let it")
+	}
+	c.Close()
+	if ws := reap(t, c.PID); ws.ExitStatus() != 226 {
+		t.Fatalf("exit status %d", ws.ExitStatus())
+	}
+}
+
+func TestReadBackOfAnotherValueFails(t *testing.T) {
+	p := New()
+	p.Step("verify", 1)
+	p.Call("prctl", "PR_GET_NO_NEW_PRIVS", unix.SYS_PRCTL, unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0).Want(1)
+	c := start(t, p, ForkOptions{})
+	err := c.AwaitExec()
+	c.Close()
+	reap(t, c.PID)
+	if !errors.Is(err, unix.EBADE) {
+		t.Fatalf("got %v", err)
+	}
+	p = New()
+	p.Step("verify", 1)
+	p.Compare("compare", "sets", []byte("abc"), []byte("abd"))
+	c = start(t, p, ForkOptions{})
+	err = c.AwaitExec()
+	c.Close()
+	reap(t, c.PID)
+	if !errors.Is(err, unix.EBADE) {
+		t.Fatalf("compare: got %v", err)
+	}
+}
+
+func TestStopAtAndDeathOfTheParent(t *testing.T) {
+	p := New()
+	p.Step("one", 1)
+	p.Step("two", 2)
+	p.Fail("fail", "", unix.EPERM)
+	c := start(t, p, ForkOptions{StopAt: "two"})
+	if err := c.AwaitExec(); !errors.Is(err, Stopped) {
+		t.Fatalf("got %v", err)
+	}
+	c.Close()
+	if ws := reap(t, c.PID); ws.ExitStatus() != 2 {
+		t.Fatalf("exit status %d", ws.ExitStatus())
+	}
+}
+
+func TestJumpsAndListing(t *testing.T) {
+	p := New()
+	var absent, done Label
+	p.Step("mask", 226)
+	p.Call("open", "path=/absent", unix.SYS_OPENAT, unix.AT_FDCWD, p.Str("/absent"), 0, 0).Skip(&absent, unix.ENOENT)
+	p.Fail("fail", "the file is there", unix.EEXIST)
+	p.Here(&absent)
+	p.Jump(&done)
+	p.Fail("fail", "not jumped over", unix.EINVAL)
+	p.Here(&done)
+	p.Fail("fail", "end", unix.EDOM)
+	c := start(t, p, ForkOptions{})
+	err := c.AwaitExec()
+	c.Close()
+	reap(t, c.PID)
+	if !errors.Is(err, unix.EDOM) {
+		t.Fatalf("got %v", err)
+	}
+	want := "mask:\n\topen path=/absent [ENOENT is fine]\n\tfail the file is there\n\tfail not jumped over\n\tfail end"
+	if got := strings.Join(p.Listing(), "\n"); got != want {
+		t.Fatalf("listing:\n%s", got)
+	}
+}

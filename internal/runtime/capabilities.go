@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// capabilityNames by number (linux/capability.h).
+var capabilityNames = [...]string{
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
+	"NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT",
+	"SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
+	"AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
+	"PERFMON", "BPF", "CHECKPOINT_RESTORE",
+}
+
+// capabilityMask is a set as the kernel keeps it: bit n is capability n. A
+// name that nobody knows is an error, never dropped.
+func capabilityMask(names []string) (uint64, error) {
+	var mask uint64
+next:
+	for _, name := range names {
+		for i, known := range capabilityNames {
+			if strings.TrimPrefix(name, "CAP_") == known {
+				mask |= 1 << i
+				continue next
+			}
+		}
+		return 0, fmt.Errorf("unknown capability %q", name)
+	}
+	return mask, nil
+}
+
+// capabilitySets are the five sets of the plan.
+type capabilitySets struct{ bounding, effective, permitted, inheritable, ambient uint64 }
+
+func (c *compiler) capabilities() capabilitySets {
+	var s capabilitySets
+	caps := c.spec.Process.Capabilities
+	if caps == nil {
+		return s
+	}
+	for _, set := range []struct {
+		names []string
+		mask  *uint64
+	}{
+		{caps.Bounding, &s.bounding}, {caps.Effective, &s.effective}, {caps.Permitted, &s.permitted},
+		{caps.Inheritable, &s.inheritable}, {caps.Ambient, &s.ambient},
+	} {
+		mask, err := capabilityMask(set.names)
+		if err != nil {
+			c.err = err
+		}
+		*set.mask = mask & kernelCapabilities()
+	}
+	return s
+}
+
+// kernelCapabilities are those that the running kernel has (CAP_LAST_CAP).
+func kernelCapabilities() uint64 {
+	last := len(capabilityNames) - 1
+	if b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			last = n
+		}
+	}
+	return 1<<(last+1) - 1
+}
+
+// dropBounding takes every capability that the kernel knows, named or not, out
+// of the bounding set unless the plan has it.
+func dropBounding(c *compiler) {
+	want := c.capabilities().bounding
+	for i := 0; kernelCapabilities()>>i != 0; i++ {
+		if want>>i&1 == 0 {
+			c.p.Call("prctl", "PR_CAPBSET_DROP "+capabilityName(i), unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, i, 0, 0, 0)
+		}
+	}
+}
+
+func capabilityName(i int) string {
+	if i < len(capabilityNames) {
+		return capabilityNames[i]
+	}
+	return strconv.Itoa(i)
+}
+
+// capHeader is struct __user_cap_header_struct for this process, version 3.
+func capHeader() []byte {
+	b := make([]byte, 8)
+	binary.NativeEndian.PutUint32(b, unix.LINUX_CAPABILITY_VERSION_3)
+	return b
+}
+
+// capData is struct __user_cap_data_struct[2].
+func (s capabilitySets) capData() []byte {
+	b := make([]byte, 24)
+	for i := range 2 {
+		shift := 32 * i
+		binary.NativeEndian.PutUint32(b[12*i:], uint32(s.effective>>shift))
+		binary.NativeEndian.PutUint32(b[12*i+4:], uint32(s.permitted>>shift))
+		binary.NativeEndian.PutUint32(b[12*i+8:], uint32(s.inheritable>>shift))
+	}
+	return b
+}
+
+func setCapabilities(c *compiler) {
+	s := c.capabilities()
+	// A caller's ambient set would survive capset (CVE-2022-24769 and its kind).
+	c.p.Call("prctl", "PR_CAP_AMBIENT_CLEAR_ALL", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	c.p.Call("capset", fmt.Sprintf("effective=%#x permitted=%#x inheritable=%#x", s.effective, s.permitted, s.inheritable),
+		unix.SYS_CAPSET, c.p.Bytes(capHeader()), c.p.Bytes(s.capData()))
+	for i := range capabilityNames {
+		if s.ambient>>i&1 == 1 {
+			c.p.Call("prctl", "PR_CAP_AMBIENT_RAISE "+capabilityNames[i], unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, i, 0, 0)
+		}
+	}
+	c.p.Call("prctl", "PR_SET_KEEPCAPS 0", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 0, 0, 0, 0)
+}
+
+// verifyCapabilities reads all five sets back.
+func (c *compiler) verifyCapabilities() {
+	s := c.capabilities()
+	got := make([]byte, 24)
+	c.p.Call("capget", "", unix.SYS_CAPGET, c.p.Bytes(capHeader()), c.p.Bytes(got))
+	c.p.Compare("capget", "effective, permitted, inheritable", got, s.capData())
+	for i := 0; kernelCapabilities()>>i != 0; i++ {
+		c.p.Call("prctl", "PR_CAPBSET_READ "+capabilityName(i), unix.SYS_PRCTL, unix.PR_CAPBSET_READ, i, 0, 0, 0).Want(uintptr(s.bounding >> i & 1))
+		c.p.Call("prctl", "PR_CAP_AMBIENT_IS_SET "+capabilityName(i), unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, i, 0, 0).Want(uintptr(s.ambient >> i & 1))
+	}
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+)
+
+// defaultDevices are in every container (runtime-spec config-linux.md,
+// "Default Devices"); ptmx and console are links and ptys.
+var defaultDevices = []specs.LinuxDevice{
+	{Path: "/dev/null", Type: "c", Major: 1, Minor: 3},
+	{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5},
+	{Path: "/dev/full", Type: "c", Major: 1, Minor: 7},
+	{Path: "/dev/random", Type: "c", Major: 1, Minor: 8},
+	{Path: "/dev/urandom", Type: "c", Major: 1, Minor: 9},
+	{Path: "/dev/tty", Type: "c", Major: 5, Minor: 0},
+}
+
+// devLinks are the links that programs expect (runtime-spec, "/dev symbolic links").
+var devLinks = [][2]string{
+	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},
+}
+
+// ownDev tells whether /dev is a fresh tmpfs of the plan. Into any other /dev
+// nothing is written: it may be a link to the host's (CVE-2026-41579).
+func ownDev(l *Launch) bool {
+	for _, m := range l.spec.Mounts {
+		if path.Clean(m.Destination) == "/dev" {
+			return m.Type == "tmpfs"
+		}
+	}
+	return false
+}
+
+func createDevices(c *compiler) {
+	c.p.Call("umask", "0", unix.SYS_UMASK, 0)
+	mark := c.p.Mark()
+	dev := c.p.Reg()
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, inRoot|unix.RESOLVE_NO_SYMLINKS)
+	c.p.Call("openat2", "/dev", unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str("dev"), how, size).Into(dev)
+	for _, l := range devLinks {
+		c.p.Call("symlinkat", "/dev/"+l[0]+" -> "+l[1], unix.SYS_SYMLINKAT, c.p.Str(l[1]), dev, c.p.Str(l[0]))
+	}
+	c.close(dev)
+	c.p.Release(mark)
+	for _, d := range defaultDevices {
+		c.device(d)
+	}
+	for _, d := range c.spec.Linux.Devices {
+		c.device(d)
+	}
+	// Everything made from here on has the payload's usual mask.
+	umask := 0o022
+	if c.spec.Process.User.Umask != nil {
+		umask = int(*c.spec.Process.User.Umask)
+	}
+	c.p.Call("umask", fmt.Sprintf("%#o", umask), unix.SYS_UMASK, umask)
+}
+
+// device makes a node. An existing one of the same name is replaced: the plan's
+// list comes after the defaults.
+func (c *compiler) device(d specs.LinuxDevice) {
+	kind, ok := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}[d.Type]
+	if !ok {
+		c.err = fmt.Errorf("device %s: unknown type %q", d.Path, d.Type)
+		return
+	}
+	clean := path.Clean("/" + d.Path)
+	dir, name := path.Split(clean)
+	mark := c.p.Mark()
+	parent := c.p.Reg()
+	c.open("device "+clean, dir, true, parent)
+	mode := uint32(0o666)
+	if d.FileMode != nil {
+		mode = uint32(d.FileMode.Perm())
+	}
+	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
+	var made program.Label
+	c.p.Call("mknodat", clean, unix.SYS_MKNODAT, parent, c.p.Str(name), kind|mode, number).Ignore(unix.EEXIST)
+	c.p.Here(&made)
+	if uid, gid := c.deviceOwner(d); uid != 0 || gid != 0 {
+		c.p.Call("fchownat", clean, unix.SYS_FCHOWNAT, parent, c.p.Str(name), int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW)
+	}
+	c.close(parent)
+	c.p.Release(mark)
+}
+
+// deviceOwner is the owner as seen from the host; ids that the container does
+// not map become its root's.
+func (c *compiler) deviceOwner(d specs.LinuxDevice) (uid, gid uint32) {
+	if d.UID != nil {
+		uid = *d.UID
+	}
+	if d.GID != nil {
+		gid = *d.GID
+	}
+	if c.anchor == nil {
+		return uid, gid
+	}
+	hostUID, err := hostID(c.spec.Linux.UIDMappings, uid)
+	if err != nil {
+		hostUID = c.anchor.base
+	}
+	hostGID, err := hostID(c.spec.Linux.GIDMappings, gid)
+	if err != nil {
+		hostGID = c.anchor.baseGID
+	}
+	return hostUID, hostGID
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+)
+
+// openProcfs makes a procfs that is mounted nowhere.
+func openProcfs(c *compiler) {
+	c.proc = c.newMount("private procfs", "proc", mountOptions{set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC})
+}
+
+// writeProc writes a file of the private procfs. The descriptor is of procfs
+// itself and the path may neither leave the mount nor follow a link, so the
+// write cannot land elsewhere.
+func (c *compiler) writeProc(file, value string) {
+	mark := c.p.Mark()
+	fd := c.p.Reg()
+	how, size := c.how(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_XDEV|unix.RESOLVE_NO_MAGICLINKS)
+	c.p.Call("openat2", "/proc/"+file, unix.SYS_OPENAT2, c.proc, c.p.Str(file), how, size).Into(fd)
+	b := []byte(value)
+	c.p.Call("write", fmt.Sprintf("/proc/%s %q", file, value), unix.SYS_WRITE, fd, c.p.Bytes(b), len(b)).Want(uintptr(len(b)))
+	c.close(fd)
+	c.p.Release(mark)
+}
+
+func hasSysctls(l *Launch) bool { return len(l.spec.Linux.Sysctl) > 0 }
+
+func setSysctls(c *compiler) {
+	var keys []string
+	for k := range c.spec.Linux.Sysctl {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys) // the same plan gives the same program
+	for _, k := range keys {
+		if strings.ContainsAny(k, "/\x00") || strings.Contains(k, "..") {
+			c.err = fmt.Errorf("sysctl %q: not a name", k)
+			return
+		}
+		c.writeProc("sys/"+strings.ReplaceAll(k, ".", "/"), c.spec.Linux.Sysctl[k])
+	}
+}
+
+func hasOOMScore(l *Launch) bool { return l.spec.Process.OOMScoreAdj != nil }
+
+func setOOMScore(c *compiler) {
+	c.writeProc("self/oom_score_adj", fmt.Sprint(*c.spec.Process.OOMScoreAdj))
+}
+
+// mountScratch makes a small read-only tmpfs with what hides kernel paths: an
+// empty directory and a null device that nobody else has touched. It is
+// attached below the rootfs, because only attached mounts can be cloned before
+// Linux 6.15, and goes away with the host's root.
+func mountScratch(c *compiler) {
+	scratch := c.newMount("scratch", "tmpfs", mountOptions{
+		set:  unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC,
+		data: []string{"mode=0555", "size=4k", "nr_inodes=4"},
+	})
+	c.null, c.empty = c.p.Reg(), c.p.Reg()
+	c.p.Call("mkdirat", "scratch/empty", unix.SYS_MKDIRAT, scratch, c.p.Str("empty"), 0o555)
+	c.p.Call("mknodat", "scratch/null", unix.SYS_MKNODAT, scratch, c.p.Str("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
+	c.p.Call("fchmodat", "scratch/null", unix.SYS_FCHMODAT, scratch, c.p.Str("null"), 0o666)
+	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	c.p.Call("mount_setattr", "scratch MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, scratch, c.p.Str(""), unix.AT_EMPTY_PATH, attr, unix.SizeofMountAttr)
+	c.p.Call("move_mount", "scratch dst="+c.opt.AttachPoint, unix.SYS_MOVE_MOUNT,
+		scratch, c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
+	c.p.Call("openat", "scratch/empty", unix.SYS_OPENAT, scratch, c.p.Str("empty"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.empty)
+	c.p.Call("openat", "scratch/null", unix.SYS_OPENAT, scratch, c.p.Str("null"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.null)
+}
+
+func hasMaskedPaths(l *Launch) bool { return len(l.spec.Linux.MaskedPaths) > 0 }
+
+// maskPaths hides directories under the empty directory and files under the
+// null device. What is absent needs no hiding. Whether a path is a file or a
+// directory shows when the directory does not fit (ENOTDIR).
+func maskPaths(c *compiler) {
+	for _, p := range c.spec.Linux.MaskedPaths {
+		var absent, isFile, done program.Label
+		mark := c.p.Mark()
+		dst, src := c.p.Reg(), c.p.Reg()
+		c.lookUp(p, dst, &absent)
+		c.clone(c.empty, src)
+		c.attach("mask "+p, src, dst).Skip(&isFile, unix.ENOTDIR)
+		c.p.Jump(&done)
+		c.p.Here(&isFile)
+		c.close(src)
+		c.clone(c.null, src)
+		c.attach("mask "+p, src, dst)
+		c.p.Here(&done)
+		c.close(src)
+		c.close(dst)
+		c.p.Here(&absent)
+		c.p.Release(mark)
+	}
+}
+
+// lookUp opens an existing place; where there is none it goes on at absent.
+func (c *compiler) lookUp(p string, into program.Reg, absent *program.Label) {
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, inRoot)
+	clean := strings.TrimPrefix(path.Clean("/"+p), "/")
+	c.p.Call("openat2", p, unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str(clean), how, size).Into(into).Skip(absent, unix.ENOENT, unix.ENOTDIR)
+}
+
+func (c *compiler) clone(src any, into program.Reg) {
+	c.p.Call("open_tree", "OPEN_TREE_CLONE", unix.SYS_OPEN_TREE, src, c.p.Str(""),
+		unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(into)
+}
+
+// readonlyPaths binds each path over itself, read-only.
+func readonlyPaths(c *compiler) {
+	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	for _, p := range c.spec.Linux.ReadonlyPaths {
+		var absent program.Label
+		mark := c.p.Mark()
+		dst, src := c.p.Reg(), c.p.Reg()
+		c.lookUp(p, dst, &absent)
+		c.p.Call("open_tree", p+" OPEN_TREE_CLONE", unix.SYS_OPEN_TREE, dst, c.p.Str(""),
+			unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE).Into(src)
+		c.p.Call("mount_setattr", p+" MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, src, c.p.Str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr, unix.SizeofMountAttr)
+		c.attach("read-only "+p, src, dst)
+		c.close(src)
+		c.close(dst)
+		c.p.Here(&absent)
+		c.p.Release(mark)
+	}
+}

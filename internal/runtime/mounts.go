@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+)
+
+// mountOptions are parsed OCI mount options (runtime-spec config.md, "Linux
+// mount options"): attributes of the mount, and what is left for the file
+// system.
+type mountOptions struct {
+	set, clear   uint64 // MOUNT_ATTR_*
+	rset, rclear uint64 // the same, recursively
+	propagation  uint64 // MS_*, 0 = not given
+	bind         bool
+	recursive    bool
+	idmap        bool
+	copyUp       bool
+	data         []string
+}
+
+// attributes are the options that are attributes of the mount: bits set and
+// bits cleared. With an "r" in front they go down the tree.
+var attributes = map[string][2]uint64{
+	"ro": {unix.MOUNT_ATTR_RDONLY, 0}, "rw": {0, unix.MOUNT_ATTR_RDONLY},
+	"nosuid": {unix.MOUNT_ATTR_NOSUID, 0}, "suid": {0, unix.MOUNT_ATTR_NOSUID},
+	"nodev": {unix.MOUNT_ATTR_NODEV, 0}, "dev": {0, unix.MOUNT_ATTR_NODEV},
+	"noexec": {unix.MOUNT_ATTR_NOEXEC, 0}, "exec": {0, unix.MOUNT_ATTR_NOEXEC},
+	"nodiratime": {unix.MOUNT_ATTR_NODIRATIME, 0}, "diratime": {0, unix.MOUNT_ATTR_NODIRATIME},
+	"noatime": {unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR__ATIME}, "atime": {0, unix.MOUNT_ATTR__ATIME},
+	"relatime": {unix.MOUNT_ATTR_RELATIME, unix.MOUNT_ATTR__ATIME}, "norelatime": {0, unix.MOUNT_ATTR__ATIME},
+	"strictatime": {unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME}, "nostrictatime": {0, unix.MOUNT_ATTR__ATIME},
+	"nosymfollow": {unix.MOUNT_ATTR_NOSYMFOLLOW, 0}, "symfollow": {0, unix.MOUNT_ATTR_NOSYMFOLLOW},
+	"defaults": {0, 0},
+}
+
+var propagation = map[string]uint64{
+	"private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE | unix.MS_REC,
+	"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED | unix.MS_REC,
+	"slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE | unix.MS_REC,
+	"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
+}
+
+func isBind(options []string) bool {
+	for _, o := range options {
+		if o == "bind" || o == "rbind" {
+			return true
+		}
+	}
+	return false
+}
+
+func parseOptions(options []string) (mountOptions, error) {
+	var m mountOptions
+	for _, o := range options {
+		if bits, ok := attributes[o]; ok {
+			m.set, m.clear = m.set&^bits[1]|bits[0], m.clear&^bits[0]|bits[1]
+			continue
+		}
+		if bits, ok := attributes[strings.TrimPrefix(o, "r")]; ok && strings.HasPrefix(o, "r") {
+			m.rset, m.rclear = m.rset&^bits[1]|bits[0], m.rclear&^bits[0]|bits[1]
+			continue
+		}
+		if p, ok := propagation[o]; ok {
+			m.propagation = p
+			continue
+		}
+		switch o {
+		case "bind":
+			m.bind = true
+		case "rbind":
+			m.bind, m.recursive = true, true
+		case "idmap", "ridmap":
+			m.idmap = true
+		case "tmpcopyup":
+			m.copyUp = true
+		case "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime", "iversion", "noiversion", "silent", "loud", "remount":
+			m.data = append(m.data, o)
+		default:
+			if strings.ContainsRune(o, 0) {
+				return m, fmt.Errorf("option %q has a NUL byte", o)
+			}
+			m.data = append(m.data, o)
+		}
+	}
+	return m, nil
+}
+
+// apply sets the attributes of a detached bind mount.
+func (m *mountOptions) apply(f *os.File) error {
+	for _, a := range []struct {
+		attr unix.MountAttr
+		at   uint
+	}{
+		{unix.MountAttr{Attr_set: m.rset, Attr_clr: m.rclear}, unix.AT_RECURSIVE},
+		{unix.MountAttr{Attr_set: m.set, Attr_clr: atimeClear(m.set, m.clear)}, 0},
+	} {
+		if a.attr.Attr_set == 0 && a.attr.Attr_clr == 0 {
+			continue
+		}
+		if err := unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH|a.at, &a.attr); err != nil {
+			return fmt.Errorf("mount_setattr set=%#x clear=%#x: %w", a.attr.Attr_set, a.attr.Attr_clr, err)
+		}
+	}
+	return nil
+}
+
+// atimeClear adds the atime field to what is cleared whenever it is set: the
+// kernel wants it so (mount_setattr(2), MOUNT_ATTR__ATIME).
+func atimeClear(set, clear uint64) uint64 {
+	if set&unix.MOUNT_ATTR__ATIME != 0 || clear&unix.MOUNT_ATTR__ATIME != 0 {
+		clear |= unix.MOUNT_ATTR__ATIME
+	}
+	return clear
+}
+
+// mountAll makes the mounts of the specification in order. cgroup waits until
+// the process is in its cgroup namespace; only its place is opened here.
+func mountAll(c *compiler) {
+	for i, m := range c.spec.Mounts {
+		if err := c.mount(i, m); err != nil {
+			c.err = fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
+			return
+		}
+	}
+}
+
+func (c *compiler) mount(i int, m specs.Mount) error {
+	if err := refuseDestination(m); err != nil {
+		return err
+	}
+	o, err := parseOptions(m.Options)
+	if err != nil {
+		return err
+	}
+	label := fmt.Sprintf("mounts[%d] dst=%s", i, m.Destination)
+	if (m.Type == "cgroup" || m.Type == "cgroup2") && newCgroup(c.Launch) {
+		c.cg = c.p.Reg() // kept until mount-cgroup
+		c.open(label, m.Destination, true, c.cg)
+		return nil
+	}
+	mark := c.p.Mark()
+	dst := c.p.Reg()
+	if f := c.sources[i]; f != nil {
+		c.open(label, m.Destination, isDir(f), dst)
+		c.attach(label, int(f.Fd()), dst)
+	} else {
+		c.open(label, m.Destination, true, dst)
+		mnt := c.newMount(label, fsType(m.Type), o)
+		c.attach(label, mnt, dst)
+		c.close(mnt)
+	}
+	if o.propagation != 0 && o.propagation&^unix.MS_REC != unix.MS_PRIVATE {
+		c.propagate(label, m.Destination, o.propagation)
+	}
+	c.close(dst)
+	c.p.Release(mark)
+	return nil
+}
+
+func fsType(t string) string {
+	if t == "cgroup" {
+		return "cgroup2"
+	}
+	return t
+}
+
+// refuseDestination keeps mounts out of /proc: writes to labels and sysctls
+// would land in a file of the attacker's (CVE-2019-16884, CVE-2023-27561).
+func refuseDestination(m specs.Mount) error {
+	d := path.Clean("/" + m.Destination)
+	if d == "/" {
+		return fmt.Errorf("a mount on / is refused; use the rootfs for that")
+	}
+	if (d == "/proc" && m.Type != "proc" && !(m.Type == "bind" && m.Source == "/proc")) || (strings.HasPrefix(d, "/proc/") && !lxcfs[d]) {
+		return fmt.Errorf("a mount on or below /proc is refused")
+	}
+	return nil
+}
+
+// lxcfs are the files below /proc that LXCFS replaces; they hold figures only.
+var lxcfs = map[string]bool{
+	"/proc/cpuinfo": true, "/proc/diskstats": true, "/proc/loadavg": true, "/proc/meminfo": true, "/proc/stat": true,
+	"/proc/swaps": true, "/proc/uptime": true, "/proc/slabinfo": true,
+}
+
+func isDir(f *os.File) bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
+// newMount compiles fsopen, fsconfig and fsmount.
+func (c *compiler) newMount(label, kind string, o mountOptions) program.Reg {
+	mnt := c.p.Reg()
+	mark := c.p.Mark()
+	fs := c.p.Reg()
+	c.p.Call("fsopen", label+" type="+kind, unix.SYS_FSOPEN, c.p.Str(kind), unix.FSOPEN_CLOEXEC).Into(fs)
+	for _, d := range o.data {
+		key, value, has := strings.Cut(d, "=")
+		if kind == "devpts" && key == "gid" && c.anchor != nil {
+			value = c.mappedGID(value)
+		}
+		if has {
+			c.p.Call("fsconfig", label+" "+d, unix.SYS_FSCONFIG, fs, unix.FSCONFIG_SET_STRING, c.p.Str(key), c.p.Str(value), 0)
+		} else {
+			c.p.Call("fsconfig", label+" "+d, unix.SYS_FSCONFIG, fs, unix.FSCONFIG_SET_FLAG, c.p.Str(key), 0, 0)
+		}
+	}
+	c.p.Call("fsconfig", label+" create", unix.SYS_FSCONFIG, fs, unix.FSCONFIG_CMD_CREATE, 0, 0, 0)
+	c.p.Call("fsmount", label, unix.SYS_FSMOUNT, fs, unix.FSMOUNT_CLOEXEC, o.set|o.rset).Into(mnt)
+	c.close(fs)
+	c.p.Release(mark)
+	return mnt
+}
+
+func (c *compiler) mappedGID(value string) string {
+	var id uint32
+	if _, err := fmt.Sscanf(value, "%d", &id); err != nil {
+		return value
+	}
+	host, err := hostID(c.spec.Linux.GIDMappings, id)
+	if err != nil {
+		c.err = err
+	}
+	return fmt.Sprint(host)
+}
+
+// attach moves a detached mount onto an opened place.
+func (c *compiler) attach(label string, mnt any, dst program.Reg) *program.Call {
+	return c.p.Call("move_mount", label, unix.SYS_MOVE_MOUNT, mnt, c.p.Str(""), dst, c.p.Str(""), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+func (c *compiler) propagate(label, dst string, flag uint64) {
+	mark := c.p.Mark()
+	fd := c.p.Reg()
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, inRoot)
+	c.p.Call("openat2", label, unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str(dst), how, size).Into(fd)
+	at := unix.AT_EMPTY_PATH
+	if flag&unix.MS_REC != 0 {
+		at |= unix.AT_RECURSIVE
+	}
+	attr := program.Keep(c.p, &unix.MountAttr{Propagation: flag &^ unix.MS_REC})
+	c.p.Call("mount_setattr", label+" propagation", unix.SYS_MOUNT_SETATTR, fd, c.p.Str(""), at, attr, unix.SizeofMountAttr)
+	c.close(fd)
+	c.p.Release(mark)
+}
+
+// open opens a place inside the rootfs, and makes what is missing: every
+// component is opened below the root descriptor, or made by name in the
+// directory just opened, so that a symlink can only lead to another place in
+// the rootfs.
+func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
+	var done program.Label
+	root := int(c.root.Fd())
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, inRoot)
+	clean := strings.TrimPrefix(path.Clean("/"+unsafePath), "/")
+	var missing program.Label
+	c.p.Call("openat2", label, unix.SYS_OPENAT2, root, c.p.Str(clean), how, size).Into(into).Skip(&missing, unix.ENOENT)
+	c.p.Jump(&done)
+	c.p.Here(&missing)
+
+	mark := c.p.Mark()
+	parent, child := c.p.Reg(), c.p.Reg()
+	dirHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, inRoot)
+	newHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+	c.p.Call("openat2", label+" rootfs", unix.SYS_OPENAT2, root, c.p.Str("."), dirHow, size).Into(parent)
+	parts := strings.Split(clean, "/")
+	for i, name := range parts {
+		var absent, next program.Label
+		prefix := strings.Join(parts[:i+1], "/")
+		last := i == len(parts)-1
+		if !last {
+			c.p.Call("openat2", label+" at "+prefix, unix.SYS_OPENAT2, root, c.p.Str(prefix), dirHow, size).Into(child).Skip(&absent, unix.ENOENT)
+			c.p.Jump(&next)
+			c.p.Here(&absent)
+		}
+		if last && !dir {
+			c.p.Call("mknodat", label+" creating "+prefix, unix.SYS_MKNODAT, parent, c.p.Str(name), unix.S_IFREG|0o644, 0).Ignore(unix.EEXIST)
+		} else {
+			c.p.Call("mkdirat", label+" creating "+prefix, unix.SYS_MKDIRAT, parent, c.p.Str(name), 0o755).Ignore(unix.EEXIST)
+		}
+		c.p.Call("openat2", label+" created "+prefix, unix.SYS_OPENAT2, parent, c.p.Str(name), newHow, size).Into(child)
+		c.p.Here(&next)
+		c.close(parent)
+		// parent = child: dup gives the value a second register.
+		if !last {
+			c.p.Call("fcntl", "F_DUPFD_CLOEXEC", unix.SYS_FCNTL, child, unix.F_DUPFD_CLOEXEC, 0).Into(parent)
+			c.close(child)
+		} else {
+			c.p.Call("fcntl", "F_DUPFD_CLOEXEC", unix.SYS_FCNTL, child, unix.F_DUPFD_CLOEXEC, 0).Into(into)
+			c.close(child)
+		}
+	}
+	c.p.Release(mark)
+	c.p.Here(&done)
+}
+
+func mountsCgroup(l *Launch) bool {
+	if !newCgroup(l) {
+		return false
+	}
+	for _, m := range l.spec.Mounts {
+		if m.Type == "cgroup" || m.Type == "cgroup2" {
+			return true
+		}
+	}
+	return false
+}
+
+func mountCgroup(c *compiler) {
+	for i, m := range c.spec.Mounts {
+		if m.Type != "cgroup" && m.Type != "cgroup2" {
+			continue
+		}
+		o, err := parseOptions(m.Options)
+		if err != nil {
+			c.err = fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
+			return
+		}
+		label := fmt.Sprintf("mounts[%d] dst=%s", i, m.Destination)
+		mnt := c.newMount(label, "cgroup2", o)
+		c.attach(label, mnt, c.cg)
+		c.close(mnt)
+		c.close(c.cg)
+	}
+}

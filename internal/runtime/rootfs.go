@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
+)
+
+// openRoot makes the root file system as a detached mount. Nothing becomes
+// visible on the host: when the launch fails, closing the descriptor is all
+// the clean-up there is.
+func openRoot(l *Launch) error {
+	var err error
+	switch r := l.plan.Root; r.Kind {
+	case plan.RootDirectory:
+		l.root, err = cloneTree(r.Path, true)
+	case plan.RootHost:
+		l.root, err = hostRoot(l)
+	case plan.RootOverlay:
+		l.root, err = overlayRoot(r)
+	default:
+		err = fmt.Errorf("unknown kind of root file system %q", r.Kind)
+	}
+	if err != nil {
+		return err
+	}
+	l.own(l.root)
+	if l.anchor != nil && l.plan.Root.Kind != plan.RootHost {
+		return idmap(l.root, l.anchor.user, l.plan.Root.Path)
+	}
+	return nil
+}
+
+// cloneTree is open_tree(2) of path: a private copy of the mount that exists
+// only behind its descriptor.
+func cloneTree(path string, recursive bool) (*os.File, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	at := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+		at |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	if err != nil {
+		return nil, fmt.Errorf("open_tree %s: %w", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	// A clone is still a peer of its source: mounts would travel both ways.
+	if err := unix.MountSetattr(fd, "", at, &attr); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("mount_setattr %s MS_PRIVATE: %w", path, err)
+	}
+	return f, nil
+}
+
+// ErrIDMap is a file system whose mounts cannot carry an id mapping.
+var ErrIDMap = errors.New("this file system cannot be id-mapped")
+
+// idmap gives a detached mount the id mapping of a user namespace: what root
+// owns on disk, the container's root owns inside; nothing is chowned.
+func idmap(f, userns *os.File, what string) error {
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns.Fd())}
+	err := unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr)
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("mount_setattr %s MOUNT_ATTR_IDMAP: %w: %w", what, ErrIDMap, err)
+	}
+	if err != nil {
+		return fmt.Errorf("mount_setattr %s MOUNT_ATTR_IDMAP: %w", what, err)
+	}
+	return nil
+}
+
+// hostDirs are the payload's own directories under `rootfs: host`, with modes
+// as the file-hierarchy(7) has them.
+var hostDirs = []struct {
+	path string
+	mode uint32
+}{
+	{"dev", 0o755}, {"etc", 0o755}, {"home", 0o755}, {"media", 0o755}, {"mnt", 0o755}, {"opt", 0o755}, {"proc", 0o555},
+	{"root", 0o700}, {"run", 0o755}, {"run/lock", 0o1777}, {"srv", 0o755}, {"sys", 0o555}, {"tmp", 0o1777}, {"usr", 0o755},
+	{"var", 0o755}, {"var/cache", 0o755}, {"var/lib", 0o755}, {"var/log", 0o755}, {"var/spool", 0o755}, {"var/tmp", 0o1777},
+}
+
+// mergedUsr are the links of "/" into /usr that the host has.
+var mergedUsr = []string{"bin", "lib", "lib32", "lib64", "libx32", "sbin"}
+
+// hostRoot is a tmpfs with an empty tree and the host's links into /usr. The
+// mounts of the plan put /usr and a few files of /etc into it, read-only.
+func hostRoot(l *Launch) (*os.File, error) {
+	f, err := newTmpfs("mode=0755", "size=64m")
+	if err != nil {
+		return nil, err
+	}
+	dir := int(f.Fd())
+	for _, d := range hostDirs {
+		if err := mkdirOwned(l, dir, d.path, d.mode); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	for link, target := range map[string]string{"var/run": "../run", "var/lock": "../run/lock", "etc/mtab": "../proc/self/mounts"} {
+		if err := unix.Symlinkat(target, dir, link); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("symlink %s in the new root: %w", link, err)
+		}
+	}
+	for _, link := range mergedUsr {
+		target, err := os.Readlink("/" + link)
+		if err != nil || !strings.HasPrefix(strings.TrimPrefix(target, "/"), "usr/") {
+			continue
+		}
+		if err := unix.Symlinkat(strings.TrimPrefix(target, "/"), dir, link); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("symlink %s in the new root: %w", link, err)
+		}
+	}
+	return f, nil
+}
+
+func mkdirOwned(l *Launch, dir int, path string, mode uint32) error {
+	if err := unix.Mkdirat(dir, path, 0o700); err != nil {
+		return fmt.Errorf("mkdir %s in the new root: %w", path, err)
+	}
+	if err := unix.Fchmodat(dir, path, mode, 0); err != nil {
+		return fmt.Errorf("chmod %s in the new root: %w", path, err)
+	}
+	if l.anchor == nil {
+		return nil
+	}
+	if err := unix.Fchownat(dir, path, int(l.anchor.base), int(l.anchor.baseGID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("chown %s in the new root: %w", path, err)
+	}
+	return nil
+}
+
+// newTmpfs is a detached tmpfs, nosuid and nodev.
+func newTmpfs(options ...string) (*os.File, error) {
+	return newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, options...)
+}
+
+// newMount makes a file system and a detached mount of it. A kernel message
+// about a refused option is part of the error.
+func newMount(kind string, attr int, options ...string) (*os.File, error) {
+	fs, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("fsopen %s: %w", kind, err)
+	}
+	defer unix.Close(fs)
+	for _, o := range options {
+		key, value, has := strings.Cut(o, "=")
+		if has {
+			err = unix.FsconfigSetString(fs, key, value)
+		} else {
+			err = unix.FsconfigSetFlag(fs, key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fsconfig %s %s: %w%s", kind, o, err, fsMessages(fs))
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return nil, fmt.Errorf("fsconfig %s create: %w%s", kind, err, fsMessages(fs))
+	}
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attr)
+	if err != nil {
+		return nil, fmt.Errorf("fsmount %s: %w", kind, err)
+	}
+	return os.NewFile(uintptr(fd), kind), nil
+}
+
+// fsMessages are the kernel's words on a file system context (fsopen(2)).
+func fsMessages(fs int) string {
+	var out strings.Builder
+	b := make([]byte, 4096)
+	for {
+		n, err := unix.Read(fs, b)
+		if err != nil || n <= 0 {
+			return out.String()
+		}
+		out.WriteString(" (" + strings.TrimSpace(string(b[:n])) + ")")
+	}
+}
+
+// overlayRoot stacks the lowers, with a writable layer where there is one.
+// lowerdir+ appends one layer without escaping (Linux 6.8); older kernels take
+// the list as one string, in which ':' and '\' are escaped.
+func overlayRoot(r plan.Root) (*os.File, error) {
+	if len(r.Lowers) == 0 {
+		return nil, errors.New("overlay without a lower directory")
+	}
+	escape := strings.NewReplacer(`\`, `\\`, ":", `\:`).Replace
+	var lowers []string
+	for _, dir := range r.Lowers {
+		lowers = append(lowers, escape(dir))
+	}
+	options := []string{"lowerdir=" + strings.Join(lowers, ":")}
+	if r.Upper != "" {
+		options = append(options, "upperdir="+r.Upper, "workdir="+r.Work)
+	}
+	return newMount("overlay", 0, options...)
+}
+
+// openSources opens what bind mounts come from.
+func openSources(l *Launch) error {
+	for _, path := range l.plan.CreateSources {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return fmt.Errorf("creating the bind source: %w", err)
+		}
+	}
+	l.sources = make([]*os.File, len(l.spec.Mounts))
+	for i, m := range l.spec.Mounts {
+		if m.Type != "bind" && !isBind(m.Options) {
+			continue
+		}
+		o, err := parseOptions(m.Options)
+		if err != nil {
+			return fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
+		}
+		f, err := cloneTree(m.Source, o.recursive)
+		if err != nil {
+			return fmt.Errorf("mounts[%d]: %w", i, err)
+		}
+		l.sources[i] = l.own(f)
+		if l.anchor != nil && o.idmap {
+			if err := idmap(f, l.anchor.user, m.Source); err != nil {
+				return fmt.Errorf("mounts[%d]: %w", i, err)
+			}
+		}
+		if err := o.apply(f); err != nil {
+			return fmt.Errorf("mounts[%d] %s: %w", i, m.Source, err)
+		}
+	}
+	return nil
+}
+
+// attachRoot puts the detached root into the child's mount namespace. Where is
+// of no importance: pivot-root makes it "/".
+func attachRoot(c *compiler) {
+	c.p.Call("move_mount", "rootfs dst="+c.opt.AttachPoint, unix.SYS_MOVE_MOUNT,
+		int(c.root.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+// pivotRoot makes the rootfs "/" and drops the old root with all its mounts
+// (pivot_root(2), "pivot_root(".", ".")").
+func pivotRoot(c *compiler) {
+	c.p.Call("fchdir", "rootfs", unix.SYS_FCHDIR, int(c.root.Fd()))
+	c.p.Call("pivot_root", ". .", unix.SYS_PIVOT_ROOT, c.p.Str("."), c.p.Str("."))
+	c.p.Call("umount2", "the host's root MNT_DETACH", unix.SYS_UMOUNT2, c.p.Str("."), unix.MNT_DETACH)
+	c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
+}
+
+func hasRootPropagation(l *Launch) bool { return l.spec.Linux.RootfsPropagation != "" }
+
+func setRootPropagation(c *compiler) {
+	flag, ok := propagation[c.spec.Linux.RootfsPropagation]
+	if !ok {
+		c.err = fmt.Errorf("unknown rootfsPropagation %q", c.spec.Linux.RootfsPropagation)
+		return
+	}
+	c.p.Call("mount", "dst=/ propagation="+c.spec.Linux.RootfsPropagation, unix.SYS_MOUNT, 0, c.p.Str("/"), 0, int(flag), 0)
+}
+
+func readonlyRoot(l *Launch) bool { return l.spec.Root.Readonly }
+
+func setRootReadonly(c *compiler) {
+	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	c.p.Call("mount_setattr", "/ MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, c.p.Str("/"), 0, attr, unix.SizeofMountAttr)
+	c.mustBeReadonly("/")
+}
+
+// mustBeReadonly reads a read-only mount back: root may write anywhere but
+// there (EROFS).
+func (c *compiler) mustBeReadonly(path string) {
+	var ok program.Label
+	c.p.Call("faccessat", path+" W_OK must be refused", unix.SYS_FACCESSAT, unix.AT_FDCWD, c.p.Str(path), unix.W_OK).Skip(&ok, unix.EROFS)
+	c.p.Fail("read-only", path+" is still writable", unix.EBADE)
+	c.p.Here(&ok)
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package runtime turns a plan into a running payload. It works in two halves.
+// The outer half runs here, in the helper, on the host's side: it opens what
+// comes from the host as detached mounts and looks names up. The inner half is
+// one table of steps (steps.go), compiled to system calls that the forked
+// child runs inside its new namespaces before it becomes the payload.
+//
+// The room can be read on its own: it imports no YAML, no D-Bus and no HTTP,
+// and paths inside a root file system are resolved on descriptors only.
+package runtime
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
+)
+
+// Options are what the helper hands to a launch beside the plan.
+type Options struct {
+	// Stdio are the payload's descriptors 0 to 2.
+	Stdio [3]*os.File
+	// AttachPoint is an empty host directory; inside the child's own mount
+	// namespace the root file system is attached there until pivot_root.
+	AttachPoint string
+	// CgroupDir is the cgroup to be born in (service placement), nil = the caller's.
+	CgroupDir *os.File
+	// Gated makes the child wait for Child.Open before it enters its cgroup
+	// namespace: the caller moves it in the meantime.
+	Gated bool
+	// StopAt is the step at which a test stops the child; "" = none.
+	StopAt string
+}
+
+// Launch is a launch whose outer half is done: everything that comes from the
+// host is open, the program is compiled. Close frees what was opened.
+type Launch struct {
+	plan *plan.Plan
+	spec *specs.Spec
+	opt  Options
+
+	root    *os.File   // detached mount of the root file system
+	sources []*os.File // detached mounts of bind mounts, by index of spec.Mounts
+	user    User
+	anchor  *anchor // holder of the user namespace; nil without one
+	prog    *program.Program
+	files   []*os.File
+}
+
+// Prepare does the outer half.
+func Prepare(p *plan.Plan, opt Options) (*Launch, error) {
+	l := &Launch{plan: p, spec: p.Spec, opt: opt}
+	for _, s := range outerSteps {
+		if err := s.do(l); err != nil {
+			l.Close()
+			return nil, &StepError{Step: s.name, Exit: s.exit, Err: err}
+		}
+	}
+	return l, nil
+}
+
+// outerSteps run in the helper, in this order.
+var outerSteps = []struct {
+	name string
+	exit int
+	do   func(*Launch) error
+}{
+	// The user namespace first: idmapped mounts need it.
+	{"create-user-namespace", exitUser, createUserNamespace},
+	{"open-rootfs", exitNamespace, openRoot},
+	// Names are those of the root file system, never the host's.
+	{"look-up-user", exitUser, lookUpUser},
+	{"open-mount-sources", exitNamespace, openSources},
+	{"compile-steps", exitNamespace, compileSteps},
+}
+
+// Start forks the payload's first process as a child of PID 1.
+func (l *Launch) Start() (*program.Child, error) {
+	opt := program.ForkOptions{Flags: unix.CLONE_PARENT | l.cloneFlags(), CgroupDir: -1, StopAt: l.opt.StopAt}
+	if l.opt.CgroupDir != nil {
+		opt.CgroupDir = int(l.opt.CgroupDir.Fd())
+	}
+	c, err := l.prog.Fork(opt)
+	if err != nil {
+		return nil, &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
+	}
+	return c, nil
+}
+
+// Program is the compiled inner half.
+func (l *Launch) Program() *program.Program { return l.prog }
+
+// Close closes what Prepare opened; a started child has its own copies.
+func (l *Launch) Close() {
+	for _, f := range l.files {
+		f.Close()
+	}
+	l.anchor.close()
+}
+
+// own remembers f for Close.
+func (l *Launch) own(f *os.File) *os.File {
+	l.files = append(l.files, f)
+	return f
+}
+
+// StepError is a failed step of the outer half.
+type StepError struct {
+	Step string
+	Exit int // exit status, one of systemd's own (systemd.exec(5))
+	Err  error
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
+
+func (e *StepError) Unwrap() error { return e.Err }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+)
+
+// Exit statuses of systemd.exec(5), "Process Exit Codes": systemctl status
+// prints their names.
+const (
+	exitExec         = 203
+	exitLimits       = 205
+	exitOOMAdjust    = 206
+	exitUser         = 217
+	exitGroup        = 216
+	exitCapabilities = 218
+	exitCgroup       = 219
+	exitSetsid       = 220
+	exitStdout       = 209
+	exitNetwork      = 225
+	exitNamespace    = 226
+	exitNoNewPrivs   = 227
+	exitSeccomp      = 228
+	exitKeyring      = 237
+)
+
+// step is one named action of the inner half: when it applies and what it
+// compiles to.
+type step struct {
+	name    string
+	exit    int
+	why     string
+	when    func(*Launch) bool
+	compile func(*compiler)
+}
+
+// innerSteps is the launch. The order is the security argument, so each place
+// has its reason; nothing privileged happens in the child outside this table.
+var innerSteps = []step{
+	{"join-namespaces", exitNamespace, "before any mount: sysfs, mqueue and procfs show the namespaces that the mounter is in",
+		joinsNamespaces, joinNamespaces},
+	{"own-as-container-root", exitUser, "files made from here on belong to the container's root; idmapped mounts refuse ids they do not map (EOVERFLOW)",
+		usesUserNamespace, ownAsContainerRoot},
+	{"make-root-private", exitNamespace, "before any mount: propagation is per mount, and / is shared under systemd",
+		always, makeRootPrivate},
+	{"open-procfs", exitNamespace, "writes to /proc go through a procfs that nobody else can mount over (CVE-2025-52881)",
+		always, openProcfs},
+	{"bring-up-loopback", exitNetwork, "a new network namespace has its loopback down",
+		newNetwork, bringUpLoopback},
+	{"mount-scratch", exitNamespace, "before attach-rootfs, which covers the attach point",
+		hasMaskedPaths, mountScratch},
+	{"attach-rootfs", exitNamespace, "pivot_root needs a mount of this namespace",
+		always, attachRoot},
+	{"mount", exitNamespace, "in the order of the specification, destinations resolved on descriptors inside the rootfs (CVE-2021-30465)",
+		always, mountAll},
+	{"create-devices", exitNamespace, "after mount: /dev is a fresh tmpfs by now",
+		ownDev, createDevices},
+	{"set-sysctls", exitNamespace, "before readonly-paths makes /proc/sys read-only",
+		hasSysctls, setSysctls},
+	{"mask-paths", exitNamespace, "with a null device of our own, never the container's /dev/null (CVE-2025-31133)",
+		hasMaskedPaths, maskPaths},
+	{"readonly-paths", exitNamespace, "after every write below /proc and /sys",
+		always, readonlyPaths},
+	{"pivot-root", exitNamespace, "after this no path of the host can be named",
+		always, pivotRoot},
+	{"set-rootfs-propagation", exitNamespace, "mounts made later inside must not travel to the host unless asked for",
+		hasRootPropagation, setRootPropagation},
+	{"set-rootfs-readonly", exitNamespace, "last of the mounts: mount points had to be made before",
+		readonlyRoot, setRootReadonly},
+	{"set-hostname", exitNamespace, "needs CAP_SYS_ADMIN over the new UTS namespace",
+		hasHostname, setHostname},
+	{"await-cgroup", exitCgroup, "the helper has systemd make the scope meanwhile, and moves this process into its leaf",
+		gated, awaitCgroup},
+	{"unshare-cgroup", exitNamespace, "the root of the namespace is the cgroup of this moment: the payload's leaf",
+		newCgroup, unshareCgroup},
+	{"mount-cgroup", exitNamespace, "after unshare-cgroup: the mount shows the namespace's root",
+		mountsCgroup, mountCgroup},
+	{"set-oom-score", exitOOMAdjust, "lowering it needs CAP_SYS_RESOURCE",
+		hasOOMScore, setOOMScore},
+	{"set-rlimits", exitLimits, "raising hard limits needs CAP_SYS_RESOURCE",
+		always, setRlimits},
+	{"join-keyring", exitKeyring, "the helper's session keyring must not be seen",
+		always, joinKeyring},
+	{"new-session", exitSetsid, "no controlling terminal of the host (TIOCSTI)",
+		always, newSession},
+	{"redirect-stdio", exitStdout, "descriptors 0 to 2, nothing else",
+		always, redirectStdio},
+	{"reset-signals", exitExec, "the helper's handlers and mask are not the payload's",
+		always, resetSignals},
+	{"enter-user-namespace", exitUser, "after the last step that needs the host's privilege",
+		usesUserNamespace, enterUserNamespace},
+	{"verify-namespaces", exitNamespace, "an isolation that is not there is an error, not a warning",
+		always, verifyNamespaces},
+	{"drop-bounding-set", exitCapabilities, "needs CAP_SETPCAP, which set-capabilities drops",
+		always, dropBounding},
+	{"load-seccomp-early", exitSeccomp, "without no_new_privs seccomp(2) needs CAP_SYS_ADMIN, so it precedes set-capabilities",
+		seccompEarly, loadSeccomp},
+	{"set-user", exitUser, "groups first: setgroups(2) needs the capability that setresuid(2) takes away",
+		always, setUser},
+	{"set-capabilities", exitCapabilities, "after set-user, which would clear them",
+		always, setCapabilities},
+	{"set-no-new-privs", exitNoNewPrivs, "after it no exec can gain privilege; seccomp(2) needs it or CAP_SYS_ADMIN",
+		wantsNoNewPrivs, setNoNewPrivs},
+	{"change-directory", 200, "as the payload's user: what it may not enter it does not start in (CVE-2024-21626)",
+		always, changeDirectory},
+	{"verify-privileges", exitCapabilities, "every protection is read back; a difference stops the start",
+		always, verifyPrivileges},
+	{"close-descriptors", exitExec, "everything above 2 closes on exec",
+		always, closeDescriptors},
+	{"load-seccomp", exitSeccomp, "last: the filter need not allow what the steps above call",
+		seccompLate, loadSeccomp},
+	{"exec-payload", exitExec, "", always, execPayload},
+}
+
+func always(*Launch) bool { return true }
+
+func compileSteps(l *Launch) error {
+	c := &compiler{Launch: l, p: program.New()}
+	l.prog = c.p
+	for _, s := range innerSteps {
+		if !s.when(l) {
+			continue
+		}
+		c.p.Step(s.name, s.exit)
+		s.compile(c)
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
+}
+
+// compiler is a launch being compiled.
+type compiler struct {
+	*Launch
+	p     *program.Program
+	proc  program.Reg // the private procfs
+	cg    program.Reg // where cgroup2 will be mounted
+	null  program.Reg // a null device of our own
+	empty program.Reg // an empty directory of our own
+	err   error
+}
+
+// has tells whether the payload gets a namespace of this type, new or joined.
+func (l *Launch) has(t specs.LinuxNamespaceType) bool {
+	for _, n := range l.spec.Linux.Namespaces {
+		if n.Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+// hasNew tells whether the namespace is made for the payload.
+func (l *Launch) hasNew(t specs.LinuxNamespaceType) bool {
+	for _, n := range l.spec.Linux.Namespaces {
+		if n.Type == t && n.Path == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// how keeps the struct open_how of openat2(2) for paths inside the rootfs.
+func (c *compiler) how(flags, resolve uint64) (program.Ptr, int) {
+	return program.Keep(c.p, &unix.OpenHow{Flags: flags, Resolve: resolve}), unix.SizeofOpenHow
+}
+
+// inRoot resolves a hostile path as chroot(2) would, with no way out.
+const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS

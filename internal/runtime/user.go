@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// User is who the payload runs as, in the container's ids.
+type User struct {
+	UID, GID uint32
+	Groups   []uint32
+	Home     string
+}
+
+// Limits on the hostile files passwd and group (CVE-2026-47262): 10 MiB, and
+// 1 MiB for a line.
+const (
+	maxNameFile = 10 << 20
+	maxNameLine = 1 << 20
+)
+
+// lookUpUser turns `user:` into ids by the root file system's own passwd and
+// group, fixes the capabilities of a payload that is not root, and sets HOME.
+func lookUpUser(l *Launch) error {
+	u, err := resolveUser(l.root, l.plan)
+	if err != nil {
+		return err
+	}
+	l.user = u
+	p := l.spec.Process
+	p.User.UID, p.User.GID, p.User.AdditionalGids = u.UID, u.GID, u.Groups
+	if u.UID != 0 && p.Capabilities != nil && len(p.Capabilities.Ambient) == 0 {
+		// As execve(2) would: nothing effective, and nothing to gain later.
+		p.Capabilities.Effective, p.Capabilities.Permitted, p.Capabilities.Inheritable = nil, nil, nil
+	}
+	if !slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, "HOME=") }) {
+		p.Env = append(p.Env, "HOME="+u.Home)
+	}
+	return nil
+}
+
+// resolveUser: "" is 0:0; a number is an id whatever the image's files call it
+// (CVE-2016-3697); a name must be there. A number without an entry has group 0
+// and home "/", as in Docker.
+func resolveUser(root *os.File, p *plan.Plan) (User, error) {
+	name, group, hasGroup := strings.Cut(p.User, ":")
+	u := User{Home: "/"}
+	switch id, isID, err := parseID(name); {
+	case err != nil:
+		return u, fmt.Errorf("user %q: %w", p.User, err)
+	case name == "" || isID:
+		u.UID = id
+		if e, err := findEntry(root, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[2] == strconv.FormatUint(uint64(id), 10) }); err == nil {
+			u.GID, u.Home = entryID(e[3]), cleanHome(e[5])
+			name = e[0]
+		} else if !errors.Is(err, errNoEntry) {
+			return u, fmt.Errorf("user %q: %w", p.User, err)
+		}
+	default:
+		e, err := findEntry(root, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[0] == name })
+		if err != nil {
+			return u, fmt.Errorf("user %q: %w", name, err)
+		}
+		if u.UID, err = strictID(e[2]); err != nil {
+			return u, fmt.Errorf("user %q: uid in etc/passwd: %w", name, err)
+		}
+		u.GID, u.Home = entryID(e[3]), cleanHome(e[5])
+	}
+	var err error
+	if hasGroup && group != "" {
+		if u.GID, err = resolveGroup(root, p, group); err != nil {
+			return u, err
+		}
+	} else if name != "" {
+		if u.Groups, err = memberOf(root, p, name); err != nil {
+			return u, err
+		}
+	}
+	for _, g := range p.Groups {
+		id, err := resolveGroup(root, p, g)
+		if err != nil {
+			return u, err
+		}
+		u.Groups = append(u.Groups, id)
+	}
+	slices.Sort(u.Groups)
+	u.Groups = slices.Compact(u.Groups)
+	return u, nil
+}
+
+func resolveGroup(root *os.File, p *plan.Plan, group string) (uint32, error) {
+	id, isID, err := parseID(group)
+	if err != nil || isID {
+		return id, err
+	}
+	e, err := findEntry(root, hostFallback(p, "etc/group"), func(f []string) bool { return len(f) > 2 && f[0] == group })
+	if err != nil {
+		return 0, fmt.Errorf("group %q: %w", group, err)
+	}
+	if id, err = strictID(e[2]); err != nil {
+		return 0, fmt.Errorf("group %q: gid in etc/group: %w", group, err)
+	}
+	return id, nil
+}
+
+// memberOf lists the groups that name a user as a member.
+func memberOf(root *os.File, p *plan.Plan, user string) ([]uint32, error) {
+	var groups []uint32
+	_, err := findEntry(root, hostFallback(p, "etc/group"), func(f []string) bool {
+		if len(f) > 3 && slices.Contains(strings.Split(f[3], ","), user) {
+			if id, err := strictID(f[2]); err == nil {
+				groups = append(groups, id)
+			}
+		}
+		return false
+	})
+	if err != nil && !errors.Is(err, errNoEntry) {
+		return nil, err
+	}
+	return groups, nil
+}
+
+// nameFile is where a name file is read: inside the rootfs, or, with `rootfs:
+// host`, the host's own, which the payload will see at the same place.
+type nameFile struct {
+	path string
+	host bool
+}
+
+func hostFallback(p *plan.Plan, path string) nameFile {
+	return nameFile{path, p.Root.Kind == plan.RootHost}
+}
+
+var errNoEntry = errors.New("no such entry inside the root file system")
+
+// findEntry reads a colon-separated file until match. Only a regular file is
+// read, and not without end: the root file system is untrusted.
+func findEntry(root *os.File, file nameFile, match func([]string) bool) ([]string, error) {
+	dir, how := int(root.Fd()), unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: inRoot}
+	path := file.path
+	if file.host {
+		dir, how.Resolve, path = unix.AT_FDCWD, 0, "/"+path
+	}
+	fd, err := unix.Openat2(dir, path, &how)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, fmt.Errorf("%w (there is no %s)", errNoEntry, file.path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening %s of the root file system: %w", file.path, err)
+	}
+	f := os.NewFile(uintptr(fd), file.path)
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxNameFile {
+		return nil, fmt.Errorf("%s of the root file system is not a regular file below %d MiB", file.path, maxNameFile>>20)
+	}
+	lines := bufio.NewScanner(io.LimitReader(f, maxNameFile))
+	lines.Buffer(make([]byte, 0, 4096), maxNameLine)
+	for lines.Scan() {
+		if fields := strings.Split(lines.Text(), ":"); match(fields) {
+			return fields, nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("reading %s of the root file system: %w", file.path, err)
+	}
+	return nil, errNoEntry
+}
+
+// parseID tells numbers from names. A number that does not fit is an error: it
+// must never become a name or 0 (CVE-2024-40635).
+func parseID(s string) (uint32, bool, error) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, false, nil
+	}
+	id, err := strictID(s)
+	return id, err == nil, err
+}
+
+// maxID is the largest id: 2^32-1 means "no change" to setresuid(2).
+const maxID = 1<<32 - 2
+
+func strictID(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n > maxID {
+		return 0, fmt.Errorf("%q is not an id from 0 to %d", s, uint32(maxID))
+	}
+	return uint32(n), nil
+}
+
+func entryID(s string) uint32 {
+	id, err := strictID(s)
+	if err != nil {
+		return 0
+	}
+	return id
+}
+
+// cleanHome keeps a home directory from smuggling lines into other files
+// (CVE-2022-4318).
+func cleanHome(s string) string {
+	if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, "\x00\n") {
+		return "/"
+	}
+	return s
+}

@@ -69,7 +69,7 @@ func mountScratch(c *compiler) {
 	c.p.Call("mknodat", "scratch/null", unix.SYS_MKNODAT, scratch, c.p.Str("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
 	c.p.Call("fchmodat", "scratch/null", unix.SYS_FCHMODAT, scratch, c.p.Str("null"), 0o666)
 	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
-	c.p.Call("mount_setattr", "scratch MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, scratch, c.p.Str(""), unix.AT_EMPTY_PATH, attr, unix.SizeofMountAttr)
+	c.p.Call("mount_setattr", "scratch MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, scratch, c.p.Str(""), unix.AT_EMPTY_PATH, attr, mountAttrSize)
 	c.p.Call("move_mount", "scratch dst="+c.opt.AttachPoint, unix.SYS_MOVE_MOUNT,
 		scratch, c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	c.p.Call("openat", "scratch/empty", unix.SYS_OPENAT, scratch, c.p.Str("empty"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.empty)
@@ -124,7 +124,7 @@ func readonlyPaths(c *compiler) {
 		c.lookUp(p, dst, &absent)
 		c.p.Call("open_tree", p+" OPEN_TREE_CLONE", unix.SYS_OPEN_TREE, dst, c.p.Str(""),
 			unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE).Into(src)
-		c.p.Call("mount_setattr", p+" MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, src, c.p.Str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr, unix.SizeofMountAttr)
+		c.p.Call("mount_setattr", p+" MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, src, c.p.Str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr, mountAttrSize)
 		c.attach("read-only "+p, src, dst)
 		c.close(src)
 		c.close(dst)

@@ -249,7 +249,7 @@ func (c *compiler) propagate(label, dst string, flag uint64) {
 		at |= unix.AT_RECURSIVE
 	}
 	attr := program.Keep(c.p, &unix.MountAttr{Propagation: flag &^ unix.MS_REC})
-	c.p.Call("mount_setattr", label+" propagation", unix.SYS_MOUNT_SETATTR, fd, c.p.Str(""), at, attr, unix.SizeofMountAttr)
+	c.p.Call("mount_setattr", label+" propagation", unix.SYS_MOUNT_SETATTR, fd, c.p.Str(""), at, attr, mountAttrSize)
 	c.close(fd)
 	c.p.Release(mark)
 }
@@ -333,3 +333,6 @@ func mountCgroup(c *compiler) {
 		c.close(c.cg)
 	}
 }
+
+// mountAttrSize is MOUNT_ATTR_SIZE_VER0 of linux/mount.h, in bytes.
+const mountAttrSize = 32

@@ -272,7 +272,7 @@ func readonlyRoot(l *Launch) bool { return l.spec.Root.Readonly }
 
 func setRootReadonly(c *compiler) {
 	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
-	c.p.Call("mount_setattr", "/ MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, c.p.Str("/"), 0, attr, unix.SizeofMountAttr)
+	c.p.Call("mount_setattr", "/ MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, c.p.Str("/"), 0, attr, mountAttrSize)
 	c.mustBeReadonly("/")
 }
 

@@ -47,7 +47,8 @@ type Launch struct {
 	root    *os.File   // detached mount of the root file system
 	sources []*os.File // detached mounts of bind mounts, by index of spec.Mounts
 	user    User
-	anchor  *anchor // holder of the user namespace; nil without one
+	filter  []unix.SockFilter // compiled seccomp filter; nil = none
+	anchor  *anchor           // holder of the user namespace; nil without one
 	prog    *program.Program
 	files   []*os.File
 }

@@ -63,8 +63,10 @@ func resolveUser(root *os.File, p *plan.Plan) (User, error) {
 	case name == "" || isID:
 		u.UID = id
 		if e, err := findEntry(root, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[2] == strconv.FormatUint(uint64(id), 10) }); err == nil {
-			u.GID, u.Home = entryID(e[3]), cleanHome(e[5])
-			name = e[0]
+			if u.GID, err = strictID(e[3]); err != nil {
+				return u, fmt.Errorf("user %q: gid in etc/passwd: %w", p.User, err)
+			}
+			u.Home, name = cleanHome(e[5]), e[0]
 		} else if !errors.Is(err, errNoEntry) {
 			return u, fmt.Errorf("user %q: %w", p.User, err)
 		}
@@ -76,7 +78,10 @@ func resolveUser(root *os.File, p *plan.Plan) (User, error) {
 		if u.UID, err = strictID(e[2]); err != nil {
 			return u, fmt.Errorf("user %q: uid in etc/passwd: %w", name, err)
 		}
-		u.GID, u.Home = entryID(e[3]), cleanHome(e[5])
+		if u.GID, err = strictID(e[3]); err != nil {
+			return u, fmt.Errorf("user %q: gid in etc/passwd: %w", name, err)
+		}
+		u.Home = cleanHome(e[5])
 	}
 	var err error
 	if hasGroup && group != "" {
@@ -201,14 +206,6 @@ func strictID(s string) (uint32, error) {
 		return 0, fmt.Errorf("%q is not an id from 0 to %d", s, uint32(maxID))
 	}
 	return uint32(n), nil
-}
-
-func entryID(s string) uint32 {
-	id, err := strictID(s)
-	if err != nil {
-		return 0
-	}
-	return id
 }
 
 // cleanHome keeps a home directory from smuggling lines into other files

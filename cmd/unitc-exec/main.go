@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command unitc-exec is the helper of generated units: `start` is ExecStart=,
+// `clean` is ExecStopPost=. Operators do not run it; unitc(1) is for them.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/unitc/unitc/internal/launch"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	switch {
+	case len(args) == 2 && args[0] == "start":
+		return launch.Start(args[1], "")
+	case len(args) == 3 && args[0] == "start":
+		return launch.Start(args[1], args[2])
+	case len(args) == 2 && args[0] == "clean":
+		return launch.Clean(args[1])
+	}
+	fmt.Fprintln(os.Stderr, "usage: unitc-exec start RESOLVED.json [INSTANCE] | unitc-exec clean NAME\nrun by the units that unitc-generator writes")
+	return 2
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroupsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountPoint of cgroup v2 (C-1).
+const mountPoint = "/sys/fs/cgroup"
+
+// leaf is the payload's cgroup below the delegated one: no process may be in
+// an inner node (C-3).
+const leaf = "payload"
+
+// AwaitScope waits until systemd has moved pid into the scope and gives the
+// scope's directory. The kernel's own record is asked rather than the bus: see
+// StartScope. ctx bounds it.
+func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
+	for delay := 100 * time.Microsecond; ; delay = min(2*delay, 5*time.Millisecond) {
+		group, err := cgroupOf(strconv.Itoa(pid))
+		if err != nil {
+			return nil, err
+		}
+		if path.Base(group) == scope {
+			return openDelegated(group)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("process %d is in %s and not in %s: systemd did not start the scope: %w", pid, group, scope, ctx.Err())
+		case <-time.After(delay):
+		}
+	}
+}
+
+// OwnDelegated opens this process's own cgroup, which `Delegate=yes` of the
+// service has made ours.
+func OwnDelegated() (*os.File, error) {
+	group, err := cgroupOf("self")
+	if err != nil {
+		return nil, err
+	}
+	return openDelegated(group)
+}
+
+// cgroupOf reads the cgroup v2 line of /proc/PID/cgroup (cgroups(7)).
+func cgroupOf(pid string) (string, error) {
+	b, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	if err != nil {
+		return "", fmt.Errorf("reading the cgroup of process %s: %w", pid, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			return group, nil
+		}
+	}
+	return "", errors.New("no cgroup v2 hierarchy; boot with systemd.unified_cgroup_hierarchy=1")
+}
+
+// openDelegated opens a cgroup and checks systemd's mark that everything below
+// it is ours (C-8).
+func openDelegated(group string) (*os.File, error) {
+	dir, err := os.OpenFile(mountPoint+group, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	var mark [8]byte
+	for _, name := range []string{"trusted.delegate", "user.delegate"} {
+		if n, err := unix.Fgetxattr(int(dir.Fd()), name, mark[:]); err == nil && string(mark[:n]) == "1" {
+			return dir, nil
+		}
+	}
+	dir.Close()
+	return nil, fmt.Errorf("systemd has not delegated the cgroup %s (no delegate mark on it); is Delegate= overridden by a drop-in?", group)
+}
+
+// Leaf makes and opens the payload's leaf below a delegated cgroup.
+func Leaf(dir *os.File) (*os.File, error) {
+	if err := unix.Mkdirat(int(dir.Fd()), leaf, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, fmt.Errorf("mkdir %s/%s: %w", dir.Name(), leaf, err)
+	}
+	fd, err := unix.Openat(int(dir.Fd()), leaf, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s/%s: %w", dir.Name(), leaf, err)
+	}
+	return os.NewFile(uintptr(fd), dir.Name()+"/"+leaf), nil
+}
+
+// Enter moves pid into a cgroup and reads back that it is there.
+func Enter(dir *os.File, pid int) error {
+	fd, err := unix.Openat(int(dir.Fd()), "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening %s/cgroup.procs: %w", dir.Name(), err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(strconv.Itoa(pid))); err != nil {
+		return fmt.Errorf("moving process %d into %s: %w", pid, dir.Name(), err)
+	}
+	group, err := cgroupOf(strconv.Itoa(pid))
+	if err != nil {
+		return err
+	}
+	if mountPoint+group != dir.Name() {
+		return fmt.Errorf("process %d is in %s after it was moved into %s", pid, group, dir.Name())
+	}
+	return nil
+}
+
+// Exists tells whether some cgroup of the hierarchy still has a unit's name at
+// the places where unitc puts its units, without asking systemd.
+func Exists(unit string) bool {
+	matches, err := filepath.Glob(mountPoint + "/*.slice/" + unit)
+	if err == nil && len(matches) > 0 {
+		return true
+	}
+	matches, err = filepath.Glob(mountPoint + "/*.slice/*.slice/" + unit)
+	return err == nil && len(matches) > 0
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroupsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+)
+
+// privateSocket is PID 1's own: it answers before any bus daemon runs (S-11).
+const privateSocket = "/run/systemd/private"
+
+const (
+	managerName = "org.freedesktop.systemd1"
+	managerPath = "/org/freedesktop/systemd1"
+)
+
+// Manager is a connection to systemd.
+type Manager struct {
+	conn    *dbus.Conn
+	manager dbus.BusObject
+}
+
+// Connect opens PID 1's private socket, or the system bus where there is none.
+func Connect() (*Manager, error) {
+	conn, err := connectPrivate()
+	if errors.Is(err, os.ErrNotExist) {
+		conn, err = dbus.ConnectSystemBus()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connecting to systemd: %w", err)
+	}
+	return &Manager{conn, conn.Object(managerName, managerPath)}, nil
+}
+
+func connectPrivate() (*dbus.Conn, error) {
+	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: privateSocket, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	if err := fromPID1(sock); err != nil {
+		sock.Close()
+		return nil, err
+	}
+	conn, err := dbus.NewConn(sock)
+	if err != nil {
+		sock.Close()
+		return nil, err
+	}
+	// A direct connection: there is no bus to say Hello to.
+	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// fromPID1 makes sure that the other end is the system manager.
+func fromPID1(sock *net.UnixConn) error {
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return err
+	}
+	if credErr != nil {
+		return credErr
+	}
+	if cred.Pid != 1 || cred.Uid != 0 {
+		return fmt.Errorf("%s is held by process %d of user %d, not by PID 1", privateSocket, cred.Pid, cred.Uid)
+	}
+	return nil
+}
+
+// Close ends the connection.
+func (m *Manager) Close() { m.conn.Close() }
+
+func (m *Manager) call(ctx context.Context, method string, out any, args ...any) error {
+	c := m.manager.CallWithContext(ctx, managerName+".Manager."+method, 0, args...)
+	if c.Err != nil || out == nil {
+		return c.Err
+	}
+	return c.Store(out)
+}
+
+func (m *Manager) startTransient(ctx context.Context, name string, props []property) error {
+	return m.call(ctx, "StartTransientUnit", nil, name, "fail", props, []auxUnit{})
+}
+
+// StopUnit stops a unit that may or may not exist; the job is only queued.
+func (m *Manager) StopUnit(ctx context.Context, name string) error {
+	err := m.call(ctx, "StopUnit", nil, name, "replace")
+	if errorName(err) == errNoSuchUnit {
+		return nil
+	}
+	return err
+}
+
+// ActiveState is the unit's ActiveState=; a unit that is not loaded gives the
+// error NoSuchUnit.
+func (m *Manager) ActiveState(ctx context.Context, name string) (string, error) {
+	var path dbus.ObjectPath
+	if err := m.call(ctx, "GetUnit", &path, name); err != nil {
+		return "", err
+	}
+	var v dbus.Variant
+	call := m.conn.Object(managerName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, managerName+".Unit", "ActiveState")
+	if err := call.Store(&v); err != nil {
+		return "", err
+	}
+	s, _ := v.Value().(string)
+	return s, nil
+}

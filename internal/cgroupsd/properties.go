@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroupsd
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+)
+
+// kinds of directive by how systemd spells the value on the bus; see
+// bus_append_cgroup_property and its neighbours in systemd's
+// src/shared/bus-unit-util.c for the forms.
+type kind int
+
+const (
+	kindBytes      kind = iota + 1 // t; a percentage goes to NAMEScale u
+	kindTasks                      // the same with plain numbers
+	kindWeight                     // t; "idle" is 0
+	kindQuota                      // CPUQuotaPerSecUSec t
+	kindSpan                       // NAMESec as NAMEUSec t
+	kindBool                       // b
+	kindString                     // s
+	kindSet                        // ay, a bitmap of numbers
+	kindDeviceRate                 // a(st)
+	kindDeviceSpan                 // a(st), NAMESec as NAMEUSec
+	kindDevice                     // a(ss)
+	kindAddress                    // a(iayu)
+	kindSignal                     // i
+	kindStrings                    // as
+	kindPermyriad                  // u, parts of 2^32-1
+)
+
+// kinds has every directive that a scope understands (systemd.scope(5),
+// systemd.resource-control(5), systemd.kill(5)).
+var kinds = map[string]kind{
+	"MemoryMin": kindBytes, "MemoryLow": kindBytes, "MemoryHigh": kindBytes, "MemoryMax": kindBytes, "MemorySwapMax": kindBytes, "MemoryZSwapMax": kindBytes,
+	"StartupMemoryLow": kindBytes, "StartupMemoryHigh": kindBytes, "StartupMemoryMax": kindBytes, "StartupMemorySwapMax": kindBytes, "StartupMemoryZSwapMax": kindBytes,
+	"DefaultMemoryMin": kindBytes, "DefaultMemoryLow": kindBytes, "DefaultStartupMemoryLow": kindBytes,
+	"TasksMax":  kindTasks,
+	"CPUWeight": kindWeight, "StartupCPUWeight": kindWeight, "IOWeight": kindWeight, "StartupIOWeight": kindWeight,
+	"CPUQuota": kindQuota, "CPUQuotaPeriodSec": kindSpan, "MemoryPressureThresholdSec": kindSpan, "TimeoutStopSec": kindSpan, "RuntimeMaxSec": kindSpan, "RuntimeRandomizedExtraSec": kindSpan,
+	"CPUAccounting": kindBool, "MemoryAccounting": kindBool, "IOAccounting": kindBool, "TasksAccounting": kindBool, "IPAccounting": kindBool,
+	"MemoryZSwapWriteback": kindBool, "SendSIGHUP": kindBool, "SendSIGKILL": kindBool, "CoredumpReceive": kindBool,
+	"DevicePolicy": kindString, "ManagedOOMSwap": kindString, "ManagedOOMMemoryPressure": kindString, "ManagedOOMPreference": kindString,
+	"MemoryPressureWatch": kindString, "OOMPolicy": kindString, "KillMode": kindString,
+	"ManagedOOMMemoryPressureLimit": kindPermyriad, "ManagedOOMMemoryPressureDurationSec": kindSpan,
+	"AllowedCPUs": kindSet, "StartupAllowedCPUs": kindSet, "AllowedMemoryNodes": kindSet, "StartupAllowedMemoryNodes": kindSet,
+	"IODeviceWeight": kindDeviceRate, "IOReadBandwidthMax": kindDeviceRate, "IOWriteBandwidthMax": kindDeviceRate,
+	"IOReadIOPSMax": kindDeviceRate, "IOWriteIOPSMax": kindDeviceRate, "IODeviceLatencyTargetSec": kindDeviceSpan,
+	"DeviceAllow":    kindDevice,
+	"IPAddressAllow": kindAddress, "IPAddressDeny": kindAddress,
+	"IPIngressFilterPath": kindStrings, "IPEgressFilterPath": kindStrings,
+	"KillSignal": kindSignal, "RestartKillSignal": kindSignal, "FinalKillSignal": kindSignal, "WatchdogSignal": kindSignal,
+}
+
+type (
+	deviceRate struct {
+		Path string
+		Rate uint64
+	}
+	deviceRule struct{ Path, Permissions string }
+	address    struct {
+		Family  int32
+		Address []byte
+		Prefix  uint32
+	}
+)
+
+// convert makes a property of a directive as a unit file has it.
+func convert(name, value string) (property, error) {
+	value = strings.TrimSpace(value)
+	k, ok := kinds[name]
+	if !ok {
+		return property{}, errors.New("a scope does not have this directive; put it under systemd.service, or use `systemd: {cgroup: service}`")
+	}
+	v, suffix, err := variantOf(k, value)
+	if err != nil {
+		return property{}, err
+	}
+	switch {
+	case name == "CPUQuota":
+		name = "CPUQuotaPerSecUSec"
+	case k == kindSpan || k == kindDeviceSpan:
+		name = strings.TrimSuffix(name, "Sec") + "USec"
+	}
+	return property{name + suffix, dbus.MakeVariant(v)}, nil
+}
+
+func variantOf(k kind, value string) (v any, suffix string, err error) {
+	switch k {
+	case kindBytes, kindTasks:
+		return amount(value, k == kindBytes)
+	case kindWeight:
+		if value == "idle" {
+			return uint64(0), "", nil
+		}
+		n, err := strconv.ParseUint(value, 10, 64)
+		return n, "", err
+	case kindQuota:
+		p, err := percent(value)
+		return uint64(math.Round(p * 10000)), "", err // µs in each second
+	case kindSpan:
+		us, err := span(value)
+		return us, "", err
+	case kindBool:
+		b, err := boolean(value)
+		return b, "", err
+	case kindString:
+		return value, "", nil
+	case kindStrings:
+		return strings.Fields(value), "", nil
+	case kindSet:
+		b, err := bitmap(value)
+		return b, "", err
+	case kindSignal:
+		n, err := signalNumber(value)
+		return n, "", err
+	case kindPermyriad:
+		p, err := percent(value)
+		return uint32(p / 100 * math.MaxUint32), "", err
+	case kindAddress:
+		a, err := addresses(value)
+		return a, "", err
+	}
+	return deviceValue(k, value)
+}
+
+func deviceValue(k kind, value string) (any, string, error) {
+	path, rest, _ := strings.Cut(value, " ")
+	rest = strings.TrimSpace(rest)
+	switch k {
+	case kindDevice:
+		return []deviceRule{{path, rest}}, "", nil
+	case kindDeviceSpan:
+		us, err := span(rest)
+		return []deviceRate{{path, us}}, "", err
+	}
+	n, err := size(rest, 1000)
+	return []deviceRate{{path, n}}, "", err
+}
+
+// amount is a number with an IEC suffix, "infinity", or a percentage, which
+// the Scale form of the property takes as a part of 2^32-1.
+func amount(value string, suffixes bool) (any, string, error) {
+	if value == "infinity" || value == "" {
+		return uint64(math.MaxUint64), "", nil
+	}
+	if strings.HasSuffix(value, "%") {
+		p, err := percent(value)
+		return uint32(p / 100 * math.MaxUint32), "Scale", err
+	}
+	if !suffixes {
+		n, err := strconv.ParseUint(value, 10, 64)
+		return n, "", err
+	}
+	n, err := size(value, 1024)
+	return n, "", err
+}
+
+// size reads "64M"; base is 1024 for memory and 1000 for rates
+// (systemd.resource-control(5)).
+func size(value string, base float64) (uint64, error) {
+	if value == "infinity" {
+		return math.MaxUint64, nil
+	}
+	number := strings.TrimRight(value, "KMGTPEB")
+	factor := 1.0
+	if s := strings.TrimSuffix(value[len(number):], "B"); s != "" {
+		if len(s) != 1 {
+			return 0, fmt.Errorf("%q is not a size; write a number with K, M, G or T", value)
+		}
+		factor = math.Pow(base, float64(strings.Index("KMGTPE", s)+1))
+	}
+	if n, err := strconv.ParseUint(number, 10, 64); err == nil && factor == 1 {
+		return n, nil
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || f < 0 || math.IsNaN(f) || f*factor >= math.MaxUint64 {
+		return 0, fmt.Errorf("%q is not a size; write a number with K, M, G or T", value)
+	}
+	return uint64(f * factor), nil
+}
+
+func percent(value string) (float64, error) {
+	p, err := strconv.ParseFloat(strings.TrimSuffix(value, "%"), 64)
+	if err != nil || p < 0 || math.IsNaN(p) || math.IsInf(p, 0) || !strings.HasSuffix(value, "%") {
+		return 0, fmt.Errorf("%q is not a percentage such as 50%%", value)
+	}
+	return p, nil
+}
+
+func boolean(value string) (bool, error) {
+	switch strings.ToLower(value) {
+	case "yes", "y", "true", "t", "on", "1":
+		return true, nil
+	case "no", "n", "false", "f", "off", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither yes nor no", value)
+}
+
+// spanUnits of systemd.time(7), in µs.
+var spanUnits = map[string]float64{
+	"us": 1, "usec": 1, "µs": 1, "ms": 1e3, "msec": 1e3, "": 1e6, "s": 1e6, "sec": 1e6, "second": 1e6, "seconds": 1e6,
+	"m": 60e6, "min": 60e6, "minute": 60e6, "minutes": 60e6, "h": 3600e6, "hr": 3600e6, "hour": 3600e6, "hours": 3600e6,
+	"d": 86400e6, "day": 86400e6, "days": 86400e6, "w": 604800e6, "week": 604800e6, "weeks": 604800e6,
+}
+
+// span reads "1min 30s"; "infinity" is the largest number.
+func span(value string) (uint64, error) {
+	if value == "infinity" {
+		return math.MaxUint64, nil
+	}
+	total, rest := 0.0, strings.ReplaceAll(value, " ", "")
+	for rest != "" {
+		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789."))
+		n, err := strconv.ParseFloat(rest[:digits], 64)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a time span such as 1min 30s", value)
+		}
+		rest = rest[digits:]
+		letters := strings.IndexAny(rest, "0123456789.")
+		if letters < 0 {
+			letters = len(rest)
+		}
+		unit, ok := spanUnits[rest[:letters]]
+		if !ok {
+			return 0, fmt.Errorf("%q is not a time span such as 1min 30s", value)
+		}
+		total, rest = total+n*unit, rest[letters:]
+	}
+	return uint64(total), nil
+}
+
+// bitmap reads a list such as "0-3,5" into bits, least first.
+func bitmap(value string) ([]byte, error) {
+	var bits []byte
+	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }) {
+		first, last, isRange := strings.Cut(part, "-")
+		a, err := strconv.ParseUint(first, 10, 16)
+		b := a
+		if err == nil && isRange {
+			b, err = strconv.ParseUint(last, 10, 16)
+		}
+		if err != nil || b < a || b >= 8192 {
+			return nil, fmt.Errorf("%q is not a list such as 0-3,5", value)
+		}
+		for ; a <= b; a++ {
+			for uint64(len(bits)) <= a/8 {
+				bits = append(bits, 0)
+			}
+			bits[a/8] |= 1 << (a % 8)
+		}
+	}
+	return bits, nil
+}
+
+func signalNumber(value string) (int32, error) {
+	if n, err := strconv.Atoi(value); err == nil && n > 0 && n < 65 {
+		return int32(n), nil
+	}
+	name := "SIG" + strings.TrimPrefix(strings.ToUpper(value), "SIG")
+	if n := unix.SignalNum(name); n != 0 {
+		return int32(n), nil
+	}
+	if rest, ok := strings.CutPrefix(name, "SIGRTMIN"); ok {
+		n, err := 0, error(nil)
+		if rest != "" {
+			n, err = strconv.Atoi(strings.TrimPrefix(rest, "+"))
+		}
+		if err == nil && n >= 0 && n <= 30 {
+			return int32(34 + n), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a signal", value)
+}
+
+// addressWords of systemd.resource-control(5), IPAddressAllow=.
+var addressWords = map[string][]string{
+	"any": {"0.0.0.0/0", "::/0"}, "localhost": {"127.0.0.0/8", "::1/128"},
+	"link-local": {"169.254.0.0/16", "fe80::/64"}, "multicast": {"224.0.0.0/4", "ff00::/8"},
+}
+
+func addresses(value string) ([]address, error) {
+	list := []address{}
+	var words []string
+	for _, w := range strings.Fields(value) {
+		if expanded, ok := addressWords[w]; ok {
+			words = append(words, expanded...)
+			continue
+		}
+		words = append(words, w)
+	}
+	for _, w := range words {
+		p, err := netip.ParsePrefix(w)
+		if err != nil {
+			a, aerr := netip.ParseAddr(w)
+			if aerr != nil {
+				return nil, fmt.Errorf("%q is not an address or a prefix", w)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		family := int32(unix.AF_INET)
+		if p.Addr().Is6() {
+			family = unix.AF_INET6
+		}
+		list = append(list, address{family, p.Masked().Addr().AsSlice(), uint32(p.Bits())})
+	}
+	return list, nil
+}

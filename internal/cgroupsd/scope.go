@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cgroupsd is the only door to systemd over D-Bus, and the only place
+// that makes cgroups: it starts the delegated transient scope of a launch,
+// prepares the payload's leaf below it and reads unit properties back. It
+// writes only below a delegated cgroup (C-2) and asks systemd for all else.
+package cgroupsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// Errors of systemd's manager that a start knows how to answer.
+const (
+	errUnitExists      = "org.freedesktop.systemd1.UnitExists"
+	errNoSuchUnit      = "org.freedesktop.systemd1.NoSuchUnit"
+	errUnknownProperty = "org.freedesktop.DBus.Error.UnknownProperty"
+	errReadOnly        = "org.freedesktop.DBus.Error.PropertyReadOnly"
+)
+
+// property is one element of StartTransientUnit's a(sv).
+type property struct {
+	Name  string
+	Value dbus.Variant
+}
+
+// auxUnit is an element of its a(sa(sv)), which is always empty.
+type auxUnit struct {
+	Name       string
+	Properties []property
+}
+
+// StartScope asks systemd to make the scope around pid. It returns when the
+// request is queued: PID 1 then moves the process, which AwaitScope sees. The
+// connection is closed at once, because PID 1 sends every signal of every unit
+// to every open private connection, n² for n starts.
+//
+// A scope of an earlier start that is still going away is waited for (S-6), a
+// failed one is reset (S-7).
+func StartScope(ctx context.Context, s *plan.Scope, pid int) error {
+	props, err := scopeProperties(s, pid)
+	if err != nil {
+		return err
+	}
+	m, err := Connect()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	for {
+		err = m.startTransient(ctx, s.Name, props)
+		switch name := errorName(err); {
+		case err == nil:
+			return nil
+		case (name == errUnknownProperty || name == errReadOnly) && len(props) > 0 && props[len(props)-1].Name == "OOMPolicy":
+			props = props[:len(props)-1] // a scope has it since systemd 253
+		case name == errUnitExists:
+			if err := m.clear(ctx, s.Name); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("StartTransientUnit %s: %w", s.Name, err)
+		}
+	}
+}
+
+// scopeProperties is the fixed list of what is asked for; only Properties come
+// from the definition, and each through the table in properties.go. OOMPolicy
+// is last: StartScope leaves it away for old systemds.
+func scopeProperties(s *plan.Scope, pid int) ([]property, error) {
+	list := []property{
+		{"PIDs", dbus.MakeVariant([]uint32{uint32(pid)})},
+		{"Delegate", dbus.MakeVariant(true)},
+		{"Slice", dbus.MakeVariant(s.Slice)},
+		{"Description", dbus.MakeVariant(s.Description)},
+		// The payload ends with its service, and is ordered so that the service is
+		// stopped first; After= would deadlock with Type=notify (S-8).
+		{"BindsTo", dbus.MakeVariant([]string{s.BoundTo})},
+		{"Before", dbus.MakeVariant([]string{s.BoundTo})},
+		// A failed scope must not block the next start (S-7).
+		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
+	}
+	var last []property
+	for _, d := range s.Properties {
+		p, err := convert(d.Name, d.Value)
+		if err != nil {
+			return nil, fmt.Errorf("scope property %s=%s: %w", d.Name, d.Value, err)
+		}
+		if p.Name == "OOMPolicy" {
+			last = []property{p}
+			continue
+		}
+		list = append(list, p)
+	}
+	return append(list, last...), nil
+}
+
+// clear waits until no unit has the name any more. What keeps it is stopped or
+// reset; ctx bounds it.
+func (m *Manager) clear(ctx context.Context, unit string) error {
+	for delay := 500 * time.Microsecond; ; delay = min(2*delay, 20*time.Millisecond) {
+		state, err := m.ActiveState(ctx, unit)
+		switch {
+		case errorName(err) == errNoSuchUnit, state == "inactive":
+			return nil
+		case err != nil:
+			return err
+		case state == "failed":
+			if err := m.call(ctx, "ResetFailedUnit", nil, unit); err != nil && errorName(err) != errNoSuchUnit {
+				return fmt.Errorf("ResetFailedUnit %s: %w", unit, err)
+			}
+		case state == "active":
+			// Left over from a start whose service is gone: BindsTo= would have
+			// stopped it by now, so it is stopped by name.
+			if err := m.call(ctx, "StopUnit", nil, unit, "replace"); err != nil && errorName(err) != errNoSuchUnit {
+				return fmt.Errorf("StopUnit %s: %w", unit, err)
+			}
+		}
+		// No signal is waited for: subscribing would cost PID 1 a message for
+		// every unit of the host (S-11).
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("unit %s of an earlier start is still %s: %w", unit, state, ctx.Err())
+		case <-time.After(delay):
+		}
+	}
+}
+
+func errorName(err error) string {
+	var e dbus.Error
+	if errors.As(err, &e) {
+		return e.Name
+	}
+	return ""
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// cleanTimeout bounds what clean-up asks of systemd.
+const cleanTimeout = 10 * time.Second
+
+// stateRoot holds a directory per running unit (RuntimeDirectory=unitc/NAME).
+const stateRoot = "/run/unitc"
+
+// Clean is ExecStopPost=: it runs after every kind of death and may run twice.
+// Mounts, namespaces and the relay end with their last process; the scope ends
+// with its service (BindsTo=). What could outlive a payload is stopped here by
+// name, and why the payload ended badly is said in words.
+func Clean(name string) int {
+	dir := os.Getenv("RUNTIME_DIRECTORY")
+	if dir == "" {
+		dir = filepath.Join(stateRoot, filepath.Base(name))
+	}
+	p, err := readPlan(dir)
+	if err != nil {
+		// A start that was killed before it wrote its state leaves nothing else.
+		if !errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+		}
+		return 0
+	}
+	reportDeath(p)
+	if p.Scope == nil {
+		return 0
+	}
+	if err := stopScope(p.Scope.Name); err != nil {
+		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}
+
+func readPlan(dir string) (*plan.Plan, error) {
+	data, err := os.ReadFile(dir + "/plan.json")
+	if err != nil {
+		return nil, err
+	}
+	p := &plan.Plan{}
+	if err := json.Unmarshal(data, p); err != nil {
+		return nil, fmt.Errorf("%s/plan.json: %w", dir, err)
+	}
+	return p, nil
+}
+
+// stopScope asks for the end of a scope that still has processes: a payload
+// that shares the host's PID namespace may have left some.
+func stopScope(name string) error {
+	if !cgroupsd.Exists(name) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	m, err := cgroupsd.Connect()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.StopUnit(ctx, name); err != nil {
+		return fmt.Errorf("stopping %s: %w", name, err)
+	}
+	return nil
+}
+
+// reportDeath says in words what a signal number hides.
+func reportDeath(p *plan.Plan) {
+	if os.Getenv("EXIT_CODE") != "killed" && os.Getenv("EXIT_CODE") != "dumped" && os.Getenv("SERVICE_RESULT") != "oom-kill" {
+		return
+	}
+	if os.Getenv("EXIT_STATUS") != "KILL" {
+		return
+	}
+	group := ""
+	if p.Scope != nil {
+		group = p.Scope.Name
+	} else {
+		group = p.Unit
+	}
+	limit, hit := oomKilled(group)
+	if !hit {
+		return
+	}
+	text := fmt.Sprintf("killed: the memory limit of %s was hit; raise `mem_limit:` in the definition, or make the program use less", limit)
+	fmt.Fprintf(os.Stderr, "<3>%s\n", text)
+	if n, err := openNotifier(); err == nil {
+		_ = n.send(status(text))
+	}
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// openLogs makes the payload's descriptors 0 to 2.
+func (s *starter) openLogs() error {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	s.stdio = [3]*os.File{null, null, null}
+	switch s.plan.Logging {
+	case definition.LogNone:
+	case definition.LogDirect:
+		s.stdio[1], s.stdio[2] = os.Stdout, os.Stderr
+	default:
+		if _, err := catPath(); err != nil {
+			return err
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return fmt.Errorf("opening the log pipe: %w", err)
+		}
+		s.logs, s.stdio[1], s.stdio[2] = r, w, w
+		// A larger pipe lets a burst pass while the relay waits for its turn; a
+		// refused size changes nothing but that.
+		_, _ = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 1<<18)
+	}
+	return nil
+}
+
+// catPath finds cat(1). Its path is the host's, never the payload's.
+func catPath() (string, error) {
+	for _, path := range []string{"/usr/bin/cat", "/bin/cat"} {
+		if unix.Access(path, unix.X_OK) == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("the log relay needs /usr/bin/cat: %w; install coreutils, or set `logging: {driver: direct}`", unix.ENOENT)
+}
+
+// ignoreStopSignals makes every signal that a stop may send ignored; that
+// survives the exec of the relay, which must drain the pipe to its end (V-4).
+func (s *starter) ignoreStopSignals() error {
+	if s.logs == nil {
+		return nil
+	}
+	for n := syscall.Signal(1); n <= 64; n++ {
+		switch n {
+		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGPIPE,
+			syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGURG, 32, 33:
+		default:
+			signal.Ignore(n)
+		}
+	}
+	return nil
+}

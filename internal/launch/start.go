@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package launch is the helper: what ExecStart= and ExecStopPost= of a
+// generated unit run. Start reads the resolved definition beside the unit,
+// makes the plan, has the runtime fork the payload and systemd make its scope,
+// says READY=1 and becomes the log relay or exits. Clean is idempotent and
+// leaves nothing behind, whatever the helper died of.
+package launch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/runtime"
+)
+
+// scopeTimeout bounds the wait for systemd's scope job. It is shorter than the
+// default TimeoutStartSec= (90 s), so that the cause is told by us.
+const scopeTimeout = 60 * time.Second
+
+// starter is one start on its way.
+type starter struct {
+	path, instance string
+	stateDir       string
+	notify         *notifier
+	service        *definition.Service
+	plan           *plan.Plan
+	launch         *runtime.Launch
+	stdio          [3]*os.File
+	logs           *os.File // read end of the payload's log pipe; nil = no relay
+	cgroup         *os.File // service placement: the leaf to be born in
+	child          *program.Child
+}
+
+// startSteps is the outer order of a launch (DESIGN, launch). UNITC_STOP_AT
+// names one at which the helper kills itself: that is how the tests prove that
+// a start killed anywhere leaves nothing behind.
+var startSteps = []struct {
+	name string
+	exit int
+	do   func(*starter) error
+}{
+	{"read-definition", exitConfig, (*starter).readDefinition},
+	{"build-plan", exitConfig, (*starter).buildPlan},
+	{"write-state", exitRuntimeDirectory, (*starter).writeState},
+	{"open-logs", exitStdout, (*starter).openLogs},
+	{"prepare-cgroup", exitCgroup, (*starter).prepareCgroup},
+	{"prepare-runtime", exitNamespace, (*starter).prepareRuntime},
+	{"clone-payload", exitNamespace, (*starter).clonePayload},
+	// While the child is still in the service's cgroup (S-9).
+	{"send-mainpid", exitFailure, (*starter).sendMainPID},
+	// The child mounts meanwhile; it waits at its gate.
+	{"start-scope", exitCgroup, (*starter).startScope},
+	{"join-scope", exitCgroup, (*starter).joinScope},
+	// A stop that comes later reaches the payload itself; the relay must live on.
+	{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
+	{"release-payload", exitFailure, (*starter).releasePayload},
+	{"await-exec", exitExec, (*starter).awaitExec},
+	{"send-ready", exitFailure, (*starter).sendReady},
+	{"become-relay", exitExec, (*starter).becomeRelay},
+}
+
+// Start runs a launch and gives the helper's exit status. It returns only when
+// there is no relay to become or when the start failed.
+func Start(path, instance string) int {
+	s := &starter{path: path, instance: instance, stateDir: os.Getenv("RUNTIME_DIRECTORY")}
+	var err error
+	if s.notify, err = openNotifier(); err != nil {
+		return s.fail("open-notify-socket", exitFailure, err)
+	}
+	stopAt := os.Getenv("UNITC_STOP_AT")
+	for _, step := range startSteps {
+		if stopAt == step.name {
+			killSelf()
+		}
+		if err := step.do(s); err != nil {
+			return s.fail(step.name, step.exit, err)
+		}
+	}
+	return 0
+}
+
+// killSelf is the end that no clean-up code of ours survives.
+func killSelf() { _ = unix.Kill(os.Getpid(), unix.SIGKILL) }
+
+func (s *starter) readDefinition() error {
+	resolved, err := readResolved(s.path)
+	if err != nil {
+		return err
+	}
+	if resolved.Problems.HasErrors() || resolved.Service == nil {
+		return &brokenDefinition{resolved.Problems}
+	}
+	s.service = resolved.Service
+	s.service.Instance = s.instance
+	return nil
+}
+
+func (s *starter) buildPlan() error {
+	facts, err := gather(s.service)
+	if err != nil {
+		return err
+	}
+	s.plan, err = planner.Build(s.service, facts)
+	return err
+}
+
+func (s *starter) prepareCgroup() error {
+	if s.plan.Scope != nil {
+		return nil
+	}
+	dir, err := cgroupsd.OwnDelegated()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	s.cgroup, err = cgroupsd.Leaf(dir)
+	return err
+}
+
+func (s *starter) prepareRuntime() error {
+	var err error
+	s.launch, err = runtime.Prepare(s.plan, runtime.Options{
+		Stdio:       s.stdio,
+		AttachPoint: s.stateDir + "/root",
+		CgroupDir:   s.cgroup,
+		Gated:       true, // systemd must know its main PID before that can exit
+		StopAt:      os.Getenv("UNITC_STOP_AT"),
+	})
+	return err
+}
+
+func (s *starter) clonePayload() error {
+	var err error
+	s.child, err = s.launch.Start()
+	return err
+}
+
+func (s *starter) sendMainPID() error {
+	return s.notify.send(fmt.Sprintf("MAINPID=%d", s.child.PID), status("setting up the container"))
+}
+
+func (s *starter) startScope() error {
+	if s.plan.Scope == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
+	defer cancel()
+	return cgroupsd.StartScope(ctx, s.plan.Scope, s.child.PID)
+}
+
+func (s *starter) joinScope() error {
+	if s.plan.Scope == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
+	defer cancel()
+	dir, err := cgroupsd.AwaitScope(ctx, s.plan.Scope.Name, s.child.PID)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	leaf, err := cgroupsd.Leaf(dir)
+	if err != nil {
+		return err
+	}
+	defer leaf.Close()
+	return cgroupsd.Enter(leaf, s.child.PID)
+}
+
+func (s *starter) releasePayload() error {
+	if err := s.child.Open(); err != nil {
+		return fmt.Errorf("releasing the payload: %w", err)
+	}
+	return nil
+}
+
+func (s *starter) awaitExec() error {
+	err := s.child.AwaitExec()
+	if err == program.Stopped {
+		killSelf()
+	}
+	s.trace()
+	return err
+}
+
+func (s *starter) sendReady() error {
+	return s.notify.send("READY=1", "STATUS=")
+}
+
+// trace prints what each step of the child took, when asked for.
+func (s *starter) trace() {
+	if os.Getenv("UNITC_TRACE") != "1" {
+		return
+	}
+	times := s.child.Times()
+	for i, t := range times {
+		if i+1 < len(times) {
+			fmt.Fprintf(os.Stderr, "<7>step %-24s %6d µs\n", t.Name, (times[i+1].Start - t.Start).Microseconds())
+		}
+	}
+}
+
+// becomeRelay replaces the helper by cat(1): it copies the payload's pipe to
+// the service's journal stream, so that journald finds the service's cgroup
+// behind every line, and ends with the last writer.
+func (s *starter) becomeRelay() error {
+	if s.logs == nil {
+		// The messages must be read before this process is gone (S-9).
+		return s.notify.barrier()
+	}
+	cat, err := catPath()
+	if err != nil {
+		return err
+	}
+	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
+		return fmt.Errorf("dup3 of the log pipe: %w", err)
+	}
+	if err := syscall.Exec(cat, []string{"unitc-relay"}, nil); err != nil {
+		return fmt.Errorf("exec %s: %w", cat, err)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/planner"
+)
+
+// reloadTimeout bounds the wait for a definition that a reload is replacing:
+// PID 1 wipes the generators' output and runs them again, which takes
+// milliseconds, and a helper it started just before finds nothing.
+const reloadTimeout = 10 * time.Second
+
+func readResolved(path string) (*definition.Resolved, error) {
+	deadline := time.Now().Add(reloadTimeout)
+	data, err := os.ReadFile(path)
+	for errors.Is(err, fs.ErrNotExist) && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+		data, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the resolved definition: %w; run `systemctl daemon-reload`", err)
+	}
+	r := &definition.Resolved{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("reading the resolved definition %s: %w; run `systemctl daemon-reload`", path, err)
+	}
+	if r.Version != definition.ResolvedVersion {
+		return nil, fmt.Errorf("resolved definition %s has version %d, this helper reads %d; run `systemctl daemon-reload`", path, r.Version, definition.ResolvedVersion)
+	}
+	return r, nil
+}
+
+// writeState leaves the plan below /run for those who ask what runs, and makes
+// the point at which the child attaches its root. systemd made the directory
+// (RuntimeDirectory=) and removes it with the service.
+func (s *starter) writeState() error {
+	if s.stateDir == "" {
+		return errors.New("RUNTIME_DIRECTORY is not set: this program is run by a unit that unitc-generator made")
+	}
+	if err := os.Mkdir(s.stateDir+"/root", 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	data, err := json.Marshal(s.plan)
+	if err != nil {
+		return err
+	}
+	tmp := s.stateDir + "/.plan.json"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, s.stateDir+"/plan.json")
+}
+
+// gather asks the host what the planner needs to know.
+func gather(s *definition.Service) (planner.Facts, error) {
+	var f planner.Facts
+	for i, e := range s.EnvFiles {
+		vars, err := readEnvFile(e)
+		if err != nil {
+			return f, &planner.KeyError{Key: fmt.Sprintf("env_file[%d]", i), What: err.Error(), Cure: "correct the path, or write `required: false`"}
+		}
+		f.EnvFiles = append(f.EnvFiles, vars)
+	}
+	for _, d := range s.Devices {
+		var st unix.Stat_t
+		if err := unix.Stat(d.Source, &st); err != nil {
+			continue // the planner reports it
+		}
+		kind := map[uint32]string{unix.S_IFCHR: "c", unix.S_IFBLK: "b"}[st.Mode&unix.S_IFMT]
+		if kind == "" {
+			continue
+		}
+		if f.Devices == nil {
+			f.Devices = map[string]planner.Device{}
+		}
+		f.Devices[d.Source] = planner.Device{
+			Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)), Mode: st.Mode & 0o777, UID: st.Uid, GID: st.Gid,
+		}
+	}
+	if s.RootFS == "host" {
+		for _, path := range planner.HostEtc() {
+			if unix.Access(path, unix.F_OK) == nil {
+				f.HostEtc = append(f.HostEtc, path)
+			}
+		}
+	}
+	return f, nil
+}

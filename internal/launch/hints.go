@@ -40,7 +40,7 @@ var hints = []hint{
 	{"mount", unix.ELOOP, "volumes", "the destination is a symbolic link that leads nowhere inside the root file system"},
 	{"set-sysctls", unix.EINVAL, "sysctls", "the kernel refuses this value"},
 	{"set-sysctls", unix.ENOENT, "sysctls", "this kernel does not have that sysctl"},
-	{"set-rlimits", unix.EPERM, "ulimits", "a hard limit is above the kernel's own (fs.nr_open for nofile)"},
+	{"set-rlimits", unix.EPERM, "ulimits", "a hard limit is above what this host allows: above fs.nr_open for nofile, or above the helper's own without CAP_SYS_RESOURCE; lower it, or raise the unit's with `systemd: {service: {LimitNOFILE: …}}`"},
 	{"set-rlimits", unix.EINVAL, "ulimits", "the soft limit is above the hard one"},
 	{"set-user", unix.EINVAL, "user", "the id is not mapped in the container's user namespace"},
 	{"set-user", unix.EAGAIN, "user", "this user has reached its limit of processes"},

@@ -88,6 +88,14 @@ func gather(s *definition.Service) (planner.Facts, error) {
 			Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)), Mode: st.Mode & 0o777, UID: st.Uid, GID: st.Gid,
 		}
 	}
+	f.HardLimits = map[string]uint64{}
+	for name, nr := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK} {
+		var l unix.Rlimit
+		if err := unix.Getrlimit(nr, &l); err != nil {
+			return f, fmt.Errorf("reading %s: %w", name, err)
+		}
+		f.HardLimits[name] = l.Max
+	}
 	if s.RootFS == "host" {
 		for _, path := range planner.HostEtc() {
 			if unix.Access(path, unix.F_OK) == nil {

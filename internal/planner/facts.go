@@ -13,8 +13,9 @@ type Facts struct {
 	Devices map[string]Device
 	// HostEtc are the members of the list of /etc files that exist (RootHost).
 	HostEtc []string
-	// HostLinks are the host's links of "/" into /usr ("bin" to "usr/bin").
-	HostLinks []definition.KeyValue
+	// HardLimits are the helper's own hard limits by RLIMIT_ name, as systemd set
+	// them; the defaults stay below. Absent = no bound known.
+	HardLimits map[string]uint64
 	// IDRange is the private range of user and group ids; Size 0 = none.
 	IDRange IDRange
 }

@@ -112,6 +112,12 @@ func (b *builder) environment() ([]string, error) {
 
 func (b *builder) rlimits() []specs.POSIXRlimit {
 	limits := slices.Clone(defaultRlimits)
+	for i := range limits {
+		if bound, ok := b.f.HardLimits[limits[i].Type]; ok {
+			limits[i].Hard = min(limits[i].Hard, bound)
+			limits[i].Soft = min(limits[i].Soft, limits[i].Hard)
+		}
+	}
 	for _, u := range b.s.Ulimits {
 		l := specs.POSIXRlimit{Type: "RLIMIT_" + strings.ToUpper(u.Name), Soft: uint64(u.Soft), Hard: uint64(u.Hard)}
 		limits = slices.DeleteFunc(limits, func(old specs.POSIXRlimit) bool { return old.Type == l.Type })

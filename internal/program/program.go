@@ -42,6 +42,7 @@ const (
 // op is read by the child: fixed size, ready to run.
 type op struct {
 	a, b    unsafe.Pointer // opCompare: what was got, what is wanted
+	mask    unsafe.Pointer // opCompare: the bits that count, nil = all
 	nr      uintptr
 	args    [6]uintptr
 	want    uintptr  // opCompare: 1 = they must differ
@@ -183,6 +184,16 @@ func (p *Program) Compare(what, detail string, got, want []byte) *Call {
 	}
 	return p.add(op{kind: opCompare, into: -1, a: unsafe.Pointer(&got[0]), b: unsafe.Pointer(&want[0]),
 		args: [6]uintptr{uintptr(len(got))}}, note{what, detail})
+}
+
+// CompareBits is Compare for the bits of mask alone.
+func (p *Program) CompareBits(what, detail string, got, want, mask []byte) *Call {
+	if len(mask) != len(got) {
+		panic("program: comparing different lengths")
+	}
+	c := p.Compare(what, detail, got, want)
+	p.ops[c.i].mask = unsafe.Pointer(&mask[0])
+	return c
 }
 
 // Differ is the read-back of a value that must not be that of other.

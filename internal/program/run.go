@@ -56,7 +56,7 @@ func run(c *child) {
 			i = int(o.target)
 			continue
 		case opCompare:
-			if equal(o.a, o.b, o.args[0]) == (o.want == 1) {
+			if equal(o.a, o.b, o.mask, o.args[0]) == (o.want == 1) {
 				fail(c, uintptr(unix.EBADE), 0, uintptr(o.exit))
 			}
 			i++
@@ -113,9 +113,13 @@ func skips(o *op, e uintptr) bool {
 
 //go:nosplit
 //go:norace
-func equal(a, b unsafe.Pointer, n uintptr) bool {
+func equal(a, b, mask unsafe.Pointer, n uintptr) bool {
 	for i := uintptr(0); i < n; i++ {
-		if *(*byte)(unsafe.Add(a, i)) != *(*byte)(unsafe.Add(b, i)) {
+		bits := byte(0xff)
+		if mask != nil {
+			bits = *(*byte)(unsafe.Add(mask, i))
+		}
+		if *(*byte)(unsafe.Add(a, i))&bits != *(*byte)(unsafe.Add(b, i))&bits {
 			return false
 		}
 	}

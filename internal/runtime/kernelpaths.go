@@ -80,7 +80,7 @@ func hasMaskedPaths(l *Launch) bool { return len(l.spec.Linux.MaskedPaths) > 0 }
 
 // maskPaths hides directories under the empty directory and files under the
 // null device. What is absent needs no hiding. Whether a path is a file or a
-// directory shows when the directory does not fit (ENOTDIR).
+// directory shows when the directory does not fit (EINVAL).
 func maskPaths(c *compiler) {
 	for _, p := range c.spec.Linux.MaskedPaths {
 		var absent, isFile, done program.Label
@@ -88,7 +88,7 @@ func maskPaths(c *compiler) {
 		dst, src := c.p.Reg(), c.p.Reg()
 		c.lookUp(p, dst, &absent)
 		c.clone(c.empty, src)
-		c.attach("mask "+p, src, dst).Skip(&isFile, unix.ENOTDIR)
+		c.attach("mask "+p, src, dst).Skip(&isFile, unix.ENOTDIR, unix.EINVAL)
 		c.p.Jump(&done)
 		c.p.Here(&isFile)
 		c.close(src)

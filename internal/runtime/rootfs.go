@@ -3,10 +3,12 @@
 package runtime
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -276,11 +278,13 @@ func setRootReadonly(c *compiler) {
 	c.mustBeReadonly("/")
 }
 
-// mustBeReadonly reads a read-only mount back: root may write anywhere but
-// there (EROFS).
+// mustBeReadonly reads the flags of the mount at path back (statfs(2), f_flags).
 func (c *compiler) mustBeReadonly(path string) {
-	var ok program.Label
-	c.p.Call("faccessat", path+" W_OK must be refused", unix.SYS_FACCESSAT, unix.AT_FDCWD, c.p.Str(path), unix.W_OK).Skip(&ok, unix.EROFS)
-	c.p.Fail("read-only", path+" is still writable", unix.EBADE)
-	c.p.Here(&ok)
+	st := make([]byte, unsafe.Sizeof(unix.Statfs_t{}))
+	at := unsafe.Offsetof(unix.Statfs_t{}.Flags)
+	want, mask := make([]byte, 8), make([]byte, 8)
+	binary.NativeEndian.PutUint64(want, unix.ST_RDONLY)
+	binary.NativeEndian.PutUint64(mask, unix.ST_RDONLY)
+	c.p.Call("statfs", path, unix.SYS_STATFS, c.p.Str(path), c.p.Bytes(st))
+	c.p.CompareBits("statfs", path+" must be read-only", st[at:at+8], want, mask)
 }

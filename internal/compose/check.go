@@ -46,7 +46,7 @@ type format struct {
 
 // check reports every way in which a value differs from its shape.
 func (r *reader) check(n *node, s *shape, example string) bool {
-	if r.full() {
+	if n.bad || r.full() {
 		return false
 	}
 	if n.kind == null && s.kinds&null == 0 {

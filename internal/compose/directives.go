@@ -72,12 +72,9 @@ func refusedUnit(d *directive) string {
 }
 
 func refusedInstall(d *directive) string {
-	switch d.name {
-	case "Also":
+	if d.name == "Also" {
 		// Links are made by the generator, not by systemctl enable (G-14).
-		return "enable the other unit by a definition or a link of its own"
-	case "DefaultInstance":
-		return "name the instance in WantedBy= of another unit, or start it by `systemctl start NAME@INSTANCE`"
+		return "link the other unit by its own WantedBy="
 	}
 	return ""
 }

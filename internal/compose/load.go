@@ -34,6 +34,7 @@ func (r *reader) readLayers() {
 	if r.root != nil {
 		r.dropResets(r.root)
 	}
+	r.reportLater()
 }
 
 // load makes our tree of one layer; nil if the layer has none or can't be read.
@@ -158,6 +159,9 @@ type loader struct {
 	nodes int
 	full  bool         // maxNodes was reached and reported
 	open  []*yaml.Node // anchors being expanded
+	// extension is set inside x- keys, whose strings nobody reads: they are
+	// filled in where an alias uses them.
+	extension bool
 }
 
 // convert copies a yaml.v3 node, expanding aliases. Beyond the limits it gives
@@ -240,7 +244,10 @@ func (l *loader) convertPairs(n *node, y *yaml.Node, depth int) {
 			l.faultFile(p.place, "keep one of the two", "the key %s stands twice: first at %s", quote(p.key), l.where(p.place, n.pairs[first].place))
 			continue
 		}
+		outer := l.extension
+		l.extension = outer || strings.HasPrefix(p.key, "x-") && p.key != "x-systemd"
 		p.value = l.convert(value, depth+1)
+		l.extension = outer
 		n.pairs = append(n.pairs, p)
 	}
 	for _, value := range merges {
@@ -325,6 +332,7 @@ func (l *loader) convertScalar(n *node, y *yaml.Node) {
 		l.faultFile(n.place, "remove the \\0", "a NUL character stands in a string")
 		n.text = strings.ReplaceAll(n.text, "\x00", "")
 	}
+	l.fillIn(n)
 }
 
 // readMark reads Compose's tags; YAML's own (!!str …) say nothing new here.

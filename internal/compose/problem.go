@@ -17,6 +17,9 @@ type reader struct {
 	problems diag.List
 	dropped  int              // problems beyond maxProblems
 	targets  map[string]place // mounts of the service being read, by target
+	expanded int              // bytes that variables were filled into
+	unset    map[string]bool  // variables that were told of
+	pending  []pendingProblem
 }
 
 // fault reports an error at a value.
@@ -52,6 +55,27 @@ func (r *reader) report(severity diag.Severity, at place, path, cure, format str
 
 // full tells that further problems are only counted.
 func (r *reader) full() bool { return len(r.problems) >= maxProblems }
+
+// pendingProblem is a problem that was found before the tree was whole, so that
+// its path is not known yet.
+type pendingProblem struct {
+	node       *node
+	severity   diag.Severity
+	what, cure string
+}
+
+func (r *reader) later(n *node, severity diag.Severity, cure, what string) {
+	if len(r.pending) < maxProblems {
+		r.pending = append(r.pending, pendingProblem{n, severity, what, cure})
+	}
+}
+
+// reportLater reports what was found while the tree was made.
+func (r *reader) reportLater() {
+	for _, p := range r.pending {
+		r.report(p.severity, p.node.place, r.pathOf(p.node), p.cure, "%s", p.what)
+	}
+}
 
 // reportDropped closes a list that was cut.
 func (r *reader) reportDropped() {

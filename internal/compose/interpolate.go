@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"errors"
+	"maps"
+	"strings"
+
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/envfile"
+	"github.com/unitc/unitc/internal/interpolate"
+)
+
+// maxExpanded is what filled-in variables may add to one definition in bytes.
+const maxExpanded = 4 << 20
+
+// Variables reads the files that give variables to a definition, .env and then
+// NAME.env: what the later ones set wins, and they may use what the earlier set.
+func Variables(layers []Layer) (map[string]string, diag.List) {
+	vars := map[string]string{}
+	var problems diag.List
+	for _, layer := range layers {
+		lookup := func(name string) (string, bool) { value, ok := vars[name]; return value, ok }
+		read, faults := envfile.Parse(envfile.File{Path: layer.Path, Data: layer.Data, Lookup: lookup})
+		problems = append(problems, faults...)
+		set := make(map[string]string, len(read))
+		for _, v := range read {
+			if v.Value != nil {
+				set[v.Name] = *v.Value
+			}
+		}
+		maps.Copy(vars, set)
+	}
+	return vars, problems
+}
+
+// fillIn puts variables into a scalar, each layer by itself and before merging,
+// so that a fault is shown where it stands.
+func (l *loader) fillIn(n *node) {
+	if l.extension || strings.IndexByte(n.text, '$') < 0 {
+		return
+	}
+	x := interpolate.Expander{
+		Lookup: func(name string) (string, bool) { value, ok := l.in.Env[name]; return value, ok },
+		Unset:  func(name string) { l.warnUnset(n, name) },
+		Limit:  maxScalar,
+	}
+	text, err := x.Expand(n.text)
+	var e *interpolate.Error
+	if errors.As(err, &e) {
+		n.bad = true
+		l.later(n, diag.Error, e.Cure, e.What)
+		return
+	}
+	if l.expanded += len(text); l.expanded > maxExpanded {
+		l.faultFile(n.place, "use shorter variables", "variables make the definition grow beyond %d bytes", maxExpanded)
+		l.full = true
+		return
+	}
+	n.text = text
+}
+
+// warnUnset tells of a variable that gives "" because nobody sets it, as
+// Compose does; once a name.
+func (l *loader) warnUnset(n *node, name string) {
+	if l.unset[name] {
+		return
+	}
+	if l.unset == nil {
+		l.unset = map[string]bool{}
+	}
+	l.unset[name] = true
+	l.later(n, diag.Warning, "set it in "+strings.TrimSuffix(l.in.Name, "@")+".env beside the definition, or write ${"+name+":-default}", "the variable "+name+" is not set and gives an empty string")
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package envfile
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+func show(vars []definition.Env) string {
+	var b strings.Builder
+	for _, v := range vars {
+		b.WriteString(v.Name)
+		if v.Value != nil {
+			b.WriteString("=" + *v.Value)
+		}
+		b.WriteString("|")
+	}
+	return b.String()
+}
+
+func TestParse(t *testing.T) {
+	lookup := func(name string) (string, bool) { return "host-" + name, name == "HOST" }
+	for _, c := range []struct {
+		in   string
+		raw  bool
+		want string
+	}{
+		{"", false, ""},
+		{"A=b\n", false, "A=b|"},
+		{"\ufeffA=b\r\nB=c\r\n", false, "A=b|B=c|"},
+		{"# comment\n\n  \n A = b \nexport C=d", false, "A=b|C=d|"},
+		{"A=b # c\nB=b#c\nC=#c\nD= # c", false, "A=b|B=b#c|C=|D=|"},
+		{"A='b # $C' # c\nB=\"x\\n\\t\\\"y\\\" \\$C \\\\\"\n", false, "A=b # $C|B=x\n\t\"y\" $C \\|"},
+		{"A=\"one\ntwo\"\nB=c\nC='x\r\ny'\n", false, "A=one\ntwo|B=c|C=x\r\ny|"},
+		{"A=1\nB=${A}2\nC=\"$B-${D:-d}\"\nE=$HOST\nA=3\n", false, "A=3|B=12|C=12-d|E=host-HOST|"},
+		{"A: b\nB:c\nC=a:b\n", false, "A=b|B=c|C=a:b|"},
+		{"A\nB=\n", false, "A|B=|"},
+		{"A='b' # $C\nB= \"x\"\n", true, "A='b' # $C|B= \"x\"|"},
+		{"A.b-c=d", false, "A.b-c=d|"},
+		{"A=$$x", false, "A=$x|"},
+	} {
+		vars, problems := Parse(File{Path: "x.env", Data: []byte(c.in), Raw: c.raw, Lookup: lookup})
+		if got := show(vars); got != c.want || len(problems) > 0 {
+			t.Errorf("Parse(%q) = %q, %v; want %q", c.in, got, problems, c.want)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"A=b\n=c\n", "x.env:2:1: error: a line without a variable's name; write NAME=value\n"},
+		{"A=b\nA B=c\n", "x.env:2:1: error: \"A B\" is no variable's name; write NAME=value\n"},
+		{"A='one\ntwo'\nB=\"open\nC=d\n", "x.env:3:1: error: a quote \" that is never closed; close the quote\n"},
+		{"A='b'c\n", "x.env:1:1: error: \"c\" stands behind the closing quote; put the whole value in quotes\n"},
+		{"A=b\nB=pa$\n", "x.env:2:1: error: a $ that begins no variable; write $$ for a dollar sign, or put the value in single quotes\n"},
+		{"A=${B:?gone}\n", "x.env:1:1: error: the variable B is not set: gone; set B, or put the value in single quotes\n"},
+		{"A=\xff\n", "x.env:1:1: error: the bytes are not valid UTF-8; save it as UTF-8 text\n"},
+		{"A=\x00\n", "x.env:1:1: error: a NUL byte stands in the file; save it as text\n"},
+		{"A=" + strings.Repeat("x", maxValue+1), "x.env:1:1: error: the value of A has 131073 bytes, 131072 are allowed; shorten it\n"},
+	} {
+		_, problems := Parse(File{Path: "x.env", Data: []byte(c.in)})
+		if got := problems.String(); got != c.want {
+			t.Errorf("Parse(%.40q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+// FuzzParse: no panic, no hang, and what is read can be an environment.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"A=b", "A='b\nc'", "A=\"$B\\\"\"\n", "A=$A$A\nA=$A$A\n", "export A: b # c"} {
+		f.Add(s, false)
+	}
+	f.Fuzz(func(t *testing.T, s string, raw bool) {
+		vars, problems := Parse(File{Path: "x.env", Data: []byte(s), Raw: raw})
+		seen := map[string]bool{}
+		for _, v := range vars {
+			if v.Name == "" || seen[v.Name] || strings.ContainsAny(v.Name, "=\x00\n") || v.Value != nil && (strings.IndexByte(*v.Value, 0) >= 0 || len(*v.Value) > maxValue) {
+				t.Errorf("%q is no variable", v.Name)
+			}
+			seen[v.Name] = true
+		}
+		for _, p := range problems {
+			if p.Line < 1 || p.Line > strings.Count(s, "\n")+1 || p.What == "" {
+				t.Errorf("a problem without a place: %v", p)
+			}
+		}
+	})
+}

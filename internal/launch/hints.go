@@ -23,6 +23,8 @@ var hints = []hint{
 	{"open-rootfs", unix.ENOENT, "rootfs", "create the directory or correct `rootfs:`"},
 	{"open-rootfs", unix.ENOTDIR, "rootfs", "`rootfs:` must be a directory"},
 	{"open-rootfs", unix.EACCES, "rootfs", "root may not enter it: a network file system, or an LSM; look at `journalctl -k`"},
+	{"open-rootfs", unix.EINVAL, "rootfs", "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, or write `userns_mode: host`, which shares the host's user ids"},
+	{"open-mount-sources", unix.EINVAL, "volumes", "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
 	{"open-mount-sources", unix.ENOENT, "volumes", "create the source, or write the long form with `bind: {create_host_path: true}`"},
 	{"exec-payload", unix.ENOENT, "command", "the program is not inside the root file system, or the interpreter or dynamic linker that it names is missing there"},
 	{"exec-payload", unix.EACCES, "command", "the file is not executable for this user; `chmod +x` it, and look for a volume mounted noexec"},

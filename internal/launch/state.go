@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
 )
 
@@ -95,6 +96,13 @@ func gather(s *definition.Service) (planner.Facts, error) {
 			return f, fmt.Errorf("reading %s: %w", name, err)
 		}
 		f.HardLimits[name] = l.Max
+	}
+	if planner.WantsUserNamespace(s) {
+		r, err := idrange.Default().Claim(s.UnitName())
+		if err != nil {
+			return f, err
+		}
+		f.IDStart = r.Start
 	}
 	if s.RootFS == "host" {
 		for _, path := range planner.HostEtc() {

@@ -16,8 +16,9 @@ type Facts struct {
 	// HardLimits are the helper's own hard limits by RLIMIT_ name, as systemd set
 	// them; the defaults stay below. Absent = no bound known.
 	HardLimits map[string]uint64
-	// IDRange is the private range of user and group ids; Size 0 = none.
-	IDRange IDRange
+	// IDStart is the first of the 65,536 user and group ids that are the unit's
+	// own; 0 = the payload shares the host's ids.
+	IDStart uint32
 }
 
 // Device is a device node: "c" or "b", and its number.
@@ -27,6 +28,3 @@ type Device struct {
 	Mode         uint32 // permission bits
 	UID, GID     uint32
 }
-
-// IDRange is Size ids of the host, from Start.
-type IDRange struct{ Start, Size uint32 }

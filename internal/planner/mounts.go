@@ -37,12 +37,24 @@ func (b *builder) mounts() error {
 		b.spec.Mounts = append(b.spec.Mounts, m)
 	}
 	if b.plan.Root.Kind == plan.RootHost {
-		b.spec.Mounts = append(b.spec.Mounts, hostMounts...)
+		for _, m := range hostMounts {
+			m.Options = b.idmapped(slices.Clone(m.Options))
+			b.spec.Mounts = append(b.spec.Mounts, m)
+		}
 		for _, path := range b.f.HostEtc {
-			b.spec.Mounts = append(b.spec.Mounts, bindOf(path, "rbind", "ro", "nosuid", "nodev", "rprivate"))
+			b.spec.Mounts = append(b.spec.Mounts, bindOf(path, b.idmapped([]string{"rbind", "ro", "nosuid", "nodev", "rprivate"})...))
 		}
 	}
 	return nil
+}
+
+// idmapped adds the option by which what the host's root owns is the
+// container's root's inside, where the container has ids of its own.
+func (b *builder) idmapped(options []string) []string {
+	if !b.has(specs.UserNamespace) {
+		return options
+	}
+	return append(options, "idmap")
 }
 
 func bindOf(path string, options ...string) specs.Mount {
@@ -62,6 +74,9 @@ func (b *builder) volumes() error {
 		switch v.Type {
 		case definition.VolumeBind:
 			m.Type, m.Source, m.Options = "bind", v.Source, bindOptions(v)
+			if v.IDMap == nil || *v.IDMap {
+				m.Options = b.idmapped(m.Options)
+			}
 			if v.CreateHostPath {
 				b.plan.CreateSources = append(b.plan.CreateSources, v.Source)
 			}

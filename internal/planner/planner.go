@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/resource"
 )
@@ -160,12 +161,18 @@ func (b *builder) namespaces() error {
 	if b.s.NetworkMode != "host" {
 		add(specs.NetworkNamespace)
 	}
-	if b.f.IDRange.Size > 0 && b.s.UsernsMode != "host" && !b.s.Privileged {
+	if b.f.IDStart > 0 && WantsUserNamespace(b.s) {
 		add(specs.UserNamespace)
-		m := []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.f.IDRange.Start, Size: b.f.IDRange.Size}}
+		m := []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.f.IDStart, Size: idrange.Size}}
 		b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings = m, slices.Clone(m)
 	}
 	return nil
+}
+
+// WantsUserNamespace tells whether a definition gets ids of its own: always,
+// unless it says otherwise.
+func WantsUserNamespace(s *definition.Service) bool {
+	return s.UsernsMode != "host" && !s.Privileged
 }
 
 // hostname is at most 63 octets, as a DNS label must be; the unit's name is
@@ -198,10 +205,6 @@ func (b *builder) kernel() error {
 		// Ports and ping without a capability: the namespace is the payload's own.
 		l.Sysctl["net.ipv4.ip_unprivileged_port_start"] = "0"
 		l.Sysctl["net.ipv4.ping_group_range"] = "0 2147483647"
-		if b.has(specs.UserNamespace) {
-			// Group ids that are not mapped are refused (EINVAL).
-			l.Sysctl["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", b.f.IDRange.Size-1)
-		}
 	}
 	for _, kv := range b.s.Sysctls {
 		if err := b.sysctlAllowed(kv.Key); err != nil {

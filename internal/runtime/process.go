@@ -5,6 +5,7 @@ package runtime
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 
 	"strings"
 
@@ -40,10 +41,26 @@ func joinKeyring(c *compiler) {
 	c.p.Call("keyctl", "JOIN_SESSION_KEYRING", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0).Ignore(unix.ENOSYS)
 }
 
+// hostUID is a container's user id as the host has it.
+func (c *compiler) hostUID(uid uint32) uint32 {
+	if c.anchor == nil {
+		return uid
+	}
+	id, err := hostID(c.spec.Linux.UIDMappings, uid)
+	if err != nil {
+		c.err = fmt.Errorf("user %d: %w", uid, err)
+	}
+	return id
+}
+
 func newSession(c *compiler) { c.p.Call("setsid", "", unix.SYS_SETSID) }
 
 func redirectStdio(c *compiler) {
 	for i, f := range c.opt.Stdio {
+		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeNamedPipe != 0 {
+			// Programs open /dev/stdout by name (nginx); the pipe must be theirs.
+			c.p.Call("fchown", f.Name()+" to the payload's user", unix.SYS_FCHOWN, int(f.Fd()), int(c.hostUID(c.user.UID)), -1)
+		}
 		if int(f.Fd()) == i {
 			c.p.Call("fcntl", fmt.Sprintf("%d F_SETFD 0", i), unix.SYS_FCNTL, i, unix.F_SETFD, 0)
 			continue

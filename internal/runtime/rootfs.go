@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"unsafe"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
@@ -110,9 +112,9 @@ func hostRoot(l *Launch) (*os.File, error) {
 		}
 	}
 	for link, target := range map[string]string{"var/run": "../run", "var/lock": "../run/lock", "etc/mtab": "../proc/self/mounts"} {
-		if err := unix.Symlinkat(target, dir, link); err != nil {
+		if err := symlinkOwned(l, target, dir, link); err != nil {
 			f.Close()
-			return nil, fmt.Errorf("symlink %s in the new root: %w", link, err)
+			return nil, err
 		}
 	}
 	for _, link := range mergedUsr {
@@ -120,12 +122,23 @@ func hostRoot(l *Launch) (*os.File, error) {
 		if err != nil || !strings.HasPrefix(strings.TrimPrefix(target, "/"), "usr/") {
 			continue
 		}
-		if err := unix.Symlinkat(strings.TrimPrefix(target, "/"), dir, link); err != nil {
+		if err := symlinkOwned(l, strings.TrimPrefix(target, "/"), dir, link); err != nil {
 			f.Close()
-			return nil, fmt.Errorf("symlink %s in the new root: %w", link, err)
+			return nil, err
 		}
 	}
+	if err := chownOwned(l, dir, "."); err != nil {
+		f.Close()
+		return nil, err
+	}
 	return f, nil
+}
+
+func symlinkOwned(l *Launch, target string, dir int, link string) error {
+	if err := unix.Symlinkat(target, dir, link); err != nil {
+		return fmt.Errorf("symlink %s in the new root: %w", link, err)
+	}
+	return chownOwned(l, dir, link)
 }
 
 func mkdirOwned(l *Launch, dir int, path string, mode uint32) error {
@@ -135,6 +148,11 @@ func mkdirOwned(l *Launch, dir int, path string, mode uint32) error {
 	if err := unix.Fchmodat(dir, path, mode, 0); err != nil {
 		return fmt.Errorf("chmod %s in the new root: %w", path, err)
 	}
+	return chownOwned(l, dir, path)
+}
+
+// chownOwned gives a new file to the container's root.
+func chownOwned(l *Launch, dir int, path string) error {
 	if l.anchor == nil {
 		return nil
 	}
@@ -232,7 +250,8 @@ func openSources(l *Launch) error {
 		}
 		l.sources[i] = l.own(f)
 		if l.anchor != nil && o.idmap {
-			if err := idmap(f, l.anchor.user, m.Source); err != nil {
+			err := idmap(f, l.anchor.user, m.Source)
+			if err != nil && !(errors.Is(err, ErrIDMap) && l.hostView(m)) {
 				return fmt.Errorf("mounts[%d]: %w", i, err)
 			}
 		}
@@ -241,6 +260,13 @@ func openSources(l *Launch) error {
 		}
 	}
 	return nil
+}
+
+// hostView tells whether m is one of the read-only views of the host's own
+// files under `rootfs: host`. Where their file system cannot be id-mapped,
+// their owners show as nobody: less to see, nothing more to do.
+func (l *Launch) hostView(m specs.Mount) bool {
+	return l.plan.Root.Kind == plan.RootHost && m.Source == m.Destination && slices.Contains(m.Options, "ro")
 }
 
 // attachRoot puts the detached root into the child's mount namespace. Where is

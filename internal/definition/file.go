@@ -13,5 +13,11 @@ type File struct {
 	// Project is true for a whole compose file with `services:`.
 	Project  bool
 	Services []Service
+	// Networks, Volumes, Secrets and Configs are the project's; of a service
+	// without a project they are empty.
+	Networks []Network
+	Volumes  []NamedVolume
+	Secrets  []Material
+	Configs  []Material
 	Problems diag.List
 }

@@ -24,6 +24,12 @@ type Service struct {
 	Instance string `json:"instance,omitempty"`
 	Source   Source `json:"source"`
 
+	// Project is the name of the compose file's project, "" without one, and
+	// Key the service's name in it ("db" of "blog-db"), by which its
+	// neighbours know it.
+	Project string `json:"project,omitempty"`
+	Key     string `json:"key,omitempty"`
+
 	// RootFS is an absolute directory or the word "host"; exactly one of
 	// RootFS, Image and Bundle is set.
 	RootFS string `json:"rootfs,omitempty"`
@@ -78,6 +84,39 @@ type Service struct {
 	Annotations []KeyValue `json:"annotations,omitempty"`
 
 	Runtime string `json:"runtime,omitempty"` // "" = unitc's own
+
+	Platform         string        `json:"platform,omitempty"`    // "linux/arm64/v8"
+	PullPolicy       string        `json:"pull_policy,omitempty"` // always, never, missing (""), daily, weekly, "every_12h"
+	PullRefreshAfter time.Duration `json:"pull_refresh_after,omitempty"`
+	// ContainerName is a further name by which neighbours know the service.
+	ContainerName string `json:"container_name,omitempty"`
+
+	DependsOn []Dependency `json:"depends_on,omitempty"` // the implied ones too (links, network_mode: service:…)
+	// AwaitedCompletion is true if another service waits for this one to end
+	// well: then it is a job, active once it has exited.
+	AwaitedCompletion bool `json:"awaited_completion,omitempty"`
+	// Profiles, if there are any, keep the project's target from starting the
+	// service, unless Active: one of them is in COMPOSE_PROFILES.
+	Profiles []string `json:"profiles,omitempty"`
+	Active   bool     `json:"active,omitempty"`
+	Replicas *int     `json:"replicas,omitempty"` // nil = 1, without an instance's number
+
+	Networks   []Attachment `json:"networks,omitempty"`
+	Ports      []Port       `json:"ports,omitempty"`
+	Expose     []string     `json:"expose,omitempty"`
+	DNS        []string     `json:"dns,omitempty"`
+	DNSSearch  []string     `json:"dns_search,omitempty"`
+	DNSOpt     []string     `json:"dns_opt,omitempty"`
+	ExtraHosts []Host       `json:"extra_hosts,omitempty"`
+	Links      []Link       `json:"links,omitempty"`
+	MACAddress string       `json:"mac_address,omitempty"`
+
+	Secrets     []Grant      `json:"secrets,omitempty"`
+	Configs     []Grant      `json:"configs,omitempty"`
+	Healthcheck *Healthcheck `json:"healthcheck,omitempty"`
+	PostStart   []Hook       `json:"post_start,omitempty"`
+	PreStop     []Hook       `json:"pre_stop,omitempty"`
+	GPUs        []GPU        `json:"gpus,omitempty"`
 
 	System System `json:"systemd"`
 
@@ -214,8 +253,10 @@ const (
 
 // Restart is Compose's restart policy; the zero value is "no".
 type Restart struct {
-	Policy     string `json:"policy,omitempty"`
-	MaxRetries int    `json:"max_retries,omitempty"` // on-failure:N
+	Policy     string        `json:"policy,omitempty"`
+	MaxRetries int           `json:"max_retries,omitempty"` // on-failure:N
+	Delay      time.Duration `json:"delay,omitempty"`       // deploy.restart_policy: between two starts
+	Window     time.Duration `json:"window,omitempty"`      // in which MaxRetries are counted
 }
 
 // Logging drivers.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/generator"
+	"github.com/unitc/unitc/internal/loader"
 )
 
 const benchDefinition = `rootfs: /srv/web%[1]d
@@ -41,7 +42,7 @@ func BenchmarkRun(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			cfg := generator.Config{Root: root, Helper: "/usr/local/lib/unitc/unitc-exec", Parse: parse,
+			cfg := generator.Config{Root: root, Helper: "/usr/local/lib/unitc/unitc-exec", Parse: loader.Parse,
 				Report: func(p diag.Problem) { b.Fatal(p) }}
 			b.ReportAllocs()
 			for b.Loop() {

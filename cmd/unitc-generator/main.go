@@ -13,6 +13,7 @@ import (
 
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/generator"
+	"github.com/unitc/unitc/internal/loader"
 )
 
 const usage = "usage: unitc-generator DIRECTORY [EARLY-DIRECTORY LATE-DIRECTORY]"
@@ -40,7 +41,7 @@ func run(args []string) int {
 	err := generator.Run(generator.Config{
 		OutDir: outDir,
 		Helper: buildinfo.HelperPath,
-		Parse:  parse,
+		Parse:  loader.Parse,
 		Report: log.Problem,
 	})
 	if err != nil {

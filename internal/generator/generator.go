@@ -31,7 +31,8 @@ type Config struct {
 	OutDir string
 	// Helper is the absolute path of unitc-exec.
 	Helper string
-	// Parse reads a definition. It must return whatever the bytes are.
+	// Parse reads a definition, the problems of finding it included. It must
+	// return whatever the bytes are.
 	Parse func(searchpath.Source) definition.File
 	// Report takes each problem in the order of definitions.
 	Report func(diag.Problem)
@@ -73,11 +74,7 @@ type run struct {
 
 // definition writes all units of one definition.
 func (r *run) definition(src searchpath.Source) {
-	file := definition.File{Name: src.Name, Path: src.Path}
-	if len(src.Layers) > 0 {
-		file = r.parse(src)
-	}
-	file.Problems = append(src.Problems[:len(src.Problems):len(src.Problems)], file.Problems...)
+	file := r.parse(src)
 	for _, p := range file.Problems {
 		r.Report(p)
 	}

@@ -24,6 +24,9 @@ import (
 
 // simple takes any file as a working definition.
 func simple(src searchpath.Source) definition.File {
+	if len(src.Layers) == 0 || src.Problems.HasErrors() {
+		return definition.File{Name: src.Name, Path: src.Path, Problems: src.Problems}
+	}
 	f := one(definition.Service{Name: src.Name, RootFS: "/srv", Source: definition.Source{File: src.Path}})
 	f.Name, f.Path = src.Name, src.Path
 	return f

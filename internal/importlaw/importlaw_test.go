@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package importlaw
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/unitc/unitc/"
+
+// A ban keeps packages out of all that a room imports. A name ending in "/..."
+// stands for what is below it too; names without a dot in front of the first
+// slash and not of the standard library are ours.
+type ban struct {
+	what []string
+	why  string
+}
+
+var (
+	yaml = ban{[]string{"gopkg.in/yaml.v3", "internal/compose"},
+		"parsing an operator's words is the generator's and the CLI's work; others read what is resolved"}
+	dbus = ban{[]string{"github.com/godbus/dbus/...", "github.com/coreos/go-systemd/..."},
+		"cgroupsd is the only door to D-Bus"}
+	http = ban{[]string{"net/http", "crypto/tls"},
+		"a megabyte and half a millisecond at every start (DEPENDENCIES); only images are fetched, by a process of their own"}
+	cobra  = ban{[]string{"github.com/spf13/..."}, "the CLI's; it costs start-up"}
+	netAny = ban{[]string{"net", "net/...", "github.com/vishvananda/...", "github.com/google/nftables/..."},
+		"this room has no network"}
+	host = ban{[]string{"os", "golang.org/x/sys/...", "os/exec", "net"},
+		"the room is pure: facts of the host are arguments"}
+	spec = ban{[]string{"github.com/opencontainers/...", "internal/plan", "internal/planner", "internal/runtime", "internal/launch"},
+		"what is launched is decided at start, not when units are written"}
+)
+
+var law = []struct {
+	room string
+	bans []ban
+}{
+	// The base: everything imports these.
+	{"internal/buildinfo", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
+	{"internal/diag", []ban{yaml, dbus, http, cobra, netAny, spec}},
+	{"internal/definition", []ban{yaml, dbus, http, cobra, netAny, spec}},
+	{"internal/unitfile", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"internal/definition"}, "the grammar of unit files knows no directive and no container"}}},
+	// The way of a definition to its units.
+	{"internal/resource", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"golang.org/x/sys/..."}, "limits become text; facts of the host are none of it"}}},
+	{"internal/searchpath", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"internal/definition"}, "it reads bytes and knows nothing of their meaning"}}},
+	{"internal/compose", []ban{dbus, http, cobra, netAny, spec,
+		{[]string{"internal/searchpath", "internal/generator", "golang.org/x/sys/..."}, "the language does no I/O (G-11: it must be fit for fuzzing)"}}},
+	{"internal/loader", []ban{dbus, http, cobra, netAny, spec}},
+	{"internal/generator", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
+	{"cmd/unitc-generator", []ban{dbus, http, cobra, netAny, spec,
+		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
+	// The way of a resolved definition to its payload.
+	{"internal/plan", []ban{yaml, dbus, http, cobra, netAny,
+		{[]string{"internal/runtime", "golang.org/x/sys/..."}, "the plan is data"}}},
+	{"internal/planner", []ban{yaml, dbus, http, cobra, netAny,
+		{[]string{"internal/runtime", "internal/cgroupsd"}, "the planner decides and does nothing"}}},
+	{"internal/launch", []ban{yaml, http, cobra}},
+	{"internal/cgroupsd", []ban{yaml, http, cobra,
+		{[]string{"internal/runtime", "internal/planner"}, "the door to D-Bus is no part of the launch"}}},
+	{"internal/runtime", []ban{yaml, dbus, http, cobra, netAny,
+		{[]string{"internal/planner", "internal/cgroupsd", "internal/generator", "internal/searchpath"}, "the privileged half must be readable on its own"}}},
+	{"cmd/unitc-exec", []ban{yaml, http, cobra,
+		{[]string{"github.com/coreos/go-systemd/..."}, "two connections where one does (DEPENDENCIES)"},
+		{[]string{"internal/generator", "internal/searchpath"}, "the helper reads its resolved definition and no other file of definitions"}}},
+}
+
+// A room without a row is held to this, so that reaching for more is a decision.
+var byDefault = []ban{yaml, dbus, http, cobra}
+
+// everything is what wires all rooms together, and what is no part of a binary.
+var everything = []string{"cmd/unitc", "internal/compose/mkdirectives"}
+
+func TestLaw(t *testing.T) {
+	rooms := map[string][]ban{}
+	for _, pkg := range list(t, "-f", "{{.ImportPath}}", module+"internal/...", module+"cmd/...") {
+		if name := strings.TrimPrefix(pkg, module); !slices.Contains(everything, name) {
+			rooms[name] = byDefault
+		}
+	}
+	for _, row := range law {
+		if rooms[row.room] == nil {
+			t.Errorf("%s has a row and is not there", row.room)
+			continue
+		}
+		rooms[row.room] = row.bans
+	}
+	for room, bans := range rooms {
+		deps := dependencies(t, room)
+		for _, b := range bans {
+			for _, dep := range deps {
+				if b.covers(dep) {
+					t.Errorf("%s reaches %s: %s", room, dep, b.why)
+				}
+			}
+		}
+	}
+}
+
+// TestBansBite: a ban that covers nothing, by a slip of the pen, would hold
+// for ever.
+func TestBansBite(t *testing.T) {
+	for dep, b := range map[string]ban{
+		"gopkg.in/yaml.v3": yaml, module + "internal/compose": yaml, "github.com/godbus/dbus/v5": dbus, "github.com/spf13/cobra": cobra,
+		"net/http": http, "net": netAny, "net/netip": netAny, module + "internal/plan": spec, "os": host,
+	} {
+		if !b.covers(dep) {
+			t.Errorf("the ban %q does not cover %s", b.why, dep)
+		}
+	}
+	if netAny.covers("netlink") || yaml.covers(module+"internal/composer") {
+		t.Error("a ban covers more than it names")
+	}
+}
+
+func (b ban) covers(dep string) bool {
+	name := strings.TrimPrefix(dep, module)
+	return slices.ContainsFunc(b.what, func(what string) bool {
+		prefix, below := strings.CutSuffix(what, "/...")
+		return name == prefix || below && strings.HasPrefix(name, prefix+"/")
+	})
+}
+
+func dependencies(t *testing.T, room string) []string {
+	t.Helper()
+	return list(t, "-deps", module+room)
+}
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %q: %v\n%s", args, err, stderr.String())
+	}
+	return strings.Fields(string(out))
+}

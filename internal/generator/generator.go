@@ -14,6 +14,7 @@
 package generator
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -27,8 +28,15 @@ type Config struct {
 	// Root is put before the search path and the directories of native units;
 	// "" is the host.
 	Root string
+	// Dirs are searched in place of the search path; nil = searchpath.Dirs.
+	Dirs []string
+	// Select leaves out the definitions for which it is false; nil = none.
+	Select func(*searchpath.Entry) bool
 	// OutDir is the absolute path of the output directory. The units name it.
 	OutDir string
+	// WriteTo is written to in place of OutDir, for a look at what would be
+	// generated; "" = OutDir.
+	WriteTo string
 	// Helper is the absolute path of unitc-exec.
 	Helper string
 	// Parse reads a definition, the problems of finding it included. It must
@@ -41,12 +49,16 @@ type Config struct {
 // Run generates all units. An error means that nothing, or not all, could be
 // written; what is wrong with a definition is reported and never an error.
 func Run(cfg Config) error {
-	out, err := openOutput(cfg.OutDir)
+	out, err := openOutput(cmp.Or(cfg.WriteTo, cfg.OutDir))
 	if err != nil {
 		return err
 	}
 	defer out.close()
-	tree := searchpath.Open(cfg.Root)
+	dirs := cfg.Dirs
+	if dirs == nil {
+		dirs = searchpath.Dirs
+	}
+	tree := searchpath.OpenDirs(cfg.Root, dirs)
 	defer tree.Close()
 	for _, p := range tree.Problems {
 		cfg.Report(p)
@@ -56,7 +68,7 @@ func Run(cfg Config) error {
 	for _, name := range tree.Names() {
 		// Found by its name, so it is there.
 		entry, _ := tree.Entry(name)
-		if !entry.Masked {
+		if !entry.Masked && (cfg.Select == nil || cfg.Select(entry)) {
 			r.definition(tree.Read(entry))
 		}
 	}

@@ -77,10 +77,14 @@ type file struct {
 func (f file) path() string { return f.dir.path + "/" + f.name }
 
 // Open lists the search path below root ("" is the host).
-func Open(root string) *Tree {
+func Open(root string) *Tree { return OpenDirs(root, Dirs) }
+
+// OpenDirs lists other directories, absolute paths below root, as if they were
+// the search path: definitions are checked before they are installed.
+func OpenDirs(root string, dirs []string) *Tree {
 	t := &Tree{entries: map[string]*Entry{}}
 	var wrong []file
-	for _, path := range Dirs {
+	for _, path := range dirs {
 		wrong = append(wrong, t.addDir(root, path)...)
 	}
 	for _, f := range wrong {

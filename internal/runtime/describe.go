@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
+)
+
+// StepDescription is one step of a launch, as it is told to an operator.
+type StepDescription struct {
+	Name string `json:"name"`
+	// Inner is true for what the payload's first process does inside its
+	// namespaces, false for what the helper does before.
+	Inner bool `json:"inner"`
+	// Applies is false for a step that this plan does not need.
+	Applies bool `json:"applies"`
+	// Exit is the exit status when it fails (systemd.exec(5)).
+	Exit int `json:"exit"`
+	// Why says why it is there, and why there.
+	Why string `json:"why,omitempty"`
+	// Calls are the system calls of an inner step, one a line.
+	Calls []string `json:"calls,omitempty"`
+}
+
+// outerReasons are the Why of the helper's own steps.
+var outerReasons = map[string]string{
+	"create-user-namespace": "first: the mounts below are mapped to its ids",
+	"open-rootfs":           "as a detached mount: nothing becomes visible on the host, and closing it is all the clean-up there is",
+	"look-up-user":          "by the root file system's own passwd and group, never the host's",
+	"open-mount-sources":    "as detached mounts, while host paths can still be named",
+	"compile-steps":         "the inner steps become system calls with prepared arguments: the forked child runs no Go",
+}
+
+// standIns take the place of the outer steps that need privilege or change the
+// host. What they open is only looked at, so the program is the one that a
+// start would run, but for descriptor numbers.
+var standIns = map[string]func(*Launch) error{
+	"create-user-namespace": standInAnchor,
+	"open-rootfs":           standInRoot,
+	"open-mount-sources":    standInSources,
+}
+
+// Describe compiles the steps of a plan without carrying anything out, and
+// without privilege. The user is looked up on the way: p.Spec is complete
+// afterwards.
+func Describe(p *plan.Plan) ([]StepDescription, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	l := &Launch{plan: p, spec: p.Spec, opt: Options{
+		Stdio: [3]*os.File{null, null, null}, Gated: true,
+		AttachPoint: "/run/unitc/" + strings.TrimSuffix(p.Unit, ".service") + "/root",
+	}}
+	l.own(null)
+	defer l.Close()
+	var list []StepDescription
+	for _, s := range outerSteps {
+		do := s.do
+		if standIn := standIns[s.name]; standIn != nil {
+			do = standIn
+		}
+		if err := do(l); err != nil {
+			return nil, &StepError{Step: s.name, Exit: s.exit, Err: err}
+		}
+		list = append(list, StepDescription{Name: s.name, Applies: s.name != "create-user-namespace" || l.anchor != nil, Exit: s.exit, Why: outerReasons[s.name]})
+	}
+	calls := callsByStep(l.prog)
+	for _, s := range innerSteps {
+		lines, applies := calls[s.name]
+		list = append(list, StepDescription{Name: s.name, Inner: true, Applies: applies, Exit: s.exit, Why: s.why, Calls: lines})
+	}
+	return list, nil
+}
+
+// callsByStep cuts the listing of a program at its steps.
+func callsByStep(p *program.Program) map[string][]string {
+	out := map[string][]string{}
+	step := ""
+	for _, line := range p.Listing() {
+		if call, isCall := strings.CutPrefix(line, "\t"); isCall {
+			out[step] = append(out[step], call)
+			continue
+		}
+		step = strings.TrimSuffix(line, ":")
+		out[step] = []string{}
+	}
+	return out
+}
+
+// standInRoot opens the root file system to look users up in. For those that
+// are made at start an empty place is enough.
+func standInRoot(l *Launch) error {
+	path := "/proc/self/fdinfo"
+	switch l.plan.Root.Kind {
+	case plan.RootDirectory:
+		path = l.plan.Root.Path
+	case plan.RootOverlay:
+		path = l.plan.Root.Lowers[0]
+	case plan.RootHost:
+	default:
+		return fmt.Errorf("unknown kind of root file system %q", l.plan.Root.Kind)
+	}
+	root, err := os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	l.root = l.own(root)
+	return nil
+}
+
+// standInSources opens what is mounted. A source that is not there yet, or
+// that this user may not see, is taken for a directory.
+func standInSources(l *Launch) error {
+	l.sources = make([]*os.File, len(l.spec.Mounts))
+	for i, m := range l.spec.Mounts {
+		if m.Type != "bind" && !isBind(m.Options) {
+			continue
+		}
+		if _, err := parseOptions(m.Options); err != nil {
+			return fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
+		}
+		f, err := os.OpenFile(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			if f, err = os.OpenFile("/", unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+				return err
+			}
+		}
+		l.sources[i] = l.own(f)
+	}
+	return nil
+}
+
+// standInAnchor has this process's own namespaces in place of new ones.
+func standInAnchor(l *Launch) error {
+	if !l.hasNew("user") {
+		return nil
+	}
+	a := &anchor{ns: map[string]*os.File{}}
+	var err error
+	if a.base, err = hostID(l.spec.Linux.UIDMappings, 0); err != nil {
+		return err
+	}
+	if a.baseGID, err = hostID(l.spec.Linux.GIDMappings, 0); err != nil {
+		return err
+	}
+	if a.user, err = os.Open("/proc/self/ns/user"); err != nil {
+		return err
+	}
+	l.anchor = a
+	for _, n := range namespaceFlag {
+		if a.ns[n.file], err = os.Open("/proc/self/ns/" + n.file); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -106,6 +106,31 @@ func (h Host) Claim(unit string) (Range, error) {
 	return Range{}, errors.New("no free range of 65,536 ids is left between 524288 and 1879048191; look at /etc/subuid, or write `userns_mode: host`")
 }
 
+// Peek gives the range that a claim would give now, and takes nothing: for
+// those who show a plan. Other users' claims may not be readable to them.
+func (h Host) Peek(unit string) (Range, error) {
+	if r, err := h.claimed(filepath.Join(h.Claims, filepath.Base(unit)), unit); err == nil {
+		return r, nil
+	}
+	taken, err := h.taken()
+	if err != nil {
+		return Range{}, err
+	}
+	hash := fnv.New64a()
+	hash.Write([]byte(unit))
+	for i := range uint64(slots) {
+		start := uint32(first + (hash.Sum64()+i)%slots*Size)
+		if taken.overlaps(start) || h.nspawnHas(start) {
+			continue
+		}
+		owner, err := os.Readlink(filepath.Join(h.Claims, strconv.FormatUint(uint64(start), 10)))
+		if err != nil || owner == unit {
+			return Range{start}, nil
+		}
+	}
+	return Range{}, errors.New("no free range of 65,536 ids is left")
+}
+
 // claimed reads an earlier claim: both links must agree, so that a start
 // killed between the two makes a new one.
 func (h Host) claimed(mine, unit string) (Range, error) {

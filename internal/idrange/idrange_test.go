@@ -99,3 +99,20 @@ func TestClaimsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestPeekIsWhatAClaimGives(t *testing.T) {
+	h := Host{Claims: t.TempDir()}
+	for _, unit := range []string{"web.service", "db.service", "worker@1.service"} {
+		seen, err := h.Peek(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := h.Claim(unit)
+		if err != nil || got != seen {
+			t.Errorf("%s: claim gives %v (%v), a look before it gave %v", unit, got, err, seen)
+		}
+		if again, err := h.Peek(unit); err != nil || again != got {
+			t.Errorf("%s: a look after the claim gives %v (%v), not %v", unit, again, err, got)
+		}
+	}
+}

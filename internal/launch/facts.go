@@ -4,9 +4,18 @@ package launch
 
 import (
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
 )
 
 // Facts is what a start would tell the planner about this host, for those who
-// print a plan. It must change nothing: no id range is taken for it.
-func Facts(s *definition.Service) (planner.Facts, error) { return gather(s) }
+// print a plan. It changes nothing.
+func Facts(s *definition.Service) (planner.Facts, error) {
+	f, err := inspect(s)
+	if err != nil || !planner.WantsUserNamespace(s) {
+		return f, err
+	}
+	r, err := idrange.Default().Peek(s.UnitName())
+	f.IDStart = r.Start
+	return f, err
+}

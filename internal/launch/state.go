@@ -63,8 +63,19 @@ func (s *starter) writeState() error {
 	return os.Rename(tmp, s.stateDir+"/plan.json")
 }
 
-// gather asks the host what the planner needs to know.
+// gather asks the host what the planner needs to know, and claims an id range.
 func gather(s *definition.Service) (planner.Facts, error) {
+	f, err := inspect(s)
+	if err != nil || !planner.WantsUserNamespace(s) {
+		return f, err
+	}
+	r, err := idrange.Default().Claim(s.UnitName())
+	f.IDStart = r.Start
+	return f, err
+}
+
+// inspect is gather without what changes the host.
+func inspect(s *definition.Service) (planner.Facts, error) {
 	var f planner.Facts
 	for i, e := range s.EnvFiles {
 		vars, err := readEnvFile(e)
@@ -96,13 +107,6 @@ func gather(s *definition.Service) (planner.Facts, error) {
 			return f, fmt.Errorf("reading %s: %w", name, err)
 		}
 		f.HardLimits[name] = l.Max
-	}
-	if planner.WantsUserNamespace(s) {
-		r, err := idrange.Default().Claim(s.UnitName())
-		if err != nil {
-			return f, err
-		}
-		f.IDStart = r.Start
 	}
 	if s.RootFS == "host" {
 		for _, path := range planner.HostEtc() {

@@ -103,7 +103,7 @@ func standInRoot(l *Launch) error {
 	case plan.RootDirectory:
 		path = l.plan.Root.Path
 	case plan.RootOverlay:
-		path = l.plan.Root.Lowers[0]
+		path = layerWithNames(l.plan.Root)
 	case plan.RootHost:
 	default:
 		return fmt.Errorf("unknown kind of root file system %q", l.plan.Root.Kind)
@@ -114,6 +114,16 @@ func standInRoot(l *Launch) error {
 	}
 	l.root = l.own(root)
 	return nil
+}
+
+// layerWithNames is the layer whose passwd the stacked tree shows.
+func layerWithNames(r plan.Root) string {
+	for _, dir := range r.Lowers {
+		if unix.Faccessat(unix.AT_FDCWD, dir+"/etc/passwd", unix.F_OK, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return dir
+		}
+	}
+	return r.Lowers[len(r.Lowers)-1]
 }
 
 // standInSources opens what is mounted. A source that is not there yet, or

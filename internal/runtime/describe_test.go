@@ -36,7 +36,7 @@ func TestDescribeNeedsNoPrivilegeAndChangesNothing(t *testing.T) {
 	absent := filepath.Join(t.TempDir(), "made-at-start")
 	p := buildPlan(t, definition.Service{Name: "web", RootFS: root, Command: []string{"/bin/app"}, User: "app", ReadOnly: true,
 		Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: absent, Target: "/data", CreateHostPath: true}}},
-		planner.Facts{IDRange: planner.IDRange{Start: 524288, Size: 65536}})
+		planner.Facts{IDStart: 524288})
 	steps, err := Describe(p)
 	if err != nil {
 		t.Fatal(err)

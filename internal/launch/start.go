@@ -134,6 +134,7 @@ func (s *starter) prepareRuntime() error {
 		Stdio:       s.stdio,
 		AttachPoint: s.stateDir + "/root",
 		CgroupDir:   s.cgroup,
+		Sibling:     true,
 		Gated:       true, // systemd must know its main PID before that can exit
 		StopAt:      os.Getenv("UNITC_STOP_AT"),
 	})

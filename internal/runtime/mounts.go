@@ -271,7 +271,8 @@ func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 	mark := c.p.Mark()
 	parent, child := c.p.Reg(), c.p.Reg()
 	dirHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, inRoot)
-	newHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+	// Without O_NOFOLLOW: with it the descriptor of a link would be given.
+	newHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 	c.p.Call("openat2", label+" rootfs", unix.SYS_OPENAT2, root, c.p.Str("."), dirHow, size).Into(parent)
 	parts := strings.Split(clean, "/")
 	for i, name := range parts {

@@ -33,6 +33,9 @@ type Options struct {
 	// Gated makes the child wait for Child.Open before it enters its cgroup
 	// namespace: the caller moves it in the meantime.
 	Gated bool
+	// Sibling makes the payload a child of this process's parent: PID 1 when
+	// systemd runs the helper, so that PID 1 sees the payload's own exit status.
+	Sibling bool
 	// StopAt is the step at which a test stops the child; "" = none.
 	StopAt string
 }
@@ -80,9 +83,12 @@ var outerSteps = []struct {
 	{"compile-steps", exitNamespace, compileSteps},
 }
 
-// Start forks the payload's first process as a child of PID 1.
+// Start forks the payload's first process.
 func (l *Launch) Start() (*program.Child, error) {
-	opt := program.ForkOptions{Flags: unix.CLONE_PARENT | l.cloneFlags(), CgroupDir: -1, StopAt: l.opt.StopAt}
+	opt := program.ForkOptions{Flags: l.cloneFlags(), CgroupDir: -1, StopAt: l.opt.StopAt}
+	if l.opt.Sibling {
+		opt.Flags |= unix.CLONE_PARENT
+	}
 	if l.opt.CgroupDir != nil {
 		opt.CgroupDir = int(l.opt.CgroupDir.Fd())
 	}

@@ -35,6 +35,14 @@ func openNotifier() (*notifier, error) {
 	return &notifier{fd, &unix.SockaddrUnix{Name: path}}, nil
 }
 
+// environ is what openNotifier took out of the environment.
+func (n *notifier) environ() []string {
+	if n.fd < 0 {
+		return nil
+	}
+	return []string{"NOTIFY_SOCKET=" + strings.Replace(n.addr.Name, "\x00", "@", 1)}
+}
+
 // send passes one message of NAME=VALUE lines.
 func (n *notifier) send(lines ...string) error {
 	if n.fd < 0 {

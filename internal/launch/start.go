@@ -51,6 +51,8 @@ var startSteps = []struct {
 	do   func(*starter) error
 }{
 	{"read-definition", exitConfig, (*starter).readDefinition},
+	// Before anything is opened that a second start of the helper would lose.
+	{"seal-helper", exitNamespace, (*starter).sealHelper},
 	{"build-plan", exitConfig, (*starter).buildPlan},
 	{"write-state", exitRuntimeDirectory, (*starter).writeState},
 	{"open-logs", exitStdout, (*starter).openLogs},

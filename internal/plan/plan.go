@@ -25,6 +25,8 @@ type Plan struct {
 	// start ("" = 0:0); Groups likewise.
 	User   string   `json:"user,omitempty"`
 	Groups []string `json:"groups,omitempty"`
+	// Init puts a reaping first process in front of the payload.
+	Init bool `json:"init,omitempty"`
 	// CreateSources are bind sources that are made when they are missing.
 	CreateSources []string `json:"create_sources,omitempty"`
 	// Scope is the transient scope of the payload; nil places it in the

@@ -28,7 +28,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		s = expanded
 	}
 	b := &builder{s: s, f: f, spec: &specs.Spec{Version: specs.Version, Linux: &specs.Linux{}}}
-	b.plan = &plan.Plan{Unit: s.UnitName(), Spec: b.spec, User: s.User, Groups: s.GroupAdd, Logging: s.Logging.Driver}
+	b.plan = &plan.Plan{Unit: s.UnitName(), Spec: b.spec, User: s.User, Groups: s.GroupAdd, Init: s.Init, Logging: s.Logging.Driver}
 	if b.plan.Logging == "" {
 		b.plan.Logging = definition.LogJournald
 	}

@@ -37,6 +37,7 @@ const (
 	opJump                  // go to target
 	opCompare               // args[0] bytes at a and b; differing bytes are a failure
 	opFail                  // fail with errno args[0]
+	opInit                  // fork: the child goes on, this process reaps
 )
 
 // op is read by the child: fixed size, ready to run.
@@ -206,6 +207,14 @@ func (p *Program) Differ(what, detail string, got, other []byte) *Call {
 // Fail ends the program with errno.
 func (p *Program) Fail(what, detail string, errno unix.Errno) {
 	p.add(op{kind: opFail, into: -1, args: [6]uintptr{uintptr(errno)}}, note{what, detail})
+}
+
+// Init forks: the new process goes on with the program, this one stays as an
+// init. It passes every signal on to the new process, reaps what becomes its
+// child, and exits as the new process did, with 128 and the number of the
+// signal if one killed it.
+func (p *Program) Init(what string) {
+	p.add(op{kind: opInit, into: -1}, note{what: what})
 }
 
 // Jump goes on at the place that the returned label is set to.

@@ -21,7 +21,7 @@ func start(t *testing.T, p *Program, opt ForkOptions) *Child {
 	return c
 }
 
-func reap(t *testing.T, pid int) unix.WaitStatus {
+func await(t *testing.T, pid int) unix.WaitStatus {
 	t.Helper()
 	var ws unix.WaitStatus
 	if _, err := unix.Wait4(pid, &ws, 0, nil); err != nil {
@@ -47,7 +47,7 @@ func TestChildExecsInItsOwnNamespaces(t *testing.T) {
 	if err := c.AwaitExec(); err != nil {
 		t.Fatal(err)
 	}
-	reap(t, c.PID)
+	await(t, c.PID)
 	w.Close()
 	b := make([]byte, 100)
 	n, _ := r.Read(b)
@@ -79,7 +79,7 @@ func TestFailureNamesTheCallAndWaitsForTheParent(t *testing.T) {
 		t.Fatal("the child exited before the parent let it")
 	}
 	c.Close()
-	if ws := reap(t, c.PID); ws.ExitStatus() != 226 {
+	if ws := await(t, c.PID); ws.ExitStatus() != 226 {
 		t.Fatalf("exit status %d", ws.ExitStatus())
 	}
 }
@@ -91,7 +91,7 @@ func TestReadBackOfAnotherValueFails(t *testing.T) {
 	c := start(t, p, ForkOptions{})
 	err := c.AwaitExec()
 	c.Close()
-	reap(t, c.PID)
+	await(t, c.PID)
 	if !errors.Is(err, unix.EBADE) {
 		t.Fatalf("got %v", err)
 	}
@@ -101,7 +101,7 @@ func TestReadBackOfAnotherValueFails(t *testing.T) {
 	c = start(t, p, ForkOptions{})
 	err = c.AwaitExec()
 	c.Close()
-	reap(t, c.PID)
+	await(t, c.PID)
 	if !errors.Is(err, unix.EBADE) {
 		t.Fatalf("compare: got %v", err)
 	}
@@ -117,7 +117,7 @@ func TestStopAtAndDeathOfTheParent(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	c.Close()
-	if ws := reap(t, c.PID); ws.ExitStatus() != 2 {
+	if ws := await(t, c.PID); ws.ExitStatus() != 2 {
 		t.Fatalf("exit status %d", ws.ExitStatus())
 	}
 }
@@ -136,12 +136,35 @@ func TestJumpsAndListing(t *testing.T) {
 	c := start(t, p, ForkOptions{})
 	err := c.AwaitExec()
 	c.Close()
-	reap(t, c.PID)
+	await(t, c.PID)
 	if !errors.Is(err, unix.EDOM) {
 		t.Fatalf("got %v", err)
 	}
 	want := "mask:\n\topen path=/absent [ENOENT is fine]\n\tfail the file is there\n\tfail not jumped over\n\tfail end"
 	if got := strings.Join(p.Listing(), "\n"); got != want {
 		t.Fatalf("listing:\n%s", got)
+	}
+}
+
+func TestInitReapsAndPassesSignalsAndStatus(t *testing.T) {
+	for script, want := range map[string]int{
+		"exit 7":                   7,
+		"kill -9 $$":               128 + 9,
+		"(sleep 0.05 & ) ; exit 3": 3,
+		"trap 'exit 42' TERM; kill -TERM 1; sleep 5 & wait; exit 1": 42,
+	} {
+		p := New()
+		p.Step("init", 1)
+		p.Init("init")
+		p.Step("exec", 203)
+		p.Call("execve", "/bin/sh", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strv([]string{"sh", "-c", script}), p.Strv([]string{"PATH=/usr/bin:/bin"}))
+		c := start(t, p, ForkOptions{Flags: unix.CLONE_NEWPID})
+		if err := c.AwaitExec(); err != nil {
+			t.Fatal(err)
+		}
+		if ws := await(t, c.PID); ws.ExitStatus() != want {
+			t.Errorf("%s: status %#x, want exit %d", script, uint32(ws), want)
+		}
+		c.Close()
 	}
 }

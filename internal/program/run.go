@@ -63,6 +63,10 @@ func run(c *child) {
 			continue
 		case opFail:
 			fail(c, o.args[0], 0, uintptr(o.exit))
+		case opInit:
+			splitInit(c, uintptr(o.exit))
+			i++
+			continue
 		}
 		r, e := call(c, o)
 		if e == 0 {

@@ -111,6 +111,8 @@ var innerSteps = []step{
 		always, verifyPrivileges},
 	{"close-descriptors", exitExec, "everything above 2 closes on exec",
 		always, closeDescriptors},
+	{"start-init", exitExec, "the init keeps what the process may do by now and runs no code of the payload",
+		wantsInit, startInit},
 	{"load-seccomp", exitSeccomp, "last: the filter need not allow what the steps above call",
 		seccompLate, loadSeccomp},
 	{"exec-payload", exitExec, "", always, execPayload},

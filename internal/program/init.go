@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package program
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const sigsetSize = 8
+
+// splitInit returns in the new process only; see Program.Init.
+//
+//go:nosplit
+//go:norace
+func splitInit(c *child, exit uintptr) {
+	// Blocked signals are kept for PID 1 of a namespace too, which otherwise
+	// ignores those without a handler (pid_namespaces(7)).
+	all, none := ^uint64(0), uint64(0)
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), 0, sigsetSize, 0, 0)
+	pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if e != 0 {
+		fail(c, uintptr(e), 0, exit)
+	}
+	if pid == 0 {
+		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, sigsetSize, 0, 0)
+		return
+	}
+	reap(pid)
+}
+
+// reap is the rest of an init's life.
+//
+//go:nosplit
+//go:norace
+func reap(payload uintptr) {
+	// The report pipe must close when the payload execs.
+	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), 0)
+	all := ^uint64(0)
+	var info [128]byte // siginfo_t
+	for {
+		sig, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&info)), 0, sigsetSize, 0, 0)
+		if e != 0 {
+			continue
+		}
+		if sig != uintptr(unix.SIGCHLD) {
+			syscall.RawSyscall(unix.SYS_KILL, payload, sig, 0)
+			continue
+		}
+		for {
+			var status uint32
+			pid, _, e := syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&status)), unix.WNOHANG, 0, 0, 0)
+			if e != 0 || pid == 0 {
+				break
+			}
+			if pid == payload {
+				code := uintptr(status>>8) & 0xff
+				if signal := uintptr(status & 0x7f); signal != 0 {
+					code = 128 + signal
+				}
+				for {
+					syscall.RawSyscall(unix.SYS_EXIT_GROUP, code, 0, 0)
+				}
+			}
+		}
+	}
+}

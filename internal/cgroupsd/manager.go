@@ -29,10 +29,11 @@ type Manager struct {
 }
 
 // Connect opens PID 1's private socket, or the system bus where there is none.
-func Connect() (*Manager, error) {
-	conn, err := connectPrivate()
+// ctx bounds the connection, not only its making.
+func Connect(ctx context.Context) (*Manager, error) {
+	conn, err := connectPrivate(ctx)
 	if errors.Is(err, os.ErrNotExist) {
-		conn, err = dbus.ConnectSystemBus()
+		conn, err = dbus.ConnectSystemBus(dbus.WithContext(ctx))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to systemd: %w", err)
@@ -40,7 +41,7 @@ func Connect() (*Manager, error) {
 	return &Manager{conn, conn.Object(managerName, managerPath)}, nil
 }
 
-func connectPrivate() (*dbus.Conn, error) {
+func connectPrivate(ctx context.Context) (*dbus.Conn, error) {
 	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: privateSocket, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -49,7 +50,12 @@ func connectPrivate() (*dbus.Conn, error) {
 		sock.Close()
 		return nil, err
 	}
-	conn, err := dbus.NewConn(sock)
+	private, err := greet(ctx, sock, os.Getuid())
+	if err != nil {
+		sock.Close()
+		return nil, err
+	}
+	conn, err := dbus.NewConn(private)
 	if err != nil {
 		sock.Close()
 		return nil, err

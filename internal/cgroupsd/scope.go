@@ -49,7 +49,7 @@ func StartScope(ctx context.Context, s *plan.Scope, pid int) error {
 	if err != nil {
 		return err
 	}
-	m, err := Connect()
+	m, err := Connect(ctx)
 	if err != nil {
 		return err
 	}

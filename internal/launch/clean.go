@@ -70,7 +70,7 @@ func stopScope(name string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	m, err := cgroupsd.Connect()
+	m, err := cgroupsd.Connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -235,7 +235,13 @@ func (t *translation) stop() {
 		// ExecStopPost= at once too.
 		grace, signal = defaultGrace, "SIGKILL"
 	}
-	t.w.Set("KillMode", "control-group")
+	if s.System.Cgroup == definition.CgroupService {
+		// The payload's other processes are in this cgroup too: the stop signal is
+		// for its first process alone, and there is no relay to spare.
+		t.w.Set("KillMode", "mixed")
+	} else {
+		t.w.Set("KillMode", "control-group")
+	}
 	t.w.Set("KillSignal", signal)
 	t.w.Set("TimeoutStopSec", span(grace))
 	if status, ok := stoppedStatus(signal); ok {

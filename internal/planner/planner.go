@@ -8,7 +8,9 @@ package planner
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -27,10 +29,21 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		}
 		s = expanded
 	}
+	for key, value := range map[string]string{
+		"working_dir": s.WorkingDir, "hostname": s.Hostname, "domainname": s.Domainname, "user": s.User, "rootfs": s.RootFS,
+	} {
+		if err := noNUL(key, value); err != nil {
+			return nil, err
+		}
+	}
 	b := &builder{s: s, f: f, spec: &specs.Spec{Version: specs.Version, Linux: &specs.Linux{}}}
 	b.plan = &plan.Plan{Unit: s.UnitName(), Spec: b.spec, User: s.User, Groups: s.GroupAdd, Init: s.Init, Logging: s.Logging.Driver}
 	if b.plan.Logging == "" {
 		b.plan.Logging = definition.LogJournald
+	}
+	if b.plan.Logging == definition.LogJournald && s.System.Cgroup == definition.CgroupService {
+		// Its lines come from the service's own cgroup: they need no relay.
+		b.plan.Logging = definition.LogDirect
 	}
 	for _, part := range []func() error{
 		b.process, b.capabilities, b.root, b.namespaces, b.mounts, b.volumes, b.devices, b.kernel, b.placement,
@@ -259,9 +272,26 @@ func (b *builder) placement() error {
 		Slice:       slice,
 		Description: "Payload of " + b.plan.Unit,
 		BoundTo:     b.plan.Unit,
-		Properties:  resource.Directives(b.s),
+		Properties:  b.scopeProperties(),
 	}
 	return nil
+}
+
+// defaultGrace is Compose's stop_grace_period where the definition has none.
+const defaultGrace = 10 * time.Second
+
+// scopeProperties are the limits, and what a scope does not inherit from its
+// service (S-5, S-13); the definition's own `systemd.scope` comes last and wins.
+func (b *builder) scopeProperties() []definition.Directive {
+	grace := b.s.StopGracePeriod
+	if grace <= 0 {
+		grace = defaultGrace
+	}
+	own := []definition.Directive{
+		{Name: "TimeoutStopSec", Value: strconv.FormatInt(grace.Milliseconds(), 10) + "ms"},
+		{Name: "OOMPolicy", Value: resource.OOMPolicy(b.s)},
+	}
+	return append(own, resource.Directives(b.s)...)
 }
 
 // KeyError is a fault of the definition that shows only against the host; the

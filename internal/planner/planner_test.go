@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package planner
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func text(s string) *string { return &s }
+
+// services have a golden plan each: a change of a default shows as a diff.
+var services = map[string]definition.Service{
+	"minimal": {Name: "web", RootFS: "/srv/web", Command: []string{"/bin/web"}},
+	"host": {
+		Name: "hello", RootFS: "host", Entrypoint: []string{"/bin/sh", "-c"}, Command: []string{"echo hi"},
+		NetworkMode: "host", Logging: definition.Logging{Driver: definition.LogDirect},
+	},
+	"full": {
+		Name: "app", RootFS: "/srv/app", Command: []string{"serve"}, WorkingDir: "/work", User: "app:staff", GroupAdd: []string{"video"},
+		Hostname: "box", Domainname: "example.org", ReadOnly: true, ShmSize: 1 << 20, Init: true,
+		Environment: []definition.Env{{Name: "A", Value: text("1")}, {Name: "PATH", Value: text("/bin")}, {Name: "GONE"}},
+		Volumes: []definition.Volume{
+			{Type: definition.VolumeBind, Source: "/srv/data", Target: "/data", ReadOnly: true, Propagation: "rslave", CreateHostPath: true},
+			{Type: definition.VolumeTmpfs, Target: "/tmp", Size: 1 << 20, NoExec: true},
+		},
+		Devices:   []definition.Device{{Source: "/dev/fuse", Target: "/dev/fuse", Permissions: "rwm"}},
+		Ulimits:   []definition.Ulimit{{Name: "nofile", Soft: 10, Hard: 20}},
+		Sysctls:   []definition.KeyValue{{Key: "net.core.somaxconn", Value: "100"}},
+		Resources: definition.Resources{MemLimit: 64 << 20, CPUs: 0.5},
+		CapAdd:    []string{"CAP_NET_ADMIN"}, CapDrop: []string{"CAP_KILL"}, StopGracePeriod: 3 * time.Second,
+	},
+	"service-placement": {
+		Name: "s", RootFS: "/srv/s", Command: []string{"/s"}, System: definition.System{Cgroup: definition.CgroupService},
+	},
+	"template": {
+		Name: "worker@", Instance: "a-b", RootFS: "/srv/%i", Command: []string{"/w", "--path=%I", "100%%"},
+	},
+	"privileged": {Name: "p", RootFS: "/srv/p", Command: []string{"/p"}, Privileged: true},
+}
+
+var facts = Facts{
+	IDStart:  524288,
+	Devices:  map[string]Device{"/dev/fuse": {Type: "c", Major: 10, Minor: 229, Mode: 0o666}},
+	HostEtc:  []string{"/etc/passwd", "/etc/group"},
+	EnvFiles: [][]definition.Env{{{Name: "A", Value: text("file")}, {Name: "GONE", Value: text("file")}, {Name: "B", Value: text("2")}}},
+}
+
+func TestGoldenPlans(t *testing.T) {
+	for name, s := range services {
+		f := facts
+		if name != "full" {
+			f.EnvFiles = nil
+		}
+		p, err := Build(&s, f)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		p.Spec.Linux.Seccomp = nil // golden in its own room
+		got, err := json.MarshalIndent(p, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", name+".json")
+		if *update {
+			if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(strings.TrimSpace(string(want)), string(got)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+func TestSameInputSamePlan(t *testing.T) {
+	for name, s := range services {
+		var first []byte
+		for range 20 {
+			p, err := Build(&s, facts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := json.Marshal(p)
+			if first == nil {
+				first = got
+			} else if string(first) != string(got) {
+				t.Fatalf("%s: two plans of one definition differ", name)
+			}
+		}
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	for _, test := range []struct {
+		add, drop []string
+		has, not  []string
+		count     int
+	}{
+		{nil, nil, []string{"CAP_CHOWN"}, []string{"CAP_NET_RAW", "CAP_MKNOD", "CAP_SYS_CHROOT"}, 8},
+		{[]string{"CAP_NET_RAW"}, nil, []string{"CAP_NET_RAW", "CAP_CHOWN"}, nil, 9},
+		{nil, []string{"ALL"}, nil, []string{"CAP_CHOWN"}, 0},
+		{[]string{"CAP_CHOWN"}, []string{"ALL"}, []string{"CAP_CHOWN"}, nil, 1},
+		{[]string{"ALL"}, []string{"CAP_SYS_ADMIN"}, []string{"CAP_BPF"}, []string{"CAP_SYS_ADMIN"}, len(allCapabilities) - 1},
+	} {
+		s := services["minimal"]
+		s.CapAdd, s.CapDrop = test.add, test.drop
+		p, err := Build(&s, facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := p.Spec.Process.Capabilities.Bounding
+		if len(set) != test.count {
+			t.Errorf("+%v -%v: %d capabilities: %v", test.add, test.drop, len(set), set)
+		}
+		for _, c := range test.has {
+			if !slices.Contains(set, c) {
+				t.Errorf("+%v -%v: %s is missing", test.add, test.drop, c)
+			}
+		}
+		for _, c := range test.not {
+			if slices.Contains(set, c) {
+				t.Errorf("+%v -%v: %s is there", test.add, test.drop, c)
+			}
+		}
+	}
+}
+
+// CVE-2022-0811 and its kind: a sysctl of the host, or two in one.
+func TestSysctlsOfTheHostAreRefused(t *testing.T) {
+	for _, key := range []string{
+		"kernel.core_pattern", "kernel.shm_rmid_forced+kernel.core_pattern", "net.ipv4.x/../../../kernel/core_pattern", "kernel/core_pattern",
+		"fs.file-max", "net..", "kernel.hostname", "vm.overcommit_memory", "net.ipv4.ip_forward=1\nkernel.x",
+	} {
+		s := services["minimal"]
+		s.Sysctls = []definition.KeyValue{{Key: key, Value: "1"}}
+		var ke *KeyError
+		if _, err := Build(&s, facts); !errors.As(err, &ke) || !strings.HasPrefix(ke.Key, "sysctls.") {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+	s := services["minimal"]
+	s.NetworkMode, s.Sysctls = "host", []definition.KeyValue{{Key: "net.core.somaxconn", Value: "1"}}
+	if _, err := Build(&s, facts); err == nil {
+		t.Error("a sysctl of the host's network namespace was accepted")
+	}
+}
+
+func TestNULIsRefusedEverywhere(t *testing.T) {
+	bad := "a\x00b"
+	for name, change := range map[string]func(*definition.Service){
+		"command":     func(s *definition.Service) { s.Command = []string{bad} },
+		"environment": func(s *definition.Service) { s.Environment = []definition.Env{{Name: "A", Value: &bad}} },
+		"name":        func(s *definition.Service) { s.Environment = []definition.Env{{Name: bad, Value: text("x")}} },
+		"source": func(s *definition.Service) {
+			s.Volumes = []definition.Volume{{Type: definition.VolumeBind, Source: bad, Target: "/x"}}
+		},
+		"working_dir": func(s *definition.Service) { s.WorkingDir = bad },
+		"hostname":    func(s *definition.Service) { s.Hostname = bad },
+		"domainname":  func(s *definition.Service) { s.Domainname = bad },
+		"user":        func(s *definition.Service) { s.User = bad },
+		"rootfs":      func(s *definition.Service) { s.RootFS = bad },
+	} {
+		s := services["minimal"]
+		change(&s)
+		var ke *KeyError
+		if _, err := Build(&s, facts); !errors.As(err, &ke) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSpecifiers(t *testing.T) {
+	for in, want := range map[string]string{"%i": "a-b", "%I": "a/b", "%p": "worker", "%n": "worker@a-b.service", "%N": "worker@a-b", "50%%": "50%", "x": "x"} {
+		s := services["template"]
+		s.Command = []string{in}
+		p, err := Build(&s, facts)
+		if err != nil || p.Spec.Process.Args[0] != want {
+			t.Errorf("%s: %v %v", in, p, err)
+		}
+	}
+	for _, in := range []string{"%", "%z", "50% off"} {
+		s := services["template"]
+		s.Command = []string{in}
+		if _, err := Build(&s, facts); err == nil {
+			t.Errorf("%q was accepted", in)
+		}
+	}
+}

@@ -21,6 +21,9 @@ type shape struct {
 	open   *shape   // the values of a mapping whose keys are free
 	name   *format  // the free keys
 	min    int      // least length of a list
+	// merge and identity say how layers meet (merge.go).
+	merge    merging
+	identity func(*node) string // what makes two items of a list the same
 }
 
 // field is a known key of a mapping: the row from which it is decoded,
@@ -32,6 +35,7 @@ type field struct {
 	example  string // a valid value; part of the cure where the shape is wrong
 	required bool
 	pending  string // what has to be built before a start can honour the key
+	ignored  string // why it changes nothing here
 	refused  string // why it never will be, and what to write instead
 	decode   func(*reader, *definition.Service, *node)
 }
@@ -199,7 +203,9 @@ func (r *reader) checkMapping(n *node, s *shape) bool {
 				p.value.bad, ok = true, false
 			}
 		} else if f := findField(s.keys, p.key); f != nil {
-			ok = r.checkField(n, p, f) && ok
+			if !r.checkField(n, p, f) {
+				p.value.bad, ok = true, false
+			}
 		} else if !strings.HasPrefix(p.key, "x-") {
 			r.faultUnknown(n, p, s.keys)
 			ok = false

@@ -33,12 +33,15 @@ type Input struct {
 	Env map[string]string
 	// Dir is the definition's directory: relative host paths start there.
 	Dir string
+	// Read gives the files that the definition names and whose content is part
+	// of its meaning (extends, label_file), by absolute path. Nil reads none.
+	Read func(path string) ([]byte, error)
 }
 
 // Parse never fails: what is wrong stands in File.Problems, and File.Services
 // holds as much as could be decoded, so that a unit can exist in any case.
 func Parse(in Input) definition.File {
-	r := &reader{in: in}
+	r := &reader{in: in, dirs: map[int32]string{}}
 	r.readName()
 	r.readLayers()
 	file := r.decodeFile()

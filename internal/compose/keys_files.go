@@ -23,7 +23,7 @@ var fileKeys = []field{
 	{name: "shm_size", shape: &memoryShape, example: "64m",
 		doc:    "The size of /dev/shm.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.ShmSize, _ = parseBytes(n.text) }},
-	{name: "tmpfs", shape: &oneOrMany, example: "/run:size=16m",
+	{name: "tmpfs", shape: &shape{kinds: text | list, item: &stringShape, merge: mergeAppend, identity: identifyTmpfs}, example: "/run:size=16m",
 		doc:    "Directories that are empty and in memory, as TARGET:OPTIONS.",
 		decode: decodeTmpfs},
 	{name: "volumes", shape: &volumesShape, example: "[/srv/data:/data:ro]",
@@ -51,7 +51,7 @@ func isAccess(s string) bool {
 	return s != "" && strings.Trim(s, "rwm") == "" && strings.Count(s, "r") < 2 && strings.Count(s, "w") < 2 && strings.Count(s, "m") < 2
 }
 
-var devicesShape = shape{kinds: list, item: &shape{kinds: text | mapping, keys: []field{
+var devicesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, keys: []field{
 	{name: "permissions", shape: &stringShape, example: "rw", doc: "What may be done: r, w and m (mknod)."},
 	{name: "source", shape: &stringShape, example: "/dev/fuse", required: true, doc: "The node on the host."},
 	{name: "target", shape: &stringShape, example: "/dev/fuse", doc: "The node in the container; the source's path if left out."},

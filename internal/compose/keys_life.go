@@ -43,7 +43,7 @@ var lifeKeys = []field{
 		decode: decodeSystemd},
 }
 
-var loggingShape = shape{kinds: mapping, keys: []field{
+var loggingShape = shape{kinds: mapping, merge: mergeLogging, keys: []field{
 	{name: "driver", shape: &shape{kinds: text, format: &logDriverFormat}, example: "journald", doc: "journald, direct or none."},
 	{name: "options", shape: &shape{kinds: mapping, open: &shape{kinds: null | number | text}}, example: "{tag: web}", doc: "Options of the driver."},
 }}
@@ -111,7 +111,10 @@ var restartFormat = format{
 	},
 }
 
-func decodeRestart(_ *reader, s *definition.Service, n *node) {
+func decodeRestart(r *reader, s *definition.Service, n *node) {
+	if r.service.get("deploy").get("restart_policy") != nil {
+		return // that takes its place
+	}
 	policy, retries, _ := strings.Cut(n.text, ":")
 	s.Restart.Policy = policy
 	s.Restart.MaxRetries, _ = strconv.Atoi(retries)

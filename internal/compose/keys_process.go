@@ -23,18 +23,15 @@ var processKeys = []field{
 	{name: "env_file", shape: &envFileShape, example: "/etc/web/web.env",
 		doc:    "Files of NAME=value lines, read at each start; values under environment win.",
 		decode: decodeEnvFile},
-	{name: "environment", shape: &shape{kinds: list | mapping, item: &stringShape, open: &valueShape, name: &envNameFormat}, example: "{LANG: C.UTF-8}",
+	{name: "environment", shape: &environmentShape, example: "{LANG: C.UTF-8}",
 		doc:    "Environment variables, as a mapping or a list of NAME=value.",
-		decode: decodeEnvironment},
+		decode: func(r *reader, s *definition.Service, n *node) { s.Environment = r.environment(n) }},
 	{name: "group_add", shape: &shape{kinds: list, item: &shape{kinds: text | integer, format: &groupFormat}}, example: "[audio]",
 		doc:    "Further groups of the user, by name or number inside the container.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.GroupAdd = texts(n) }},
 	{name: "hostname", shape: &shape{kinds: text | integer, format: &hostFormat}, example: "web",
 		doc:    "The host name inside the container.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Hostname = n.text }},
-	{name: "image", shape: &shape{kinds: text, format: &imageFormat}, example: "docker.io/library/nginx:1.27",
-		doc: "The image that the root file system comes from.", pending: "images",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.Image = n.text }},
 	{name: "rootfs", shape: &shape{kinds: text}, example: "/srv/web/rootfs",
 		doc:    "A directory that is the root file system, or host for a read-only view of the host's own /usr.",
 		decode: decodeRootFS},
@@ -49,10 +46,12 @@ var processKeys = []field{
 		decode: func(_ *reader, s *definition.Service, n *node) { s.User = n.text }},
 	{name: "working_dir", shape: &shape{kinds: text}, example: "/srv",
 		doc:    "The directory in which the payload starts.",
-		decode: decodeWorkingDir},
+		decode: func(r *reader, s *definition.Service, n *node) { s.WorkingDir = r.containerDir(n) }},
 }
 
-var envFileShape = shape{kinds: text | list, item: &shape{kinds: text | mapping, keys: []field{
+var environmentShape = shape{kinds: list | mapping, item: &stringShape, open: &valueShape, name: &envNameFormat, merge: mergePairs}
+
+var envFileShape = shape{kinds: text | list, merge: mergeAppend, identity: identifyEnvFile, item: &shape{kinds: text | mapping, keys: []field{
 	{name: "format", shape: &shape{kinds: text, words: []string{"raw"}}, example: "raw", doc: "raw takes values as they stand, quotes and $ included."},
 	{name: "path", shape: &stringShape, example: "/etc/web/web.env", required: true, doc: "The file; relative to the definition's directory."},
 	{name: "required", shape: &boolShape, example: "false", doc: "false lets the file be missing."},
@@ -83,10 +82,10 @@ func texts(n *node) []string {
 	return all
 }
 
-func decodeEnvironment(r *reader, s *definition.Service, n *node) {
-	s.Environment = make([]definition.Env, 0, len(n.pairs)+len(n.items))
+func (r *reader) environment(n *node) []definition.Env {
+	all := make([]definition.Env, 0, len(n.pairs)+len(n.items))
 	for i := range n.pairs {
-		s.Environment = append(s.Environment, definition.Env{Name: n.pairs[i].key, Value: valueOf(n.pairs[i].value)})
+		all = append(all, definition.Env{Name: n.pairs[i].key, Value: valueOf(n.pairs[i].value)})
 	}
 	seen := make(map[string]int, len(n.items))
 	for _, item := range n.items {
@@ -101,12 +100,13 @@ func decodeEnvironment(r *reader, s *definition.Service, n *node) {
 		}
 		// As in Compose the last one wins: lists are how drop-ins override.
 		if at, again := seen[name]; again {
-			s.Environment[at] = env
+			all[at] = env
 			continue
 		}
-		seen[name] = len(s.Environment)
-		s.Environment = append(s.Environment, env)
+		seen[name] = len(all)
+		all = append(all, env)
 	}
+	return all
 }
 
 // valueOf is a scalar as an environment or label value; booleans are spelt
@@ -162,11 +162,13 @@ func decodeRootFS(r *reader, s *definition.Service, n *node) {
 	}
 }
 
-func decodeWorkingDir(r *reader, s *definition.Service, n *node) {
-	if s.WorkingDir = path.Clean(n.text); !path.IsAbs(n.text) {
+// containerDir is an absolute path inside the container.
+func (r *reader) containerDir(n *node) string {
+	if !path.IsAbs(n.text) {
 		r.fault(n, "write an absolute path", "%s is no absolute path", quote(n.text))
-		s.WorkingDir = ""
+		return ""
 	}
+	return path.Clean(n.text)
 }
 
 // hostPath makes a path of the host absolute; "" if it can't be one.
@@ -184,7 +186,11 @@ func (r *reader) hostPath(n *node, p string) string {
 	case path.IsAbs(p):
 		return path.Clean(p)
 	}
-	return path.Join(r.in.Dir, p)
+	dir := r.in.Dir
+	if other, known := r.dirs[n.place.layer]; known {
+		dir = other // an extended file's paths start where it stands
+	}
+	return path.Join(dir, p)
 }
 
 // maxPath is the kernel's PATH_MAX.

@@ -23,13 +23,13 @@ var securityKeys = []field{
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Cgroup = n.text }},
 	{name: "ipc", shape: &shape{kinds: text, format: &ipcFormat}, example: "private",
 		doc:    "The IPC namespace: private, shareable, host or another service's.",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.IPC = n.text }},
+		decode: func(r *reader, s *definition.Service, n *node) { s.IPC = r.joined(s, n) }},
 	{name: "network_mode", shape: &shape{kinds: text, format: &networkModeFormat}, example: "none",
 		doc:    "none, host, or another service's network.",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.NetworkMode = n.text }},
+		decode: decodeNetworkMode},
 	{name: "pid", shape: &shape{kinds: null | text, format: &pidFormat}, example: "host",
 		doc:    "The process namespace: the container's own, host or another service's.",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.PID = n.text }},
+		decode: func(r *reader, s *definition.Service, n *node) { s.PID = r.joined(s, n) }},
 	{name: "privileged", shape: &boolShape, example: "false",
 		doc:    "Give up most of what parts the payload from the host.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Privileged = n.truth() }},
@@ -147,6 +147,28 @@ func badMode(s string, words ...string) (string, string) {
 		cure = "did you mean " + near + "?"
 	}
 	return quote(s) + " is unknown here", cure
+}
+
+// joined is the value of a namespace key; another service's namespace means that
+// the service has to be there first.
+func (r *reader) joined(s *definition.Service, n *node) string {
+	key, ok := strings.CutPrefix(n.str(), "service:")
+	if !ok {
+		if strings.HasPrefix(n.str(), "container:") {
+			r.addPendingValue(s, n, "namespaces of other containers")
+		}
+		return n.str()
+	}
+	r.depend(s, n.place, n, key, definition.Dependency{Condition: definition.ServiceStarted, Restart: true})
+	r.addPendingValue(s, n, "namespaces of other services")
+	unit, _ := r.serviceUnit(key)
+	return "service:" + unit
+}
+
+func decodeNetworkMode(r *reader, s *definition.Service, n *node) {
+	if s.NetworkMode = r.joined(s, n); s.NetworkMode == "bridge" {
+		s.NetworkMode = "" // Docker's word for the default
+	}
 }
 
 var ipcFormat = format{

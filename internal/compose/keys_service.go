@@ -11,7 +11,10 @@ import (
 
 // serviceKeys is every key of a service, sorted. It is filled from the groups of
 // keys in the neighbouring files, each of which is sorted by name itself.
-var serviceKeys = joinTables(processKeys, fileKeys, resourceKeys, securityKeys, lifeKeys, laterKeys)
+var serviceKeys = joinTables(processKeys, imageKeys, fileKeys, resourceKeys, securityKeys, lifeKeys,
+	networkKeys, grantKeys, projectKeys, deployKeys, laterKeys)
+
+var serviceShape = shape{kinds: mapping, keys: serviceKeys}
 
 func joinTables(tables ...[]field) []field {
 	var all []field
@@ -26,12 +29,13 @@ func joinTables(tables ...[]field) []field {
 // what is right is kept.
 func (r *reader) decodeService(name string, at place, n *node) definition.Service {
 	s := definition.Service{
-		Name:   name,
+		Name: name, Key: name,
 		Source: definition.Source{File: r.path(place{}), Line: int(at.line), Col: int(at.col)},
 	}
 	if n == nil || n.kind != mapping {
 		return s
 	}
+	r.service, r.targets = n, map[string]place{}
 	if len(n.pairs) > maxItems {
 		r.fault(n, "shorten it", "a service of %d keys; at most %d are allowed", len(n.pairs), maxItems)
 		return s
@@ -53,6 +57,7 @@ func (r *reader) decodeService(name string, at place, n *node) definition.Servic
 			r.decodeKey(&s, p, f, ok)
 		}
 	}
+	r.addFileLabels(&s)
 	r.checkService(&s, n)
 	s.Source.Lines = r.lines(n)
 	return s
@@ -60,13 +65,28 @@ func (r *reader) decodeService(name string, at place, n *node) definition.Servic
 
 // decodeKey decodes a value whose shape is right, or the right part of it.
 func (r *reader) decodeKey(s *definition.Service, p *pair, f *field, ok bool) {
-	parts := p.value.kind == list && f.shape.kinds&list != 0 || p.value.kind == mapping && f.shape.open != nil
 	switch {
 	case ok, f.name == "systemd", f.name == "x-systemd":
 		f.decode(r, s, p.value)
-	case parts && len(p.value.items) <= maxItems && len(p.value.pairs) <= maxItems && f.refused == "":
+	case f.refused == "" && hasParts(p.value, f.shape):
 		f.decode(r, s, p.value.good())
 	}
+}
+
+// hasParts tells whether a value of a wrong shape can be decoded without its
+// bad parts: nothing that a decoder relies on is among them.
+func hasParts(n *node, s *shape) bool {
+	if n.kind&s.kinds == 0 || n.kind&scalar != 0 || len(n.items) > maxItems || len(n.pairs) > maxItems {
+		return false
+	}
+	if n.kind == mapping && s.open == nil {
+		for i := range s.keys {
+			if value := n.get(s.keys[i].name); s.keys[i].required && (value == nil || value.bad) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // lines records where keys stand, and the items of lists: enough to map a later

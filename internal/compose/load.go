@@ -20,18 +20,19 @@ func (r *reader) readLayers() {
 		r.faultFile(place{}, fmt.Sprintf("keep at most %d drop-ins", maxLayers-1), "%d files make this definition", len(r.in.Layers))
 		r.in.Layers = r.in.Layers[:maxLayers]
 	}
-	for i := range r.in.Layers {
+	for i := range len(r.in.Layers) { // extends adds layers of its own behind these
 		n := r.load(i)
 		if n == nil {
 			continue
 		}
-		if i > 0 && r.root != nil {
-			r.merge(r.root, n)
-		} else {
+		if r.root == nil {
 			r.root = n
+			continue
 		}
+		r.merge(r.root, n, r.rootShape())
 	}
 	if r.root != nil {
+		r.extend()
 		r.dropResets(r.root)
 	}
 	r.reportLater()
@@ -305,8 +306,6 @@ func (x *index) find(pairs []pair, key string) (int, bool) {
 
 func (l *loader) convertScalar(n *node, y *yaml.Node) {
 	n.text = y.Value
-	n.quoted = y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0
-	n.block = y.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	switch y.Tag {
 	case "!!str", "!!merge", "!!timestamp":
 		n.kind = text
@@ -320,7 +319,7 @@ func (l *loader) convertScalar(n *node, y *yaml.Node) {
 		n.kind, n.text = null, ""
 	default:
 		n.kind = text
-		if n.mark = l.readMark(y); n.text == "" && !n.quoted {
+		if n.mark = l.readMark(y); n.text == "" && y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0 {
 			n.kind = null
 		}
 	}

@@ -63,16 +63,14 @@ type place struct {
 // node is one YAML value. Aliases are expanded on loading (within limits), so
 // that every node has one parent and a fault one place.
 type node struct {
-	kind   kind
-	quoted bool
-	block  bool // a literal or folded block
-	bad    bool // the shape is wrong, and that is reported
-	mark   mark
-	place  place
-	text   string  // scalars, as written
-	pairs  []pair  // mappings, in the order of the file
-	items  []*node // lists
-	whole  *node   // for what good() made: the node that it was made from
+	kind  kind
+	bad   bool // the shape is wrong, and that is reported
+	mark  mark
+	place place
+	text  string  // scalars, as written
+	pairs []pair  // mappings, in the order of the file
+	items []*node // lists
+	whole *node   // of a node that stands in for another: that other
 }
 
 // pair is one entry of a mapping.

@@ -20,6 +20,14 @@ type reader struct {
 	expanded int              // bytes that variables were filled into
 	unset    map[string]bool  // variables that were told of
 	pending  []pendingProblem
+
+	service    *node             // the service being read
+	fileLabels map[string]string // from its label_file
+	published  map[string]place  // the host's ports that the definition takes
+
+	extended map[string]*node // services of files named by extends, by path
+	dirs     map[int32]string // directories of those files, by layer
+	cloned   int              // values that extends has copied
 }
 
 // fault reports an error at a value.

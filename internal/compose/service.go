@@ -41,10 +41,13 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 		r.conflict(n, "network_mode", "ports", "a container without a network has no ports")
 	}
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
+	if scale, deploy := findPair(n, "scale"), n.get("deploy").get("replicas"); scale != nil && deploy != nil && scale.value.str() != deploy.str() {
+		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str()))
+	}
 	if n.get("restart") != nil {
 		for _, block := range []string{"systemd", "x-systemd"} {
 			if p := findPair(n.get(block).get("service"), "Restart"); p != nil {
-				r.report(diag.Error, p.place, join(join(r.pathOf(n), block), "service.Restart"), "keep one of the two", "restart: at %s says it too", r.where(p.place, findPair(n, "restart").place))
+				r.report(diag.Error, p.place, join(r.pathOf(n), block)+".service.Restart", "keep one of the two", "restart: at %s says it too", r.where(p.place, findPair(n, "restart").place))
 			}
 		}
 	}
@@ -78,7 +81,11 @@ func findPair(n *node, key string) *pair {
 func (r *reader) checkRoot(n *node) {
 	r.conflict(n, "rootfs", "image", "each is a root file system")
 	r.conflict(n, "rootfs", "build", "each is a root file system")
-	if n.get("rootfs") == nil && n.get("image") == nil && n.get("build") == nil && n.get("provider") == nil && n.get("extends") == nil {
+	switch {
+	case n.get("rootfs") != nil || n.get("image") != nil || n.get("provider") != nil || n.get("extends") != nil:
+	case n.get("build") != nil:
+		r.faultKey(n, findPair(n, "build"), "build the image by other means, and name it in image:", "unitc builds no images")
+	default:
 		r.fault(n, "write rootfs: (a directory, or host) or image:", "the service has no root file system")
 	}
 }
@@ -97,25 +104,4 @@ func (r *reader) checkMemory(s *definition.Service, n *node) {
 			r.faultKey(n, swap, "raise it to mem_limit or more", "memory and swap together are less than mem_limit at %s", r.where(swap.place, limit.place))
 		}
 	}
-}
-
-// decodeFile turns the tree into services.
-func (r *reader) decodeFile() definition.File {
-	file := definition.File{Name: r.in.Name, Path: r.path(place{})}
-	if r.root == nil {
-		file.Services = []definition.Service{{Name: r.in.Name, Source: definition.Source{File: file.Path}}}
-		return file
-	}
-	if r.isTemplate() {
-		r.checkSpecifiers(r.root)
-	}
-	if services := findPair(r.root, "services"); services != nil {
-		r.faultKey(r.root, services, "write one service a file: its keys at the left margin", "this version of unitc can't read whole compose files yet")
-		file.Services = []definition.Service{{Name: r.in.Name, Source: definition.Source{File: file.Path}}}
-		return file
-	}
-	r.targets = map[string]place{}
-	at := r.root.place
-	file.Services = []definition.Service{r.decodeService(r.in.Name, at, r.root)}
-	return file
 }

@@ -102,10 +102,20 @@ func TestExamples(t *testing.T) {
 			continue
 		}
 		text := f.name + ": " + f.example + "\n"
-		if f.name != "rootfs" && f.name != "image" && f.name != "build" {
+		switch f.name {
+		case "rootfs", "image":
+		case "build":
+			text += "image: web\n"
+		case "memswap_limit":
+			text += "mem_limit: 512m\nrootfs: host\n"
+		default:
 			text += "rootfs: host\n"
 		}
-		if file := Parse(parseText("web", text)); len(file.Problems) > 0 && f.name != "memswap_limit" {
+		in := parseText("web", text)
+		in.Read = func(path string) ([]byte, error) {
+			return map[string][]byte{"/etc/unitc/base.yaml": []byte("services: {base: {}}"), "/etc/web/labels": []byte("a=b")}[path], nil
+		}
+		if file := Parse(in); file.Problems.HasErrors() {
 			t.Errorf("%s\n%s", text, file.Problems)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 )
 
-var volumesShape = shape{kinds: list, item: &shape{kinds: text | mapping, keys: []field{
+var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, keys: []field{
 	{name: "bind", doc: "Options of a bind mount.", example: "{propagation: rslave}", shape: &shape{kinds: mapping, keys: []field{
 		{name: "create_host_path", shape: &boolShape, example: "false", doc: "Make the host's directory if it is missing (the default)."},
 		{name: "propagation", shape: &shape{kinds: text, words: propagations}, example: "rslave", doc: "How mounts below it travel between host and container."},
@@ -45,13 +45,24 @@ func decodeVolumes(r *reader, s *definition.Service, n *node) {
 		} else {
 			v, ok = r.longVolume(item)
 		}
+		if ok && v.Type == definition.VolumeNamed {
+			r.addPendingValue(s, item, "named and anonymous volumes")
+			ok = r.nameVolume(item, &v)
+		}
 		if ok {
 			r.addVolume(s, item, v)
 		}
-		if ok && v.Type == definition.VolumeNamed {
-			r.addPendingValue(s, item, "named and anonymous volumes")
-		}
 	}
+}
+
+// nameVolume gives a project's volume its own name.
+func (r *reader) nameVolume(n *node, v *definition.Volume) bool {
+	if v.Source == "" || r.services() == nil {
+		return true
+	}
+	key := v.Source
+	v.Source = r.ownName(r.root.get("volumes").get(key), key)
+	return r.declared(n, "volumes", key)
 }
 
 // shortVolume reads TARGET, SOURCE:TARGET or SOURCE:TARGET:OPTIONS.

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/envfile"
+)
+
+// grantKeys pass secrets, configuration and special devices in.
+var grantKeys = []field{
+	{name: "configs", shape: &grantsShape, example: "[site.conf]",
+		doc: "Configuration files to mount.", pending: "configs",
+		decode: func(r *reader, s *definition.Service, n *node) { s.Configs = r.grants(n, "configs") }},
+	{name: "gpus", shape: &gpusShape, example: "all",
+		doc: "The graphics processors to pass in.", pending: "gpus",
+		decode: func(r *reader, s *definition.Service, n *node) { s.GPUs = r.gpus(n) }},
+	{name: "secrets", shape: &grantsShape, example: "[token]",
+		doc: "Secrets to mount.", pending: "secrets",
+		decode: func(r *reader, s *definition.Service, n *node) { s.Secrets = r.grants(n, "secrets") }},
+}
+
+var plainNameFormat = format{
+	name:    "name",
+	pattern: `^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`,
+	check: func(s string) (string, string) {
+		if !isPlainName(s) {
+			return quote(s) + " is no name", "use letters, digits, _ . and -"
+		}
+		return "", ""
+	},
+}
+
+var grantsShape = shape{kinds: list, identity: identifyGrant, item: &shape{kinds: text | mapping, format: &plainNameFormat, keys: []field{
+	{name: "gid", shape: &shape{kinds: text | integer, format: &groupFormat}, example: "\"1000\"", doc: "The group that owns the file."},
+	{name: "mode", shape: &shape{kinds: integer | text, format: &modeFormat}, example: "0o440", doc: "The file's permissions, in octal."},
+	{name: "source", shape: &shape{kinds: text, format: &plainNameFormat}, example: "token", required: true, doc: "The name under secrets: or configs:."},
+	{name: "target", shape: &stringShape, example: "/run/secrets/token", doc: "The file in the container."},
+	{name: "uid", shape: &shape{kinds: text | integer, format: &groupFormat}, example: "\"1000\"", doc: "The user that owns the file."},
+}}}
+
+// grants reads the secrets or configs of a service; kind is the project's key
+// that declares them.
+func (r *reader) grants(n *node, kind string) (all []definition.Grant) {
+	seen := map[string]place{}
+	for _, item := range n.items {
+		g := definition.Grant{Source: item.text}
+		if item.kind == mapping {
+			g.Source = item.get("source").str()
+			g.UID, g.GID = item.get("uid").str(), item.get("gid").str()
+			g.Mode, _ = parseMode(item.get("mode"))
+		}
+		if target := item.get("target"); target != nil {
+			if g.Target = r.grantTarget(target, kind); g.Target == "" {
+				continue
+			}
+		}
+		at := g.Target
+		if at == "" {
+			at = g.Source
+		}
+		if first, again := seen[at]; again {
+			r.fault(item, "keep one of the two", "%s is mounted twice: first at %s", at, r.where(item.place, first))
+			continue
+		}
+		seen[at] = item.place
+		if r.declared(item, kind, g.Source) {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+// grantTarget makes a target absolute as Compose does: a secret's bare name is
+// a file of /run/secrets.
+func (r *reader) grantTarget(n *node, kind string) string {
+	target := n.str()
+	if !path.IsAbs(target) && target != "" {
+		dir := "/"
+		if kind == "secrets" {
+			dir = "/run/secrets"
+		}
+		if target = path.Join(dir, target); hasDotDot(n.str()) {
+			r.fault(n, "write the path without ..", "%s goes upwards", quote(n.str()))
+			return ""
+		}
+	}
+	return r.cleanTarget(n, target)
+}
+
+// declared tells whether a project has a network, volume, secret or config;
+// outside of a project everything is somebody else's.
+func (r *reader) declared(n *node, kind, name string) bool {
+	if r.services() == nil {
+		return true
+	}
+	declared := r.root.get(kind)
+	if findPair(declared, name) != nil {
+		return true
+	}
+	cure := "add " + name + ": under " + kind + ": at the left margin"
+	var names []string
+	if declared != nil {
+		for i := range declared.pairs {
+			names = append(names, declared.pairs[i].key)
+		}
+	}
+	if near := nearest(name, names); near != "" {
+		cure = "did you mean " + near + "?"
+	}
+	r.fault(n, cure, "the project declares no %s %s", strings.TrimSuffix(kind, "s"), quote(name))
+	return false
+}
+
+var gpuShape = shape{kinds: mapping, keys: []field{
+	{name: "capabilities", shape: &uniqueShape, example: "[gpu]", doc: "What the processor has to be able to do."},
+	{name: "count", shape: &shape{kinds: integer | text, format: &gpuCountFormat}, example: "1", doc: "How many, or all."},
+	{name: "device_ids", shape: &uniqueShape, example: "[\"0\"]", doc: "Which ones."},
+	{name: "driver", shape: &stringShape, example: "nvidia", doc: "Whose they are."},
+	{name: "options", shape: &pairsShape, example: "{virtualization: \"true\"}", doc: "Options of the driver."},
+}}
+
+var gpusShape = shape{kinds: text | list, words: []string{"all"}, item: &gpuShape}
+
+var gpuCountFormat = format{
+	name:    "gpu-count",
+	pattern: `^(all|-1|[0-9]+)$`,
+	check: func(s string) (string, string) {
+		if n, ok := parseInt(s); s == "all" || ok && n >= -1 && n < 1000 {
+			return "", ""
+		}
+		return quote(s) + " is no number of processors", "write a number, or all"
+	},
+}
+
+func (r *reader) gpus(n *node) []definition.GPU {
+	if n.kind == text {
+		return []definition.GPU{{Count: -1}}
+	}
+	var all []definition.GPU
+	for _, item := range n.items {
+		g := definition.GPU{Driver: item.get("driver").str()}
+		switch count := item.get("count").str(); count {
+		case "all", "-1", "":
+			g.Count = -1
+		default:
+			g.Count, _ = strconv.Atoi(count)
+		}
+		if ids := item.get("device_ids"); ids != nil {
+			g.DeviceIDs, g.Count = texts(ids), 0
+		}
+		if capabilities := item.get("capabilities"); capabilities != nil {
+			g.Capabilities = texts(capabilities)
+		}
+		if options := item.get("options"); options != nil {
+			g.Options = r.keyValues(options)
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// readLabels adds the labels of a file; those in the definition win, whichever
+// stands first.
+func (r *reader) readLabels(file string, data []byte) {
+	read, problems := envfile.Parse(envfile.File{Path: file, Data: data})
+	r.problems = append(r.problems, problems...)
+	if r.fileLabels == nil {
+		r.fileLabels = map[string]string{}
+	}
+	for _, v := range read {
+		if v.Value != nil {
+			r.fileLabels[v.Name] = *v.Value
+		}
+	}
+}
+
+// addFileLabels appends the labels of files to those of the definition.
+func (r *reader) addFileLabels(s *definition.Service) {
+	for _, name := range slices.Sorted(maps.Keys(r.fileLabels)) {
+		if !slices.ContainsFunc(s.Labels, func(l definition.KeyValue) bool { return l.Key == name }) {
+			s.Labels = append(s.Labels, definition.KeyValue{Key: name, Value: r.fileLabels[name]})
+		}
+	}
+	r.fileLabels = nil
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// imageKeys say where the root file system comes from.
+var imageKeys = []field{
+	{name: "container_name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "web",
+		doc:    "A further name by which neighbours know the service; the unit is named by the file.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.ContainerName = n.text }},
+	{name: "image", shape: &shape{kinds: text, format: &imageFormat}, example: "docker.io/library/nginx:1.27",
+		doc: "The image that the root file system comes from.", pending: "images",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Image = n.text }},
+	{name: "platform", shape: &shape{kinds: text, format: &platformFormat}, example: "linux/amd64",
+		doc: "The platform of the image.", pending: "images",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Platform = n.text }},
+	{name: "pull_policy", shape: &shape{kinds: text, format: &pullPolicyFormat}, example: "missing",
+		doc: "When the image is fetched: always, never, missing (the default), daily, weekly or every_TIME.", pending: "images",
+		decode: decodePullPolicy},
+	{name: "pull_refresh_after", shape: &durationShape, example: "24h",
+		doc: "When a present image is looked up again.", pending: "images",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.PullRefreshAfter, _ = parseDuration(n.text) }},
+}
+
+var platformFormat = format{
+	name:    "platform",
+	pattern: `^[a-z0-9_]+(/[a-z0-9_]+(/[a-z0-9_.]+)?)?$`,
+	check: func(s string) (string, string) {
+		parts := strings.Split(s, "/")
+		if len(parts) > 3 || slices.ContainsFunc(parts, func(p string) bool {
+			return p == "" || strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789_.") != ""
+		}) {
+			return quote(s) + " is no platform", "write for example linux/arm64"
+		}
+		return "", ""
+	},
+}
+
+var pullPolicies = []string{"always", "never", "missing", "if_not_present", "build", "refresh", "daily", "weekly"}
+
+var pullPolicyFormat = format{
+	name:    "pull-policy",
+	pattern: `^(always|never|missing|if_not_present|refresh|daily|weekly|every_([0-9]+(w|d|h|m|s))+)$`,
+	check: func(s string) (string, string) {
+		if after, ok := strings.CutPrefix(s, "every_"); ok {
+			if every, ok := parseDuration(after); !ok || every <= 0 {
+				return quote(after) + " is no length of time", "write for example every_12h"
+			}
+			return "", ""
+		}
+		switch {
+		case s == "build":
+			return "unitc builds no images", "write missing, or remove the key"
+		case contains(pullPolicies, s):
+			return "", ""
+		}
+		cure := "write always, never, missing, daily, weekly or every_12h"
+		if near := nearest(s, pullPolicies); near != "" {
+			cure = "did you mean " + near + "?"
+		}
+		return quote(s) + " is no pull policy", cure
+	},
+}
+
+func decodePullPolicy(_ *reader, s *definition.Service, n *node) {
+	if s.PullPolicy = n.text; n.text == "missing" || n.text == "if_not_present" {
+		s.PullPolicy = ""
+	}
+}
+
+// decodeBuild says that nothing is built; checkRoot demands an image.
+func decodeBuild(r *reader, _ *definition.Service, n *node) {
+	if r.service.get("image") == nil {
+		return // checkRoot says so
+	}
+	r.warn(n, "build the image by other means, and remove build:", "unitc builds no images; the one that image: names has to be there")
+}

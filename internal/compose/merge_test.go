@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// parseLayers parses a definition "web" and its drop-ins d1.yaml, d2.yaml, …
+func parseLayers(layers ...string) definition.File {
+	in := Input{Name: "web", Dir: "/etc/unitc"}
+	for i, text := range layers {
+		path := fmt.Sprintf("d%d.yaml", i)
+		if i == 0 {
+			path = "web.yaml"
+		}
+		in.Layers = append(in.Layers, Layer{path, []byte(text)})
+	}
+	return Parse(in)
+}
+
+// TestMerge compares what layers give with one file that says the same.
+func TestMerge(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		layers []string
+		want   string
+	}{
+		{"scalars replace", []string{"mem_limit: 1g\nhostname: a", "mem_limit: 2g"}, "mem_limit: 2g\nhostname: a"},
+		{"commands replace", []string{"command: [a, b]\nentrypoint: x", "command: c\nentrypoint: [y]"}, "command: c\nentrypoint: [y]"},
+		{"lists append", []string{"group_add: [a]\ncap_add: [KILL]", "group_add: [b]\ncap_add: [KILL, CHOWN]"}, "group_add: [a, b]\ncap_add: [KILL, CHOWN]"},
+		{"mappings merge", []string{"logging: {driver: journald}\nulimits: {core: 1, nofile: 5}", "logging: {options: {tag: x}}\nulimits: {core: {soft: 1, hard: 2}}"},
+			"logging: {driver: journald, options: {tag: x}}\nulimits: {core: {soft: 1, hard: 2}, nofile: 5}"},
+		{"environment as list and mapping", []string{"environment: [A=1, B=2, C]", "environment: {B: 3, D: 4}", "environment: [A=5]"}, "environment: {A: 5, B: 3, C: , D: 4}"},
+		{"labels", []string{"labels: {a: 1}", "labels: [a=2, b=3]"}, "labels: {a: 2, b: 3}"},
+		{"volumes by target", []string{"volumes: [/a:/x, /b:/y]", "volumes: [{type: bind, source: /c, target: /x/}]"}, "volumes: [{type: bind, source: /c, target: /x}, /b:/y]"},
+		{"tmpfs by target", []string{"tmpfs: /x:size=1m", "tmpfs: [/x:size=2m, /y]"}, "tmpfs: [/x:size=2m, /y]"},
+		{"devices by target", []string{"devices: [/dev/a:/dev/x]", "devices: [/dev/b:/dev/x, /dev/c]"}, "devices: [/dev/b:/dev/x, /dev/c]"},
+		{"env files append", []string{"env_file: a.env", "env_file: [b.env, {path: a.env, required: false}]"}, "env_file: [{path: a.env, required: false}, b.env]"},
+		{"dns", []string{"dns: 192.0.2.1", "dns: [192.0.2.2]"}, "dns: [192.0.2.1, 192.0.2.2]"},
+		{"logging of two drivers", []string{"logging: {driver: journald, options: {tag: x}}", "logging: {driver: none}"}, "logging: {driver: none}"},
+		{"networks as list and mapping", []string{"networks: [a, b]", "networks: {b: {aliases: [x]}, c: }"}, "networks: {a: , b: {aliases: [x]}, c: }"},
+		{"dependencies as list and mapping", []string{"depends_on: [a, b]", "depends_on: {a: {condition: service_healthy}}"},
+			"depends_on: {a: {condition: service_healthy}, b: {condition: service_started}}"},
+		{"extra hosts", []string{"extra_hosts: {a: 192.0.2.1}", "extra_hosts: [\"b:192.0.2.2\"]"}, "extra_hosts: [\"a=192.0.2.1\", \"b:192.0.2.2\"]"},
+		{"health test", []string{"healthcheck: {test: [CMD, a, b], retries: 3}", "healthcheck: {test: [CMD, c]}"}, "healthcheck: {test: [CMD, c], retries: 3}"},
+		{"reset", []string{"mem_limit: 1g\nenvironment: {A: 1, B: 2}\nvolumes: [/a:/x]", "mem_limit: !reset 0\nenvironment: {A: !reset null}\nvolumes: !reset []"}, "environment: {B: 2}"},
+		{"reset, then set", []string{"volumes: [/a:/x]", "volumes: !reset []", "volumes: [/b:/y]"}, "volumes: [/b:/y]"},
+		{"override", []string{"volumes: [/a:/x]\nlogging: {driver: none}", "volumes: !override [/b:/y]\nlogging: !override {options: {tag: x}}"}, "volumes: [/b:/y]\nlogging: {options: {tag: x}}"},
+		{"empty values change nothing", []string{"mem_limit: 1g\nvolumes: [/a:/x]", "mem_limit:\nvolumes:"}, "mem_limit: 1g\nvolumes: [/a:/x]"},
+		{"empty layers", []string{"mem_limit: 1g", "", "# nothing", "---\n"}, "mem_limit: 1g"},
+		{"systemd", []string{"systemd: {unit: {After: a, Wants: [b]}}", "systemd: {unit: {After: c, Wants: [d]}, service: {RestartSec: 5}}"},
+			"systemd: {unit: {After: c, Wants: [b, d]}, service: {RestartSec: 5}}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.layers[0] += "\nrootfs: host"
+			got, want := parseLayers(c.layers...), parseLayers(c.want+"\nrootfs: host")
+			if got.Problems.HasErrors() || want.Problems.HasErrors() {
+				t.Fatalf("problems:\n%s%s", got.Problems, want.Problems)
+			}
+			forgetPlaces(got.Services)
+			forgetPlaces(want.Services)
+			if diff := cmp.Diff(want.Services, got.Services); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func forgetPlaces(services []definition.Service) {
+	for i := range services {
+		services[i].Source, services[i].Pending = definition.Source{}, nil
+	}
+}
+
+// TestPlacesSurviveMerging: a fault of a drop-in is shown in the drop-in.
+func TestPlacesSurviveMerging(t *testing.T) {
+	got := parseLayers("rootfs: host\nenvironment: [A=b]\nvolumes: [/a:/x]\nmem_limit: 1g\n",
+		"environment:\n  B: [1]\nvolumes:\n- /b:/proc/x\nmem_limit: 2\nmem_reservation: 4g\n", "mem_limit: 3g\n")
+	want := `d1.yaml:2:6: error: environment.B: a list, where a string, a number or true or false is wanted
+d1.yaml:4:3: error: volumes[1]: /proc/x is the kernel's: unitc mounts /proc itself; write sysctls: for values under /proc/sys; nothing else can be mounted there
+d1.yaml:6:1: error: mem_reservation: more is kept than mem_limit at line 1 of d2.yaml allows; lower it, or raise mem_limit
+`
+	if diff := cmp.Diff(want, got.Problems.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if place := got.Services[0].Source.Lines["volumes[1]"]; place != (definition.Position{File: "d1.yaml", Line: 4, Col: 3}) {
+		t.Errorf("volumes[1] stands at %+v", place)
+	}
+}
+
+func parseExtends(text string, files map[string]string) definition.File {
+	in := parseText("blog", text)
+	in.Read = func(path string) ([]byte, error) {
+		if data, ok := files[path]; ok {
+			return []byte(data), nil
+		}
+		return nil, errors.New("no such file or directory")
+	}
+	return Parse(in)
+}
+
+func TestExtends(t *testing.T) {
+	files := map[string]string{
+		"/etc/unitc/base/base.yaml": "services: {base: {extends: root, image: base, volumes: [./data:/data], environment: {A: 1}}, root: {user: root, hostname: r}}",
+		"/etc/unitc/single.yaml":    "rootfs: host\nuser: single\n",
+	}
+	got := parseExtends(`
+services:
+  web:
+    extends: {file: base/base.yaml, service: base}
+    environment: [B=2]
+    hostname: !reset null
+  two: {extends: web, user: other, volumes: !override [./own:/data]}
+  three: {extends: {file: single.yaml, service: single}, command: x}
+`, files)
+	want := parseExtends(`
+services:
+  web: {user: root, image: base, volumes: [/etc/unitc/base/data:/data], environment: {A: 1, B: 2}}
+  two: {user: other, image: base, volumes: [/etc/unitc/own:/data], environment: {A: 1, B: 2}}
+  three: {rootfs: host, user: single, command: x}
+`, nil)
+	if len(got.Problems)+len(want.Problems) > 0 {
+		t.Fatalf("problems:\n%s%s", got.Problems, want.Problems)
+	}
+	forgetPlaces(got.Services)
+	forgetPlaces(want.Services)
+	if diff := cmp.Diff(want.Services, got.Services); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestExtendsFaults(t *testing.T) {
+	files := map[string]string{
+		"/etc/unitc/bad.yaml":    "services: {bad: {image: x, mem_limit: lots}}",
+		"/etc/unitc/broken.yaml": "services: [",
+		"/etc/unitc/circle.yaml": "services: {a: {extends: {file: circle.yaml, service: b}}, b: {extends: {file: circle.yaml, service: a}}}",
+	}
+	got := parseExtends(`
+services:
+  a: {extends: b}
+  b: {extends: a}
+  c: {extends: nobody, image: x}
+  d: {extends: {file: gone.yaml, service: x}, image: x}
+  e: {extends: {file: bad.yaml, service: bad}}
+  f: {extends: {file: broken.yaml, service: bad}, image: x}
+  g: {extends: {file: circle.yaml, service: a}, image: x}
+  h: {extends: [a], image: x}
+  i: {extends: {service: a, fil: b}, image: x}
+  self: {extends: self, image: x}
+`, files)
+	for _, want := range []string{
+		"blog.yaml:4:16: error: services.b.extends: the service extends itself",
+		"blog.yaml:5:16: error: services.c.extends: there is no service \"nobody\" to extend; there is a, b, c",
+		"blog.yaml:6:16: error: services.d.extends: reading the extended file: no such file or directory",
+		"/etc/unitc/bad.yaml:1:39: error: services.e.mem_limit: \"lots\" is no amount of memory",
+		"/etc/unitc/broken.yaml:1:",
+		"/etc/unitc/circle.yaml:1:",
+		"blog.yaml:10:16: error: services.h.extends: a list, where a string or a mapping is wanted",
+		"blog.yaml:11:29: error: services.i.extends.fil: unknown key; did you mean file?",
+		"blog.yaml:12:19: error: services.self.extends: the service extends itself",
+	} {
+		if !strings.Contains(got.Problems.String(), want) {
+			t.Errorf("no %q in\n%s", want, got.Problems)
+		}
+	}
+}

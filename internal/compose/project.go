@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// topKeys are the keys of a whole compose file.
+var topKeys = []field{
+	{name: "configs", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &configShape}, example: "{site.conf: {file: ./site.conf}}",
+		doc: "Configuration files that services mount."},
+	{name: "include", shape: &anyShape, refused: "copy the services into this file, or give the other file a definition of its own"},
+	{name: "models", shape: &anyShape, refused: "run the model as a service of its own"},
+	{name: "name", shape: &shape{kinds: text, format: &projectNameFormat}, example: "blog",
+		doc: "Accepted and ignored: a project is named by its file."},
+	{name: "networks", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &networkShape}, example: "{front: {}}",
+		doc: "Networks that services join."},
+	{name: "secrets", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &secretShape}, example: "{token: {file: ./token}}",
+		doc: "Secrets that services mount."},
+	{name: "services", shape: &shape{kinds: mapping, name: &serviceNameFormat, open: &serviceShape}, example: "{web: {image: nginx}}",
+		doc: "The services, each with the keys of a definition."},
+	{name: "version", shape: &shape{kinds: number | text}, example: "\"3.9\"",
+		doc: "Accepted and ignored, as in Compose."},
+	{name: "volumes", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &volumeShape}, example: "{data: {}}",
+		doc: "Volumes that services mount."},
+}
+
+var projectShape = shape{kinds: mapping, keys: topKeys}
+
+var projectNameFormat = format{
+	name:    "project",
+	pattern: `^[a-z0-9][a-z0-9_-]*$`,
+	check: func(s string) (string, string) {
+		if s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" || s[0] == '-' || s[0] == '_' {
+			return quote(s) + " is no name of a project", "use small letters, digits, - and _"
+		}
+		return "", ""
+	},
+}
+
+// serviceNameFormat is Compose's; all its characters may stand in a unit's name.
+var serviceNameFormat = format{
+	name:    "service",
+	pattern: `^[a-zA-Z0-9._-]+$`,
+	check: func(s string) (string, string) {
+		if s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+			return quote(s) + " is no name of a service", "use letters, digits, . _ and -"
+		}
+		return "", ""
+	},
+}
+
+// external is `external: true`, or the older form with a name.
+var externalShape = shape{kinds: boolean | mapping, keys: []field{
+	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "front", doc: "The name by which it exists."},
+}}
+
+var driverOptions = shape{kinds: mapping, open: &shape{kinds: boolean | number | text}}
+
+var networkShape = shape{kinds: null | mapping, keys: []field{
+	{name: "attachable", shape: &boolShape, example: "true", doc: "Swarm's; accepted and ignored."},
+	{name: "driver", shape: &shape{kinds: text, format: &plainNameFormat}, example: "bridge", doc: "The kind of network."},
+	{name: "driver_opts", shape: &driverOptions, example: "{mtu: 1400}", doc: "Options of the driver."},
+	{name: "enable_ipv4", shape: &boolShape, example: "true", doc: "Whether there are IPv4 addresses."},
+	{name: "enable_ipv6", shape: &boolShape, example: "true", doc: "Whether there are IPv6 addresses."},
+	{name: "external", shape: &externalShape, example: "true", doc: "The network exists already."},
+	{name: "internal", shape: &boolShape, example: "true", doc: "No way out of the host."},
+	{name: "ipam", shape: &shape{kinds: mapping, keys: []field{
+		{name: "config", shape: &shape{kinds: list, item: &subnetShape}, example: "[{subnet: 192.0.2.0/24}]", doc: "Address ranges."},
+		{name: "driver", shape: &shape{kinds: text, words: []string{"default"}}, example: "default", doc: "Who gives out addresses."},
+		{name: "options", shape: &shape{kinds: mapping, open: &stringShape}, example: "{foo: bar}", doc: "Options of that."},
+	}}, example: "{config: [{subnet: 192.0.2.0/24}]}", doc: "Which addresses are given out."},
+	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Notes."},
+	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "front", doc: "The network's name; PROJECT_KEY if left out."},
+}}
+
+var subnetShape = shape{kinds: mapping, keys: []field{
+	{name: "aux_addresses", shape: &shape{kinds: mapping, open: &shape{kinds: text, format: &addressFormat}}, example: "{router: 192.0.2.9}", doc: "Addresses that are taken."},
+	{name: "gateway", shape: &shape{kinds: text, format: &addressFormat}, example: "192.0.2.1", doc: "The bridge's own address."},
+	{name: "ip_range", shape: &shape{kinds: text, format: &subnetFormat}, example: "192.0.2.128/25", doc: "The part from which addresses are given out."},
+	{name: "subnet", shape: &shape{kinds: text, format: &subnetFormat}, example: "192.0.2.0/24", doc: "The range of the network."},
+}}
+
+var volumeShape = shape{kinds: null | mapping, keys: []field{
+	{name: "driver", shape: &shape{kinds: text, format: &plainNameFormat}, example: "local", doc: "The kind of volume."},
+	{name: "driver_opts", shape: &driverOptions, example: "{type: nfs}", doc: "Options of the driver."},
+	{name: "external", shape: &externalShape, example: "true", doc: "The volume exists already."},
+	{name: "labels", shape: &pairsShape, example: "{tier: data}", doc: "Notes."},
+	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "data", doc: "The volume's name; PROJECT_KEY if left out."},
+}}
+
+var secretShape = shape{kinds: mapping, keys: []field{
+	{name: "driver", shape: &stringShape, refused: "write file: or environment:"},
+	{name: "driver_opts", shape: &driverOptions, refused: "write file: or environment:"},
+	{name: "environment", shape: &shape{kinds: text, format: &envNameFormat}, example: "TOKEN", doc: "A variable of NAME.env or .env that holds the secret."},
+	{name: "external", shape: &externalShape, example: "true", doc: "A credential that the system has already."},
+	{name: "file", shape: &stringShape, example: "./token", doc: "A file that holds the secret."},
+	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Notes."},
+	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "token", doc: "The secret's name; PROJECT_KEY if left out."},
+	{name: "template_driver", shape: &stringShape, refused: "write file: or environment:"},
+}}
+
+var configShape = shape{kinds: mapping, keys: []field{
+	{name: "content", shape: &stringShape, example: "listen 80", doc: "The content itself."},
+	{name: "environment", shape: &shape{kinds: text, format: &envNameFormat}, example: "SITE_CONF", doc: "A variable of NAME.env or .env that holds the content."},
+	{name: "external", shape: &externalShape, example: "true", doc: "A file that the system has already."},
+	{name: "file", shape: &stringShape, example: "./site.conf", doc: "A file that holds the content."},
+	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Notes."},
+	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "site.conf", doc: "The name; PROJECT_KEY if left out."},
+	{name: "template_driver", shape: &stringShape, refused: "write file: or content:"},
+}}
+
+// eachDeclared walks a top-level mapping: its shape was checked, and what is
+// wrong in it is left out.
+func (r *reader) eachDeclared(kind string, do func(p *pair, at definition.Position)) {
+	n := r.root.get(kind)
+	if n == nil || n.kind != mapping {
+		return
+	}
+	for i := range n.pairs {
+		if p := &n.pairs[i]; !p.value.bad {
+			do(p, r.position(p.place))
+		}
+	}
+}
+
+func isExternal(n *node) bool {
+	external := n.get("external")
+	return external != nil && (external.kind == mapping || external.truth())
+}
+
+// readProject fills in what services share.
+func (r *reader) readProject(file *definition.File) {
+	r.eachDeclared("networks", func(p *pair, at definition.Position) {
+		r.checkExternal(p.value)
+		file.Networks = append(file.Networks, r.network(p, at))
+	})
+	r.eachDeclared("volumes", func(p *pair, at definition.Position) {
+		r.checkExternal(p.value)
+		v := definition.NamedVolume{Key: p.key, Name: r.ownName(p.value, p.key), Source: at, External: isExternal(p.value), Driver: p.value.get("driver").str()}
+		if v.Driver == "local" {
+			v.Driver = ""
+		}
+		v.Options, v.Labels = r.optionalPairs(p.value.get("driver_opts")), r.optionalPairs(p.value.get("labels"))
+		file.Volumes = append(file.Volumes, v)
+	})
+	r.eachDeclared("secrets", func(p *pair, at definition.Position) {
+		file.Secrets = append(file.Secrets, r.material(p, at))
+	})
+	r.eachDeclared("configs", func(p *pair, at definition.Position) {
+		file.Configs = append(file.Configs, r.material(p, at))
+	})
+}
+
+// optionalPairs is keyValues of a key that may be missing.
+func (r *reader) optionalPairs(n *node) []definition.KeyValue {
+	if n.isNull() {
+		return nil
+	}
+	return r.keyValues(n)
+}
+
+// checkExternal: what exists already is not described here.
+func (r *reader) checkExternal(n *node) {
+	if !isExternal(n) {
+		return
+	}
+	for i := range n.pairs {
+		switch p := &n.pairs[i]; p.key {
+		case "external", "name":
+		default:
+			if !strings.HasPrefix(p.key, "x-") {
+				r.faultKey(n, p, "remove it, or remove external:", "conflicts with external: at %s: it exists already", r.where(p.place, findPair(n, "external").place))
+			}
+		}
+	}
+}
+
+func (r *reader) network(p *pair, at definition.Position) definition.Network {
+	n := p.value
+	net := definition.Network{Key: p.key, Name: r.ownName(n, p.key), Source: at, External: isExternal(n), Driver: n.get("driver").str()}
+	if net.Driver == "bridge" {
+		net.Driver = ""
+	}
+	net.Options, net.Labels = r.optionalPairs(n.get("driver_opts")), r.optionalPairs(n.get("labels"))
+	if internal := n.get("internal"); internal != nil {
+		net.Internal = internal.truth()
+	}
+	if v4 := n.get("enable_ipv4"); v4 != nil {
+		net.NoIPv4 = !v4.truth()
+	}
+	if v6 := n.get("enable_ipv6"); v6 != nil {
+		net.IPv6 = v6.truth()
+	}
+	if config := n.get("ipam").get("config"); config != nil {
+		for _, item := range config.items {
+			net.Subnets = append(net.Subnets, definition.Subnet{
+				Subnet: item.get("subnet").str(), Range: item.get("ip_range").str(), Gateway: item.get("gateway").str(),
+				AuxAddresses: r.optionalPairs(item.get("aux_addresses")),
+			})
+		}
+	}
+	return net
+}
+
+// material reads a secret or config, which comes from exactly one place.
+func (r *reader) material(p *pair, at definition.Position) definition.Material {
+	n := p.value
+	m := definition.Material{Key: p.key, Name: r.ownName(n, p.key), Source: at, External: isExternal(n), Environment: n.get("environment").str()}
+	m.Labels = r.optionalPairs(n.get("labels"))
+	if file := n.get("file"); file != nil {
+		m.File = r.hostPath(file, file.str())
+	}
+	if content := n.get("content"); content != nil {
+		text := content.str()
+		m.Content = &text
+	}
+	var given []*pair
+	for _, key := range []string{"file", "environment", "content"} {
+		if source := findPair(n, key); source != nil {
+			given = append(given, source)
+		}
+	}
+	if m.External {
+		given = append(given, findPair(n, "external"))
+	}
+	switch {
+	case len(given) == 0:
+		r.fault(n, "write file: or environment:", "%s comes from nowhere", p.key)
+	case len(given) > 1:
+		r.faultKey(n, given[1], "keep one of the two", "conflicts with %s at %s: it can come from one place only", given[0].key, r.where(given[1].place, given[0].place))
+	}
+	return m
+}

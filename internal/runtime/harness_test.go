@@ -116,6 +116,18 @@ var probes = map[string]func(string) string{
 	},
 	"mknod":   func(path string) string { return outcome(unix.Mknod(path, unix.S_IFBLK|0o600, int(unix.Mkdev(8, 0)))) },
 	"unshare": func(string) string { return outcome(unix.Unshare(unix.CLONE_NEWUSER)) },
+	"scheduler": func(string) string {
+		a, err := unix.SchedGetAttr(0, 0)
+		if err != nil {
+			return outcome(err)
+		}
+		return fmt.Sprint(a.Policy, a.Nice)
+	},
+	"machine": func(string) string {
+		var u unix.Utsname
+		unix.Uname(&u)
+		return unix.ByteSliceToString(u.Machine[:])
+	},
 	"processes": func(string) string {
 		entries, err := os.ReadDir("/proc")
 		var pids []string

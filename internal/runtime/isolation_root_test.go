@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -274,7 +275,7 @@ func TestFailuresNameStepAndErrno(t *testing.T) {
 	}{
 		"missing program":   {func(c *container) { c.service.Command = []string{"/nope"} }, "exec-payload", unix.ENOENT, exitExec},
 		"not executable":    {func(c *container) { c.write("tmp/x", "data"); c.service.Command = []string{"/tmp/x"} }, "exec-payload", unix.EACCES, exitExec},
-		"missing directory": {func(c *container) { c.service.WorkingDir = "/nope" }, "change-directory", unix.ENOENT, 200},
+		"missing directory": {func(c *container) { c.service.WorkingDir = "/nope" }, "change-directory", unix.ENOENT, exitChdir},
 		"no interpreter": {func(c *container) {
 			c.write("tmp/x", "#!/nope\n")
 			os.Chmod(filepath.Join(c.root, "tmp/x"), 0o755)
@@ -332,5 +333,52 @@ func TestNothingIsLeftOnTheHost(t *testing.T) {
 	}
 	if string(before) != string(after) {
 		t.Fatalf("mounts before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func TestTheRestOfTheLinuxConfiguration(t *testing.T) {
+	c := newContainer(t)
+	adj := 500
+	c.service.OOMScoreAdj = &adj
+	umask := uint32(0o027)
+	c.spec = func(p *plan.Plan) {
+		p.Spec.Process.User.Umask = &umask
+		p.Spec.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5}
+		p.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}
+		p.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+		p.Spec.Linux.Namespaces = append(p.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+		p.Spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1 << 20}, "boottime": {Secs: 1 << 21, Nanosecs: 5}}
+	}
+	c.look(map[string]string{
+		"umask":                          "027",
+		"read=/proc/self/oom_score_adj":  "500\n",
+		"scheduler":                      "3 5",
+		"machine":                        "i686",
+		"read=/proc/self/timens_offsets": fmt.Sprintf("monotonic  %10d %9d\nboottime   %10d %9d\n", 1<<20, 0, 1<<21, 5),
+	})
+}
+
+func TestUnknownPartsOfTheSpecificationAreErrors(t *testing.T) {
+	for name, change := range map[string]func(*specs.Spec){
+		"scheduler":   func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{Policy: "SCHED_NEW"} },
+		"io class":    func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{Class: "NEW"} },
+		"personality": func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: "BSD"} },
+		"memory mode": func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: "MPOL_NEW"} },
+		"memory nodes": func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "5-1"}
+		},
+		"rlimit":      func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NEW"}} },
+		"capability":  func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{"CAP_NEW"} },
+		"device":      func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "z"}} },
+		"propagation": func(s *specs.Spec) { s.Linux.RootfsPropagation = "sideways" },
+		"apparmor":    func(s *specs.Spec) { s.Process.ApparmorProfile = "no-such-profile" },
+		"selinux":     func(s *specs.Spec) { s.Process.SelinuxLabel = "no:such:label" },
+	} {
+		c := newContainer(t)
+		c.service.Command = []string{"/payload", "payload"}
+		c.spec = func(p *plan.Plan) { change(p.Spec) }
+		if out, err := c.exec(); err == nil {
+			t.Errorf("%s: started: %s", name, out)
+		}
 	}
 }

@@ -204,7 +204,7 @@ func (c *compiler) newMount(label, kind string, o mountOptions) program.Reg {
 	mark := c.p.Mark()
 	fs := c.p.Reg()
 	c.p.Call("fsopen", label+" type="+kind, unix.SYS_FSOPEN, c.p.Str(kind), unix.FSOPEN_CLOEXEC).Into(fs)
-	for _, d := range o.data {
+	for _, d := range append(c.contextOption(kind), o.data...) {
 		key, value, has := strings.Cut(d, "=")
 		if kind == "devpts" && key == "gid" && c.anchor != nil {
 			value = c.mappedGID(value)

@@ -138,7 +138,7 @@ func verifyNamespaces(c *compiler) {
 		kind specs.LinuxNamespaceType
 		flag int
 		file string
-	}{{specs.UserNamespace, 0, "user"}, {specs.CgroupNamespace, 0, "cgroup"}}, namespaceFlag...)
+	}{{specs.UserNamespace, 0, "user"}, {specs.CgroupNamespace, 0, "cgroup"}, {specs.TimeNamespace, 0, "time"}}, namespaceFlag...)
 	for _, n := range kinds {
 		if !c.hasNew(n.kind) {
 			continue

@@ -12,20 +12,26 @@ import (
 // Exit statuses of systemd.exec(5), "Process Exit Codes": systemctl status
 // prints their names.
 const (
+	exitChdir        = 200
 	exitExec         = 203
 	exitLimits       = 205
 	exitOOMAdjust    = 206
+	exitStdout       = 209
+	exitIOPrio       = 211
+	exitScheduler    = 214
 	exitUser         = 217
-	exitGroup        = 216
 	exitCapabilities = 218
 	exitCgroup       = 219
 	exitSetsid       = 220
-	exitStdout       = 209
 	exitNetwork      = 225
 	exitNamespace    = 226
 	exitNoNewPrivs   = 227
 	exitSeccomp      = 228
+	exitSELinux      = 229
+	exitPersonality  = 230
+	exitAppArmor     = 231
 	exitKeyring      = 237
+	exitNUMAPolicy   = 242
 )
 
 // step is one named action of the inner half: when it applies and what it
@@ -49,6 +55,8 @@ var innerSteps = []step{
 		always, makeRootPrivate},
 	{"open-procfs", exitNamespace, "writes to /proc go through a procfs that nobody else can mount over (CVE-2025-52881)",
 		always, openProcfs},
+	{"enter-time-namespace", exitNamespace, "offsets can be written only while the namespace is empty",
+		newTime, enterTimeNamespace},
 	{"bring-up-loopback", exitNetwork, "a new network namespace has its loopback down",
 		newNetwork, bringUpLoopback},
 	{"mount-scratch", exitNamespace, "before attach-rootfs, which covers the attach point",
@@ -81,6 +89,14 @@ var innerSteps = []step{
 		mountsCgroup, mountCgroup},
 	{"set-oom-score", exitOOMAdjust, "lowering it needs CAP_SYS_RESOURCE",
 		hasOOMScore, setOOMScore},
+	{"set-scheduler", exitScheduler, "real-time policies need CAP_SYS_NICE over the host",
+		hasScheduler, setScheduler},
+	{"set-io-priority", exitIOPrio, "the real-time class needs CAP_SYS_ADMIN",
+		hasIOPriority, setIOPriority},
+	{"set-memory-policy", exitNUMAPolicy, "before the payload allocates; the nodes of the cpuset cgroup bound it",
+		hasMemoryPolicy, setMemoryPolicy},
+	{"set-personality", exitPersonality, "read back, since the call takes anything",
+		hasPersonality, setPersonality},
 	{"set-rlimits", exitLimits, "raising hard limits needs CAP_SYS_RESOURCE",
 		always, setRlimits},
 	{"join-keyring", exitKeyring, "the helper's session keyring must not be seen",
@@ -105,8 +121,12 @@ var innerSteps = []step{
 		always, setCapabilities},
 	{"set-no-new-privs", exitNoNewPrivs, "after it no exec can gain privilege; seccomp(2) needs it or CAP_SYS_ADMIN",
 		wantsNoNewPrivs, setNoNewPrivs},
-	{"change-directory", 200, "as the payload's user: what it may not enter it does not start in (CVE-2024-21626)",
+	{"change-directory", exitChdir, "as the payload's user: what it may not enter it does not start in (CVE-2024-21626)",
 		always, changeDirectory},
+	{"set-selinux-label", exitSELinux, "takes effect at exec; the transition must precede no_new_privs' own check there",
+		hasSELinuxLabel, setSELinuxLabel},
+	{"set-apparmor-profile", exitAppArmor, "takes effect at exec",
+		hasAppArmorProfile, setAppArmorProfile},
 	{"verify-privileges", exitCapabilities, "every protection is read back; a difference stops the start",
 		always, verifyPrivileges},
 	{"close-descriptors", exitExec, "everything above 2 closes on exec",

@@ -195,7 +195,12 @@ func (j *job) runInside(pid int) error {
 	for _, variable := range cmd.Env {
 		args = append(args, "--setenv="+variable)
 	}
-	cmd = j.enter(pid, append(append(args, "--"), j.Command...)...)
+	args = append(args, "--")
+	for _, arg := range j.Command {
+		// PID 1 expands variables even in what the shell was to see (systemd.service(5)).
+		args = append(args, strings.ReplaceAll(arg, "$", "$$"))
+	}
+	cmd = j.enter(pid, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := cmd.Run()
 	var status *exec.ExitError

@@ -31,10 +31,13 @@ func init() {
 	verbs = []verb{
 		{"install", "", "install the Debian packages the lab needs", cmdInstall},
 		{"tree", "SUITE...", "make the trees of these suites", cmdTree},
-		{"run", "[-copy SRC:DST]... SUITE -- CMD...", "run CMD under a booted systemd, in namespaces", cmdRun},
+		{"run", "[OPTION]... SUITE -- CMD...", "run CMD under a booted systemd, in namespaces", cmdRun},
+		{"vm", "[OPTION]... SUITE -- CMD...", "run CMD in a virtual machine; -timeout DURATION", cmdVM},
 		{"clean", "", "remove the cache", cmdClean},
 		{"stage", "", "", cmdStage},
+		{"vmstage", "", "", cmdVMStage},
 		{"machine", "", "", cmdMachine},
+		{"agent", "", "", cmdAgent},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Debian packages of the build machine, by what needs them.
 var (
-	treePackages = []string{"mmdebstrap", "debian-archive-keyring", "util-linux", "make"}
+	treePackages = []string{"mmdebstrap", "debian-archive-keyring", "util-linux", "make", "kmod", "xz-utils"}
 	vmPackages   = []string{"qemu-system-x86", "e2fsprogs"}
 )
 

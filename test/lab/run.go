@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // job is one run, as it travels from the lab's parent process to its stages.
@@ -21,19 +22,30 @@ type job struct {
 	Root string
 	// Source is the checkout whose `make install` is run into that copy, or
 	// empty for a bare tree.
-	Source string
+	Source   string
+	checkout string
 	// Copies are SRC:DST pairs; each SRC is a file or a directory here.
 	Copies  []string
 	Command []string
 	Env     []string
 	// Terminal asks for a pseudo-terminal inside.
 	Terminal bool
+	// VM asks for the faithful lane, Timeout bounds that (0: the default), and
+	// Agent is the lab's binary to put into it.
+	VM      bool
+	Timeout time.Duration
+	Agent   string
+	// Console shows the VM's console as it goes.
+	Console bool
 	// Cgroup is the directory that becomes the machine's root cgroup.
 	Cgroup string
 }
 
-func cmdRun(args []string) error {
-	j, err := parseJob(args)
+func cmdRun(args []string) error { return runJob(args, false) }
+func cmdVM(args []string) error  { return runJob(args, true) }
+
+func runJob(args []string, vm bool) error {
+	j, err := parseJob(args, vm)
 	if err != nil {
 		return err
 	}
@@ -56,6 +68,15 @@ func (j *job) prepare() error {
 		return err
 	}
 	j.Root += "/root"
+	if j.VM {
+		if err := ensurePackages(vmPackages); err != nil {
+			return err
+		}
+		if err := quietly(nil, "make", "-s", "-C", j.checkout, "lab"); err != nil {
+			return err
+		}
+		j.Agent = j.checkout + "/bin/lab"
+	}
 	if j.Source == "" {
 		return nil
 	}
@@ -73,11 +94,15 @@ func (j *job) run(stdin io.Reader, stdout, stderr io.Writer) error {
 	}
 	defer removeCgroup(cgroup)
 	j.Cgroup = cgroup
+	verb := "stage"
+	if j.VM {
+		verb = "vmstage"
+	}
 	config, err := json.Marshal(j)
 	if err != nil {
 		return err
 	}
-	stage := exec.Command("/proc/self/exe", "stage", string(config))
+	stage := exec.Command("/proc/self/exe", verb, string(config))
 	stage.Stdin, stage.Stdout, stage.Stderr = stdin, stdout, stderr
 	stage.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
@@ -106,20 +131,30 @@ func (j *job) run(stdin io.Reader, stdout, stderr io.Writer) error {
 }
 
 // parseJob reads [-bare] [-copy SRC:DST]... [-tty] SUITE -- CMD...
-func parseJob(args []string) (*job, error) {
+func parseJob(args []string, vm bool) (*job, error) {
 	source, err := sourceDir()
 	if err != nil {
 		return nil, err
 	}
-	j := &job{Source: source, Env: []string{"UNITC_LAB=fast"}}
+	j := &job{Source: source, checkout: source, VM: vm, Env: []string{"UNITC_LAB=fast"}}
+	if vm {
+		j.Env[0] = "UNITC_LAB=vm"
+	}
 	for len(args) > 0 && args[0][0] == '-' {
 		switch {
 		case args[0] == "-bare":
 			j.Source = ""
+		case args[0] == "-console":
+			j.Console = true
 		case args[0] == "-tty":
 			j.Terminal = true
 		case args[0] == "-copy" && len(args) > 1:
 			j.Copies = append(j.Copies, args[1])
+			args = args[1:]
+		case args[0] == "-timeout" && len(args) > 1:
+			if j.Timeout, err = time.ParseDuration(args[1]); err != nil {
+				return nil, err
+			}
 			args = args[1:]
 		case args[0] == "-env" && len(args) > 1:
 			j.Env = append(j.Env, args[1])

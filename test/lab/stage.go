@@ -65,15 +65,8 @@ func cmdStage(args []string) error {
 // the upper layer of another nor idmapped (overlayfs: FS_ALLOW_IDMAP is unset).
 func (j *job) scratchRoot() (string, error) {
 	root := mountpoint()
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return "", fmt.Errorf("making mounts private: %w", err)
-	}
-	// nsenter(1) looks PIDs up in /proc, which must be this namespace's.
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return "", fmt.Errorf("mounting /proc: %w", err)
-	}
-	if err := unix.Mount("unitc-lab", root, "tmpfs", 0, "mode=755"); err != nil {
-		return "", fmt.Errorf("mounting a tmpfs on %s: %w", root, err)
+	if err := scratch(root); err != nil {
+		return "", err
 	}
 	if err := quietly(nil, "cp", "-a", j.Root+"/.", root); err != nil {
 		return "", err
@@ -86,6 +79,21 @@ func (j *job) scratchRoot() (string, error) {
 		return "", fmt.Errorf("mounting /run: %w", err)
 	}
 	return root, maskUnits(root)
+}
+
+// scratch mounts a tmpfs that no one outside of this process's namespace sees.
+func scratch(dir string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	// nsenter(1) looks PIDs up in /proc, which must be this namespace's.
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	if err := unix.Mount("unitc-lab", dir, "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mounting a tmpfs on %s: %w", dir, err)
+	}
+	return nil
 }
 
 // fillRoot installs unitc and the caller's files into a tree.
@@ -113,12 +121,25 @@ func fillRoot(root, source string, copies []string) error {
 	if _, err := unix.Getrandom(id, 0); err != nil {
 		return err
 	}
-	return writeFiles(root, map[string]string{
+	err := writeFiles(root, map[string]string{
 		"etc/machine-id":  fmt.Sprintf("%x\n", id),
 		"etc/hostname":    "lab\n",
 		"etc/resolv.conf": "",
 		"etc/hosts":       "127.0.0.1 localhost lab\n::1 localhost\n",
+		"etc/.updated":    "",
+		"var/.updated":    "",
 	})
+	if err != nil {
+		return err
+	}
+	// Files newer than /usr spare the boot its updates (systemd-update-done.service(8)).
+	later := time.Now().Add(time.Hour)
+	for _, stamp := range []string{"etc/.updated", "var/.updated"} {
+		if err := os.Chtimes(filepath.Join(root, stamp), later, later); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeFiles(root string, files map[string]string) error {

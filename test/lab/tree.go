@@ -35,10 +35,20 @@ var treeIncludes = []string{
 // Nobody reads manuals in a tree, and every run copies it.
 var treeExcludes = []string{"/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"}
 
-// fetchKernel resolves the metapackage by hand: apt-get download does not
-// follow dependencies.
-const fetchKernel = `cd /tmp && apt-get -qq download $(apt-cache depends linux-image-cloud-amd64 |
-	sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n1) && mv linux-image-*.deb /kernel.deb`
+// fetchKernel unpacks the kernel's packages beside the tree's own files. They
+// are found by hand, for apt-get download follows no dependencies: the image
+// package holds everything up to Debian 13, and next to nothing after it.
+const fetchKernel = `set -e
+	names() { apt-cache depends "$1" | sed -n "s/.*Depends: \(linux-\($2\)-[0-9][^ ]*\).*/\1/p"; }
+	image=$(names linux-image-cloud-amd64 image | head -n1)
+	mkdir /kernel /kernel/deb && cd /kernel/deb
+	apt-get -qq download $image $(names $image "binary\|modules")
+	for deb in *.deb; do dpkg-deb -x $deb /kernel; done
+	rm -r /kernel/deb`
+
+// treeFormat is part of each tree's key: raise it when what is done to a tree
+// after mmdebstrap changes.
+const treeFormat = "2"
 
 func findSuite(name string) (suite, error) {
 	i := slices.IndexFunc(suites, func(s suite) bool { return s.name == name })
@@ -63,9 +73,10 @@ func (s suite) recipe() []string {
 	return append(args, "--customize-hook=chroot \"$1\" sh -c '"+strings.ReplaceAll(fetchKernel, "'", `'\''`)+"'")
 }
 
-// tree returns a directory with `root`, the unpacked suite, and `kernel.deb`.
+// tree returns a directory with `root`, the unpacked suite, and what
+// makeBootable leaves beside it.
 func (s suite) tree() (string, error) {
-	recipe := s.recipe()
+	recipe := append(s.recipe(), treeFormat)
 	sum := sha256.Sum256([]byte(strings.Join(recipe, "\x00")))
 	return cached(fmt.Sprintf("%s-%x", s.name, sum[:6]), func(dir string) error {
 		if err := ensurePackages(treePackages); err != nil {
@@ -73,11 +84,14 @@ func (s suite) tree() (string, error) {
 		}
 		fmt.Fprintf(os.Stderr, "lab: making the %s tree\n", s.name)
 		root := filepath.Join(dir, "root")
-		args := append(slices.Clone(recipe), s.name, root, "http://deb.debian.org/debian")
+		args := append(s.recipe(), s.name, root, "http://deb.debian.org/debian")
 		if err := quietly(nil, "mmdebstrap", args...); err != nil {
 			return err
 		}
-		return os.Rename(filepath.Join(root, "kernel.deb"), filepath.Join(dir, "kernel.deb"))
+		if err := os.Rename(filepath.Join(root, "kernel"), filepath.Join(dir, "kernel")); err != nil {
+			return err
+		}
+		return makeBootable(dir)
 	})
 }
 

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Emulation on two busy cores is slow, and a watchdog that bites a slow machine
+// is worse than none. vmQuiet bounds the time without a word from the agent
+// while the system boots, job.Timeout all of a run.
+const (
+	vmQuiet   = 8 * time.Minute
+	vmTimeout = 40 * time.Minute
+)
+
+// cmdVMStage is cmdStage for the faithful lane.
+func cmdVMStage(args []string) error {
+	var j job
+	if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
+		return err
+	}
+	dir := mountpoint()
+	if err := scratch(dir); err != nil {
+		return err
+	}
+	disk := filepath.Join(dir, "disk")
+	if err := j.makeDisk(filepath.Join(dir, "root"), disk); err != nil {
+		return err
+	}
+	socket := filepath.Join(dir, "port")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	deadline := time.After(j.timeout())
+	for boot := 1; ; boot++ {
+		vm := &vm{job: &j, boot: boot, deadline: deadline, console: newConsole()}
+		again, err := vm.run(listener, j.qemuArgs(disk, socket))
+		var status *statusError
+		if err != nil && !errors.As(err, &status) {
+			fmt.Fprintf(os.Stderr, "--- the VM's console, its last lines:\n%s\n---\n", vm.console.tail(60))
+		}
+		if !again {
+			return err
+		}
+	}
+}
+
+// vmCPU is no newer than the suites need. With cx16 guests die at random, of a
+// double fault; with avx (part of "max" since qemu 7.2) strings get mangled.
+const vmCPU = "qemu64,cx16=off,svm=off,+rdrand,+sse4.1,+sse4.2,+ssse3,+popcnt"
+
+// slowModules are what udev finds for the emulated hardware and nothing here
+// uses; unpacking and verifying them takes seconds under emulation.
+var slowModules = []string{
+	"aesni_intel", "ghash_clmulni_intel", "crct10dif_pclmul", "crc32_pclmul", "polyval_clmulni",
+	"sha1_ssse3", "sha256_ssse3", "sha512_ssse3", "ahci", "i2c_i801", "lpc_ich", "pcspkr",
+	"evdev", "serio_raw", "psmouse", "button", "qemu_fw_cfg", "efi_pstore", "drm", "iTCO_wdt",
+}
+
+// makeDisk builds the root file system for one run: copying and mke2fs take a
+// second, which a boot under emulation does not notice, and an image that was
+// never mounted needs no cleaning.
+func (j *job) makeDisk(root, disk string) error {
+	for _, part := range []string{j.Root, j.Root + "/../modules"} {
+		if err := quietly(nil, "cp", "-a", part+"/.", root); err != nil {
+			return err
+		}
+	}
+	if err := fillRoot(root, j.Source, j.Copies); err != nil {
+		return err
+	}
+	config, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	err = writeFiles(root, map[string]string{
+		agentDir + "/job.json":                       string(config),
+		"etc/systemd/system/unitc-lab-agent.service": agentUnit,
+		// Naming /dev/vda there would make the boot wait for udev to have seen it.
+		"etc/fstab":                     "",
+		"etc/modprobe.d/unitc-lab.conf": "blacklist " + strings.Join(slowModules, "\nblacklist ") + "\n",
+	})
+	if err != nil {
+		return err
+	}
+	if err := quietly(nil, "cp", j.Agent, root+agentDir+"/lab"); err != nil {
+		return err
+	}
+	wants := filepath.Join(root, "etc/systemd/system/multi-user.target.wants")
+	if err := os.MkdirAll(wants, 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink("../unitc-lab-agent.service", wants+"/unitc-lab-agent.service"); err != nil {
+		return err
+	}
+	// A getty would hang the console up; timers would use the time we measure.
+	for _, unit := range []string{"serial-getty@ttyS0.service", "getty.target", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap.service"} {
+		os.Remove(filepath.Join(root, "etc/systemd/system", unit))
+		if err := os.Symlink("/dev/null", filepath.Join(root, "etc/systemd/system", unit)); err != nil {
+			return err
+		}
+	}
+	if err := quietly(nil, "/sbin/mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1", "-d", root, disk, "4G"); err != nil {
+		return err
+	}
+	return os.RemoveAll(root)
+}
+
+func (j *job) qemuArgs(disk, socket string) []string {
+	dir := filepath.Dir(j.Root)
+	// panic=0 lets a crashed kernel stand still, to be seen by watch.
+	cmdline := "console=ttyS0 rootfstype=ext4 root=/dev/vda rw panic=0 systemd.journald.forward_to_console=0 systemd.show_status=1"
+	return []string{
+		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+		"-machine", "q35,sata=off,smbus=off,usb=off,vmport=off", "-smp", "2", "-m", "2048",
+		"-no-reboot", // see vm
+		"-accel", "tcg,thread=multi", "-cpu", vmCPU,
+		"-kernel", dir + "/vmlinuz", "-initrd", dir + "/initrd", "-append", cmdline,
+		"-drive", "file=" + disk + ",format=raw,if=none,id=root,cache=unsafe",
+		"-device", "virtio-blk-pci,drive=root",
+		"-device", "virtio-serial-pci",
+		"-chardev", "socket,id=lab,path=" + socket,
+		"-device", "virtserialport,chardev=lab,name=" + portName,
+	}
+}
+
+// vm is one boot. Each has a qemu of its own: after a reset inside, translated
+// code of the boot before makes the emulation ten times slower.
+type vm struct {
+	job      *job
+	boot     int
+	deadline <-chan time.Time
+	console  *console
+}
+
+// run boots the disk and follows the machine until the command has finished or,
+// when another boot is to come, until the machine has gone down for it.
+// Whatever else happens it returns, and with the stage qemu ends as well.
+func (v *vm) run(listener net.Listener, args []string) (again bool, err error) {
+	qemu := exec.Command("qemu-system-x86_64", args...)
+	qemu.Stdout, qemu.Stderr = v.console, v.console
+	if v.job.Console {
+		qemu.Stdout = io.MultiWriter(v.console, os.Stderr)
+	}
+	if err := qemu.Start(); err != nil {
+		return false, fmt.Errorf("starting qemu: %w", err)
+	}
+	died := make(chan error, 1)
+	go func() { died <- qemu.Wait() }()
+	frames := make(chan frame)
+	conn, err := v.accept(listener, died)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	go func() {
+		receive(conn, func(f frame) bool { frames <- f; return true })
+	}()
+	return v.watch(frames, died)
+}
+
+// accept waits for qemu, which connects before it starts the guest.
+func (v *vm) accept(listener net.Listener, died <-chan error) (net.Conn, error) {
+	conns := make(chan net.Conn, 1)
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			conns <- conn
+		}
+	}()
+	select {
+	case conn := <-conns:
+		return conn, nil
+	case err := <-died:
+		return nil, fmt.Errorf("qemu ended at once: %v", err)
+	}
+}
+
+func (v *vm) watch(frames <-chan frame, died <-chan error) (again bool, err error) {
+	quiet := time.NewTimer(vmQuiet)
+	for {
+		select {
+		case f := <-frames:
+			if f.Boot > 0 {
+				quiet.Stop()
+				if f.Boot != v.boot {
+					return false, fmt.Errorf("boot %d of the VM: its disk says that it is boot %d", v.boot, f.Boot)
+				}
+			}
+			if f.Done && f.Again {
+				again = true
+				quiet.Reset(vmQuiet)
+			} else if err, last := v.show(f); last {
+				return false, err
+			}
+		case <-v.console.panics:
+			return false, errors.New("the VM's kernel panicked")
+		case err := <-died:
+			if again {
+				return true, nil
+			}
+			return false, fmt.Errorf("the VM went down by itself in boot %d: %v", v.boot, err)
+		case <-quiet.C:
+			return false, fmt.Errorf("boot %d of the VM: no word from it for %v", v.boot, vmQuiet)
+		case <-v.deadline:
+			return false, fmt.Errorf("the VM was not done after %v", v.job.timeout())
+		}
+	}
+}
+
+func (j *job) timeout() time.Duration {
+	if j.Timeout > 0 {
+		return j.Timeout
+	}
+	return vmTimeout
+}
+
+// show passes on what a frame holds and says whether it was the last one.
+func (v *vm) show(f frame) (err error, last bool) {
+	var w io.Writer = os.Stdout
+	if f.Stream == 2 {
+		w = os.Stderr
+	}
+	w.Write(f.Data)
+	switch {
+	case !f.Done:
+		return nil, false
+	case f.Fault != "":
+		return errors.New("the VM's agent: " + strings.TrimSpace(f.Fault)), true
+	case f.Exit != 0:
+		return &statusError{f.Exit}, true
+	}
+	return nil, true
+}

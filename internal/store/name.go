@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/unitc/unitc/internal/image/reference"
+)
+
+// Name is what one name means: a small file whose path is the name.
+type Name struct {
+	// Ref is the canonical name; for a short name that an alias of
+	// registries.conf sent elsewhere, the name that was fetched.
+	Ref string `json:"ref"`
+	// Image is the digest of the manifest for this platform, Target what the
+	// registry gave for the name: the same, or that of a multi-platform index.
+	Image  string `json:"image"`
+	Target string `json:"target,omitempty"`
+	// Time is when the registry was last asked, for pull_policy.
+	Time time.Time `json:"time"`
+
+	file string
+}
+
+// NewName makes the entry for a reference.
+func NewName(r reference.Reference, target string, at time.Time) Name {
+	return Name{Ref: r.String(), Target: target, Time: at.UTC().Truncate(time.Second), file: r.File()}
+}
+
+// NewAlias makes the entry for a short name that means the name to.
+func NewAlias(short, to reference.Reference, target string, at time.Time) Name {
+	n := NewName(to, target, at)
+	n.file = short.ShortFile()
+	return n
+}
+
+// NamePath is the file that exists exactly when the name's image is complete,
+// for a ConditionPathExists= of the unit that fetches it.
+func NamePath(dir string, r reference.Reference) string {
+	return filepath.Join(dir, "names", r.File())
+}
+
+func (s *Store) writeName(n Name) error {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("naming %s: %w", n.Ref, err)
+	}
+	path := s.path("names", n.file)
+	if err := s.mkdirSync(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("naming %s: %w", n.Ref, err)
+	}
+	if err := s.writeFile(path, data); err != nil {
+		return fmt.Errorf("naming %s: %w", n.Ref, err)
+	}
+	return nil
+}
+
+// LookupName gives the entry of a name.
+func (s *Store) LookupName(r reference.Reference) (Name, error) { return s.readName(r) }
+
+func (s *Store) readName(r reference.Reference) (Name, error) {
+	for _, file := range []string{r.ShortFile(), r.File()} {
+		if file == "" {
+			continue
+		}
+		n, err := s.readNameFile(file)
+		if err == nil || !errors.Is(err, os.ErrNotExist) {
+			return n, err
+		}
+	}
+	if r.Digest == "" {
+		return Name{}, notFound(r.String())
+	}
+	return s.nameByDigest(r)
+}
+
+// nameByDigest finds an image fetched under a tag by the digest of its
+// manifest or index.
+func (s *Store) nameByDigest(r reference.Reference) (Name, error) {
+	if _, err := os.Lstat(s.imagePath(hexOf(r.Digest))); err == nil {
+		return Name{Ref: r.String(), Image: r.Digest, Target: r.Digest}, nil
+	}
+	names, err := s.Names()
+	if err != nil {
+		return Name{}, err
+	}
+	for _, n := range names {
+		if n.Target == r.Digest {
+			return Name{Ref: r.String(), Image: n.Image, Target: r.Digest, Time: n.Time}, nil
+		}
+	}
+	return Name{}, notFound(r.String())
+}
+
+func (s *Store) readNameFile(file string) (Name, error) {
+	n := Name{file: file}
+	data, err := os.ReadFile(s.path("names", file))
+	if errors.Is(err, os.ErrNotExist) {
+		return n, err
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &n)
+	}
+	if err == nil {
+		err = reference.CheckDigest(n.Image)
+	}
+	if err != nil {
+		return n, fmt.Errorf("reading the name %s: %w", file, err)
+	}
+	return n, nil
+}
+
+// Names gives every name, in the order of their files.
+func (s *Store) Names() ([]Name, error) {
+	root := s.path("names")
+	var names []Name
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		file, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		n, err := s.readNameFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		names = append(names, n)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing names: %w", err)
+	}
+	return names, nil
+}
+
+// Tag gives an image another name.
+func (s *Store) Tag(ref string, to reference.Reference, at time.Time) error {
+	img, err := s.Resolve(ref)
+	if err != nil {
+		return err
+	}
+	return s.change(func() error {
+		if _, err := os.Lstat(s.imagePath(hexOf(img.Digest))); err != nil {
+			return notFound(ref)
+		}
+		n := NewName(to, img.Digest, at)
+		n.Image = img.Digest
+		return s.writeName(n)
+	})
+}
+
+// Untag removes a name; the image stays until the collector meets it unnamed
+// and unused.
+func (s *Store) Untag(r reference.Reference) error {
+	return s.change(func() error {
+		n, err := s.readName(r)
+		if err != nil {
+			return err
+		}
+		if n.file == "" {
+			return notFound(r.String())
+		}
+		return s.removeName(n)
+	})
+}
+
+func (s *Store) removeName(n Name) error {
+	path := s.path("names", n.file)
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("removing the name %s: %w", n.file, err)
+	}
+	return syncDir(filepath.Dir(path))
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Upper is where a container writes: Dir and Work are for overlayfs and lie on
+// one file system, as it asks.
+type Upper struct {
+	Dir  string
+	Work string
+}
+
+// Upper gives the writable directories of a unit. Unless they are kept, they
+// are fresh: what an earlier start left, also one that was killed, is removed.
+// A fresh directory looks like the image's root directory, because the upper
+// one's owner and mode are what the container sees.
+func (s *Store) Upper(unit string, root Attr, keep bool) (Upper, error) {
+	if err := checkUnit(unit); err != nil {
+		return Upper{}, err
+	}
+	dir := s.path("containers", unit)
+	u := Upper{Dir: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	if keep {
+		if _, err := os.Lstat(u.Dir); err == nil {
+			return u, nil
+		}
+	}
+	if err := s.RemoveUpper(unit); err != nil {
+		return Upper{}, err
+	}
+	if err := s.Init(); err != nil {
+		return Upper{}, err
+	}
+	if err := makeUpper(u, root); err != nil {
+		return Upper{}, fmt.Errorf("creating the upper directory of %s: %w", unit, err)
+	}
+	return u, nil
+}
+
+// makeUpper creates Dir last: it is what says that all is there.
+func makeUpper(u Upper, root Attr) error {
+	if err := os.MkdirAll(u.Work, 0o700); err != nil {
+		return err
+	}
+	temp := u.Dir + ".new"
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chown(temp, int(root.UID), int(root.GID)); err != nil {
+		return err
+	}
+	if err := unix.Chmod(temp, root.Mode&0o7777); err != nil {
+		return err
+	}
+	if err := os.Chtimes(temp, root.MTime, root.MTime); err != nil {
+		return err
+	}
+	return os.Rename(temp, u.Dir)
+}
+
+// RemoveUpper removes what a unit wrote. It may be called again. The rename
+// makes it gone at once, whatever its size and whenever we are killed.
+func (s *Store) RemoveUpper(unit string) error {
+	if err := checkUnit(unit); err != nil {
+		return err
+	}
+	trash := s.path("trash", tempName("upper"))
+	err := os.Rename(s.path("containers", unit), trash)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.RemoveAll(trash)
+	}
+	if err != nil {
+		return fmt.Errorf("removing the upper directory of %s: %w", unit, err)
+	}
+	return nil
+}

@@ -253,7 +253,7 @@ func (s *Store) arrange(img *Image) error {
 		}
 	}
 	if len(img.Lowers) == 0 && len(img.Layers) > 0 {
-		img.Lowers = []string{img.Layers[0].Key} // nothing but empty layers
+		img.Lowers = []string{img.Layers[len(img.Layers)-1].Key} // nothing but empty layers
 	}
 	if len(img.Lowers) > maxLowers {
 		return fmt.Errorf("recording image %s: %d layers; overlayfs mounts %d", img.Digest, len(img.Lowers), maxLowers)

@@ -20,6 +20,9 @@ type LayerInfo struct {
 	Bytes   int64  `json:"bytes"`   // of the files' content
 	// RootOpaque: nothing below this layer shows.
 	RootOpaque bool `json:"rootOpaque,omitempty"`
+	// Dependent: unpacked in another place among layers it would look
+	// different, so it is used in no other.
+	Dependent bool `json:"dependent,omitempty"`
 	// Root is set when the layer says what the root directory looks like.
 	Root *Attr `json:"root,omitempty"`
 	// LeftOut are the entries that were not unpacked, with the reason.
@@ -44,13 +47,18 @@ type StagedLayer struct {
 // dead process left there goes.
 func (s *Store) StageLayer(lock *Lock) (*StagedLayer, error) {
 	l := &StagedLayer{s: s, key: lock.Key}
+	return l, l.Clear()
+}
+
+// Clear empties the directory for another attempt.
+func (l *StagedLayer) Clear() error {
 	if err := os.RemoveAll(l.from()); err != nil {
-		return nil, fmt.Errorf("clearing a staged layer: %w", err)
+		return fmt.Errorf("clearing a staged layer: %w", err)
 	}
 	if err := os.MkdirAll(l.FS(), 0o700); err != nil {
-		return nil, fmt.Errorf("staging a layer: %w", err)
+		return fmt.Errorf("staging a layer: %w", err)
 	}
-	return l, nil
+	return nil
 }
 
 // FS is the directory to unpack into.

@@ -88,7 +88,7 @@ func Apply(ctx context.Context, root *os.File, r io.Reader, opts Options) (Resul
 	tr := tar.NewReader(&limitReader{ctx: ctx, r: r, left: opts.Limits.Bytes, limited: opts.Limits.Bytes > 0})
 	for {
 		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // exactly: a source's error may wrap it
 			break
 		}
 		if err != nil {

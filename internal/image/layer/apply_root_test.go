@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +23,26 @@ import (
 
 // These tests need root: they chown, mknod and set trusted attributes, as every
 // unpacking does. TMPDIR must be on a file system with attributes.
+
+func TestMain(m *testing.M) { os.Exit(privately(m)) }
+
+// privately runs the tests in a mount namespace of their own: they mount.
+func privately(m *testing.M) int {
+	if os.Getenv("UNITC_TEST_PRIVATE") != "" {
+		return m.Run()
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), "UNITC_TEST_PRIVATE=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		fmt.Fprintf(os.Stderr, "these tests need root: %v\n", err)
+		return 1
+	}
+	return cmd.ProcessState.ExitCode()
+}
 
 var then = time.Unix(1700000000, 123456789)
 

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/unitc/unitc/internal/image/reference"
+)
+
+// Registries is what registries.conf says (containers-registries.conf(5),
+// version 2), as far as it concerns pulling.
+type Registries struct {
+	UnqualifiedSearch []string          `toml:"unqualified-search-registries"`
+	Registry          []registryConfig  `toml:"registry"`
+	Aliases           map[string]string `toml:"aliases"`
+}
+
+type registryConfig struct {
+	Prefix             string         `toml:"prefix"`
+	Location           string         `toml:"location"`
+	Insecure           bool           `toml:"insecure"`
+	Blocked            bool           `toml:"blocked"`
+	MirrorByDigestOnly bool           `toml:"mirror-by-digest-only"`
+	Mirror             []mirrorConfig `toml:"mirror"`
+}
+
+type mirrorConfig struct {
+	Location string `toml:"location"`
+	Insecure bool   `toml:"insecure"`
+	// PullFromMirror is "all", "digest-only" or "tag-only".
+	PullFromMirror string `toml:"pull-from-mirror"`
+}
+
+// registriesPaths: ours, then those of the other engines; the first that is
+// there counts, with the drop-ins beside it.
+var registriesPaths = []string{"/etc/unitc/registries.conf", "/etc/containers/registries.conf", "/usr/share/containers/registries.conf"}
+
+// LoadRegistries reads a registries.conf and its drop-ins; "" means the first
+// of the usual places.
+func LoadRegistries(path string) (*Registries, error) {
+	if path != "" {
+		return readRegistries(path)
+	}
+	for _, p := range registriesPaths {
+		_, file := os.Lstat(p)
+		_, dir := os.Lstat(p + ".d")
+		if file == nil || dir == nil {
+			return readRegistries(p)
+		}
+	}
+	return &Registries{}, nil
+}
+
+func readRegistries(path string) (*Registries, error) {
+	r := &Registries{}
+	if err := r.read(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	dropins, err := filepath.Glob(path + ".d/*.conf")
+	if err != nil {
+		return nil, fmt.Errorf("reading %s.d: %w", path, err)
+	}
+	slices.Sort(dropins)
+	for _, d := range dropins {
+		if err := r.read(d); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// read adds one file: lists of registries replace an entry of the same prefix,
+// aliases are merged, the last search list counts.
+func (r *Registries) read(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	var in Registries
+	if err := toml.Unmarshal(data, &in); err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	for i := range in.Registry {
+		c := &in.Registry[i]
+		if c.Prefix == "" {
+			c.Prefix = c.Location
+		}
+		if c.Prefix == "" {
+			return fmt.Errorf("reading %s: registry %d has neither prefix nor location", path, i+1)
+		}
+		r.Registry = slices.DeleteFunc(r.Registry, func(old registryConfig) bool { return old.Prefix == c.Prefix })
+		r.Registry = append(r.Registry, *c)
+	}
+	if in.UnqualifiedSearch != nil {
+		r.UnqualifiedSearch = in.UnqualifiedSearch
+	}
+	for from, to := range in.Aliases {
+		if r.Aliases == nil {
+			r.Aliases = map[string]string{}
+		}
+		r.Aliases[from] = to
+	}
+	return nil
+}
+
+// expand gives what a short name stands for: an alias, else the first search
+// registry, else Docker Hub. Asking several registries in turn would let
+// whoever owns the name on the first decide what runs.
+func (r *Registries) expand(ref reference.Reference) (reference.Reference, error) {
+	if ref.Short == "" {
+		return ref, nil
+	}
+	name := r.Aliases[ref.Short]
+	if name == "" && len(r.UnqualifiedSearch) > 0 && r.UnqualifiedSearch[0] != reference.DefaultHost {
+		name = r.UnqualifiedSearch[0] + "/" + ref.Short
+	}
+	if name == "" {
+		return ref, nil
+	}
+	full, err := reference.Parse(name)
+	if err != nil {
+		return ref, fmt.Errorf("short name %q: %w", ref.Short, err)
+	}
+	full.Tag, full.Digest = ref.Tag, ref.Digest
+	return full, nil
+}
+
+// endpoint is a place to ask for an image.
+type endpoint struct {
+	host     string
+	path     string // repository
+	insecure bool   // plain HTTP and unknown certificates are accepted
+}
+
+// endpoints gives the mirrors and then the registry itself.
+func (r *Registries) endpoints(ref reference.Reference) ([]endpoint, error) {
+	c, ok := r.match(ref)
+	if !ok {
+		return []endpoint{{host: ref.Host, path: ref.Path}}, nil
+	}
+	if c.Blocked {
+		return nil, fmt.Errorf("registry %s is blocked in registries.conf", c.Prefix)
+	}
+	rest := ""
+	if !strings.HasPrefix(c.Prefix, "*.") {
+		rest = strings.TrimPrefix(ref.Name(), c.Prefix)
+	}
+	var out []endpoint
+	for _, m := range c.Mirror {
+		byDigest := ref.Digest != ""
+		if !byDigest && (c.MirrorByDigestOnly || m.PullFromMirror == "digest-only") || byDigest && m.PullFromMirror == "tag-only" {
+			continue
+		}
+		out = append(out, at(m.Location+rest, m.Insecure))
+	}
+	if c.Location == "" || strings.HasPrefix(c.Prefix, "*.") && c.Location == c.Prefix {
+		return append(out, endpoint{host: ref.Host, path: ref.Path, insecure: c.Insecure}), nil
+	}
+	return append(out, at(c.Location+rest, c.Insecure)), nil
+}
+
+func at(location string, insecure bool) endpoint {
+	host, path, _ := strings.Cut(location, "/")
+	return endpoint{host: host, path: path, insecure: insecure}
+}
+
+// match finds the entry with the longest prefix.
+func (r *Registries) match(ref reference.Reference) (registryConfig, bool) {
+	var best registryConfig
+	for _, c := range r.Registry {
+		if matches(c.Prefix, ref) && len(c.Prefix) > len(best.Prefix) {
+			best = c
+		}
+	}
+	return best, best.Prefix != ""
+}
+
+// matches: "host", "host/path…" at a component's end, or "*.domain".
+func matches(prefix string, ref reference.Reference) bool {
+	if domain, ok := strings.CutPrefix(prefix, "*"); ok {
+		return strings.HasPrefix(domain, ".") && strings.HasSuffix(ref.Host, domain)
+	}
+	for _, name := range []string{ref.Name(), ref.String()} {
+		if rest, ok := strings.CutPrefix(name, prefix); ok && (rest == "" || strings.IndexByte("/:@", rest[0]) >= 0) {
+			return true
+		}
+	}
+	return false
+}

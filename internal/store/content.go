@@ -210,3 +210,15 @@ func (s *Store) HasBlob(hex string) bool {
 	_, err := os.Lstat(s.path("blobs", hex))
 	return err == nil
 }
+
+// TempFile is a file without a name: it goes with its last descriptor.
+func (s *Store) TempFile() (*os.File, error) {
+	if err := s.Init(); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(s.path("staging"), os.O_RDWR|unix.O_TMPFILE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("creating a temporary file: %w", err)
+	}
+	return f, nil
+}

@@ -2,4 +2,236 @@
 
 package image
 
-func pullForKill(string) int { return 0 }
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/store"
+)
+
+const killName = "localhost/killed:1"
+
+// pullForKill is the victim: it brings an image in, gives it another name and
+// removes an older image.
+func pullForKill(layout string) int {
+	if err := killable(layout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func killable(layout string) error {
+	dir := os.Getenv("UNITC_TEST_STORE")
+	s, err := store.Open(dir)
+	if err != nil {
+		return err
+	}
+	c := NewClient(s)
+	c.Limits.Reserve = 0
+	c.PolicyFile = dir + ".policy"
+	if _, err := c.Load(context.Background(), layout, LoadOptions{Name: killName}); err != nil {
+		return err
+	}
+	if _, err := s.RemoveImage("localhost/old:1", false); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	r, err := reference.Parse("localhost/other:1")
+	if err != nil {
+		return err
+	}
+	return s.Tag(killName, r, c.Now())
+}
+
+// changes are the system calls that leave something behind.
+var changes = map[uint64]bool{
+	unix.SYS_WRITE: true, unix.SYS_PWRITE64: true, unix.SYS_RENAMEAT: true, unix.SYS_RENAMEAT2: true, unix.SYS_MKDIRAT: true,
+	unix.SYS_UNLINKAT: true, unix.SYS_LINKAT: true, unix.SYS_SYMLINKAT: true, unix.SYS_MKNODAT: true, unix.SYS_FTRUNCATE: true,
+	unix.SYS_FSYNC: true, unix.SYS_SYNCFS: true, unix.SYS_FSETXATTR: true, unix.SYS_FLOCK: true,
+}
+
+// runUntil runs the victim and kills it before its nth change. finished: it
+// made fewer.
+func runUntil(t *testing.T, n int, env ...string) (finished bool) {
+	t.Helper()
+	runtime.LockOSThread() // ptrace(2) is for one thread
+	defer runtime.UnlockOSThread()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	defer cmd.Process.Release()
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, unix.WALL, nil); err != nil {
+		t.Fatal(err)
+	}
+	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
+	if err := unix.PtraceSetOptions(pid, options); err != nil {
+		t.Fatal(err)
+	}
+	resume(t, pid, 0)
+	for seen := 0; ; {
+		tid, err := unix.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("waiting for the victim: %v", err)
+		}
+		if status.Exited() || status.Signaled() {
+			if tid != pid {
+				continue
+			}
+			if status.Exited() && status.ExitStatus() != 0 {
+				t.Fatalf("the victim failed by itself: %d", status.ExitStatus())
+			}
+			return status.Exited()
+		}
+		signal := 0
+		switch sig := status.StopSignal(); sig {
+		case unix.SIGTRAP | 0x80:
+			if nr, entry := syscallOf(tid); entry && changes[nr] {
+				if seen++; seen == n {
+					if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		case unix.SIGTRAP, unix.SIGSTOP:
+		default:
+			signal = int(sig) // the Go runtime's own preemption
+		}
+		resume(t, tid, signal)
+	}
+}
+
+func resume(t *testing.T, tid, signal int) {
+	t.Helper()
+	if err := unix.PtraceSyscall(tid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+		t.Fatal(err)
+	}
+}
+
+// syscallOf reads struct ptrace_syscall_info (ptrace(2)).
+func syscallOf(tid int) (nr uint64, entry bool) {
+	const getSyscallInfo = 0x420e
+	var info struct {
+		op   uint8
+		_    [3]uint8
+		arch uint32
+		ip   uint64
+		sp   uint64
+		nr   uint64
+		args [6]uint64
+		_    [4]uint64
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	return info.nr, errno == 0 && info.op == 1
+}
+
+// A kill at each change: what is named is whole, the collector leaves nothing,
+// and the next load works.
+func TestKilledAtEveryChange(t *testing.T) {
+	b := build(t, gz,
+		tarOf(t, file{name: "a/"}, file{name: "a/1", content: "one"}, file{name: "l", link: "a/1"}),
+		tarOf(t, file{name: "a/2", content: "two"}, file{name: ".wh.l"}))
+	layout := writeDir(t, layoutOf(t, b, nil))
+	old := writeDir(t, layoutOf(t, simple(t), nil))
+	step, kills := killStep, 0
+	for n := 1; ; n += step {
+		dir := fmt.Sprintf("%s/store", t.TempDir())
+		c := killClient(t, dir)
+		if _, err := c.Load(ctx, old, LoadOptions{Name: "localhost/old:1"}); err != nil {
+			t.Fatal(err)
+		}
+		finished := runUntil(t, n, "UNITC_TEST_PULL="+layout, "UNITC_TEST_STORE="+dir)
+		checkAfterKill(t, c, n)
+		if _, err := c.Load(ctx, layout, LoadOptions{Name: killName}); err != nil {
+			t.Fatalf("killed at change %d: the next load: %v", n, err)
+		}
+		if !checkKilled(t, c, killName, n) {
+			t.Fatalf("killed at change %d: the image is missing after a load", n)
+		}
+		if finished {
+			break
+		}
+		kills++
+	}
+	if kills*step < 60 {
+		t.Errorf("only %d kills", kills)
+	}
+}
+
+func killClient(t *testing.T, dir string) *Client {
+	t.Helper()
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(s)
+	c.Limits.Reserve = 0
+	c.PolicyFile = dir + ".policy"
+	if err := os.WriteFile(c.PolicyFile, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func checkAfterKill(t *testing.T, c *Client, n int) {
+	t.Helper()
+	for _, name := range []string{killName, "localhost/other:1"} {
+		checkKilled(t, c, name, n)
+	}
+	if img, err := c.Store.Resolve("localhost/old:1"); err == nil && read(t, img, "etc/conf") != "new" {
+		t.Errorf("killed at change %d: the old image is not whole", n)
+	}
+	if _, err := c.Store.Collect(store.Prune{Partial: true, Dangling: true}); err != nil {
+		t.Fatalf("killed at change %d: collecting: %v", n, err)
+	}
+	if left := leftovers(t, c.Store, "staging", "trash", "leases", "locks"); len(left) > 0 {
+		t.Errorf("killed at change %d: left over: %s", n, strings.Join(left, " "))
+	}
+	images, err := c.Store.Images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	need := map[string]bool{}
+	for _, img := range images {
+		for _, l := range img.Layers {
+			need["layers/"+l.Key] = true
+		}
+	}
+	for _, l := range leftovers(t, c.Store, "layers") {
+		if !need[l] {
+			t.Errorf("killed at change %d: %s belongs to no image", n, l)
+		}
+	}
+}
+
+// checkKilled tells whether a name is there; if it is, it must be whole.
+func checkKilled(t *testing.T, c *Client, name string, n int) bool {
+	t.Helper()
+	img, err := c.Store.Resolve(name)
+	if errors.Is(err, store.ErrNotFound) {
+		return false
+	}
+	if err != nil || read(t, img, "a/1") != "one" || read(t, img, "a/2") != "two" || len(img.Lowers) != 2 {
+		t.Errorf("killed at change %d: %s is not whole: %v", n, name, err)
+	}
+	return true
+}

@@ -57,6 +57,13 @@ var law = []struct {
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
 	{"cmd/unitc-generator", []ban{dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
+	// Images: what a start needs, and what only the CLI links.
+	{"internal/image/reference", []ban{yaml, dbus, http, cobra, netAny, spec}},
+	{"internal/store", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"crypto/...", "archive/tar", "internal/image", "internal/image/layer"}, "the helper reads it at each start; bytes are verified where they come in"}}},
+	{"internal/image/layer", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"internal/store"}, "it lays one tar down in one directory"}}},
+	{"internal/image", []ban{yaml, dbus, cobra}},
 	// The way of a resolved definition to its payload.
 	{"internal/plan", []ban{yaml, dbus, http, cobra, netAny,
 		{[]string{"internal/runtime", "golang.org/x/sys/..."}, "the plan is data"}}},

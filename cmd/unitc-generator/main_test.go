@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/generator"
+	"github.com/unitc/unitc/internal/loader"
+)
+
+// Variables that make the test binary a generator: one of the host, or one of
+// the given root.
+const (
+	asGenerator = "UNITC_TEST_GENERATOR"
+	withRoot    = "UNITC_TEST_ROOT"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asGenerator) == "" {
+		os.Exit(m.Run())
+	}
+	root, ok := os.LookupEnv(withRoot)
+	if !ok {
+		os.Exit(run(os.Args[1:]))
+	}
+	err := generator.Run(generator.Config{Root: root, OutDir: os.Args[1], Helper: "/x", Parse: loader.Parse,
+		Report: func(p diag.Problem) { fmt.Fprintln(os.Stderr, p) }})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func generatorCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(env, asGenerator+"=1")
+	return cmd
+}
+
+func TestArguments(t *testing.T) {
+	for _, c := range []struct {
+		env    []string
+		args   []string
+		status int
+	}{
+		{nil, nil, 2},
+		{nil, []string{t.TempDir(), t.TempDir()}, 2},
+		{nil, []string{t.TempDir()}, 0},
+		{nil, []string{t.TempDir(), t.TempDir(), t.TempDir()}, 0},
+		{nil, []string{"/nowhere/at/all"}, 1},
+		{[]string{"SYSTEMD_IN_INITRD=1"}, []string{"/nowhere/at/all"}, 0},
+		{[]string{"SYSTEMD_SCOPE=user"}, []string{"/nowhere/at/all"}, 0},
+		{[]string{"SYSTEMD_IN_INITRD=0", "SYSTEMD_SCOPE=system"}, []string{"/nowhere/at/all"}, 1},
+	} {
+		err := generatorCommand(t, c.env, c.args...).Run()
+		var exit *exec.ExitError
+		status := 0
+		if errors.As(err, &exit) {
+			status = exit.ExitCode()
+		}
+		if status != c.status {
+			t.Errorf("%q %q exits with %d, want %d", c.env, c.args, status, c.status)
+		}
+	}
+}
+
+func TestLateDirectoryIsTheOutput(t *testing.T) {
+	for args, want := range map[string]string{"/n": "/n", "/n /e /l": "/l", "/n/../m/": "/m"} {
+		if got, ok := outputDir(strings.Fields(args)); !ok || got != want {
+			t.Errorf("%q gives %s, want %s", args, got, want)
+		}
+	}
+}
+
+// SECURITY §3 row 1: whatever lies in the search path, the generator ends well
+// and soon, and good definitions are generated.
+func TestHostileSearchPath(t *testing.T) {
+	root, out := t.TempDir(), t.TempDir()
+	dir := filepath.Join(root, "etc/unitc")
+	if err := os.MkdirAll(filepath.Join(dir, "directory.yaml"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const working = "rootfs: /srv\ncommand: [/bin/true]\n"
+	files := map[string]string{
+		"good": working, "also": working, "syntax": "rootfs: [\n", "key": working + "comand: x\n", "type": working + "cpus: many\n",
+		"utf8": "rootfs: /srv\xff\n", "nul": "rootfs: /srv\x00\n", "empty": "", "two": working + "---\n" + working,
+		"laughs": laughs(9), "deep": strings.Repeat("[", 100_000), "flat": "rootfs: /srv\ncommand: [" + strings.Repeat("a,", 400_000) + "]\n",
+		"name\n": working, "a b": working, "-x": working, "control": "rootfs: /srv\nlabels: {org.opencontainers.image.title: \"a\\nExecStart=/x\\e[1m\"}\n",
+		"twolines": working + "systemd: {service: {Nice: \"1\\nExecStartPost=/x\"}}\n", "outside": working + "systemd: {install: {WantedBy: ../../x.target}}\n",
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := errors.Join(
+		unix.Mkfifo(filepath.Join(dir, "fifo.yaml"), 0o644),
+		os.Symlink("/dev/zero", filepath.Join(dir, "zero.yaml")),
+		os.Symlink("/nowhere", filepath.Join(dir, "dangling.yaml")),
+		os.WriteFile(filepath.Join(dir, "large.yaml"), nil, 0o644),
+		os.Truncate(filepath.Join(dir, "large.yaml"), 100<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := generatorCommand(t, []string{withRoot + "=" + root}, out)
+	log, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(); cpu > time.Second {
+		t.Errorf("it took %v of processor time", cpu)
+	}
+	good := map[string]bool{"good": true, "also": true, "control": true}
+	entries, err := os.ReadDir(filepath.Join(out, ".unitc"))
+	if err != nil || len(entries) != len(files)+5 {
+		t.Errorf("%d resolved definitions of %d files (%v)", len(entries), len(files)+5, err)
+	}
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".json")
+		checkUnit(t, out, name, good[name])
+	}
+}
+
+func checkUnit(t *testing.T, out, name string, good bool) {
+	t.Helper()
+	var resolved definition.Resolved
+	data, err := os.ReadFile(filepath.Join(out, ".unitc", name+".json"))
+	if err == nil {
+		err = json.Unmarshal(data, &resolved)
+	}
+	if err != nil || resolved.Problems.HasErrors() == good {
+		t.Errorf("%s: problems %s(%v)", name, resolved.Problems, err)
+	}
+	text, err := os.ReadFile(filepath.Join(out, name+".service"))
+	if err != nil || strings.Count(string(text), "\nExec") != 2 || strings.Count(string(text), "\n[") != 2 {
+		t.Errorf("%s: %v\n%s", name, err, text)
+	}
+	if broken := strings.Contains(string(text), "(broken: "); broken == good {
+		t.Errorf("%s: broken is %t\n%s", name, broken, text)
+	}
+}
+
+// laughs is a mapping whose aliases expand to 10^depth values.
+func laughs(depth int) string {
+	var b strings.Builder
+	b.WriteString("x-0: &a0 [ha]\n")
+	for i := 1; i <= depth; i++ {
+		fmt.Fprintf(&b, "x-%d: &a%d [%s]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d,", i-1), 10))
+	}
+	return b.String() + "rootfs: /srv\ncommand: *a" + fmt.Sprint(depth) + "\n"
+}

@@ -37,8 +37,10 @@ func (r *reader) readName() {
 	case strings.Contains(base, "@"):
 		r.faultFile(place{}, "write a template "+base[:strings.IndexByte(base, '@')]+"@.yaml, and drop-ins for what differs", "the file is named like an instance of a template")
 		return
-	case strings.ContainsAny(base[:1], `-.:\`):
+	case strings.ContainsAny(base[:1], `-.\`):
 		what = fmt.Sprintf("it begins with %q", base[0])
+	case strings.Contains(base, ":"):
+		what = "\":\" is kept for the scopes of instances"
 	}
 	if what != "" {
 		r.faultFile(place{}, "rename the file to letters, digits, - and _", "the file's name can't be a unit's name: %s", what)

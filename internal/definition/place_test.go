@@ -20,3 +20,14 @@ func TestProblemIsAtTheNearestKey(t *testing.T) {
 		}
 	}
 }
+
+func TestScopeName(t *testing.T) {
+	for want, s := range map[string]Service{
+		"unitc-web.scope": {Name: "web"}, "unitc-worker:1.scope": {Name: "worker@", Instance: "1"},
+		`unitc-worker:a\x2db\x40c.scope`: {Name: "worker@", Instance: `a\x2db@c`},
+	} {
+		if got := s.ScopeName(); got != want {
+			t.Errorf("the scope of %s%s is %s, want %s", s.Name, s.Instance, got, want)
+		}
+	}
+}

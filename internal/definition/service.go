@@ -10,6 +10,7 @@
 package definition
 
 import (
+	"strings"
 	"time"
 
 	"github.com/unitc/unitc/internal/diag"
@@ -128,8 +129,12 @@ type Service struct {
 // UnitName is the name of the service unit, the instance included.
 func (s *Service) UnitName() string { return s.Name + s.Instance + ".service" }
 
-// ScopeName is the name of the transient scope that holds the payload.
-func (s *Service) ScopeName() string { return "unitc-" + s.Name + s.Instance + ".scope" }
+// ScopeName is the name of the transient scope that holds the payload. A scope
+// can be no instance of a template (systemd.scope(5); PID 1 says "Invalid
+// argument"), so ":" stands for the "@": no definition's name has it.
+func (s *Service) ScopeName() string {
+	return "unitc-" + strings.Replace(s.Name, "@", ":", 1) + strings.ReplaceAll(s.Instance, "@", `\x40`) + ".scope"
+}
 
 // Source is where the definition stands: the file that SourcePath= names and
 // the place of the service in it.

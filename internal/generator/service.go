@@ -218,8 +218,13 @@ func (t *translation) launch() {
 	t.w.Set("ExecStart", start)
 	// V-5, V-8: runs after every kind of end, and needs nothing that is left.
 	t.w.Set("ExecStopPost", clean+" %N")
-	t.w.Set("RuntimeDirectory", "unitc/%N")
-	t.w.Set("RuntimeDirectoryMode", "0700")
+	// systemd-executor (v255 to 257 at least) cannot read back a name with a
+	// backslash here, and the start fails; an instance may have one. The helper
+	// makes the directory where this does not.
+	if !t.isTemplate() && !strings.Contains(t.unit.name, `\`) {
+		t.w.Set("RuntimeDirectory", "unitc/%N")
+		t.w.Set("RuntimeDirectoryMode", "0700")
+	}
 	t.w.Set("SyslogIdentifier", "%N") // V-10
 	// The helper is one thread's work; more of Go's threads only cost start-up.
 	t.w.Set("Environment", "GOMAXPROCS=1")

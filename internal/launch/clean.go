@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
@@ -29,7 +28,8 @@ const stateRoot = "/run/unitc"
 func Clean(name string) int {
 	dir := os.Getenv("RUNTIME_DIRECTORY")
 	if dir == "" {
-		dir = filepath.Join(stateRoot, filepath.Base(name))
+		dir = stateDirOf(name)
+		defer removeState(dir)
 	}
 	p, err := readPlan(dir)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,10 +46,14 @@ func readResolved(path string) (*definition.Resolved, error) {
 
 // writeState leaves the plan below /run for those who ask what runs, and makes
 // the point at which the child attaches its root. systemd made the directory
-// (RuntimeDirectory=) and removes it with the service.
+// (RuntimeDirectory=) and removes it with the service, but for names that its
+// executor cannot read (see the generator): then both are ours to do.
 func (s *starter) writeState() error {
 	if s.stateDir == "" {
-		return errors.New("RUNTIME_DIRECTORY is not set: this program is run by a unit that unitc-generator made")
+		s.stateDir = stateDirOf(strings.TrimSuffix(s.plan.Unit, ".service"))
+		if err := os.MkdirAll(s.stateDir, 0o700); err != nil {
+			return err
+		}
 	}
 	if err := os.Mkdir(s.stateDir+"/root", 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -61,6 +67,17 @@ func (s *starter) writeState() error {
 		return err
 	}
 	return os.Rename(tmp, s.stateDir+"/plan.json")
+}
+
+// stateDirOf is the directory of a unit for which systemd made none.
+func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.Base(name)) }
+
+// removeState takes it away again: by the names of what is in it, as its root
+// may be a mount.
+func removeState(dir string) {
+	for _, name := range []string{"/.plan.json", "/plan.json", "/root", ""} {
+		_ = os.Remove(dir + name)
+	}
 }
 
 // gather asks the host what the planner needs to know, and claims an id range.

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seccomp
+
+import (
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// naive decides a call by reading the profile from top to bottom for each, in
+// the words of the package comment and with nothing of the compiler but the
+// numbers and the tables of names. It is slow and short on purpose.
+func naive(spec *specs.LinuxSeccomp, native uint32, c call) uint32 {
+	b, ok := naiveABI(spec, native, c)
+	if !ok {
+		return unix.SECCOMP_RET_KILL_PROCESS
+	}
+	other := naiveReturn(spec.DefaultAction, spec.DefaultErrnoRet)
+	newest := int64(-1)
+	var withArgs []func() (bool, uint32)
+	for _, s := range spec.Syscalls {
+		ret := naiveReturn(s.Action, s.ErrnoRet)
+		for _, name := range s.Names {
+			nr, ok := naiveNumber(name, b)
+			if ok && nr&^x32Bit < armPrivate {
+				newest = max(newest, int64(nr))
+			}
+			if !ok || nr != c.nr || ret == other {
+				continue
+			}
+			if len(s.Args) == 0 {
+				return ret
+			}
+			withArgs = append(withArgs, func() (bool, uint32) { return naiveMatch(s.Args, c, b.narrow), ret })
+		}
+	}
+	withArgs = append(withArgs, naiveMux(spec, c, b, other)...)
+	for _, rule := range withArgs {
+		if matches, ret := rule(); matches {
+			return ret
+		}
+	}
+	errno := other&unix.SECCOMP_RET_ACTION_FULL == unix.SECCOMP_RET_ERRNO
+	if errno && newest >= 0 && int64(c.nr) > newest {
+		return unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	}
+	return other
+}
+
+// naiveABI finds the way a call came in; false if the profile closes it.
+func naiveABI(spec *specs.LinuxSeccomp, native uint32, c call) (abi, bool) {
+	for i, b := range abisOf(native) {
+		asked := slices.Contains(spec.Architectures, b.arch)
+		if b.audit == unix.AUDIT_ARCH_X86_64 {
+			// -1 is a call of neither ABI; it is put where there is a choice.
+			if x32 := c.nr >= x32Bit && (c.nr < math.MaxUint32 || asked); x32 != b.isX32() {
+				continue
+			}
+		}
+		if c.arch == b.audit {
+			return b, i == 0 || asked
+		}
+	}
+	return abi{}, false
+}
+
+var rowsByName = sync.OnceValue(func() map[string]syscallRow {
+	rows := map[string]syscallRow{}
+	for _, row := range syscallTable {
+		rows[row.name] = row
+	}
+	return rows
+})
+
+func naiveNumber(name string, b abi) (uint32, bool) {
+	row, ok := rowsByName()[name]
+	if !ok || row.nr[b.column] < 0 {
+		return 0, false
+	}
+	return uint32(row.nr[b.column]) + b.base(), true
+}
+
+// naiveMux gives the rules for socketcall and ipc that follow from those for
+// the calls behind them.
+func naiveMux(spec *specs.LinuxSeccomp, c call, b abi, other uint32) (rules []func() (bool, uint32)) {
+	if b.column != columnI386 || c.nr != 102 && c.nr != 117 {
+		return nil
+	}
+	mux := map[uint32]string{102: "socketcall", 117: "ipc"}[c.nr]
+	for _, withArgs := range []bool{false, true} {
+		for _, s := range spec.Syscalls {
+			ret := naiveReturn(s.Action, s.ErrnoRet)
+			looser := naiveRank(ret) <= naiveRank(other)
+			if ret == other || withArgs != (len(s.Args) > 0) || withArgs && looser {
+				continue
+			}
+			for _, name := range s.Names {
+				if m, n := muxCall(name); m == mux {
+					rules = append(rules, func() (bool, uint32) { return c.args[0]&0xffff == n, ret })
+				}
+			}
+		}
+	}
+	return rules
+}
+
+// naiveRank is the strictness of an action by seccomp(2), the strictest last.
+func naiveRank(ret uint32) int {
+	for i, action := range []uint32{
+		unix.SECCOMP_RET_ALLOW, unix.SECCOMP_RET_LOG, unix.SECCOMP_RET_TRACE, unix.SECCOMP_RET_USER_NOTIF,
+		unix.SECCOMP_RET_ERRNO, unix.SECCOMP_RET_TRAP, unix.SECCOMP_RET_KILL_THREAD, unix.SECCOMP_RET_KILL_PROCESS,
+	} {
+		if ret&0xffff0000 == action {
+			return i
+		}
+	}
+	panic("not an action")
+}
+
+func naiveMatch(args []specs.LinuxSeccompArg, c call, narrow bool) bool {
+	all, anyOf, twice := true, false, false
+	for i, arg := range args {
+		holds := naiveHolds(arg, c.args[arg.Index], narrow)
+		all, anyOf = all && holds, anyOf || holds
+		for _, earlier := range args[:i] {
+			twice = twice || earlier.Index == arg.Index
+		}
+	}
+	if twice {
+		return anyOf
+	}
+	return all
+}
+
+func naiveHolds(arg specs.LinuxSeccompArg, v uint64, narrow bool) bool {
+	value, two := arg.Value, arg.ValueTwo
+	if narrow {
+		v, value, two = v&math.MaxUint32, value&math.MaxUint32, two&math.MaxUint32
+	}
+	switch arg.Op {
+	case specs.OpNotEqual:
+		return v != value
+	case specs.OpLessThan:
+		return v < value
+	case specs.OpLessEqual:
+		return v <= value
+	case specs.OpEqualTo:
+		return v == value
+	case specs.OpGreaterEqual:
+		return v >= value
+	case specs.OpGreaterThan:
+		return v > value
+	case specs.OpMaskedEqual:
+		return v&value == two&value
+	}
+	panic("not an operator")
+}
+
+func naiveReturn(action specs.LinuxSeccompAction, errno *uint) uint32 {
+	data := uint32(unix.EPERM)
+	if errno != nil {
+		data = uint32(*errno)
+	}
+	switch action {
+	case specs.ActKill, specs.ActKillThread:
+		return 0
+	case specs.ActKillProcess:
+		return 0x80000000
+	case specs.ActTrap:
+		return 0x00030000
+	case specs.ActErrno:
+		return 0x00050000 | data
+	case specs.ActNotify:
+		return 0x7fc00000
+	case specs.ActTrace:
+		return 0x7ff00000 | data
+	case specs.ActLog:
+		return 0x7ffc0000
+	case specs.ActAllow:
+		return 0x7fff0000
+	}
+	panic("not an action")
+}

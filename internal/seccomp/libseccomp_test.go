@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,7 +127,7 @@ func libseccompArgs(spec *specs.LinuxSeccomp, name string) [][maxArgs]uint64 {
 		}
 		return sets
 	}
-	sets := argSets(&specs.LinuxSeccomp{Syscalls: withName(spec, name)}, "", rand.New(rand.NewPCG(7, 7)), 60)
+	sets := argSets(&specs.LinuxSeccomp{Syscalls: withName(spec, name)}, "", newRandom(), 60)
 	return sets
 }
 

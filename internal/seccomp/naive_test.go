@@ -38,14 +38,15 @@ func naive(spec *specs.LinuxSeccomp, native uint32, c call) uint32 {
 			withArgs = append(withArgs, func() (bool, uint32) { return naiveMatch(s.Args, c, b.narrow), ret })
 		}
 	}
-	withArgs = append(withArgs, naiveMux(spec, c, b, other)...)
+	newestMux, mux := naiveMux(spec, c, b, other)
+	newest, withArgs = max(newest, newestMux), append(withArgs, mux...)
 	for _, rule := range withArgs {
 		if matches, ret := rule(); matches {
 			return ret
 		}
 	}
 	errno := other&unix.SECCOMP_RET_ACTION_FULL == unix.SECCOMP_RET_ERRNO
-	if errno && newest >= 0 && int64(c.nr) > newest {
+	if errno && newest >= 0 && int64(c.nr) > newest && len(withArgs) == 0 {
 		return unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 	}
 	return other
@@ -53,16 +54,11 @@ func naive(spec *specs.LinuxSeccomp, native uint32, c call) uint32 {
 
 // naiveABI finds the way a call came in; false if the profile closes it.
 func naiveABI(spec *specs.LinuxSeccomp, native uint32, c call) (abi, bool) {
+	// -1 is a call of neither ABI, and a foreign one only if nobody asked.
+	x32 := c.nr >= x32Bit && (c.nr < math.MaxUint32 || slices.Contains(spec.Architectures, specs.ArchX32))
 	for i, b := range abisOf(native) {
-		asked := slices.Contains(spec.Architectures, b.arch)
-		if b.audit == unix.AUDIT_ARCH_X86_64 {
-			// -1 is a call of neither ABI; it is put where there is a choice.
-			if x32 := c.nr >= x32Bit && (c.nr < math.MaxUint32 || asked); x32 != b.isX32() {
-				continue
-			}
-		}
-		if c.arch == b.audit {
-			return b, i == 0 || asked
+		if b.audit == c.arch && (c.arch != unix.AUDIT_ARCH_X86_64 || x32 == b.isX32()) {
+			return b, i == 0 || slices.Contains(spec.Architectures, b.arch)
 		}
 	}
 	return abi{}, false
@@ -85,12 +81,14 @@ func naiveNumber(name string, b abi) (uint32, bool) {
 }
 
 // naiveMux gives the rules for socketcall and ipc that follow from those for
-// the calls behind them.
-func naiveMux(spec *specs.LinuxSeccomp, c call, b abi, other uint32) (rules []func() (bool, uint32)) {
-	if b.column != columnI386 || c.nr != 102 && c.nr != 117 {
-		return nil
+// the calls behind them, and the highest of their numbers that has any: it
+// counts as named.
+func naiveMux(spec *specs.LinuxSeccomp, c call, b abi, other uint32) (newest int64, rules []func() (bool, uint32)) {
+	newest = -1
+	if b.column != columnI386 {
+		return newest, nil
 	}
-	mux := map[uint32]string{102: "socketcall", 117: "ipc"}[c.nr]
+	numbers := map[string]int64{"socketcall": 102, "ipc": 117}
 	for _, withArgs := range []bool{false, true} {
 		for _, s := range spec.Syscalls {
 			ret := naiveReturn(s.Action, s.ErrnoRet)
@@ -99,13 +97,18 @@ func naiveMux(spec *specs.LinuxSeccomp, c call, b abi, other uint32) (rules []fu
 				continue
 			}
 			for _, name := range s.Names {
-				if m, n := muxCall(name); m == mux {
+				mux, n := muxCall(name)
+				if mux == "" {
+					continue
+				}
+				newest = max(newest, numbers[mux])
+				if numbers[mux] == int64(c.nr) {
 					rules = append(rules, func() (bool, uint32) { return c.args[0]&0xffff == n, ret })
 				}
 			}
 		}
 	}
-	return rules
+	return newest, rules
 }
 
 // naiveRank is the strictness of an action by seccomp(2), the strictest last.

@@ -89,7 +89,11 @@ func (p *profile) uses(b abi) (uses []uint64, newest int32) {
 		}
 	}
 	if b.muxed {
-		uses = append(uses, p.muxUses(b)...)
+		muxed := p.muxUses(b)
+		for _, use := range muxed {
+			newest = max(newest, int32(use>>32))
+		}
+		uses = append(uses, muxed...)
 	}
 	slices.Sort(uses)
 	return slices.Compact(uses), newest

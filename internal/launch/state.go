@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/seccomp"
 )
 
 // reloadTimeout bounds the wait for a definition that a reload is replacing:
@@ -117,6 +119,13 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 			Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)), Mode: st.Mode & 0o777, UID: st.Uid, GID: st.Gid,
 		}
 	}
+	if path := planner.SeccompFile(s); path != "" {
+		var err error
+		if f.Seccomp, err = readSeccomp(path); err != nil {
+			return f, &planner.KeyError{Key: "security_opt", What: err.Error(), Cure: "correct the profile, or use `seccomp=builtin`"}
+		}
+		f.Kernel = kernelVersion()
+	}
 	f.HardLimits = map[string]uint64{}
 	for name, nr := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK} {
 		var l unix.Rlimit
@@ -133,4 +142,38 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		}
 	}
 	return f, nil
+}
+
+// maxProfile bounds a seccomp profile, in bytes; Docker's has 15 KiB.
+const maxProfile = 1 << 20
+
+func readSeccomp(path string) (*seccomp.Profile, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxProfile {
+		return nil, fmt.Errorf("%s is larger than %d KiB", path, maxProfile>>10)
+	}
+	p, err := seccomp.ParseProfile(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// kernelVersion is the running kernel's; 0.0 meets no minKernel condition.
+func kernelVersion() seccomp.Kernel {
+	var u unix.Utsname
+	var k seccomp.Kernel
+	if err := unix.Uname(&u); err == nil {
+		// "6.12.48+deb13-amd64": what does not scan stays 0.
+		_, _ = fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &k.Major, &k.Minor)
+	}
+	return k
 }

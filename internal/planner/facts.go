@@ -2,7 +2,10 @@
 
 package planner
 
-import "github.com/unitc/unitc/internal/definition"
+import (
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/seccomp"
+)
 
 // Facts are what a plan needs to know of the host; the helper gathers them, so
 // that Build itself stays a function of its arguments.
@@ -16,6 +19,9 @@ type Facts struct {
 	// HardLimits are the helper's own hard limits by RLIMIT_ name, as systemd set
 	// them; the defaults stay below. Absent = no bound known.
 	HardLimits map[string]uint64
+	// Seccomp is the profile of SeccompFile, Kernel the version it is resolved for.
+	Seccomp *seccomp.Profile
+	Kernel  seccomp.Kernel
 	// IDStart is the first of the 65,536 user and group ids that are the unit's
 	// own; 0 = the payload shares the host's ids.
 	IDStart uint32

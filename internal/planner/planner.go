@@ -46,7 +46,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		b.plan.Logging = definition.LogDirect
 	}
 	for _, part := range []func() error{
-		b.process, b.capabilities, b.root, b.namespaces, b.mounts, b.volumes, b.devices, b.kernel, b.placement,
+		b.process, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.devices, b.kernel, b.placement,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -91,11 +91,8 @@ func (b *builder) process() error {
 }
 
 func (b *builder) noNewPrivileges() bool {
-	for _, o := range b.s.SecurityOpt {
-		name, value, has := strings.Cut(strings.Replace(o, "=", ":", 1), ":")
-		if name == "no-new-privileges" && has && value == "false" {
-			return false
-		}
+	if v, ok := securityOption(b.s, "no-new-privileges"); ok && v == "false" {
+		return false
 	}
 	return !b.s.Privileged
 }

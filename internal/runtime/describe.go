@@ -29,15 +29,6 @@ type StepDescription struct {
 	Calls []string `json:"calls,omitempty"`
 }
 
-// outerReasons are the Why of the helper's own steps.
-var outerReasons = map[string]string{
-	"create-user-namespace": "first: the mounts below are mapped to its ids",
-	"open-rootfs":           "as a detached mount: nothing becomes visible on the host, and closing it is all the clean-up there is",
-	"look-up-user":          "by the root file system's own passwd and group, never the host's",
-	"open-mount-sources":    "as detached mounts, while host paths can still be named",
-	"compile-steps":         "the inner steps become system calls with prepared arguments: the forked child runs no Go",
-}
-
 // standIns take the place of the outer steps that need privilege or change the
 // host. What they open is only looked at, so the program is the one that a
 // start would run, but for descriptor numbers.
@@ -70,7 +61,7 @@ func Describe(p *plan.Plan) ([]StepDescription, error) {
 		if err := do(l); err != nil {
 			return nil, &StepError{Step: s.name, Exit: s.exit, Err: err}
 		}
-		list = append(list, StepDescription{Name: s.name, Applies: s.name != "create-user-namespace" || l.anchor != nil, Exit: s.exit, Why: outerReasons[s.name]})
+		list = append(list, StepDescription{Name: s.name, Applies: s.name != "create-user-namespace" || l.anchor != nil, Exit: s.exit, Why: s.why})
 	}
 	calls := callsByStep(l.prog)
 	for _, s := range innerSteps {

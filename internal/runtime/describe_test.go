@@ -72,8 +72,8 @@ func TestEveryStepHasItsReason(t *testing.T) {
 		}
 	}
 	for _, s := range outerSteps {
-		if strings.TrimSpace(outerReasons[s.name]) == "" {
-			t.Errorf("step %s has no reason in outerReasons", s.name)
+		if strings.TrimSpace(s.why) == "" {
+			t.Errorf("step %s has no reason", s.name)
 		}
 	}
 }

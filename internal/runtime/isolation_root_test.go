@@ -73,10 +73,11 @@ func TestDefaultsFromInside(t *testing.T) {
 		"stat=/dev/null":          "20666 0:0",
 		"write=/dev/null":         "ok",
 		"mount=/tmp":              "EPERM",
+		"unshare":                 "EPERM",
+		"status=Seccomp":          "2",
 		"mknod=/tmp/sda":          "EPERM",
 		"processes":               "1",
 		"list=/sys/class/net":     "lo",
-		"status=Seccomp":          seccompMode,
 		"env":                     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\ncontainer=unitc\nHOME=/",
 	})
 	for _, line := range strings.Split(seen["mounts"], "\n") {
@@ -108,6 +109,7 @@ func TestWithoutUserNamespace(t *testing.T) {
 		"status=CapEff":                       "00000000000004fb",
 		"write=/proc/sys/kernel/core_pattern": "EROFS",
 		"mount=/tmp":                          "EPERM",
+		"unshare":                             "EPERM",
 		"create=/sys/fs/cgroup/x":             "EROFS",
 		"stat=/payload":                       "100755 0:0",
 	})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/seccomp"
 )
 
 // Options are what the helper hands to a launch beside the plan.
@@ -50,8 +51,8 @@ type Launch struct {
 	root    *os.File   // detached mount of the root file system
 	sources []*os.File // detached mounts of bind mounts, by index of spec.Mounts
 	user    User
-	filter  []unix.SockFilter // compiled seccomp filter; nil = none
-	anchor  *anchor           // holder of the user namespace; nil without one
+	filter  *seccomp.Program // nil = none
+	anchor  *anchor          // holder of the user namespace; nil without one
 	prog    *program.Program
 	files   []*os.File
 }
@@ -72,15 +73,21 @@ func Prepare(p *plan.Plan, opt Options) (*Launch, error) {
 var outerSteps = []struct {
 	name string
 	exit int
+	why  string
 	do   func(*Launch) error
 }{
-	// The user namespace first: idmapped mounts need it.
-	{"create-user-namespace", exitUser, createUserNamespace},
-	{"open-rootfs", exitNamespace, openRoot},
-	// Names are those of the root file system, never the host's.
-	{"look-up-user", exitUser, lookUpUser},
-	{"open-mount-sources", exitNamespace, openSources},
-	{"compile-steps", exitNamespace, compileSteps},
+	{"create-user-namespace", exitUser, "first: idmapped mounts need it",
+		createUserNamespace},
+	{"open-rootfs", exitNamespace, "as a detached mount: nothing becomes visible on the host, and closing it is all the clean-up there is",
+		openRoot},
+	{"look-up-user", exitUser, "by the root file system's own passwd and group, never the host's",
+		lookUpUser},
+	{"open-mount-sources", exitNamespace, "as detached mounts, while host paths can still be named",
+		openSources},
+	{"compile-seccomp", exitSeccomp, "from the profile to the program that the kernel takes",
+		compileFilter},
+	{"compile-steps", exitNamespace, "the inner steps become system calls with prepared arguments: the forked child runs no Go",
+		compileSteps},
 }
 
 // Start forks the payload's first process.

@@ -9,7 +9,10 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-require golang.org/x/sync v0.22.0 // indirect
+require (
+	golang.org/x/sync v0.22.0 // indirect
+	golang.org/x/tools v0.49.0 // indirect
+)
 
 require (
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect

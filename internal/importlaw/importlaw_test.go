@@ -65,6 +65,11 @@ var law = []struct {
 	{"internal/image/layer", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"internal/store"}, "it lays one tar down in one directory"}}},
 	{"internal/image", []ban{yaml, dbus, cobra}},
+	// What the operator's verbs need.
+	{"internal/cli/catalog", []ban{dbus, http, cobra, netAny, spec,
+		{[]string{"os/exec"}, "it reads files, so that it works on images and in build machines"}}},
+	{"internal/cli/units", []ban{yaml, http, cobra,
+		{[]string{"internal/launch", "internal/runtime"}, "it asks systemd and launches nothing"}}},
 	// The way of a resolved definition to its payload.
 	{"internal/plan", []ban{yaml, dbus, http, cobra, netAny,
 		{[]string{"internal/runtime", "golang.org/x/sys/..."}, "the plan is data"}}},

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/searchpath"
+)
+
+func (a *app) check() *cobra.Command {
+	strict, quiet, format := false, false, "text"
+	cmd := &cobra.Command{
+		Use:   "check [OPTION…] [FILE…|DIR…]",
+		Short: "find the faults of definitions",
+		Long: `Find the faults of definitions: all of the search path, of single files, or of
+directories. What is said is what the generator and a start would say.`,
+		Example: "  unitc check\n  unitc check ./web.yaml --strict\n  unitc check --format json ./units",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !slices.Contains(formats, format) {
+				return usagef("check: --format %s: want one of %s", format, strings.Join(formats, ", "))
+			}
+			problems, count, err := a.problems(args)
+			if err != nil {
+				return err
+			}
+			if err := a.report(problems, format); err != nil {
+				return err
+			}
+			if !quiet {
+				fmt.Fprintln(a.stderr, summary(problems, count))
+			}
+			if problems.HasErrors() || strict && len(problems) > 0 {
+				return statusError(exitFailed)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "fail on warnings too")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no summary")
+	cmd.Flags().StringVar(&format, "format", format, "print `FORMAT`: "+strings.Join(formats, ", "))
+	return cmd
+}
+
+var formats = []string{"text", "json"}
+
+func (a *app) report(problems diag.List, format string) error {
+	if format == "json" {
+		if problems == nil {
+			problems = diag.List{}
+		}
+		return a.printJSON(problems)
+	}
+	_, err := fmt.Fprint(a.stdout, problems.String())
+	return err
+}
+
+func summary(problems diag.List, definitions int) string {
+	errs, warnings := 0, 0
+	for _, p := range problems {
+		if p.Severity == diag.Error {
+			errs++
+		} else {
+			warnings++
+		}
+	}
+	return fmt.Sprintf("%s checked: %s, %s", count(definitions, "definition"), count(errs, "error"), count(warnings, "warning"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// problems checks what the arguments name and gives the number of definitions.
+func (a *app) problems(args []string) (diag.List, int, error) {
+	runs := []catalog.DryRun{{Root: a.root}}
+	if len(args) > 0 {
+		runs = nil
+	}
+	for _, arg := range args {
+		run, err := a.dryRunOf(arg)
+		if err != nil {
+			return nil, 0, err
+		}
+		runs = append(runs, run)
+	}
+	var all diag.List
+	definitions := 0
+	for _, run := range runs {
+		out, err := run.Run()
+		if err != nil {
+			return nil, 0, err
+		}
+		if run.Select != nil && len(out.Definitions) == 0 {
+			return nil, 0, usagef("check: a file of that name is masked or is not read in its directory")
+		}
+		for _, p := range append(out.Problems, planProblems(out.Definitions)...) {
+			all = append(all, relative(p, run.Dirs != nil))
+		}
+		definitions += len(out.Definitions)
+	}
+	all.Sort()
+	return slices.Compact(all), definitions, nil
+}
+
+// dryRunOf turns a FILE or DIR into a run over it. A file in the search path is
+// checked as it stands there, with drop-ins from all of the path.
+func (a *app) dryRunOf(arg string) (catalog.DryRun, error) {
+	abs, err := filepath.Abs(arg)
+	if err != nil {
+		return catalog.DryRun{}, err
+	}
+	st, err := os.Stat(abs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return catalog.DryRun{}, usagef("check: %s: there is no such file; a definition's own name is no argument here, its file is", arg)
+	}
+	if err != nil {
+		return catalog.DryRun{}, fmt.Errorf("check: %w", err)
+	}
+	if st.IsDir() {
+		return catalog.DryRun{Dirs: []string{abs}}, nil
+	}
+	if !strings.HasSuffix(abs, ".yaml") && !strings.HasSuffix(abs, ".yml") {
+		return catalog.DryRun{}, usagef("check: %s: the name of a definition ends in .yaml", arg)
+	}
+	run := catalog.DryRun{Select: func(e *searchpath.Entry) bool { return e.Path == abs }}
+	if dir := filepath.Dir(abs); !slices.Contains(searchpath.Dirs, dir) {
+		run.Dirs = []string{dir}
+	}
+	return run, nil
+}
+
+// relative shortens the path of a file that was named by the caller; those of
+// the search path are known by their full names.
+func relative(p diag.Problem, named bool) diag.Problem {
+	here, err := os.Getwd()
+	if named && err == nil {
+		if rest, ok := strings.CutPrefix(p.File, strings.TrimSuffix(here, "/")+"/"); ok {
+			p.File = rest
+		}
+	}
+	return p
+}
+
+// planProblems are the faults that only the planner sees. Facts of the host are
+// assumed to be what the definition wants: a check must say the same in a build
+// machine and where the container will run.
+func planProblems(files []definition.File) diag.List {
+	var problems diag.List
+	for _, f := range files {
+		if f.Problems.HasErrors() {
+			continue
+		}
+		for i := range f.Services {
+			s := f.Services[i]
+			problems = append(problems, s.Pending...)
+			if len(s.Pending) > 0 || s.RootFS == "" {
+				continue // what the image gives is not known here
+			}
+			if strings.HasSuffix(s.Name, "@") {
+				s.Instance = "instance"
+			}
+			facts := planner.Facts{IDStart: 524288, Devices: map[string]planner.Device{}}
+			for _, d := range s.Devices {
+				facts.Devices[d.Source] = planner.Device{Type: "c"}
+			}
+			_, err := planner.Build(&s, facts)
+			var key *planner.KeyError
+			if errors.As(err, &key) {
+				problems = append(problems, s.Problem(key.Key, key.What, key.Cure))
+			}
+		}
+	}
+	return problems
+}

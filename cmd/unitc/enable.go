@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/autostart"
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/searchpath"
+)
+
+func (a *app) enable() *cobra.Command {
+	now := false
+	cmd := &cobra.Command{
+		Use:   "enable [--now] NAME…",
+		Short: "start containers with the system",
+		Long: `Start containers with the system, whatever their definitions say. systemctl enable
+refuses generated units; this makes the link that it refuses to make, and
+removes what unitc disable has made.`,
+		Args:              some("the name of a definition"),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.autostart(args, autostart.Unit.Enable, "start", now)
+		},
+	}
+	cmd.Flags().BoolVar(&now, "now", false, "start them now, too")
+	return cmd
+}
+
+func (a *app) disable() *cobra.Command {
+	now := false
+	cmd := &cobra.Command{
+		Use:   "disable [--now] NAME…",
+		Short: "do not start containers with the system",
+		Long: `Do not start containers with the system, whatever their definitions say. A
+disabled unit can still be started by hand or by another unit; systemctl mask
+forbids that too.`,
+		Args:              some("the name of a definition"),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.autostart(args, autostart.Unit.Disable, "stop", now)
+		},
+	}
+	cmd.Flags().BoolVar(&now, "now", false, "stop them now, too")
+	return cmd
+}
+
+// autostart changes the links of all units first, then reloads once.
+func (a *app) autostart(names []string, change func(autostart.Unit) ([]autostart.Change, error), verb string, now bool) error {
+	if now {
+		if a.root != "" {
+			return usagef("--now: nothing runs in --root %s", a.root)
+		}
+		if err := a.booted(); err != nil {
+			return err
+		}
+	}
+	list, err := a.autostartUnits(names)
+	if err != nil {
+		return err
+	}
+	changed := 0
+	for _, u := range list {
+		changes, err := change(u)
+		for _, c := range changes {
+			fmt.Fprintln(a.stderr, c)
+		}
+		changed += len(changes)
+		if err != nil {
+			return fmt.Errorf("%s: %w", u.Name, err)
+		}
+	}
+	// As systemctl does: in an image, or in a chroot, there is nobody to tell.
+	if changed > 0 && a.root == "" && a.booted() == nil {
+		if err := a.systemctl("daemon-reload"); err != nil {
+			return err
+		}
+	}
+	if !now {
+		return nil
+	}
+	argv := []string{verb}
+	for _, u := range list {
+		argv = append(argv, u.Name)
+	}
+	return a.systemctl(argv...)
+}
+
+// autostartUnits finds the units before anything is changed.
+func (a *app) autostartUnits(names []string) ([]autostart.Unit, error) {
+	var list []autostart.Unit
+	for _, name := range names {
+		found, err := catalog.Find(a.root, name)
+		if err != nil {
+			return nil, err
+		}
+		out, err := catalog.DryRun{Root: a.root, Select: func(e *searchpath.Entry) bool { return e.Path == found.Entry.Path }}.Run()
+		if err != nil {
+			return nil, err
+		}
+		services := found.Services
+		if len(services) == 0 {
+			services = []definition.Service{{Name: found.File.Name}}
+		}
+		for i := range services {
+			u, err := a.autostartUnit(out, &services[i])
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, u)
+		}
+	}
+	return list, nil
+}
+
+func (a *app) autostartUnit(out *catalog.Output, s *definition.Service) (autostart.Unit, error) {
+	u := autostart.Unit{Root: a.root, Name: s.UnitName(), Generated: catalog.OutDir}
+	file := s.Name + ".service"
+	if out.Unit(file) == nil {
+		return u, &catalog.BrokenError{Problems: out.Problems}
+	}
+	u.Fragment, u.Starters = catalog.OutDir+"/"+file, out.Starters(u.Name)
+	if strings.HasSuffix(s.Name, "@") && s.Instance == "" {
+		return u, &catalog.TemplateError{Name: s.Name}
+	}
+	return u, nil
+}
+
+// systemctl runs systemctl with its own words on the terminal.
+func (a *app) systemctl(args ...string) error {
+	cmd := exec.Command("systemctl", args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
+	err := cmd.Run()
+	var status *exec.ExitError
+	if errors.As(err, &status) {
+		return statusError(exitFailed)
+	}
+	if err != nil {
+		return fmt.Errorf("running systemctl %s: %w", strings.Join(args, " "), err)
+	}
+	return nil
+}

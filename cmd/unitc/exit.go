@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/units"
+)
+
+// Exit statuses; unitc(1) documents them.
+const (
+	exitOK        = 0
+	exitFailed    = 1 // what was asked for did not work, or check found errors
+	exitUsage     = 2 // the command line is wrong
+	exitNotFound  = 3 // no definition or unit has this name
+	exitForbidden = 4 // not permitted
+	exitNoSystemd = 5 // systemd does not run here
+)
+
+// usageError is a wrong command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// statusError is an exit status for which all has been said.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// exitStatus chooses by the kind of an error, never by its text.
+func exitStatus(err error) int {
+	var status statusError
+	var usage *usageError
+	var notFound *catalog.NotFoundError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage), catalog.IsUsage(err):
+		return exitUsage
+	case errors.As(err, &notFound):
+		return exitNotFound
+	case errors.Is(err, units.ErrNoSystemd):
+		return exitNoSystemd
+	case errors.Is(err, fs.ErrPermission):
+		return exitForbidden
+	}
+	return exitFailed
+}
+
+// cure is what to do about an error that does not say it itself.
+func cure(err error) string {
+	switch {
+	case errors.Is(err, units.ErrNoSystemd):
+		return "start the machine with systemd as PID 1, or work on an image with --root"
+	case errors.Is(err, fs.ErrPermission):
+		return "run it as root"
+	}
+	return ""
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/compose"
+)
+
+// psTimeout bounds the questions to systemd: a listing must end, also when PID 1
+// does not answer.
+const psTimeout = 25 * time.Second
+
+func (a *app) ps() *cobra.Command {
+	all, asJSON, quiet := false, false, false
+	cmd := &cobra.Command{
+		Use:   "ps [OPTION…] [NAME…]",
+		Short: "list containers and their states",
+		Long: `List containers as systemd sees them: those that run, are being started or
+stopped, or have failed; with --all or a name the stopped ones too.`,
+		ValidArgsFunction: a.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("ps: nothing runs in --root %s", a.root)
+			}
+			list, err := a.listUnits(cmd)
+			if err != nil {
+				return err
+			}
+			if list, err = selectUnits(list, args, all); err != nil {
+				return err
+			}
+			switch {
+			case asJSON:
+				return a.printJSON(list)
+			case quiet:
+				for _, u := range list {
+					fmt.Fprintln(a.stdout, u.Name)
+				}
+				return nil
+			}
+			return writeUnits(terminal.Of(a.stdout), list, a.now())
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&all, "all", "a", false, "list the stopped ones too")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVarP(&quiet, "quiet", "q", false, "print names only")
+	return cmd
+}
+
+func (a *app) listUnits(cmd *cobra.Command) ([]units.Unit, error) {
+	if cmd.Context() == nil {
+		cmd.SetContext(context.Background())
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), psTimeout)
+	defer cancel()
+	bus, err := a.connect(cmd)
+	if err != nil {
+		return nil, err
+	}
+	defer bus.Close()
+	generated, err := units.ListGenerated(a.unitDir)
+	if err != nil {
+		return nil, err
+	}
+	list, err := units.List(ctx, bus, generated)
+	if err != nil {
+		return nil, fmt.Errorf("asking systemd for units: %w", err)
+	}
+	return list, nil
+}
+
+// selectUnits keeps the named units, or those that are not stopped. A project's
+// name means its services, a template's its instances.
+func selectUnits(list []units.Unit, names []string, all bool) ([]units.Unit, error) {
+	kept := []units.Unit{}
+	if len(names) == 0 {
+		for _, u := range list {
+			if all || u.State != "stopped" {
+				kept = append(kept, u)
+			}
+		}
+		return kept, nil
+	}
+	for _, name := range names {
+		stem := strings.TrimSuffix(strings.TrimSuffix(name, ".service"), ".yaml")
+		before := len(kept)
+		for _, u := range list {
+			if u.Name == stem || strings.HasSuffix(u.Definition, "/"+stem+".yaml") {
+				kept = append(kept, u)
+			}
+		}
+		if len(kept) == before {
+			return nil, unknownUnit(name, stem, list)
+		}
+	}
+	slices.SortFunc(kept, func(a, b units.Unit) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(kept, func(a, b units.Unit) bool { return a.Name == b.Name }), nil
+}
+
+func unknownUnit(name, stem string, list []units.Unit) error {
+	var known []string
+	for _, u := range list {
+		known = append(known, u.Name)
+	}
+	return &catalog.NotFoundError{Name: name, Nearest: compose.Nearest(stem, known), None: len(known) == 0}
+}
+
+// stateColour of a state's word.
+var stateColour = map[string]terminal.Colour{
+	"running": terminal.Good, "starting": terminal.Warn, "restarting": terminal.Warn, "stopping": terminal.Warn,
+	"failed": terminal.Bad, "stopped": terminal.Faint, "exited": terminal.Plain,
+}
+
+func writeUnits(w terminal.Screen, list []units.Unit, now time.Time) error {
+	t := terminal.Table{Header: []string{"UNIT", "STATE", "SINCE", "MEMORY", "IMAGE", "PORTS"}, Shrink: []int{4, 5, 0}}
+	for _, u := range list {
+		state := u.State
+		if u.Result != "" && u.Result != "success" {
+			state += " (" + u.Result
+			if u.ExitStatus != 0 {
+				state += fmt.Sprintf(" %d", u.ExitStatus)
+			}
+			state += ")"
+		}
+		memory := size(u.Memory)
+		if u.MemoryLimit != 0 {
+			memory += "/" + size(u.MemoryLimit)
+		}
+		t.Add(u.Name, state, ago(u.Since, now), memory, orDash(u.Image), orDash(strings.Join(u.Ports, " ")))
+		t.Rows[len(t.Rows)-1][1].Colour = stateColour[u.State]
+	}
+	return t.Write(w)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// ago is a time as the largest whole unit.
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := max(now.Sub(t), 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds ago", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dmin ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh ago", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd ago", int(d.Hours()/24))
+}
+
+// size is bytes with one decimal below ten, as systemctl status has them.
+func size(n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	value, units := float64(n), "BKMGTP"
+	for value >= 1024 && len(units) > 1 {
+		value, units = value/1024, units[1:]
+	}
+	if value < 10 && units[0] != 'B' {
+		return fmt.Sprintf("%.1f%c", value, units[0])
+	}
+	return fmt.Sprintf("%.0f%c", value, units[0])
+}

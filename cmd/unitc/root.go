@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/buildinfo"
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/units"
+)
+
+// app is what the verbs share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	// root is --root without a slash at the end; "" is the host.
+	root string
+	// unitDir is where the generated units are.
+	unitDir string
+	now     func() time.Time
+	// connect and booted are systemd; tests put another there.
+	connect func(*cobra.Command) (units.Bus, error)
+	booted  func() error
+}
+
+// Groups of verbs, as help shows them.
+const (
+	groupRun    = "run"
+	groupDefine = "define"
+	groupOther  = "other"
+)
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, unitDir: catalog.OutDir, now: time.Now, booted: units.Booted,
+		connect: func(cmd *cobra.Command) (units.Bus, error) { return units.Connect(cmd.Context()) }}
+	return a.run(args)
+}
+
+func (a *app) run(args []string) int {
+	root := a.command()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.Execute()
+	var silent statusError
+	if err != nil && !errors.As(err, &silent) {
+		a.complain(err)
+	}
+	return exitStatus(err)
+}
+
+// complain prints an error. Problems of definitions have their own form, which
+// editors read, so they stand alone on their lines.
+func (a *app) complain(err error) {
+	var broken *catalog.BrokenError
+	if errors.As(err, &broken) {
+		fmt.Fprint(a.stderr, broken.Problems.String())
+		return
+	}
+	text := err.Error()
+	if c := cure(err); c != "" {
+		text += "; " + c
+	}
+	fmt.Fprintln(a.stderr, "unitc: "+text)
+}
+
+func (a *app) command() *cobra.Command {
+	cobra.EnableCommandSorting = false
+	root := &cobra.Command{
+		Use:               "unitc VERB",
+		Short:             "Run containers as systemd units",
+		Version:           buildinfo.Version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+
+		DisableFlagsInUseLine: true,
+		Args:                  unknownVerb,
+		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE:     func(*cobra.Command, []string) error { return a.checkRoot() },
+	}
+	root.PersistentFlags().StringVar(&a.root, "root", "", "look for definitions and units below `DIR` instead of /")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%s: %w; see `%s --help`", strings.TrimPrefix(cmd.CommandPath(), "unitc "), err, cmd.CommandPath())
+	})
+	root.SetVersionTemplate("unitc {{.Version}}\n")
+	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Running containers:"}, &cobra.Group{ID: groupDefine, Title: "Definitions:"},
+		&cobra.Group{ID: groupOther, Title: "Other:"})
+	for _, v := range []struct {
+		group string
+		cmd   *cobra.Command
+	}{
+		{groupRun, a.ps()}, {groupRun, a.logs()}, {groupRun, a.enable()}, {groupRun, a.disable()},
+		{groupDefine, a.check()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()},
+		{groupOther, a.version()}, {groupOther, a.completion()},
+	} {
+		v.cmd.GroupID = v.group
+		v.cmd.DisableFlagsInUseLine = true
+		root.AddCommand(v.cmd)
+	}
+	root.SetHelpCommandGroupID(groupOther)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetUsageTemplate(usageTemplate)
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			cmd.Short = "explain a verb"
+		}
+	}
+	return root
+}
+
+// usageTemplate fits all verbs on a screen of 24 lines.
+const usageTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]{{range $g := .Groups}}
+
+{{$g.Title}}{{range $.Commands}}{{if and (eq .GroupID $g.ID) (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name 11}}{{.Short}}{{end}}{{end}}{{end}}
+
+Start, stop and inspect units with systemctl; unitc(1) is the manual.{{else}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Options:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{end}}
+`
+
+// unknownVerb is all that the root command itself can be given.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("no verb %q", args[0])
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("%s; did you mean %s?", text, near[0])
+	}
+	return usagef("%s; see `unitc help`", text)
+}
+
+// checkRoot makes the prefix absolute and sees that it is a directory: with a
+// slip in it every answer would be "nothing there".
+func (a *app) checkRoot() error {
+	if a.root == "" {
+		return nil
+	}
+	abs, err := filepath.Abs(a.root)
+	if err != nil {
+		return usagef("--root %s: %w", a.root, err)
+	}
+	if a.root = strings.TrimSuffix(abs, "/"); a.root == "" {
+		return nil
+	}
+	return isDirectory("--root", a.root)
+}
+
+// exactly wants n arguments and says which.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return usagef("%s: want %s, got %d arguments; usage: %s", cmd.Name(), what, len(args), cmd.UseLine())
+	}
+}
+
+// some wants one argument or more.
+func some(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return nil
+		}
+		return usagef("%s: want %s; usage: %s", cmd.Name(), what, cmd.UseLine())
+	}
+}
+
+// completeNames offers the names of definitions.
+func (a *app) completeNames(_ *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if a.checkRoot() != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return catalog.Names(a.root), cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package autostart makes and removes the links that decide whether a
+// generated unit starts with the system. systemctl refuses to ("transient or
+// generated"), and a generator can only say what the definition says; what the
+// administrator wants on top of it is a link below /etc, where systemd looks
+// first (systemd.unit(5)):
+//
+//	multi-user.target.wants/web.service -> the generated unit   started, whatever the definition says
+//	multi-user.target.wants/web.service -> /dev/null            not started, whatever the definition says
+//
+// It touches nothing but links of these two forms.
+package autostart
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// dir is the administrator's directory of units.
+const dir = "/etc/systemd/system"
+
+// defaultTarget is the target of what says nothing else, as for containers
+// that the generator starts at boot.
+const defaultTarget = "multi-user.target"
+
+// mask is what a link points to that takes another's place and does nothing.
+const mask = "/dev/null"
+
+// suffixes of the directories whose links start a unit with another.
+var suffixes = []string{".wants", ".requires", ".upholds"}
+
+// Unit is the unit in question.
+type Unit struct {
+	Root      string // "" is the host
+	Name      string // web.service, worker@1.service
+	Fragment  string // absolute path of the generated file, as the links name it
+	Generated string // the directory of generated units
+	// Starters are the generator's own links, as "multi-user.target.wants/web.service".
+	Starters []string
+}
+
+// Change is one link that was made or removed.
+type Change struct {
+	Path    string
+	Target  string
+	Removed bool
+}
+
+func (c Change) String() string {
+	if c.Removed {
+		return fmt.Sprintf("Removed '%s'.", c.Path)
+	}
+	return fmt.Sprintf("Created symlink '%s' → '%s'.", c.Path, c.Target)
+}
+
+// ForeignError is a file in a link's place that is not ours to replace.
+type ForeignError struct{ Path string }
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s is there and is no link of unitc's; remove it, or use systemctl(1)", e.Path)
+}
+
+// Enable lets the unit start with the system. Changes are those made so far,
+// also with an error.
+func (u Unit) Enable() ([]Change, error) {
+	changes, err := u.remove(func(target string) bool { return target == mask })
+	if err != nil || len(u.Starters) > 0 {
+		return changes, err
+	}
+	made, err := u.link(defaultTarget+".wants/"+u.Name, u.Fragment)
+	return append(changes, made...), err
+}
+
+// Disable keeps the unit from starting with the system.
+func (u Unit) Disable() ([]Change, error) {
+	changes, err := u.remove(func(target string) bool { return strings.HasPrefix(target, u.Generated+"/") })
+	for _, path := range u.Starters {
+		if err != nil {
+			return changes, err
+		}
+		var made []Change
+		made, err = u.link(path, mask)
+		changes = append(changes, made...)
+	}
+	return changes, err
+}
+
+// link makes one link. The same one there already is no change.
+func (u Unit) link(name, target string) ([]Change, error) {
+	path := dir + "/" + name
+	real := u.Root + path
+	if have, err := os.Readlink(real); err == nil && have == target {
+		return nil, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(real), 0o755); err != nil {
+		return nil, err
+	}
+	err := os.Symlink(target, real)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, &ForeignError{path}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []Change{{Path: path, Target: target}}, nil
+}
+
+// remove takes away this unit's links whose target is one of ours, and the
+// directories that are empty then.
+func (u Unit) remove(ours func(target string) bool) ([]Change, error) {
+	var changes []Change
+	dirs, err := os.ReadDir(u.Root + dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dirs {
+		if !d.IsDir() || !isStarterDir(d.Name()) {
+			continue
+		}
+		path := dir + "/" + d.Name() + "/" + u.Name
+		target, err := os.Readlink(u.Root + path)
+		if err != nil || !ours(target) {
+			continue
+		}
+		if err := os.Remove(u.Root + path); err != nil {
+			return changes, err
+		}
+		changes = append(changes, Change{Path: path, Removed: true})
+		// It stays if others have links in it.
+		_ = os.Remove(filepath.Dir(u.Root + path))
+	}
+	return changes, nil
+}
+
+func isStarterDir(name string) bool {
+	for _, s := range suffixes {
+		if strings.HasSuffix(name, s) {
+			return true
+		}
+	}
+	return false
+}

@@ -69,7 +69,7 @@ func writeTree(w terminal.Screen, files []catalog.File, all bool) error {
 			path += " -> " + f.Target
 			f.Data = nil
 		case strings.HasPrefix(f.Path, ".") && !all:
-			path += fmt.Sprintf(" (%d bytes, mode %#o)", len(f.Data), f.Mode)
+			path += fmt.Sprintf(" (mode %#o; --all prints it)", f.Mode)
 			f.Data = nil
 		}
 		if err := writeFile(w, path, f.Data); err != nil {

@@ -28,8 +28,8 @@ var (
 	http = ban{[]string{"net/http", "crypto/tls"},
 		"a megabyte and half a millisecond at every start (DEPENDENCIES); only images are fetched, by a process of their own"}
 	cobra  = ban{[]string{"github.com/spf13/..."}, "the CLI's; it costs start-up"}
-	netAny = ban{[]string{"net", "net/...", "github.com/vishvananda/...", "github.com/google/nftables/..."},
-		"this room has no network"}
+	netAny = ban{[]string{"net", "net/http/...", "github.com/vishvananda/...", "github.com/google/nftables/..."},
+		"this room has no network; net/netip, addresses as values, is no part of it"}
 	host = ban{[]string{"os", "golang.org/x/sys/...", "os/exec", "net"},
 		"the room is pure: facts of the host are arguments"}
 	spec = ban{[]string{"github.com/opencontainers/...", "internal/plan", "internal/planner", "internal/runtime", "internal/launch"},
@@ -123,13 +123,13 @@ func TestLaw(t *testing.T) {
 func TestBansBite(t *testing.T) {
 	for dep, b := range map[string]ban{
 		"gopkg.in/yaml.v3": yaml, module + "internal/compose": yaml, "github.com/godbus/dbus/v5": dbus, "github.com/spf13/cobra": cobra,
-		"net/http": http, "net": netAny, "net/netip": netAny, module + "internal/plan": spec, "os": host,
+		"net/http": http, "net": netAny, "net/http/httptrace": netAny, module + "internal/plan": spec, "os": host,
 	} {
 		if !b.covers(dep) {
 			t.Errorf("the ban %q does not cover %s", b.why, dep)
 		}
 	}
-	if netAny.covers("netlink") || yaml.covers(module+"internal/composer") {
+	if netAny.covers("netlink") || netAny.covers("net/netip") || yaml.covers(module+"internal/composer") {
 		t.Error("a ban covers more than it names")
 	}
 }

@@ -37,8 +37,8 @@ func TestBrokenDefinitions(t *testing.T) {
 		status              []string // what `systemctl status` says
 	}{
 		{"b-syntax", "b-syntax.yaml", "rootfs: host\ncommand: [a\n", []string{"/etc/unitc/b-syntax.yaml:", ": error: "}},
-		{"b-key", "b-key.yaml", working + "comand: x\n", []string{"/etc/unitc/b-key.yaml:3:1: error: comand: unknown key; did you mean command?"}},
-		{"b-type", "b-type.yaml", working + "cpus: [1]\n", []string{"/etc/unitc/b-type.yaml:3:7: error: cpus: "}},
+		{"b-key", "b-key.yaml", working + "comand: x\n", []string{"/etc/unitc/b-key.yaml:4:1: error: comand: unknown key; did you mean command?"}},
+		{"b-type", "b-type.yaml", working + "cpus: [1]\n", []string{"/etc/unitc/b-type.yaml:4:7: error: cpus: "}},
 		{"b-rootfs", "b-rootfs.yaml", "command: [/bin/true]\n", []string{"/etc/unitc/b-rootfs.yaml:1:1: error: ", "no root file system; write rootfs:"}},
 		{"b-nodir", "b-nodir.yaml", "rootfs: /srv/nowhere\ncommand: [/bin/true]\n", []string{"/etc/unitc/b-nodir.yaml", "/srv/nowhere", "no such file or directory"}},
 		{"b-dir", "b-dir.yaml/x", "", []string{"/etc/unitc/b-dir.yaml: error: a directory, not a file; write the definition into a file of this name"}},

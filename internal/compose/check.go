@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // shape is what a value may look like. YAML's kinds are disjoint, so one shape
@@ -46,6 +47,7 @@ type format struct {
 	name    string
 	pattern string
 	check   func(s string) (what, cure string)
+	empty   bool // an empty string is the same as no value
 }
 
 // check reports every way in which a value differs from its shape.
@@ -54,7 +56,7 @@ func (r *reader) check(n *node, s *shape, example string) bool {
 		return false
 	}
 	if n.kind == null && s.kinds&null == 0 {
-		r.fault(n, cureFor(example, "write a value, or remove the key"), "the value is missing")
+		r.fault(n, cureFor(example, "write a value, or remove the key"), "the value is missing").Rule = diag.RuleMissing
 		return false
 	}
 	switch {
@@ -65,7 +67,7 @@ func (r *reader) check(n *node, s *shape, example string) bool {
 	case n.kind&scalar != 0 && s.kinds&scalar != 0:
 		return r.checkScalar(n, s, example)
 	}
-	r.fault(n, cureFor(example, ""), "%s, where %s is wanted", n.kind, s.kinds&^null)
+	r.fault(n, cureFor(example, ""), "%s, where %s is wanted", n.kind, s.kinds&^null).Rule = diag.RuleType
 	return false
 }
 
@@ -83,7 +85,7 @@ func (r *reader) checkScalar(n *node, s *shape, example string) bool {
 		if s.kinds&scalar&^null == text {
 			cure = "put it in quotes: \"" + shorten(n.text) + "\""
 		}
-		r.fault(n, cure, "%s is %s, where %s is wanted", quote(n.text), n.kind, s.kinds&^null)
+		r.fault(n, cure, "%s is %s, where %s is wanted", quote(n.text), n.kind, s.kinds&^null).Rule = diag.RuleType
 		return false
 	}
 	if n.kind == null {
@@ -94,12 +96,24 @@ func (r *reader) checkScalar(n *node, s *shape, example string) bool {
 	}
 	if s.format != nil {
 		if what, cure := s.format.check(n.text); what != "" {
-			r.fault(n, cure, "%s", what)
+			if p := r.fault(n, cure, "%s", what); strings.HasPrefix(what, unsupported) {
+				p.Rule = diag.RuleUnsupported
+			}
 			return false
 		}
 	}
 	return true
 }
+
+// emptyMeansUnset: in Compose an empty string is no value where only a word can
+// stand; variables that are not set give it.
+func (s *shape) emptyMeansUnset() bool {
+	return s.kinds&(scalar|mapping) == text && s.words != nil || s.format != nil && s.format.empty
+}
+
+// unsupported begins what a format says of a value that Compose has and unitc
+// will not.
+const unsupported = "unitc does not support "
 
 // fits tells whether a scalar is of one of the kinds. As in Compose a string
 // may hold a number or a boolean: that is what a filled-in variable gives.
@@ -150,7 +164,7 @@ func (r *reader) checkWord(n *node, words []string) bool {
 
 func (r *reader) checkList(n *node, s *shape, example string) bool {
 	if len(n.items) > maxItems {
-		r.fault(n, "shorten the list", "a list of %d items; at most %d are allowed", len(n.items), maxItems)
+		r.fault(n, "shorten the list", "a list of %d items; at most %d are allowed", len(n.items), maxItems).Rule = diag.RuleLimit
 		return false
 	}
 	if len(n.items) < s.min {
@@ -181,7 +195,7 @@ func (r *reader) checkUnique(n *node) bool {
 			continue
 		}
 		if first := seen[item.text]; first != nil {
-			r.fault(item, "keep one of the two", "%s stands twice: first at %s", quote(item.text), r.where(item.place, first.place))
+			r.fault(item, "keep one of the two", "%s stands twice: first at %s", quote(item.text), r.where(item.place, first.place)).Rule = diag.RuleDuplicate
 			item.bad, ok = true, false
 			continue
 		}
@@ -192,7 +206,7 @@ func (r *reader) checkUnique(n *node) bool {
 
 func (r *reader) checkMapping(n *node, s *shape) bool {
 	if len(n.pairs) > maxItems {
-		r.fault(n, "shorten it", "a mapping of %d keys; at most %d are allowed", len(n.pairs), maxItems)
+		r.fault(n, "shorten it", "a mapping of %d keys; at most %d are allowed", len(n.pairs), maxItems).Rule = diag.RuleLimit
 		return false
 	}
 	ok := true
@@ -213,7 +227,7 @@ func (r *reader) checkMapping(n *node, s *shape) bool {
 	}
 	for i := range s.keys {
 		if f := &s.keys[i]; f.required && n.get(f.name) == nil {
-			r.fault(n, cureFor(f.name+": "+f.example, ""), "the key %s is missing", f.name)
+			r.fault(n, cureFor(f.name+": "+f.example, ""), "the key %s is missing", f.name).Rule = diag.RuleMissing
 			ok = false
 		}
 	}
@@ -232,12 +246,16 @@ func (r *reader) checkFree(n *node, p *pair, s *shape) bool {
 
 func (r *reader) checkField(n *node, p *pair, f *field) bool {
 	if f.refused != "" {
-		r.faultKey(n, p, f.refused, "unitc does not support this key")
+		r.faultKey(n, p, f.refused, "unitc does not support this key").Rule = diag.RuleUnsupported
 		return false
 	}
 	example := f.example
 	if example != "" {
 		example = f.name + ": " + example
+	}
+	if p.value.kind == text && p.value.text == "" && !f.required && f.shape.emptyMeansUnset() {
+		r.warn(p.value, cureFor(example, "remove the key"), "the value is empty and changes nothing")
+		return true
 	}
 	return r.check(p.value, f.shape, example)
 }

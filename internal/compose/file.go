@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // rootShape is the shape of the whole tree: a compose file's or one service's.
@@ -156,7 +157,7 @@ func (r *reader) faultDependency(s, other *definition.Service, cure, format stri
 	if p := findPair(depends.orEmpty().asMapping(mergeDependencies), other.Key); p != nil {
 		at = p.place
 	}
-	r.report(0, at, join(join(join("services", s.Key), "depends_on"), other.Key), cure, format, args...)
+	r.report(diag.Error, at, join(join(join("services", s.Key), "depends_on"), other.Key), cure, format, args...)
 }
 
 // orEmpty is the node, or one without content.

@@ -48,6 +48,7 @@ func badAccount(s string) string {
 
 var userFormat = format{
 	name:    "user",
+	empty:   true,
 	pattern: `^[^-\s:/,][^\s:/,]*(:[^-\s:/,][^\s:/,]*)?$`,
 	check: func(s string) (string, string) {
 		user, group, both := strings.Cut(s, ":")
@@ -68,6 +69,7 @@ var groupFormat = format{
 // hostFormat is RFC 1123's, which sethostname(2) limits to 64 bytes.
 var hostFormat = format{
 	name:    "hostname",
+	empty:   true,
 	pattern: `^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`,
 	check: func(s string) (string, string) {
 		const cure = "use letters, digits, - and ."

@@ -61,9 +61,13 @@ func (l *loader) fillIn(n *node) {
 	n.text = text
 }
 
+// envName is the file in which a definition's own variables are set.
+func (r *reader) envName() string { return strings.TrimSuffix(r.in.Name, "@") + ".env" }
+
 // warnUnset tells of a variable that gives "" because nobody sets it, as
 // Compose does; once a name.
 func (l *loader) warnUnset(n *node, name string) {
+	n.unset = name
 	if l.unset[name] {
 		return
 	}
@@ -71,5 +75,5 @@ func (l *loader) warnUnset(n *node, name string) {
 		l.unset = map[string]bool{}
 	}
 	l.unset[name] = true
-	l.later(n, diag.Warning, "set it in "+strings.TrimSuffix(l.in.Name, "@")+".env beside the definition, or write ${"+name+":-default}", "the variable "+name+" is not set and gives an empty string")
+	l.later(n, diag.Warning, "set it in "+l.envName()+" beside the definition, or write ${"+name+":-default}", "the variable "+name+" is not set and gives an empty string")
 }

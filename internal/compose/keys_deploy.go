@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // deployKeys is Swarm's block. On one host its limits, replicas and restart
@@ -24,7 +25,7 @@ var deployShape = shape{kinds: null | mapping, keys: []field{
 	{name: "replicas", shape: &shape{kinds: integer, format: replicasFormat}, example: "2", doc: "The number of instances."},
 	{name: "resources", shape: &deployResources, example: "{limits: {memory: 512m}}", doc: "Limits and reservations."},
 	{name: "restart_policy", shape: &shape{kinds: mapping, keys: []field{
-		{name: "condition", shape: &shape{kinds: text, words: []string{"none", "on-failure", "any"}}, example: "on-failure", doc: "When to start again; any is restart: always."},
+		{name: "condition", shape: &shape{kinds: text, words: []string{"none", "no", "on-failure", "any", "always", "unless-stopped"}}, example: "on-failure", doc: "When to start again; any is restart: always."},
 		{name: "delay", shape: &durationShape, example: "5s", doc: "The time between two starts."},
 		{name: "max_attempts", shape: &shape{kinds: integer, format: whole("attempts", 0, 1_000_000, "write a number")}, example: "3", doc: "The most starts within the window."},
 		{name: "window", shape: &durationShape, example: "2m", doc: "The time in which starts are counted."},
@@ -76,7 +77,7 @@ func decodeDeploy(r *reader, s *definition.Service, n *node) {
 }
 
 func (r *reader) warnSwarm(n *node, p *pair) {
-	r.report(1, p.place, join(r.pathOf(n), p.key), "remove it", "only a Swarm cluster obeys this key")
+	r.report(diag.Warning, p.place, join(r.pathOf(n), p.key), "remove it", "only a Swarm cluster obeys this key").Rule = diag.RuleUnsupported
 }
 
 func (r *reader) decodeLimits(s *definition.Service, n *node) {
@@ -112,7 +113,7 @@ func (r *reader) sameAs(n *node, key string) bool {
 	if own == nil || own.value.bad || own.value.str() == n.str() {
 		return true
 	}
-	r.fault(n, "keep one of the two", "%s at %s says %s", key, r.where(n.place, own.place), quote(own.value.str()))
+	r.fault(n, "keep one of the two", "%s at %s says %s", key, r.where(n.place, own.place), quote(own.value.str())).Rule = diag.RuleConflict
 	return false
 }
 
@@ -123,10 +124,13 @@ func (r *reader) decodeRestartPolicy(s *definition.Service, n *node) {
 	}
 	s.Restart = definition.Restart{Policy: definition.RestartAlways}
 	switch n.get("condition").str() {
-	case "none":
+	case "none", "no":
 		s.Restart.Policy = definition.RestartNo
 	case "on-failure":
 		s.Restart.Policy = definition.RestartOnFailure
+	}
+	if n.get("condition").str() == definition.RestartUnlessStopped {
+		s.Restart.Policy = definition.RestartUnlessStopped
 	}
 	if attempts := n.get("max_attempts"); attempts != nil {
 		s.Restart.MaxRetries = int(attempts.int())

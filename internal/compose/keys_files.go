@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // fileKeys say what the payload finds in its file system.
@@ -85,7 +86,7 @@ func (r *reader) checkDevice(n *node, d definition.Device) bool {
 	case !isAccess(d.Permissions):
 		r.fault(n, "write r, w and m, each at most once", "%s is no device access", quote(d.Permissions))
 	case !path.IsAbs(d.Source) && strings.Contains(d.Source, "="):
-		r.fault(n, "name the device nodes themselves", "%s is a CDI name, which unitc does not support", quote(d.Source))
+		r.fault(n, "name the device nodes themselves", "%s is a CDI name, which unitc does not support", quote(d.Source)).Rule = diag.RuleUnsupported
 	case !path.IsAbs(d.Source) || hasDotDot(d.Source):
 		r.fault(n, "write for example /dev/fuse:/dev/fuse:rw", "%s is no absolute path of a device", quote(d.Source))
 	case !path.IsAbs(d.Target) || hasDotDot(d.Target) || path.Clean(d.Target) == "/":
@@ -113,11 +114,11 @@ func (r *reader) cleanTarget(n *node, target string) string {
 	case clean == "/":
 		r.fault(n, "write rootfs: or image: for the root file system", "a volume can't be the container's root")
 	case clean == "/proc" || strings.HasPrefix(clean, "/proc/"):
-		r.fault(n, "write sysctls: for values under /proc/sys; nothing else can be mounted there", "%s is the kernel's: unitc mounts /proc itself", clean)
+		r.fault(n, "write sysctls: for values under /proc/sys; nothing else can be mounted there", "%s is the kernel's: unitc mounts /proc itself", clean).Rule = diag.RuleUnsupported
 	case clean == "/sys":
-		r.fault(n, "name the directory below /sys that is needed", "unitc mounts /sys itself")
+		r.fault(n, "name the directory below /sys that is needed", "unitc mounts /sys itself").Rule = diag.RuleUnsupported
 	case clean == "/dev":
-		r.fault(n, "write devices: for device nodes", "unitc mounts /dev itself")
+		r.fault(n, "write devices: for device nodes", "unitc mounts /dev itself").Rule = diag.RuleUnsupported
 	default:
 		return clean
 	}

@@ -30,6 +30,7 @@ var imageKeys = []field{
 
 var platformFormat = format{
 	name:    "platform",
+	empty:   true,
 	pattern: `^[a-z0-9_]+(/[a-z0-9_]+(/[a-z0-9_.]+)?)?$`,
 	check: func(s string) (string, string) {
 		parts := strings.Split(s, "/")
@@ -46,6 +47,7 @@ var pullPolicies = []string{"always", "never", "missing", "if_not_present", "bui
 
 var pullPolicyFormat = format{
 	name:    "pull-policy",
+	empty:   true,
 	pattern: `^(always|never|missing|if_not_present|refresh|daily|weekly|every_([0-9]+(w|d|h|m|s))+)$`,
 	check: func(s string) (string, string) {
 		if after, ok := strings.CutPrefix(s, "every_"); ok {
@@ -56,7 +58,7 @@ var pullPolicyFormat = format{
 		}
 		switch {
 		case s == "build":
-			return "unitc builds no images", "write missing, or remove the key"
+			return unsupported + "building images", "write missing, or remove the key"
 		case contains(pullPolicies, s):
 			return "", ""
 		}

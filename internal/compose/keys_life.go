@@ -57,6 +57,7 @@ var (
 
 var logDriverFormat = format{
 	name:    "log-driver",
+	empty:   true,
 	pattern: `^(journald|direct|none|json-file|local)$`,
 	check: func(s string) (string, string) {
 		switch s {
@@ -67,7 +68,7 @@ var logDriverFormat = format{
 			return "", ""
 		}
 		if contains(remoteLogDrivers, s) {
-			return "unitc does not support the driver " + s, "write journald, or remove logging: to log to the journal"
+			return unsupported + "the driver " + s, "write journald, or remove logging: to log to the journal"
 		}
 		cure := "write journald, direct or none"
 		if near := nearest(s, []string{definition.LogJournald, definition.LogDirect, definition.LogNone}); near != "" {
@@ -91,6 +92,7 @@ func decodeLogging(r *reader, s *definition.Service, n *node) {
 
 var restartFormat = format{
 	name:    "restart",
+	empty:   true,
 	pattern: `^(no|always|unless-stopped|on-failure(:[0-9]{1,9})?)$`,
 	check: func(s string) (string, string) {
 		policies := []string{definition.RestartNo, definition.RestartAlways, definition.RestartUnlessStopped, definition.RestartOnFailure}
@@ -122,6 +124,7 @@ func decodeRestart(r *reader, s *definition.Service, n *node) {
 
 var runtimeFormat = format{
 	name:    "runtime",
+	empty:   true,
 	pattern: `^[A-Za-z0-9/][A-Za-z0-9_./-]*$`,
 	check: func(s string) (string, string) {
 		if s == "" || s[0] == '-' || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") != "" {

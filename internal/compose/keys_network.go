@@ -43,6 +43,7 @@ var networkKeys = []field{
 
 var addressFormat = format{
 	name:    "address",
+	empty:   true,
 	pattern: `^[0-9a-fA-F.:]+(%[0-9A-Za-z_.-]+)?$`,
 	check: func(s string) (string, string) {
 		if _, err := netip.ParseAddr(s); err != nil {
@@ -65,6 +66,7 @@ var subnetFormat = format{
 
 var macFormat = format{
 	name:    "mac-address",
+	empty:   true,
 	pattern: `^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$`,
 	check: func(s string) (string, string) {
 		parts := strings.Split(strings.ReplaceAll(s, "-", ":"), ":")

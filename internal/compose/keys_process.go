@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // processKeys say what is run, as whom, and with which environment.
@@ -178,7 +179,7 @@ func (r *reader) hostPath(n *node, p string) string {
 		r.fault(n, "write a path", "the path is empty")
 		return ""
 	case p[0] == '~':
-		r.fault(n, "write the absolute path", "%s: a system service has no home directory that ~ could mean", quote(p))
+		r.fault(n, "write the absolute path", "%s: a system service has no home directory that ~ could mean", quote(p)).Rule = diag.RuleUnsupported
 		return ""
 	case len(p) >= maxPath:
 		r.fault(n, "write a shorter path", "a path of %d bytes", len(p))

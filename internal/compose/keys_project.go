@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // projectKeys say how services belong together.
@@ -75,10 +76,10 @@ func (r *reader) depend(s *definition.Service, at place, n *node, key string, d 
 	case !ok && d.Optional:
 		return
 	case !ok:
-		r.report(0, at, r.pathOf(n), r.suggestService(r.services(), key), "there is no service %s in this project", quote(key))
+		r.report(diag.Error, at, r.pathOf(n), r.suggestService(r.services(), key), "there is no service %s in this project", quote(key))
 		return
 	case unit == s.Name:
-		r.report(0, at, r.pathOf(n), "remove it", "the service depends on itself")
+		r.report(diag.Error, at, r.pathOf(n), "remove it", "the service depends on itself")
 		return
 	}
 	d.Service = unit

@@ -76,6 +76,7 @@ var cpusFormat = format{
 
 var cpusetFormat = format{
 	name:    "cpuset",
+	empty:   true,
 	pattern: `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`,
 	check: func(s string) (string, string) {
 		for part := range strings.SplitSeq(s, ",") {

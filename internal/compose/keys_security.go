@@ -173,18 +173,21 @@ func decodeNetworkMode(r *reader, s *definition.Service, n *node) {
 
 var ipcFormat = format{
 	name:    "ipc",
+	empty:   true,
 	pattern: `^(private|shareable|host|none|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
 	check:   func(s string) (string, string) { return badMode(s, "private", "shareable", "host", "none") },
 }
 
 var pidFormat = format{
 	name:    "pid",
+	empty:   true,
 	pattern: `^(host|private|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
 	check:   func(s string) (string, string) { return badMode(s, "host", "private") },
 }
 
 var networkModeFormat = format{
 	name:    "network-mode",
+	empty:   true,
 	pattern: `^(none|host|bridge|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
 	check:   func(s string) (string, string) { return badMode(s, "none", "host", "bridge") },
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // directiveValue is `Name: value` or, for several lines, `Name: [one, two]`.
@@ -97,14 +98,14 @@ func (r *reader) checkDirective(sec *section, n *node, p *pair) bool {
 	case d == nil && strings.HasPrefix(p.key, "X-"):
 		return r.checkPrivate(n, p) // systemd ignores these by rule
 	case d == nil:
-		r.faultKey(n, p, suggestDirective(sec, p.key), "systemd has no such directive")
+		r.faultKey(n, p, suggestDirective(sec, p.key), "systemd has no such directive").Rule = diag.RuleUnknownKey
 		return false
 	case d.rooms&sec.rooms == 0:
 		r.faultKey(n, p, homeOf(d), "the directive does not belong in this section")
 		return false
 	}
 	if cure := sec.refused(d); cure != "" {
-		r.faultKey(n, p, cure, "unitc does not pass this directive on")
+		r.faultKey(n, p, cure, "unitc does not pass this directive on").Rule = diag.RuleUnsupported
 		return false
 	}
 	return true

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // readLayers loads every layer and merges them into r.root. A layer that can't
@@ -51,13 +53,13 @@ func (r *reader) load(index int) *node {
 	if document == nil || len(document.Content) == 0 || isEmpty(document.Content[0]) {
 		// An empty drop-in changes nothing; an empty definition starts nothing.
 		if index == 0 {
-			r.faultFile(at, "write at least `rootfs:` or `image:`", "the file holds no definition")
+			r.faultFile(at, "write at least `rootfs:` or `image:`", "the file holds no definition").Rule = diag.RuleMissing
 		}
 		return nil
 	}
 	if top := document.Content[0]; top.Kind != yaml.MappingNode && top.Kind != yaml.AliasNode {
 		at.line, at.col = int32(top.Line), int32(top.Column)
-		r.faultFile(at, "write lines of the form `key: value`", "the file is not a mapping")
+		r.faultFile(at, "write lines of the form `key: value`", "the file is not a mapping").Rule = diag.RuleType
 		return nil
 	}
 	l := loader{reader: r, layer: int32(index)}
@@ -70,7 +72,7 @@ func isEmpty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "
 func (r *reader) checkBytes(data []byte, at place) bool {
 	switch {
 	case len(data) > maxLayer:
-		r.faultFile(at, fmt.Sprintf("keep it under %d bytes", maxLayer), "the file has %d bytes", len(data))
+		r.faultFile(at, fmt.Sprintf("keep it under %d bytes", maxLayer), "the file has %d bytes", len(data)).Rule = diag.RuleLimit
 		return false
 	case bytes.IndexByte(data, 0) >= 0:
 		at.line, at.col = position(data, bytes.IndexByte(data, 0))
@@ -81,7 +83,7 @@ func (r *reader) checkBytes(data []byte, at place) bool {
 		r.faultFile(at, "save the file as UTF-8 text", "the bytes are not valid UTF-8")
 		return false
 	case countPunctuation(data) > maxPunctuation:
-		r.faultFile(at, "split it", "the file has more than %d values", maxPunctuation)
+		r.faultFile(at, "split it", "the file has more than %d values", maxPunctuation).Rule = diag.RuleLimit
 		return false
 	}
 	return true
@@ -137,7 +139,7 @@ func (r *reader) readYAML(data []byte, at place) (document *yaml.Node, ok bool) 
 		return nil, false
 	}
 	at.line, at.col = int32(second.Line), int32(second.Column)
-	r.faultFile(at, "keep one document in a file", "a second YAML document begins here")
+	r.faultFile(at, "keep one document in a file", "a second YAML document begins here").Rule = diag.RuleSyntax
 	return document, true
 }
 
@@ -175,10 +177,10 @@ func (l *loader) convert(y *yaml.Node, depth int) *node {
 		return n
 	case l.nodes > maxNodes:
 		l.full = true
-		l.faultFile(n.place, "repeat less through aliases, or split the file", "the file has more than %d values once its aliases are expanded", maxNodes)
+		l.faultFile(n.place, "repeat less through aliases, or split the file", "the file has more than %d values once its aliases are expanded", maxNodes).Rule = diag.RuleLimit
 		return n
 	case depth > maxDepth:
-		l.faultFile(n.place, "write it flatter", "values are nested more than %d deep", maxDepth)
+		l.faultFile(n.place, "write it flatter", "values are nested more than %d deep", maxDepth).Rule = diag.RuleLimit
 		l.full = true
 		return n
 	}
@@ -242,7 +244,7 @@ func (l *loader) convertPairs(n *node, y *yaml.Node, depth int) {
 			continue
 		}
 		if first, again := seen.find(n.pairs, p.key); again {
-			l.faultFile(p.place, "keep one of the two", "the key %s stands twice: first at %s", quote(p.key), l.where(p.place, n.pairs[first].place))
+			l.faultFile(p.place, "keep one of the two", "the key %s stands twice: first at %s", quote(p.key), l.where(p.place, n.pairs[first].place)).Rule = diag.RuleDuplicate
 			continue
 		}
 		outer := l.extension
@@ -325,7 +327,7 @@ func (l *loader) convertScalar(n *node, y *yaml.Node) {
 	}
 	switch {
 	case len(n.text) > maxScalar:
-		l.faultFile(n.place, fmt.Sprintf("keep it under %d bytes", maxScalar), "a string of %d bytes", len(n.text))
+		l.faultFile(n.place, fmt.Sprintf("keep it under %d bytes", maxScalar), "a string of %d bytes", len(n.text)).Rule = diag.RuleLimit
 		n.text = n.text[:0]
 	case strings.IndexByte(n.text, 0) >= 0:
 		l.faultFile(n.place, "remove the \\0", "a NUL character stands in a string")

@@ -64,7 +64,8 @@ type place struct {
 // that every node has one parent and a fault one place.
 type node struct {
 	kind  kind
-	bad   bool // the shape is wrong, and that is reported
+	bad   bool   // the shape is wrong, and that is reported
+	unset string // a variable in it that nobody set
 	mark  mark
 	place place
 	text  string  // scalars, as written

@@ -31,34 +31,42 @@ type reader struct {
 }
 
 // fault reports an error at a value.
-func (r *reader) fault(n *node, cure, format string, args ...any) {
-	r.report(diag.Error, n.place, r.pathOf(n), cure, format, args...)
+func (r *reader) fault(n *node, cure, format string, args ...any) *diag.Problem {
+	if n.unset != "" {
+		p := r.report(diag.Error, n.place, r.pathOf(n), "set "+n.unset+" in "+r.envName(), format, args...)
+		p.What += " (the variable " + n.unset + " is not set)"
+		p.Rule = diag.RuleVariable
+		return &diag.Problem{}
+	}
+	return r.report(diag.Error, n.place, r.pathOf(n), cure, format, args...)
 }
 
 // warn reports what never stops a start.
-func (r *reader) warn(n *node, cure, format string, args ...any) {
-	r.report(diag.Warning, n.place, r.pathOf(n), cure, format, args...)
+func (r *reader) warn(n *node, cure, format string, args ...any) *diag.Problem {
+	return r.report(diag.Warning, n.place, r.pathOf(n), cure, format, args...)
 }
 
 // faultKey reports an error at a mapping's key.
-func (r *reader) faultKey(n *node, p *pair, cure, format string, args ...any) {
-	r.report(diag.Error, p.place, join(r.pathOf(n), p.key), cure, format, args...)
+func (r *reader) faultKey(n *node, p *pair, cure, format string, args ...any) *diag.Problem {
+	return r.report(diag.Error, p.place, join(r.pathOf(n), p.key), cure, format, args...)
 }
 
 // faultFile reports an error of a whole layer, or of a line in it.
-func (r *reader) faultFile(at place, cure, format string, args ...any) {
-	r.report(diag.Error, at, "", cure, format, args...)
+func (r *reader) faultFile(at place, cure, format string, args ...any) *diag.Problem {
+	return r.report(diag.Error, at, "", cure, format, args...)
 }
 
-func (r *reader) report(severity diag.Severity, at place, path, cure, format string, args ...any) {
+// report adds a problem and returns it, for its rule to be set.
+func (r *reader) report(severity diag.Severity, at place, path, cure, format string, args ...any) *diag.Problem {
 	if r.full() {
 		r.dropped++
-		return
+		return &diag.Problem{}
 	}
 	r.problems = append(r.problems, diag.Problem{
 		File: r.path(at), Line: int(at.line), Col: int(at.col),
 		Severity: severity, Path: path, What: fmt.Sprintf(format, args...), Cure: cure,
 	})
+	return &r.problems[len(r.problems)-1]
 }
 
 // full tells that further problems are only counted.
@@ -81,7 +89,7 @@ func (r *reader) later(n *node, severity diag.Severity, cure, what string) {
 // reportLater reports what was found while the tree was made.
 func (r *reader) reportLater() {
 	for _, p := range r.pending {
-		r.report(p.severity, p.node.place, r.pathOf(p.node), p.cure, "%s", p.what)
+		r.report(p.severity, p.node.place, r.pathOf(p.node), p.cure, "%s", p.what).Rule = diag.RuleVariable
 	}
 }
 

@@ -19,7 +19,7 @@ const pendingCure = "remove the key, or wait for a version that has it"
 func (r *reader) addPending(s *definition.Service, n *node, p *pair, f *field) {
 	s.Pending = append(s.Pending, diag.Problem{
 		File: r.path(p.place), Line: int(p.place.line), Col: int(p.place.col),
-		Path: join(r.pathOf(n), p.key), What: "this version of unitc can't do this yet: " + f.pending, Cure: pendingCure,
+		Rule: diag.RulePending, Path: join(r.pathOf(n), p.key), What: "this version of unitc can't do this yet: " + f.pending, Cure: pendingCure,
 	})
 }
 
@@ -27,7 +27,7 @@ func (r *reader) addPending(s *definition.Service, n *node, p *pair, f *field) {
 func (r *reader) addPendingValue(s *definition.Service, n *node, what string) {
 	s.Pending = append(s.Pending, diag.Problem{
 		File: r.path(n.place), Line: int(n.place.line), Col: int(n.place.col),
-		Path: r.pathOf(n), What: "this version of unitc can't do this yet: " + what, Cure: pendingCure,
+		Rule: diag.RulePending, Path: r.pathOf(n), What: "this version of unitc can't do this yet: " + what, Cure: pendingCure,
 	})
 }
 
@@ -62,7 +62,7 @@ func (r *reader) conflict(n *node, one, other, why string) {
 	if second.place.layer < first.place.layer || second.place.layer == first.place.layer && second.place.line < first.place.line {
 		first, second = second, first
 	}
-	r.faultKey(n, second, "keep one of the two", "conflicts with %s at %s: %s", first.key, r.where(second.place, first.place), why)
+	r.faultKey(n, second, "keep one of the two", "conflicts with %s at %s: %s", first.key, r.where(second.place, first.place), why).Rule = diag.RuleConflict
 }
 
 func findPair(n *node, key string) *pair {
@@ -84,9 +84,9 @@ func (r *reader) checkRoot(n *node) {
 	switch {
 	case n.get("rootfs") != nil || n.get("image") != nil || n.get("provider") != nil || n.get("extends") != nil:
 	case n.get("build") != nil:
-		r.faultKey(n, findPair(n, "build"), "build the image by other means, and name it in image:", "unitc builds no images")
+		r.faultKey(n, findPair(n, "build"), "build the image by other means, and name it in image:", "unitc builds no images").Rule = diag.RuleUnsupported
 	default:
-		r.fault(n, "write rootfs: (a directory, or host) or image:", "the service has no root file system")
+		r.fault(n, "write rootfs: (a directory, or host) or image:", "the service has no root file system").Rule = diag.RuleMissing
 	}
 }
 

@@ -66,6 +66,7 @@ func rtName(number int) string {
 
 var signalFormat = format{
 	name:    "signal",
+	empty:   true,
 	pattern: `^([1-9][0-9]?|(SIG|sig)?[A-Za-z0-9]+([+-][0-9]+)?)$`,
 	check: func(s string) (string, string) {
 		if _, ok := signalName(s); ok {

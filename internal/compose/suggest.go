@@ -2,7 +2,11 @@
 
 package compose
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/unitc/unitc/internal/diag"
+)
 
 // maxTypos is the number of slips up to which a word is suggested, by length:
 // short words are near to everything.
@@ -111,5 +115,5 @@ func (r *reader) faultUnknown(n *node, p *pair, fields []field) {
 	} else if word := foreignKeys[strings.ToLower(p.key)]; word != "" && findField(fields, strings.SplitN(word, ":", 2)[0]) != nil {
 		cure = "write " + word
 	}
-	r.faultKey(n, p, cure, "unknown key")
+	r.faultKey(n, p, cure, "unknown key").Rule = diag.RuleUnknownKey
 }

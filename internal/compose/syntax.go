@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // maxBisect is the size up to which the line of a syntax error is searched for.
@@ -46,7 +48,7 @@ func (r *reader) faultSyntax(data []byte, at place, err error) {
 	if name, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
 		name = strings.TrimSuffix(name, "' referenced")
 		at.line, at.col = findToken(data, "*"+name)
-		r.faultFile(at, "write &"+shorten(name)+" where the value stands first", "the anchor of *%s is nowhere above", shorten(name))
+		r.faultFile(at, "write &"+shorten(name)+" where the value stands first", "the anchor of *%s is nowhere above", shorten(name)).Rule = diag.RuleSyntax
 		return
 	}
 	if !strings.Contains(message, "end of stream") && len(data) <= maxBisect {
@@ -67,7 +69,7 @@ func (r *reader) faultSyntax(data []byte, at place, err error) {
 	if strings.Contains(message, "cannot start any token") {
 		what, cure = hintToken(content)
 	}
-	r.faultFile(at, cure, "%s", what)
+	r.faultFile(at, cure, "%s", what).Rule = diag.RuleSyntax
 }
 
 // splitLine parts "line 3: message".

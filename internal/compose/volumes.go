@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, keys: []field{
@@ -205,7 +206,7 @@ func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 		v.Mode, _ = parseMode(options.get("mode"))
 		return v, true
 	}
-	r.fault(n.get("type"), "write bind, volume or tmpfs", "unitc does not support mounts of type %s", v.Type)
+	r.fault(n.get("type"), "write bind, volume or tmpfs", "unitc does not support mounts of type %s", v.Type).Rule = diag.RuleUnsupported
 	return v, false
 }
 

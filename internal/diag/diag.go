@@ -38,6 +38,7 @@ type Problem struct {
 	Line     int      `json:"line,omitempty"`
 	Col      int      `json:"col,omitempty"`
 	Severity Severity `json:"severity"`
+	Rule     string   `json:"rule,omitempty"` // the kind of fault; "" is RuleValue
 	Path     string   `json:"path,omitempty"` // services.web.ports[0]
 	What     string   `json:"what"`
 	Cure     string   `json:"cure,omitempty"`
@@ -60,6 +61,21 @@ func (p Problem) String() string {
 	}
 	return b.String()
 }
+
+// Kinds of faults, for machines and statistics.
+const (
+	RuleValue       = "value"       // right key, wrong value
+	RuleType        = "type"        // a list where a string is wanted
+	RuleUnknownKey  = "unknown-key" // no such key
+	RuleDuplicate   = "duplicate"   // the same thing twice
+	RuleConflict    = "conflict"    // two keys that exclude each other
+	RuleMissing     = "missing"     // something has to be there
+	RuleSyntax      = "syntax"      // no YAML
+	RuleVariable    = "variable"    // interpolation
+	RuleLimit       = "limit"       // more than is allowed
+	RuleUnsupported = "unsupported" // a Compose key or value that unitc will not have
+	RulePending     = "pending"     // one that this version does not have yet
+)
 
 // List is the problems of one or more files.
 type List []Problem

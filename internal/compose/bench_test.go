@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"os"
+	"testing"
+)
+
+// BenchmarkParse is one definition of each size; the generator's budget for the
+// whole way of a small one is about 80 µs.
+func BenchmarkParse(b *testing.B) {
+	for _, name := range []string{"minimal", "full", "blog"} {
+		data, err := os.ReadFile("testdata/good/" + name + ".yaml")
+		if err != nil {
+			b.Fatal(err)
+		}
+		in := Input{Name: name, Dir: "/etc/unitc", Layers: []Layer{{name + ".yaml", data}}}
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if file := Parse(in); file.Problems.HasErrors() {
+					b.Fatal(file.Problems)
+				}
+			}
+		})
+	}
+}

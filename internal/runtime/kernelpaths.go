@@ -104,7 +104,7 @@ func maskPaths(c *compiler) {
 
 // lookUp opens an existing place; where there is none it goes on at absent.
 func (c *compiler) lookUp(p string, into program.Reg, absent *program.Label) {
-	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, inRoot)
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
 	clean := strings.TrimPrefix(path.Clean("/"+p), "/")
 	c.p.Call("openat2", p, unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str(clean), how, size).Into(into).Skip(absent, unix.ENOENT, unix.ENOTDIR)
 }

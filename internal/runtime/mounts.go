@@ -242,7 +242,7 @@ func (c *compiler) attach(label string, mnt any, dst program.Reg) *program.Call 
 func (c *compiler) propagate(label, dst string, flag uint64) {
 	mark := c.p.Mark()
 	fd := c.p.Reg()
-	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, inRoot)
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
 	c.p.Call("openat2", label, unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str(dst), how, size).Into(fd)
 	at := unix.AT_EMPTY_PATH
 	if flag&unix.MS_REC != 0 {
@@ -261,7 +261,7 @@ func (c *compiler) propagate(label, dst string, flag uint64) {
 func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 	var done program.Label
 	root := int(c.root.Fd())
-	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, inRoot)
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
 	clean := strings.TrimPrefix(path.Clean("/"+unsafePath), "/")
 	var missing program.Label
 	c.p.Call("openat2", label, unix.SYS_OPENAT2, root, c.p.Str(clean), how, size).Into(into).Skip(&missing, unix.ENOENT)
@@ -270,7 +270,7 @@ func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 
 	mark := c.p.Mark()
 	parent, child := c.p.Reg(), c.p.Reg()
-	dirHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, inRoot)
+	dirHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, resolve)
 	// Without O_NOFOLLOW: with it the descriptor of a link would be given.
 	newHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 	c.p.Call("openat2", label+" rootfs", unix.SYS_OPENAT2, root, c.p.Str("."), dirHow, size).Into(parent)

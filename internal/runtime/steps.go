@@ -194,3 +194,7 @@ func (c *compiler) how(flags, resolve uint64) (program.Ptr, int) {
 
 // inRoot resolves a hostile path as chroot(2) would, with no way out.
 const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+
+// resolve is how the inner half resolves destinations. Only a test changes it,
+// to prove that its attack succeeds without the protection.
+var resolve uint64 = inRoot

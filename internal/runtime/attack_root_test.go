@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// raceTime is how long attackers race; long enough for thousands of exchanges.
+const raceTime = 3 * time.Second
+
+// CVE-2021-30465 and its kind: a container that shares a volume exchanges a
+// directory with a link to the host while the next container's mounts are made
+// below it. The launch resolves on descriptors inside the root, so what it
+// mounts and makes never lands on the host. With that resolution switched off
+// the same attack reaches the host within the same time.
+func TestRacingMountDestination(t *testing.T) {
+	if n := raceMounts(t); n > 0 {
+		t.Fatalf("%d starts made something on the host", n)
+	}
+}
+
+func TestRacingMountDestinationBites(t *testing.T) {
+	resolve = unix.RESOLVE_NO_MAGICLINKS
+	defer func() { resolve = inRoot }()
+	if n := raceMounts(t); n == 0 {
+		t.Fatal("with the protection off the attack did not reach the host: the test proves nothing")
+	}
+}
+
+// raceMounts counts the starts after which the decoy on the host had changed.
+func raceMounts(t *testing.T) (reached int) {
+	shared, decoy := t.TempDir(), t.TempDir()
+	for _, d := range []string{"dir", "x"} {
+		if err := os.MkdirAll(filepath.Join(shared, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link, dir := filepath.Join(shared, "link"), filepath.Join(shared, "dir")
+	if err := os.Symlink(decoy, link); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
+			}
+		}
+	}()
+	defer func() { close(stop); <-done }()
+	for deadline := time.Now().Add(raceTime); time.Now().Before(deadline); {
+		c := newContainer(t)
+		c.service.UsernsMode = "host" // so that files on the host could be made at all
+		c.service.Volumes = []definition.Volume{
+			{Type: definition.VolumeBind, Source: shared, Target: "/vol"},
+			{Type: definition.VolumeTmpfs, Target: "/vol/dir/a/b"},
+		}
+		c.service.Command = []string{"/payload", "payload", "create=/vol/dir/a/b/inside"}
+		_, err := c.exec()
+		if err != nil && errors.Is(err, unix.EBADE) {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(decoy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) > 0 {
+			reached++
+			for _, e := range entries {
+				os.RemoveAll(filepath.Join(decoy, e.Name()))
+			}
+			if resolve != inRoot {
+				return reached // it bites; more is not needed
+			}
+		}
+		// What a start made inside the volume goes, so that the next races again.
+		os.RemoveAll(filepath.Join(dir, "a"))
+	}
+	return reached
+}
+
+// CVE-2022-36109 and its kind: groups of the caller stay behind.
+// CVE-2022-24769: so do inheritable and ambient capabilities.
+func TestNothingOfTheCallerIsInherited(t *testing.T) {
+	errs := make(chan map[string]string, 1)
+	go func() {
+		// The thread dies with its changed credentials.
+		goruntime.LockOSThread()
+		groups := []uint32{27, 4, 1234}
+		if _, _, e := syscall.RawSyscall(unix.SYS_SETGROUPS, 3, uintptr(unsafe.Pointer(&groups[0])), 0); e != 0 {
+			errs <- map[string]string{"setgroups": e.Error()}
+			return
+		}
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err := unix.Capget(&header, &data[0]); err != nil {
+			errs <- map[string]string{"capget": err.Error()}
+			return
+		}
+		data[0].Inheritable, data[1].Inheritable = data[0].Permitted, data[1].Permitted
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			errs <- map[string]string{"capset": err.Error()}
+			return
+		}
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_SYS_ADMIN, 0, 0); err != nil {
+			errs <- map[string]string{"ambient": err.Error()}
+			return
+		}
+		leak, err := unix.Open("/", unix.O_RDONLY, 0) // no O_CLOEXEC
+		if err != nil {
+			errs <- map[string]string{"open": err.Error()}
+			return
+		}
+		defer unix.Close(leak)
+		c := newContainer(t)
+		errs <- c.run("ids", "status=CapInh", "status=CapAmb", "status=CapPrm", "fds", "status=Groups")
+	}()
+	expect(t, <-errs, map[string]string{
+		"ids": "0 0 []", "status=CapInh": "0000000000000000", "status=CapAmb": "0000000000000000", "status=CapPrm": "00000000000004fb",
+		"fds": "0 1 2", "status=Groups": "",
+	})
+}
+
+// CVE-2026-47262: a name file without end. Memory stays bounded because the
+// file is refused by its size before it is read.
+func TestEndlessNameFiles(t *testing.T) {
+	for _, file := range []string{"etc/passwd", "etc/group"} {
+		c := newContainer(t)
+		c.write("etc/passwd", "web:x:5:5::/:/bin/sh\n")
+		if err := os.Truncate(filepath.Join(c.root, mustCreate(t, c.root, file)), 3<<30); err != nil {
+			t.Fatal(err)
+		}
+		c.service.User, c.service.Command = "web", []string{"/payload", "payload"}
+		if _, err := c.exec(); err == nil || !strings.Contains(err.Error(), "10 MiB") {
+			t.Errorf("%s of 3 GiB: %v", file, err)
+		}
+	}
+}
+
+func mustCreate(t *testing.T, root, file string) string {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(root, file), os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	return file
+}
+
+// CVE-2019-5736: the payload's first process may be ours (init: true), and a
+// payload that names /proc/self/exe runs ours; neither can be written to.
+func TestTheHelperCannotBeOverwritten(t *testing.T) {
+	c := newContainer(t)
+	c.service.Init = true
+	seen := c.run("write=/proc/1/exe", "write=/proc/self/exe")
+	for probe, got := range seen {
+		if got == "ok" {
+			t.Errorf("%s succeeded", probe)
+		}
+	}
+	// The test binary itself stands for the helper: its bytes are unchanged.
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, errA := os.ReadFile(self)
+	b, errB := os.ReadFile(filepath.Join(c.root, "payload"))
+	if errA != nil || errB != nil || string(a) != string(b) {
+		t.Fatal("the helper's file has changed")
+	}
+}
+
+// CVE-2025-31133, CVE-2025-52565, CVE-2026-41579: what is in the image's /dev
+// decides nothing.
+func TestImageDevIsIgnored(t *testing.T) {
+	c := newContainer(t)
+	if err := os.Mkdir(filepath.Join(c.root, "dev"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"null", "console", "ptmx", "fd"} {
+		if err := os.Symlink("/proc/sys/kernel/core_pattern", filepath.Join(c.root, "dev", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.look(map[string]string{
+		"stat=/dev/null":               "20666 0:0",
+		"read=/proc/keys":              "",
+		"link=/dev/fd":                 "/proc/self/fd",
+		"stat=/dev/pts/ptmx":           c.run("stat=/dev/pts/ptmx")["stat=/dev/pts/ptmx"],
+		"mount=/dev":                   "EPERM",
+		"remount=/proc/sys":            "EPERM",
+		"write=/sys/kernel/vmcoreinfo": c.run("write=/sys/kernel/vmcoreinfo")["write=/sys/kernel/vmcoreinfo"],
+	})
+}
+
+// Without its own null device a masked path would show the real file: with the
+// step left away the same probe reads what the mask hides.
+func TestMasksBite(t *testing.T) {
+	c := newContainer(t)
+	c.spec = func(p *plan.Plan) { p.Spec.Linux.MaskedPaths = nil }
+	if got := c.run("list=/sys/module")["list=/sys/module"]; got == "" {
+		t.Fatal("/sys/module is empty without a mask: the mask's test proves nothing")
+	}
+	c.spec = nil
+	if got := c.run("list=/sys/module")["list=/sys/module"]; got != "" {
+		t.Fatalf("/sys/module is not masked: %s", got)
+	}
+}
+
+// Device nodes, new namespaces, raw sockets, other processes: what a payload
+// that gained root inside would try next.
+func TestWhatAnAttackerTriesNext(t *testing.T) {
+	c := newContainer(t)
+	c.look(map[string]string{
+		"socket=packet":  "EAFNOSUPPORT",
+		"socket=alg":     "EAFNOSUPPORT",
+		"socket=vsock":   "EAFNOSUPPORT",
+		"socket=xfrm":    "EAFNOSUPPORT",
+		"socket=audit":   "EAFNOSUPPORT",
+		"socket=inet":    "ok",
+		"socket=raw":     "EPERM",
+		"unshare":        "EPERM",
+		"clone3":         "ENOSYS",
+		"call=keyctl":    "EPERM",
+		"call=bpf":       "EPERM",
+		"call=ptrace":    "EPERM",
+		"call=io_uring":  "EPERM",
+		"call=userfault": "EPERM",
+		"call=600":       "ENOSYS",
+		"mknod=/tmp/x":   "EPERM",
+		"mount=/tmp":     "EPERM",
+	})
+}
+
+func init() {
+	probes["socket"] = func(kind string) string {
+		s, ok := map[string][3]int{
+			"packet": {unix.AF_PACKET, unix.SOCK_RAW, 0}, "alg": {unix.AF_ALG, unix.SOCK_SEQPACKET, 0}, "vsock": {unix.AF_VSOCK, unix.SOCK_STREAM, 0},
+			"xfrm": {unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_XFRM}, "audit": {unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_AUDIT},
+			"inet": {unix.AF_INET, unix.SOCK_STREAM, 0}, "raw": {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
+		}[kind]
+		if !ok {
+			return "unknown kind"
+		}
+		fd, err := unix.Socket(s[0], s[1], s[2])
+		if err == nil {
+			unix.Close(fd)
+		}
+		return outcome(err)
+	}
+	probes["call"] = func(name string) string {
+		nr := map[string]uintptr{"keyctl": unix.SYS_KEYCTL, "bpf": unix.SYS_BPF, "ptrace": unix.SYS_PTRACE, "io_uring": unix.SYS_IO_URING_SETUP, "userfault": unix.SYS_USERFAULTFD, "600": 600}[name]
+		_, _, e := syscall.RawSyscall6(nr, 0, 0, 0, 0, 0, 0)
+		if e == 0 {
+			return "ok"
+		}
+		return outcome(unix.Errno(e))
+	}
+	probes["clone3"] = func(string) string {
+		_, _, e := syscall.RawSyscall(unix.SYS_CLONE3, 0, 0, 0)
+		return outcome(unix.Errno(e))
+	}
+}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/planner"
@@ -29,8 +31,8 @@ func (a *app) check() *cobra.Command {
 directories. What is said is what the generator and a start would say.`,
 		Example: "  unitc check\n  unitc check ./web.yaml --strict\n  unitc check --format json ./units",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if !slices.Contains(formats, format) {
-				return usagef("check: --format %s: want one of %s", format, strings.Join(formats, ", "))
+			if !diag.Known(format) {
+				return usagef("check: --format %s: want one of %s", format, strings.Join(diag.Formats, ", "))
 			}
 			problems, count, err := a.problems(args)
 			if err != nil {
@@ -50,21 +52,32 @@ directories. What is said is what the generator and a start would say.`,
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail on warnings too")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print no summary")
-	cmd.Flags().StringVar(&format, "format", format, "print `FORMAT`: "+strings.Join(formats, ", "))
+	cmd.Flags().StringVar(&format, "format", format, "print `FORMAT`: "+strings.Join(diag.Formats, ", "))
 	return cmd
 }
 
-var formats = []string{"text", "json"}
-
+// report shows each problem; a terminal sees its line too.
 func (a *app) report(problems diag.List, format string) error {
-	if format == "json" {
-		if problems == nil {
-			problems = diag.List{}
-		}
-		return a.printJSON(problems)
+	options := diag.Options{Format: format, Version: buildinfo.Version}
+	if screen := terminal.Of(a.stdout); screen.Width > 0 {
+		options.Source, options.Color = a.source, screen.Colour
 	}
-	_, err := fmt.Fprint(a.stdout, problems.String())
-	return err
+	return problems.Write(a.stdout, options)
+}
+
+// source gives the text that a problem is about.
+func (a *app) source(file string) []byte {
+	if filepath.IsAbs(file) {
+		file = filepath.Join(a.root, file)
+	}
+	if st, err := os.Stat(file); err != nil || !st.Mode().IsRegular() || st.Size() > searchpath.MaxSize {
+		return nil // that is the problem
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	return data
 }
 
 func summary(problems diag.List, definitions int) string {

@@ -31,6 +31,22 @@ func (s Severity) String() string {
 	return "error"
 }
 
+// MarshalText writes the word, so that JSON has no numbers to look up.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads it back.
+func (s *Severity) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "error":
+		*s = Error
+	case "warning":
+		*s = Warning
+	default:
+		return fmt.Errorf("severity %q", text)
+	}
+	return nil
+}
+
 // Problem is one fault. Line and Col count from 1 as yaml.v3 does; 0 means
 // that the fault is of the whole file and the number is left out.
 type Problem struct {

@@ -18,7 +18,7 @@ import (
 // stands in File.Problems.
 func Parse(src searchpath.Source) definition.File {
 	file := definition.File{Name: src.Name, Path: src.Path}
-	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers))}
+	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed}
 	for i, layer := range src.Layers {
 		in.Layers[i] = compose.Layer(layer)
 	}

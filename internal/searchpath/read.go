@@ -34,11 +34,13 @@ type Source struct {
 	// Problems are of files that could not be read; with an error among them
 	// the layers are incomplete.
 	Problems diag.List
+
+	root string // what Open was given
 }
 
 // Read reads a definition that Entry found and that is not masked.
 func (t *Tree) Read(e *Entry) Source {
-	src := Source{Name: e.Name, Path: e.Path, Dir: e.base.dir.path}
+	src := Source{Name: e.Name, Path: e.Path, Dir: e.base.dir.path, root: e.base.dir.root}
 	if strings.HasSuffix(e.base.name, endWrong) {
 		src.Problems = append(src.Problems, diag.Problem{File: e.Path, What: `the name of a definition ends in ".yaml"`,
 			Cure: "rename it to " + e.Name + endDefinition})

@@ -60,6 +60,7 @@ type Entry struct {
 
 // dir is a search directory held open; path is without the root prefix.
 type dir struct {
+	root      string
 	path      string
 	handle    *os.File
 	hasEnv    bool
@@ -138,7 +139,7 @@ func (t *Tree) addDir(root, path string) []file {
 		}
 		return nil
 	}
-	d := &dir{path: path, handle: handle}
+	d := &dir{root: root, path: path, handle: handle}
 	t.dirs = append(t.dirs, d)
 	var wrong []file
 	for _, item := range list {

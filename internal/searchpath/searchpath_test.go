@@ -255,3 +255,31 @@ func TestNoSearchDirectories(t *testing.T) {
 		t.Errorf("names %q, problems %s", tree.Names(), tree.Problems)
 	}
 }
+
+// Files that definitions name are read below the root, and read as carefully.
+func TestReadNamed(t *testing.T) {
+	root := t.TempDir()
+	for path, content := range map[string]string{"etc/unitc/web.yaml": "x", "srv/base.yaml": "base"} {
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, path), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mkfifo(filepath.Join(root, "srv/fifo"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree := Open(root)
+	defer tree.Close()
+	entry, _ := tree.Entry("web")
+	src := tree.Read(entry)
+	if data, err := src.ReadNamed("/srv/base.yaml"); err != nil || string(data) != "base" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	for _, path := range []string{"/srv/gone", "/gone/x", "/srv/fifo", "/srv"} {
+		if data, err := src.ReadNamed(path); err == nil {
+			t.Errorf("%s gave %q", path, data)
+		}
+	}
+}

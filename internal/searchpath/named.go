@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package searchpath
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// ReadNamed reads a file that a definition names by an absolute path and whose
+// content is part of its meaning (`extends:`, `label_file:`). It is as careful
+// as for definitions: regular files only, and no more than MaxSize.
+func (src *Source) ReadNamed(path string) ([]byte, error) {
+	fd, err := unix.Open(src.root+filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	// file works on a directory's handle; the name may be a link.
+	d := &dir{path: filepath.Dir(path), handle: os.NewFile(uintptr(fd), filepath.Dir(path))}
+	defer d.handle.Close()
+	layer, problems := file{d, filepath.Base(path), fs.ModeIrregular}.read()
+	if layer == nil {
+		return nil, errors.New(problems[0].What)
+	}
+	return layer.Data, nil
+}

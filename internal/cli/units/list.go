@@ -13,6 +13,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
+
+	"github.com/unitc/unitc/internal/definition"
 )
 
 // Unit is one container as systemd sees it.
@@ -157,7 +159,7 @@ func (q *question) details(scopes map[string]bool) {
 	u.MainPID = uint32(number(q.ask(u.Unit, "Service", "MainPID")))
 	// The payload and its limits are in the scope, unless the definition says
 	// `cgroup: service`.
-	holder, kind := "unitc-"+u.Name+".scope", "Scope"
+	holder, kind := scopeOf(u.Name), "Scope"
 	if !scopes[holder] {
 		holder, kind = u.Unit, "Service"
 	}
@@ -167,6 +169,15 @@ func (q *question) details(scopes map[string]bool) {
 	if n := number(q.ask(holder, kind, "MemoryMax")); n != unlimited {
 		u.MemoryLimit = n
 	}
+}
+
+// scopeOf is the scope of a unit's payload.
+func scopeOf(name string) string {
+	s := definition.Service{Name: name}
+	if at := strings.IndexByte(name, '@'); at >= 0 {
+		s.Name, s.Instance = name[:at+1], name[at+1:]
+	}
+	return s.ScopeName()
 }
 
 // ask gives a property's value, nil if there is none.

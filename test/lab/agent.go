@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,7 @@ func agentBoot(p *port) (frame, error) {
 	cmd := exec.Command(j.Command[0], j.Command[1:]...)
 	cmd.Env = append(append(os.Environ(), "PATH="+machinePath), j.Env...)
 	cmd.Env = append(cmd.Env, fmt.Sprintf("UNITC_LAB_BOOT=%d", boot))
+	cmd.Dir = cmp.Or(j.Dir, "/root")
 	cmd.Stdout, cmd.Stderr = stream{p, 1}, stream{p, 2}
 	err = cmd.Run()
 	var status *exec.ExitError

@@ -33,7 +33,7 @@ func ensurePackages(names []string) error {
 		return nil
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("Debian packages missing: %s; install them or run as root", strings.Join(missing, " "))
+		return fmt.Errorf("missing Debian packages: %s; install them or run as root", strings.Join(missing, " "))
 	}
 	if err := os.MkdirAll(cacheDir(), 0o755); err != nil {
 		return err

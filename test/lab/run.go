@@ -28,6 +28,8 @@ type job struct {
 	Copies  []string
 	Command []string
 	Env     []string
+	// Dir is the command's working directory, or empty for /root.
+	Dir string
 	// Terminal asks for a pseudo-terminal inside.
 	Terminal bool
 	// VM asks for the faithful lane, Timeout bounds that (0: the default), and
@@ -136,10 +138,7 @@ func parseJob(args []string, vm bool) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{Source: source, checkout: source, VM: vm, Env: []string{"UNITC_LAB=fast"}}
-	if vm {
-		j.Env[0] = "UNITC_LAB=vm"
-	}
+	j := &job{Source: source, checkout: source, VM: vm}
 	for len(args) > 0 && args[0][0] == '-' {
 		switch {
 		case args[0] == "-bare":
@@ -165,11 +164,20 @@ func parseJob(args []string, vm bool) (*job, error) {
 		args = args[1:]
 	}
 	if len(args) < 3 || args[1] != "--" {
-		return nil, errors.New("arguments: want [OPTION]... SUITE -- CMD...")
+		return nil, errors.New("arguments: want [OPTION] SUITE -- CMD [ARG]")
 	}
 	j.Suite, j.Command = args[0], slices.Clone(args[2:])
-	j.Env = append(j.Env, "UNITC_LAB_SUITE="+j.Suite)
+	j.setEnv()
 	return j, nil
+}
+
+// setEnv tells the command where it is.
+func (j *job) setEnv() {
+	kind := "fast"
+	if j.VM {
+		kind = "vm"
+	}
+	j.Env = append(j.Env, "UNITC_LAB="+kind, "UNITC_LAB_SUITE="+j.Suite)
 }
 
 // sourceDir is the root of the module the lab was called in.

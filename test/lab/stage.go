@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -206,7 +207,7 @@ func (j *job) enter(pid int, command ...string) *exec.Cmd {
 // leave it outside of the machine's cgroups.
 func (j *job) runInside(pid int) error {
 	args := []string{"systemd-run", "--quiet", "--wait", "--collect", "--service-type=exec",
-		"--working-directory=/root", "--property=TasksMax=infinity", "--description=Lab command"}
+		"--working-directory=" + cmp.Or(j.Dir, "/root"), "--property=TasksMax=infinity", "--description=Lab command"}
 	if j.Terminal {
 		args = append(args, "--pty")
 	} else {

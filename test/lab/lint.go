@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// checks are what a change has to pass before any test is run. Tools come from
+// a module of their own, so that their dependencies are not ours.
+var checks = []struct {
+	name    string
+	command []string
+	// silent: any output is a fault (gofmt -l exits with 0 whatever it finds).
+	silent bool
+}{
+	{"gofmt", []string{"gofmt", "-l", "."}, true},
+	{"go vet", []string{"go", "vet", "-tags", "lab", "./..."}, false},
+	{"staticcheck", []string{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "-tags", "lab", "./..."}, false},
+}
+
+func (r *testRun) lint(string) error { return lint(r.source) }
+
+func cmdLint([]string) error {
+	source, err := sourceDir()
+	if err != nil {
+		return err
+	}
+	return lint(source)
+}
+
+func lint(source string) error {
+	var faults []error
+	for _, check := range checks {
+		cmd := exec.Command(check.command[0], check.command[1:]...)
+		cmd.Dir = source
+		out, err := cmd.CombinedOutput()
+		if err == nil && check.silent && len(bytes.TrimSpace(out)) > 0 {
+			err = errors.New("these files differ")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w\n%s", check.name, err, strings.TrimSpace(string(out))))
+		}
+	}
+	return errors.Join(append(faults, vulnerabilities(source))...)
+}
+
+// vulnerabilities needs a database that only the network has, or GOVULNDB.
+func vulnerabilities(source string) error {
+	if os.Getenv("GOVULNDB") == "" {
+		fmt.Println("govulncheck: not run: GOVULNDB names no copy of the vulnerability database")
+		return nil
+	}
+	cmd := exec.Command("go", "tool", "-modfile=tools/go.mod", "govulncheck", "-db", os.Getenv("GOVULNDB"), "./...")
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("govulncheck: %w\n%s", err, out)
+	}
+	return nil
+}

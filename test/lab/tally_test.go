@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTallyCounts(t *testing.T) {
+	for _, tt := range []struct {
+		name, events string
+		want         counts
+	}{
+		{"a package that passes is no test", `
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"pass","Package":"p","Test":"TestA"}
+			{"Action":"pass","Package":"p"}`, counts{passed: 1}},
+		{"leaves only", `
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"run","Package":"p","Test":"TestA/x"}
+			{"Action":"run","Package":"p","Test":"TestA/y"}
+			{"Action":"pass","Package":"p","Test":"TestA/x"}
+			{"Action":"skip","Package":"p","Test":"TestA/y"}
+			{"Action":"pass","Package":"p","Test":"TestA"}`, counts{passed: 1, skipped: 1}},
+		{"a failed leaf fails its parents and package, and is one failure", `
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"run","Package":"p","Test":"TestA/x"}
+			{"Action":"run","Package":"p","Test":"TestA/x/y"}
+			{"Action":"fail","Package":"p","Test":"TestA/x/y"}
+			{"Action":"fail","Package":"p","Test":"TestA/x"}
+			{"Action":"fail","Package":"p","Test":"TestA"}
+			{"Action":"fail","Package":"p"}`, counts{failed: 1}},
+		{"a parent that fails by itself counts", `
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"run","Package":"p","Test":"TestA/x"}
+			{"Action":"pass","Package":"p","Test":"TestA/x"}
+			{"Action":"fail","Package":"p","Test":"TestA"}`, counts{passed: 1, failed: 1}},
+		{"a test without an end has failed", `
+			{"Action":"run","Package":"p","Test":"TestA"}`, counts{failed: 1}},
+		{"a package that does not build has failed", `
+			{"Action":"build-output","ImportPath":"p [p.test]","Output":"x.go:1:1: no\n"}
+			{"Action":"build-fail","ImportPath":"p [p.test]"}
+			{"Action":"start","Package":"p"}
+			{"Action":"fail","Package":"p","FailedBuild":"p [p.test]"}`, counts{failed: 1}},
+		{"over two boots, the last result stands", `
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"pass","Package":"p","Test":"TestA"}
+			{"Action":"pass","Package":"p"}
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"pass","Package":"p","Test":"TestA"}`, counts{passed: 1}},
+		{"but a failure stays", `
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"fail","Package":"p","Test":"TestA"}
+			{"Action":"run","Package":"p","Test":"TestA"}
+			{"Action":"pass","Package":"p","Test":"TestA"}`, counts{failed: 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out strings.Builder
+			tally := newTally(&out)
+			if err := tally.read("lane", strings.NewReader(strings.TrimSpace(tt.events))); err != nil {
+				t.Fatal(err)
+			}
+			tally.close("lane")
+			if got := tally.count(); got != tt.want {
+				t.Errorf("counted %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestTallyShowsWhatFailed(t *testing.T) {
+	var out strings.Builder
+	tally := newTally(&out)
+	tally.read("lane", strings.NewReader(`
+{"Action":"output","Package":"p","Test":"TestGood","Output":"chatter\n"}
+{"Action":"pass","Package":"p","Test":"TestGood"}
+{"Action":"output","Package":"p","Test":"TestBad","Output":"bad_test.go:7: got 1, want 2\n"}
+{"Action":"fail","Package":"p","Test":"TestBad"}
+{"Action":"build-output","ImportPath":"q [q.test]","Output":"x.go:1:1: no\n"}
+{"Action":"fail","Package":"q","FailedBuild":"q [q.test]"}
+`))
+	for _, want := range []string{"FAIL lane p TestBad\n", "got 1, want 2", "FAIL lane q\n", "x.go:1:1: no"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("output lacks %q:\n%s", want, &out)
+		}
+	}
+	if strings.Contains(out.String(), "chatter") {
+		t.Errorf("output of a test that passed is shown:\n%s", &out)
+	}
+}
+
+func TestSkipListNeedsReasons(t *testing.T) {
+	list, err := parseSkips("# comment\n\nfast-* test/systemd TestX/* no controllers here\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := "github.com/unitc/unitc/"
+	for id, want := range map[testID]string{
+		{"fast-trixie", module + "test/systemd", "TestX/y"}: "no controllers here",
+		{"fast-trixie", module + "test/systemd", "TestX"}:   "",
+		{"unit", module + "test/systemd", "TestX/y"}:        "",
+	} {
+		if got := list.reason(id); got != want {
+			t.Errorf("reason of %v: %q, want %q", id, got, want)
+		}
+	}
+	if _, err := parseSkips("fast-* test/systemd TestX\n"); err == nil {
+		t.Error("a line without a reason was accepted")
+	}
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package vm
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("UNITC_LAB") != "vm" {
+		fmt.Fprintln(os.Stderr, "these tests reboot the machine they run on; start them with bin/lab gotest -vm SUITE ./test/vm")
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// run returns what a command printed; a test that cannot run it is over.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// phases runs one function in each boot, for tests named TestBoot…: all of them
+// have their first phase in the first boot, then the machine is rebooted for
+// those that have another. It is the call to end such a test with.
+func phases(t *testing.T, boots ...func(t *testing.T)) {
+	t.Helper()
+	if !strings.HasPrefix(t.Name(), "TestBoot") {
+		t.Fatalf("the lab runs no test after a reboot that is not named TestBoot…, as %s", t.Name())
+	}
+	n, err := strconv.Atoi(os.Getenv("UNITC_LAB_BOOT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := filepath.Join("/var/lib/unitc-lab/phases", t.Name())
+	if n > 1 {
+		// Absent after a phase that failed: the lab has counted that already.
+		b, err := os.ReadFile(done)
+		if err != nil || string(b) != strconv.Itoa(n-1) {
+			return
+		}
+	}
+	if n > len(boots) {
+		return
+	}
+	boots[n-1](t)
+	if t.Failed() || t.Skipped() || n == len(boots) {
+		return
+	}
+	for path, content := range map[string]string{done: strconv.Itoa(n), "/run/unitc-lab/reboot": ""} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -2,9 +2,6 @@
 
 //go:build lab
 
-// Package systemd tests unitc on a booted systemd, as root, in a machine that
-// is thrown away: see test/lab/README.md. Without the build tag `lab` there is
-// nothing here.
 package systemd
 
 import (

@@ -18,8 +18,8 @@ func TestMachineIsSystemd(t *testing.T) {
 	if got := strings.TrimSpace(string(comm)); got != "systemd" {
 		t.Errorf("PID 1 is %q", got)
 	}
-	if got := run(t, "systemctl", "is-system-running", "--wait"); got != "running" {
-		t.Errorf("the system is %s:\n%s", got, run(t, "systemctl", "--failed", "--no-legend"))
+	if got, _ := command(t, "systemctl", "is-system-running", "--wait"); got != "running\n" {
+		t.Errorf("the system is %s:\n%s", got, must(t, "systemctl", "--failed", "--no-legend"))
 	}
 }
 
@@ -49,7 +49,7 @@ func TestSliceLoads(t *testing.T) {
 	if got := property(t, "unitc.slice", "LoadState"); got != "loaded" {
 		t.Errorf("unitc.slice is %s", got)
 	}
-	if out := run(t, "systemd-analyze", "verify", "--man=no", "/usr/local/lib/systemd/system/unitc.slice"); out != "" {
+	if out := must(t, "systemd-analyze", "verify", "--man=no", "/usr/local/lib/systemd/system/unitc.slice"); out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
 }

@@ -3,7 +3,6 @@
 package generator
 
 import (
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"strings"
@@ -92,12 +91,8 @@ func errorUnit(name, source string, problems diag.List, outDir, helper string) u
 // resolve is the JSON that the helper reads. Problems come sorted by place.
 func resolve(s *definition.Service, problems diag.List) []byte {
 	problems.Sort()
-	data, err := json.Marshal(definition.Resolved{Version: definition.ResolvedVersion, Service: s, Problems: problems})
-	if err != nil {
-		// Only a float that is no number can do this: resources.cpus.
-		return resolve(nil, append(problems, diag.Problem{What: fmt.Sprintf("writing the definition as JSON: %v", err), Cure: "correct the value"}))
-	}
-	return append(data, '\n')
+	r := definition.Resolved{Version: definition.ResolvedVersion, Service: s, Problems: problems}
+	return append(r.AppendJSON(nil), '\n')
 }
 
 // unitName is the name of a definition's service. What no unit can be called is

@@ -5,8 +5,6 @@ package searchpath
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -26,17 +24,16 @@ func (e *Entry) readDropIns(src *Source) {
 	for _, f := range e.dropIns {
 		d, items, err := f.readDir()
 		if err != nil {
-			src.Problems = append(src.Problems, diag.Problem{File: f.path(), What: "reading the drop-ins: " + cause(err),
+			src.Problems = append(src.Problems, diag.Problem{File: f.path(), What: "reading the drop-ins: " + err.Error(),
 				Cure: "make it a directory of *.yaml files"})
 			continue
 		}
 		// The files are read through the handle.
-		defer d.handle.Close()
-		for _, item := range items {
-			name := item.Name()
-			if name[0] != '.' && strings.HasSuffix(name, endDefinition) &&
+		defer unix.Close(d.fd)
+		for _, i := range items {
+			if name := i.name; name[0] != '.' && strings.HasSuffix(name, endDefinition) &&
 				!slices.ContainsFunc(list, func(have file) bool { return have.name == name }) {
-				list = append(list, file{d, name, item.Type()})
+				list = append(list, file{d, name, i.mode})
 			}
 		}
 	}
@@ -53,16 +50,15 @@ func (e *Entry) readDropIns(src *Source) {
 }
 
 // readDir lists a directory of drop-ins and holds it open.
-func (f file) readDir() (*dir, []fs.DirEntry, error) {
-	fd, err := unix.Openat(int(f.dir.handle.Fd()), f.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (f file) readDir() (*dir, []item, error) {
+	fd, err := openDir(f.dir.fd, f.name)
 	if err != nil {
 		return nil, nil, err
 	}
-	d := &dir{path: f.path(), handle: os.NewFile(uintptr(fd), f.path())}
-	items, err := d.handle.ReadDir(-1)
+	items, err := listDir(fd)
 	if err != nil {
-		d.handle.Close()
+		unix.Close(fd)
 		return nil, nil, err
 	}
-	return d, items, nil
+	return &dir{path: f.path(), fd: fd}, items, nil
 }

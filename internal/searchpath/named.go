@@ -5,7 +5,6 @@ package searchpath
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +18,9 @@ func (src *Source) ReadNamed(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// file works on a directory's handle; the name may be a link.
-	d := &dir{path: filepath.Dir(path), handle: os.NewFile(uintptr(fd), filepath.Dir(path))}
-	defer d.handle.Close()
+	// file works on a directory's descriptor; the name may be a link.
+	d := &dir{path: filepath.Dir(path), fd: fd}
+	defer unix.Close(fd)
 	layer, problems := file{d, filepath.Base(path), fs.ModeIrregular}.read()
 	if layer == nil {
 		return nil, errors.New(problems[0].What)

@@ -85,10 +85,10 @@ func (f file) isMask() bool {
 		return false
 	}
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(f.dir.handle.Fd()), f.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
+	if err := unix.Fstatat(f.dir.fd, f.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return false
 	}
-	err := unix.Fstatat(int(f.dir.handle.Fd()), f.name, &st, 0)
+	err := unix.Fstatat(f.dir.fd, f.name, &st, 0)
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
@@ -129,7 +129,7 @@ func (f file) read() (*Layer, diag.List) {
 // O_PATH, which touches no device, and then again by its descriptor.
 func (f file) open() (fd int, what, cure string) {
 	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
-	dirFD := int(f.dir.handle.Fd())
+	dirFD := f.dir.fd
 	if f.mode.IsRegular() {
 		fd, err := unix.Openat(dirFD, f.name, flags|unix.O_NOFOLLOW, 0)
 		if err != nil {
@@ -160,7 +160,7 @@ func (f file) open() (fd int, what, cure string) {
 // not there when the generator runs at boot).
 func (f file) whyUnopened(err error) (int, string, string) {
 	target := make([]byte, 256)
-	n, linkErr := unix.Readlinkat(int(f.dir.handle.Fd()), f.name, target)
+	n, linkErr := unix.Readlinkat(f.dir.fd, f.name, target)
 	if linkErr != nil {
 		return -1, "opening: " + err.Error(), ""
 	}

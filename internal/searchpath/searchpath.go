@@ -11,9 +11,7 @@
 package searchpath
 
 import (
-	"errors"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -62,7 +60,7 @@ type Entry struct {
 type dir struct {
 	root      string
 	path      string
-	handle    *os.File
+	fd        int
 	hasEnv    bool
 	env       *Layer // once read
 	envFaults diag.List
@@ -107,7 +105,7 @@ func OpenDirs(root string, dirs []string) *Tree {
 // Close gives the directories back.
 func (t *Tree) Close() {
 	for _, d := range t.dirs {
-		d.handle.Close()
+		unix.Close(d.fd)
 	}
 }
 
@@ -122,28 +120,27 @@ func (t *Tree) Entry(name string) (*Entry, bool) {
 
 // addDir lists one directory and returns its files with the ending ".yml".
 func (t *Tree) addDir(root, path string) []file {
-	// O_DIRECTORY: a FIFO in this place must not be waited for.
-	handle, err := os.OpenFile(root+path, os.O_RDONLY|unix.O_DIRECTORY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	fd, err := openDir(unix.AT_FDCWD, root+path)
+	if err == unix.ENOENT {
 		return nil
 	}
-	var list []fs.DirEntry
+	var list []item
 	if err == nil {
-		list, err = handle.ReadDir(-1)
+		list, err = listDir(fd)
 	}
 	if err != nil {
-		t.Problems = append(t.Problems, diag.Problem{File: path, What: "reading the search directory: " + cause(err),
+		t.Problems = append(t.Problems, diag.Problem{File: path, What: "reading the search directory: " + err.Error(),
 			Cure: "definitions in it are not seen until this is mended"})
-		if handle != nil {
-			handle.Close()
+		if fd >= 0 {
+			unix.Close(fd)
 		}
 		return nil
 	}
-	d := &dir{root: root, path: path, handle: handle}
+	d := &dir{root: root, path: path, fd: fd}
 	t.dirs = append(t.dirs, d)
 	var wrong []file
-	for _, item := range list {
-		f := file{d, item.Name(), item.Type()}
+	for _, i := range list {
+		f := file{d, i.name, i.mode}
 		if strings.HasSuffix(f.name, endWrong) && f.name[0] != '.' {
 			wrong = append(wrong, f)
 			continue
@@ -205,13 +202,4 @@ func (t *Tree) orphan(e *Entry) {
 		t.Problems = append(t.Problems, diag.Problem{File: f.path(), Severity: diag.Warning,
 			What: "drop-ins of a definition that is not there", Cure: "write " + e.Name + endDefinition + " or remove the directory"})
 	}
-}
-
-// cause is the errno of a path error alone: the path is in the problem.
-func cause(err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err.Error()
-	}
-	return err.Error()
 }

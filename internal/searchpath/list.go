@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package searchpath
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// item is a name in a directory and the type bits of what has it.
+type item struct {
+	name string
+	mode fs.FileMode
+}
+
+// openDir opens a directory by a path, or by a name in the one that dirFD is.
+// O_DIRECTORY: a FIFO in this place must not be waited for. A bare descriptor
+// and no os.File, as the first of those sets up Go's poller: a tenth of a
+// millisecond for nothing.
+func openDir(dirFD int, path string) (int, error) {
+	return unix.Openat(dirFD, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// listDir gives all names of a directory, in no order.
+func listDir(fd int) ([]item, error) {
+	var (
+		items []item
+		buf   = make([]byte, 8<<10)
+	)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return items, err
+		}
+		for rest := buf[:n]; len(rest) > 0; {
+			// struct linux_dirent64, getdents64(2): inode and offset (8 bytes
+			// each), length of the record (2), type (1), the name and its NUL.
+			record := rest[:binary.NativeEndian.Uint16(rest[16:])]
+			rest = rest[len(record):]
+			name, _, _ := bytes.Cut(record[19:], []byte{0})
+			if s := string(name); s != "." && s != ".." {
+				items = append(items, item{s, typeBits(record[18])})
+			}
+		}
+	}
+}
+
+// typeBits: what is neither a regular file nor a link is asked about again
+// before it is opened, and so is DT_UNKNOWN.
+func typeBits(dtype byte) fs.FileMode {
+	switch dtype {
+	case unix.DT_REG:
+		return 0
+	case unix.DT_LNK:
+		return fs.ModeSymlink
+	}
+	return fs.ModeIrregular
+}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // The JSON of a resolved definition is written at each reload and read at each
@@ -47,6 +49,9 @@ func membersOf(t reflect.Type) []member {
 	return plan
 }
 
+// severityType is the one type with a JSON form of its own.
+var severityType = reflect.TypeFor[diag.Severity]()
+
 func appendValue(b []byte, v reflect.Value) []byte {
 	switch v.Kind() {
 	case reflect.String:
@@ -54,6 +59,9 @@ func appendValue(b []byte, v reflect.Value) []byte {
 	case reflect.Bool:
 		return strconv.AppendBool(b, v.Bool())
 	case reflect.Int, reflect.Int64:
+		if v.Type() == severityType {
+			return appendString(b, diag.Severity(v.Int()).String())
+		}
 		return strconv.AppendInt(b, v.Int(), 10)
 	case reflect.Uint32:
 		return strconv.AppendUint(b, v.Uint(), 10)

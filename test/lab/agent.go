@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,7 +57,7 @@ func cmdAgent([]string) error {
 		return err
 	}
 	p := &port{w: f}
-	last, err := agentBoot(p)
+	last, err := agentBoot(p, f)
 	if err != nil {
 		last = frame{Done: true, Exit: 1, Fault: err.Error()}
 	}
@@ -71,7 +72,7 @@ func cmdAgent([]string) error {
 	return exec.Command("systemctl", "--no-block", "reboot").Run()
 }
 
-func agentBoot(p *port) (frame, error) {
+func agentBoot(p *port, in io.Reader) (frame, error) {
 	b, err := os.ReadFile(agentDir + "/job.json")
 	if err != nil {
 		return frame{}, err
@@ -96,8 +97,12 @@ func agentBoot(p *port) (frame, error) {
 	cmd.Env = append(append(os.Environ(), "PATH="+machinePath), j.Env...)
 	cmd.Env = append(cmd.Env, fmt.Sprintf("UNITC_LAB_BOOT=%d", boot))
 	cmd.Dir = cmp.Or(j.Dir, "/root")
-	cmd.Stdout, cmd.Stderr = stream{p, 1}, stream{p, 2}
-	err = cmd.Run()
+	if j.Terminal {
+		err = runOnTerminal(cmd, j.Winsize, in, stream{p, 1})
+	} else {
+		cmd.Stdout, cmd.Stderr = stream{p, 1}, stream{p, 2}
+		err = cmd.Run()
+	}
 	var status *exec.ExitError
 	if err != nil && !errors.As(err, &status) {
 		return frame{}, fmt.Errorf("running %s: %w", j.Command[0], err)

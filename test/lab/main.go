@@ -35,6 +35,7 @@ func init() {
 		{"vm", "[OPTION]... SUITE -- CMD...", "run CMD in a virtual machine; -timeout DURATION", cmdVM},
 		{"test", "[-lanes PATTERN,...] [-run REGEXP]", "all tests, in all lanes", cmdTest},
 		{"gotest", "[-vm] SUITE PACKAGE [-test.FLAG]...", "the tests of one package, inside", cmdGotest},
+		{"try", "[-vm] [-suite SUITE]", "show unitc on a throwaway machine", cmdTry},
 		{"lint", "", "gofmt, go vet, staticcheck, govulncheck", cmdLint},
 		{"clean", "", "remove the cache", cmdClean},
 		{"stage", "", "", cmdStage},

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // job is one run, as it travels from the lab's parent process to its stages.
@@ -30,8 +32,9 @@ type job struct {
 	Env     []string
 	// Dir is the command's working directory, or empty for /root.
 	Dir string
-	// Terminal asks for a pseudo-terminal inside.
+	// Terminal asks for a pseudo-terminal inside, in a VM of that size.
 	Terminal bool
+	Winsize  *unix.Winsize
 	// VM asks for the faithful lane, Timeout bounds that (0: the default), and
 	// Agent is the lab's binary to put into it.
 	VM      bool
@@ -99,6 +102,10 @@ func (j *job) run(stdin io.Reader, stdout, stderr io.Writer) error {
 	verb := "stage"
 	if j.VM {
 		verb = "vmstage"
+	}
+	if j.Terminal {
+		defer keepTerminal(os.Stdin)()
+		j.Winsize, _ = unix.IoctlGetWinsize(int(os.Stdin.Fd()), unix.TIOCGWINSZ)
 	}
 	config, err := json.Marshal(j)
 	if err != nil {

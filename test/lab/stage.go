@@ -161,7 +161,8 @@ func writeFiles(root string, files map[string]string) error {
 }
 
 // listenReady returns a channel that yields once the machine's systemd has
-// reported READY=1, when its first transaction is done (sd_notify(3)).
+// reported READY=1, when its first transaction is done (sd_notify(3)). It goes on
+// reading, for systemd reports each reload as well.
 func listenReady(path string) (<-chan error, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -172,18 +173,19 @@ func listenReady(path string) (<-chan error, error) {
 	}
 	ready := make(chan error, 1)
 	go func() {
-		defer conn.Close()
 		buf := make([]byte, 4096)
-		for {
+		for said := false; ; {
 			n, err := conn.Read(buf)
-			if err != nil {
+			if err != nil && !said {
 				ready <- err
+			}
+			if err != nil {
 				return
 			}
 			for line := range strings.Lines(string(buf[:n])) {
-				if strings.TrimSpace(line) == "READY=1" {
+				if !said && strings.TrimSpace(line) == "READY=1" {
+					said = true
 					ready <- nil
-					return
 				}
 			}
 		}

@@ -164,6 +164,13 @@ func (v *vm) run(listener net.Listener, args []string) (again bool, err error) {
 		return false, err
 	}
 	defer conn.Close()
+	// What is typed goes as it is: only the agent's side needs frames.
+	if v.job.Terminal {
+		if err := makeRaw(os.Stdin); err != nil {
+			return false, fmt.Errorf("preparing the terminal: %w", err)
+		}
+		go io.Copy(conn, os.Stdin)
+	}
 	go func() {
 		receive(conn, func(f frame) bool { frames <- f; return true })
 	}()

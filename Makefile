@@ -27,9 +27,28 @@ help: ## list the targets
 
 # One `go build` for all: it knows better than make what is out of date.
 .PHONY: build
-build: toolchain ## build static binaries into bin/
+build: toolchain manuals completions ## build static binaries, manual pages and completions into bin/
 	@mkdir -p bin
 	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o bin/ $(COMMANDS:%=./cmd/%))
+
+MANUALS     = $(patsubst docs/man/%.md,bin/man/%,$(wildcard docs/man/*.md))
+COMPLETIONS = $(addprefix bin/completions/,bash zsh fish)
+
+.PHONY: manuals
+manuals: $(MANUALS)
+
+bin/man/%: docs/man/%.md tools/go.mod | toolchain
+	@mkdir -p $(@D)
+	@$(GO) tool -modfile=tools/go.mod go-md2man -in $< -out $@
+
+.PHONY: completions
+completions: $(COMPLETIONS)
+
+# Run on this machine, also where what is built is for another.
+bin/completions/%: $(wildcard cmd/unitc/*.go) | toolchain
+	@mkdir -p $(@D)
+	@env -u GOOS -u GOARCH $(GO) run ./cmd/unitc completion $* >$@.new
+	@mv $@.new $@
 
 .PHONY: lab
 lab: toolchain

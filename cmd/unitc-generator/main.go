@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Go's runtime would read the cgroup's processor limit at start and again each
-// second: work for nothing, and files that a generator has no business with.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // unitc-generator makes systemd units of the definitions in /etc/unitc and its
 // like; PID 1 runs it at boot and at each daemon-reload (systemd.generator(7)).
 package main

@@ -18,7 +18,9 @@ import (
 var reads = []string{
 	"/etc/unitc", "/run/unitc/definitions", "/usr/lib/unitc/definitions",
 	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
-	"/dev/kmsg", "/proc/self/fd", "/sys/kernel/mm/transparent_hugepage",
+	"/dev/kmsg", "/proc/self/fd",
+	// The runtime, for memory and processor limits; no GODEBUG stops that.
+	"/sys/kernel/mm/transparent_hugepage", "/proc/self/cgroup", "/proc/self/mountinfo", "/sys/fs/cgroup",
 }
 
 var (

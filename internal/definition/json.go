@@ -129,15 +129,20 @@ func appendMap(b []byte, v reflect.Value) []byte {
 	if v.IsNil() {
 		return append(b, "null"...)
 	}
-	keys := v.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	places := v.Interface().(map[string]Position)
+	keys := make([]string, 0, len(places))
+	for key := range places {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
 	b = append(b, '{')
 	for i, key := range keys {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, key.String()), ':')
-		b = appendValue(b, v.MapIndex(key))
+		place := places[key]
+		b = append(appendString(b, key), ':')
+		b = appendStruct(b, reflect.ValueOf(&place).Elem())
 	}
 	return append(b, '}')
 }

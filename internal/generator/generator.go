@@ -63,7 +63,7 @@ func Run(cfg Config) error {
 	for _, p := range tree.Problems {
 		cfg.Report(p)
 	}
-	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir), claimed: map[string]string{}}
+	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: map[string]string{}}
 	defer r.native.close()
 	for _, name := range tree.Names() {
 		// Found by its name, so it is there.

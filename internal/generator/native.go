@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/searchpath"
 )
 
 // nativeDirs hold the administrator's and the distribution's units. Ours, in
@@ -24,15 +26,26 @@ type native struct {
 type nativeDir struct {
 	path string
 	fd   int
+	// names are all there are, nil if each is asked for.
+	names map[string]bool
 }
 
-func openNative(root, outDir string) *native {
+// listFrom is the number of definitions from which a directory is listed once:
+// asking for each name takes 1.5 µs, listing 300 names 60.
+const listFrom = 40
+
+func openNative(root, outDir string, definitions int) *native {
 	n := &native{outDir: outDir}
 	for _, path := range nativeDirs {
-		fd, err := unix.Open(root+path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			n.dirs = append(n.dirs, nativeDir{path, fd})
+		fd, err := unix.Open(root+path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
 		}
+		d := nativeDir{path: path, fd: fd}
+		if definitions >= listFrom {
+			d.names, _ = searchpath.ListNames(fd)
+		}
+		n.dirs = append(n.dirs, d)
 	}
 	return n
 }
@@ -48,6 +61,9 @@ func (n *native) close() {
 // another kind: a mask, and a copy made by `systemctl edit --full`.
 func (n *native) path(name string) string {
 	for _, d := range n.dirs {
+		if d.names != nil && !d.names[name] {
+			continue
+		}
 		var st unix.Stat_t
 		if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			continue

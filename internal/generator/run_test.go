@@ -86,6 +86,20 @@ func TestNativeUnitsWin(t *testing.T) {
 	}
 }
 
+// With many definitions the directories are listed instead of asked.
+func TestNativeUnitsWinOverMany(t *testing.T) {
+	placed := map[string]string{"usr/lib/systemd/system/u7.service": "[Service]", "etc/systemd/system/u8.service": "-> /dev/null"}
+	for i := range listFrom {
+		placed[fmt.Sprintf("etc/unitc/u%d.yaml", i)] = ""
+	}
+	h := newHost(t, placed)
+	h.run(simple)
+	names := h.names()
+	if strings.Contains(names, " u7.service") || !strings.Contains(names, " unitc-conflict-u7.service") || !strings.Contains(names, " u8.service") || len(h.log) != 1 {
+		t.Errorf("output is %s, log %s", names, h.log)
+	}
+}
+
 func TestMaskedUnitBeforeNativeUnit(t *testing.T) {
 	h := newHost(t, map[string]string{
 		"etc/unitc/web.yaml": "", "etc/systemd/system/web.service": "-> /dev/null", "usr/lib/systemd/system/web.service": "[Service]",

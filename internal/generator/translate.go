@@ -92,7 +92,7 @@ func errorUnit(name, source string, problems diag.List, outDir, helper string) u
 func resolve(s *definition.Service, problems diag.List) []byte {
 	problems.Sort()
 	r := definition.Resolved{Version: definition.ResolvedVersion, Service: s, Problems: problems}
-	return append(r.AppendJSON(nil), '\n')
+	return append(r.AppendJSON(make([]byte, 0, 2<<10)), '\n')
 }
 
 // unitName is the name of a definition's service. What no unit can be called is

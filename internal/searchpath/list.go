@@ -62,3 +62,16 @@ func typeBits(dtype byte) fs.FileMode {
 	}
 	return fs.ModeIrregular
 }
+
+// ListNames gives the names in an open directory.
+func ListNames(fd int) (map[string]bool, error) {
+	items, err := listDir(fd)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool, len(items))
+	for _, i := range items {
+		names[i.name] = true
+	}
+	return names, nil
+}

@@ -11,8 +11,12 @@ package unitfile
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
+
+// sizeHint is more than most unit files have, in bytes.
+const sizeHint = 1 << 10
 
 // lineMax is LONG_LINE_MAX of systemd (basic/def.h): one longer line makes PID 1
 // refuse the whole file.
@@ -43,6 +47,7 @@ type Writer struct {
 // Comment adds a line for people; anything that would end the comment is shown
 // escaped.
 func (w *Writer) Comment(text string) {
+	w.buf = slices.Grow(w.buf, sizeHint)
 	w.buf = append(w.buf, "# "...)
 	w.buf = append(w.buf, Printable(text)...)
 	w.buf = append(w.buf, '\n')

@@ -33,11 +33,15 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 			if a.root != "" {
 				return usagef("ps: nothing runs in --root %s", a.root)
 			}
-			list, err := a.listUnits(cmd)
+			var wanted func(string) bool
+			if len(args) == 0 && !all {
+				wanted = func(state string) bool { return state != "stopped" }
+			}
+			list, err := a.listUnits(cmd, wanted)
 			if err != nil {
 				return err
 			}
-			if list, err = selectUnits(list, args, all); err != nil {
+			if list, err = selectUnits(list, args); err != nil {
 				return err
 			}
 			switch {
@@ -59,7 +63,7 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 	return cmd
 }
 
-func (a *app) listUnits(cmd *cobra.Command) ([]units.Unit, error) {
+func (a *app) listUnits(cmd *cobra.Command, wanted func(string) bool) ([]units.Unit, error) {
 	if cmd.Context() == nil {
 		cmd.SetContext(context.Background())
 	}
@@ -74,24 +78,19 @@ func (a *app) listUnits(cmd *cobra.Command) ([]units.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := units.List(ctx, bus, generated)
+	list, err := units.List(ctx, bus, generated, wanted)
 	if err != nil {
 		return nil, fmt.Errorf("asking systemd for units: %w", err)
 	}
 	return list, nil
 }
 
-// selectUnits keeps the named units, or those that are not stopped. A project's
-// name means its services, a template's its instances.
-func selectUnits(list []units.Unit, names []string, all bool) ([]units.Unit, error) {
+// selectUnits keeps the named units. A project's name means its services, a
+// template's its instances.
+func selectUnits(list []units.Unit, names []string) ([]units.Unit, error) {
 	kept := []units.Unit{}
 	if len(names) == 0 {
-		for _, u := range list {
-			if all || u.State != "stopped" {
-				kept = append(kept, u)
-			}
-		}
-		return kept, nil
+		return append(kept, list...), nil
 	}
 	for _, name := range names {
 		stem := strings.TrimSuffix(strings.TrimSuffix(name, ".service"), ".yaml")

@@ -43,15 +43,20 @@ const unlimited = math.MaxUint64
 // more in flight only fill its queue.
 const askers = 8
 
-// List asks systemd for all our units in one call, and for the details of those
-// that are not stopped.
-func List(ctx context.Context, bus Bus, generated []Generated) ([]Unit, error) {
+// List asks systemd for all our units in one call. Details are asked for, and
+// files read, only of those for which wanted is true; nil wants all.
+func List(ctx context.Context, bus Bus, generated []Generated, wanted func(state string) bool) ([]Unit, error) {
 	known, err := bus.ListUnitsContext(ctx)
 	if err != nil {
 		return nil, err
 	}
 	scopes := map[string]bool{}
 	var list []Unit
+	add := func(g *Generated, k dbus.UnitStatus) {
+		if wanted == nil || wanted(state(k.ActiveState, k.SubState)) {
+			list = append(list, newUnit(g, k))
+		}
+	}
 	seen := map[string]bool{}
 	for _, k := range known {
 		if strings.HasSuffix(k.Name, ".scope") {
@@ -60,13 +65,13 @@ func List(ctx context.Context, bus Bus, generated []Generated) ([]Unit, error) {
 		}
 		if g := find(generated, k.Name); g != nil && k.LoadState != "not-found" {
 			seen[k.Name] = true
-			list = append(list, newUnit(g, k))
+			add(g, k)
 		}
 	}
 	for i := range generated {
 		// systemd unloads what is stopped and nobody refers to.
 		if g := &generated[i]; !seen[g.Name] && !strings.HasSuffix(g.Name, "@.service") {
-			list = append(list, newUnit(g, dbus.UnitStatus{Name: g.Name, ActiveState: "inactive", SubState: "dead"}))
+			add(g, dbus.UnitStatus{Name: g.Name, ActiveState: "inactive", SubState: "dead"})
 		}
 	}
 	slices.SortFunc(list, func(a, b Unit) int { return strings.Compare(a.Name, b.Name) })
@@ -74,6 +79,7 @@ func List(ctx context.Context, bus Bus, generated []Generated) ([]Unit, error) {
 }
 
 func newUnit(g *Generated, k dbus.UnitStatus) Unit {
+	g.read()
 	return Unit{
 		Name: strings.TrimSuffix(k.Name, ".service"), Unit: k.Name, Description: k.Description,
 		Definition: g.Source, Image: g.Image, Ports: g.Ports,

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 // cleanTimeout bounds what clean-up asks of systemd.
@@ -38,6 +40,9 @@ func Clean(name string) int {
 			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 		return 0
+	}
+	if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), dir); err != nil {
+		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
 	}
 	reportDeath(p)
 	if p.Scope == nil {

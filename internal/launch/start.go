@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -61,6 +62,7 @@ var startSteps = []struct {
 	{"clone-payload", exitNamespace, (*starter).clonePayload},
 	// While the child is still in the service's cgroup (S-9).
 	{"send-mainpid", exitFailure, (*starter).sendMainPID},
+	{"run-hooks", exitNamespace, (*starter).runHooks},
 	// The child mounts meanwhile; it waits at its gate.
 	{"start-scope", exitCgroup, (*starter).startScope},
 	{"join-scope", exitCgroup, (*starter).joinScope},
@@ -68,6 +70,7 @@ var startSteps = []struct {
 	{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
 	{"release-payload", exitFailure, (*starter).releasePayload},
 	{"await-exec", exitExec, (*starter).awaitExec},
+	{"post-start-hooks", exitFailure, (*starter).postStart},
 	{"send-ready", exitFailure, (*starter).sendReady},
 	{"become-relay", exitExec, (*starter).becomeRelay},
 }
@@ -134,6 +137,8 @@ func (s *starter) prepareRuntime() error {
 	var err error
 	s.launch, err = runtime.Prepare(s.plan, runtime.Options{
 		Stdio:       s.stdio,
+		ID:          strings.TrimSuffix(s.plan.Unit, ".service"),
+		Bundle:      s.stateDir,
 		AttachPoint: s.stateDir + "/root",
 		CgroupDir:   s.cgroup,
 		Sibling:     true,
@@ -152,6 +157,8 @@ func (s *starter) clonePayload() error {
 func (s *starter) sendMainPID() error {
 	return s.notify.send(fmt.Sprintf("MAINPID=%d", s.child.PID), status("setting up the container"))
 }
+
+func (s *starter) runHooks() error { return s.launch.RunHooks(s.child) }
 
 func (s *starter) startScope() error {
 	if s.plan.Scope == nil {
@@ -195,6 +202,13 @@ func (s *starter) awaitExec() error {
 	}
 	s.trace()
 	return err
+}
+
+func (s *starter) postStart() error {
+	if err := s.launch.PostStart(s.child.PID); err != nil {
+		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
+	}
+	return nil
 }
 
 func (s *starter) sendReady() error {

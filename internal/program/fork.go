@@ -53,10 +53,16 @@ func (p *Program) AwaitGate(what string) *Call {
 	return p.Call(what, "", unix.SYS_READ, gateFD, buf, 1).Want(1)
 }
 
+// Sync adds calls that tell the parent how far the child came (AwaitSync) and
+// wait for Child.Open.
+func (p *Program) Sync(what string) {
+	p.Call("write", what, unix.SYS_WRITE, reportFD, p.Bytes(make([]byte, 1)), 1).Want(1)
+	p.AwaitGate(what)
+}
+
 // gateFD and reportFD stand in arguments for the descriptors that Fork makes.
 const gateFD = ^uintptr(0) - 4096
 
-// ReportFD may be given to Call where the child must name the report pipe.
 const reportFD = ^uintptr(0) - 4097
 
 // Fork clones a child that runs p.
@@ -192,6 +198,12 @@ func (e *OpError) Error() string {
 	if errors.Is(e.Err, unix.EBADE) {
 		return fmt.Sprintf("%s: read back a value that was not asked for (%#x)", s, e.Got)
 	}
+	if errors.Is(e.Err, unix.ECANCELED) && e.Got != 0 {
+		if ws := unix.WaitStatus(e.Got); ws.Signaled() {
+			return fmt.Sprintf("%s: killed by %s", s, unix.SignalName(ws.Signal()))
+		}
+		return fmt.Sprintf("%s: exited with status %d", s, e.Got>>8&0xff)
+	}
 	return s + ": " + e.Err.Error()
 }
 
@@ -200,22 +212,43 @@ func (e *OpError) Unwrap() error { return e.Err }
 // AwaitExec waits until the child has replaced itself (nil), has failed
 // (*OpError; it then waits for Close before it exits) or died.
 func (c *Child) AwaitExec() error {
+	synced, err := c.await()
+	if synced && err == nil {
+		return errors.New("the child waits at a point that nobody awaits")
+	}
+	return err
+}
+
+// AwaitSync waits until the child has come to a Sync; errors are those of
+// AwaitExec.
+func (c *Child) AwaitSync() error {
+	synced, err := c.await()
+	if !synced && err == nil {
+		return errors.New("the child has gone past the point at which it was awaited")
+	}
+	return err
+}
+
+func (c *Child) await() (synced bool, err error) {
 	b := make([]byte, 1)
 	n, err := c.report.Read(b)
 	if n == 0 && err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading the report pipe: %w", err)
+		return false, fmt.Errorf("reading the report pipe: %w", err)
 	}
 	i := int(c.page.op)
 	step, what, detail := c.prog.Describe(i)
+	exit := int(c.prog.ops[i].exit)
 	switch {
 	case c.page.kill != 0:
-		return Stopped
+		return false, Stopped
 	case c.page.failed != 0:
-		return &OpError{step, what, detail, int(c.prog.ops[i].exit), c.page.got, syscall.Errno(c.page.errno)}
+		return false, &OpError{step, what, detail, exit, c.page.got, syscall.Errno(c.page.errno)}
+	case n == 1:
+		return true, nil
 	case i != len(c.prog.ops)-1 && !c.execs(i):
-		return &OpError{step, what, detail, int(c.prog.ops[i].exit), 0, errors.New("the process was killed during this step")}
+		return false, &OpError{step, what, detail, exit, 0, errors.New("the process was killed during this step")}
 	}
-	return nil
+	return false, nil
 }
 
 func (c *Child) execs(i int) bool {

@@ -38,6 +38,7 @@ const (
 	opCompare               // args[0] bytes at a and b; differing bytes are a failure
 	opFail                  // fail with errno args[0]
 	opInit                  // fork: the child goes on, this process reaps
+	opSpawn                 // run a program and wait for it: see Spawn
 )
 
 // op is read by the child: fixed size, ready to run.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -166,5 +167,42 @@ func TestInitReapsAndPassesSignalsAndStatus(t *testing.T) {
 			t.Errorf("%s: status %#x, want exit %d", script, uint32(ws), want)
 		}
 		c.Close()
+	}
+}
+
+func TestSyncAndSpawn(t *testing.T) {
+	for script, want := range map[string]string{
+		"read x; test \"$x\" = state && test $X = y": "",
+		"exit 5":     "hook: spawn /bin/sh: exited with status 5",
+		"kill -9 $$": "hook: spawn /bin/sh: killed by SIGKILL",
+		"sleep 20":   "hook: spawn /bin/sh: " + unix.ETIME.Error(),
+	} {
+		r, w, _ := os.Pipe()
+		p := New()
+		p.Step("wait", 1)
+		p.Sync("parent")
+		p.Step("hook", 1)
+		p.Spawn("spawn", "/bin/sh", []string{"sh", "-c", script}, []string{"X=y", "PATH=/usr/bin:/bin"}, int(r.Fd()), 300*time.Millisecond)
+		p.Step("exec", 2)
+		p.Call("execve", "/bin/true", unix.SYS_EXECVE, p.Str("/bin/true"), p.Strv([]string{"true"}), p.Strv(nil))
+		c := start(t, p, ForkOptions{})
+		if err := c.AwaitSync(); err != nil {
+			t.Fatal(err)
+		}
+		w.WriteString("state\n")
+		w.Close()
+		if err := c.Open(); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := c.AwaitExec(); err != nil {
+			got = err.Error()
+		}
+		c.Close()
+		await(t, c.PID)
+		r.Close()
+		if got != want {
+			t.Errorf("%s: %q, want %q", script, got, want)
+		}
 	}
 }

@@ -63,6 +63,10 @@ func run(c *child) {
 			continue
 		case opFail:
 			fail(c, o.args[0], 0, uintptr(o.exit))
+		case opSpawn:
+			spawn(c, o)
+			i++
+			continue
 		case opInit:
 			splitInit(c, uintptr(o.exit))
 			i++

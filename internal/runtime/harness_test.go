@@ -280,7 +280,7 @@ func (c *container) exec() ([]byte, error) {
 		}
 		defer func() { c.stdin.Close(); c.stdin = nil }()
 	}
-	l, err := Prepare(p, Options{Stdio: [3]*os.File{c.stdin, w, w}, AttachPoint: c.t.TempDir()})
+	l, err := Prepare(p, Options{Stdio: [3]*os.File{c.stdin, w, w}, AttachPoint: c.t.TempDir(), ID: "test", Bundle: "/bundle"})
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +289,12 @@ func (c *container) exec() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = child.AwaitExec()
+	if err = l.RunHooks(child); err == nil {
+		err = child.AwaitExec()
+	}
+	if err == nil {
+		err = l.PostStart(child.PID)
+	}
 	child.Close()
 	w.Close()
 	var out bytes.Buffer

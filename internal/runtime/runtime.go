@@ -29,6 +29,8 @@ type Options struct {
 	// AttachPoint is an empty host directory; inside the child's own mount
 	// namespace the root file system is attached there until pivot_root.
 	AttachPoint string
+	// ID and Bundle name the container in the state that hooks read.
+	ID, Bundle string
 	// CgroupDir is the cgroup to be born in (service placement), nil = the caller's.
 	CgroupDir *os.File
 	// Gated makes the child wait for Child.Open before it enters its cgroup
@@ -55,6 +57,7 @@ type Launch struct {
 	anchor  *anchor          // holder of the user namespace; nil without one
 	prog    *program.Program
 	files   []*os.File
+	states  []*os.File // write ends of the pipes from which the child's hooks read
 }
 
 // Prepare does the outer half.

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+)
+
+// hooks are the plan's, never nil.
+func (l *Launch) hooks() *specs.Hooks {
+	if l.spec.Hooks == nil {
+		return &specs.Hooks{}
+	}
+	return l.spec.Hooks
+}
+
+// hasRuntimeHooks tells whether the child must wait while the helper runs
+// hooks, or writes the state that the child's own hooks read.
+func hasRuntimeHooks(l *Launch) bool {
+	h := l.hooks()
+	return len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) > 0 //nolint:staticcheck // prestart is deprecated, not gone
+}
+
+func hasCreateContainerHooks(l *Launch) bool { return len(l.hooks().CreateContainer) > 0 }
+func hasStartContainerHooks(l *Launch) bool  { return len(l.hooks().StartContainer) > 0 }
+
+func awaitRuntimeHooks(c *compiler) { c.p.Sync("runtime hooks") }
+
+func createContainerHooks(c *compiler) {
+	c.spawnHooks("createContainer", c.hooks().CreateContainer)
+}
+
+func startContainerHooks(c *compiler) {
+	c.spawnHooks("startContainer", c.hooks().StartContainer)
+}
+
+// spawnHooks compiles hooks that the child runs in its own namespaces. Each
+// reads the state from a pipe, which RunHooks fills before the child goes on:
+// the state has the process id, which nobody knows before the fork.
+func (c *compiler) spawnHooks(point string, hooks []specs.Hook) {
+	for i, h := range hooks {
+		if err := checkHook(h); err != nil {
+			c.err = fmt.Errorf("hooks.%s[%d]: %w", point, i, err)
+			return
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			c.err = fmt.Errorf("hooks.%s[%d]: %w", point, i, err)
+			return
+		}
+		c.own(r)
+		c.states = append(c.states, c.own(w))
+		// The child's own copy of the write end would keep the hook from ever
+		// reading to the end.
+		c.p.Call("close", "the state's write end", unix.SYS_CLOSE, int(w.Fd()))
+		c.p.Spawn(fmt.Sprintf("hooks.%s[%d]", point, i), h.Path, hookArgs(h), h.Env, int(r.Fd()), hookTimeout(h))
+	}
+}
+
+func checkHook(h specs.Hook) error {
+	if !filepath.IsAbs(h.Path) {
+		return fmt.Errorf("path %q is not absolute", h.Path)
+	}
+	if h.Timeout != nil && *h.Timeout <= 0 {
+		return fmt.Errorf("timeout %d is not above zero", *h.Timeout)
+	}
+	for _, s := range append(append([]string{h.Path}, h.Args...), h.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("%q has a NUL byte", s)
+		}
+	}
+	return nil
+}
+
+func hookArgs(h specs.Hook) []string {
+	if len(h.Args) == 0 {
+		return []string{h.Path}
+	}
+	return h.Args
+}
+
+func hookTimeout(h specs.Hook) time.Duration {
+	if h.Timeout == nil {
+		return 0
+	}
+	return time.Duration(*h.Timeout) * time.Second
+}
+
+// state is what hooks read (runtime-spec runtime.md, "State").
+func (l *Launch) state(status specs.ContainerState, pid int) ([]byte, error) {
+	return json.Marshal(specs.State{
+		Version: specs.Version, ID: l.opt.ID, Status: status, Pid: pid, Bundle: l.opt.Bundle, Annotations: l.spec.Annotations,
+	})
+}
+
+// RunHooks carries out what happens between the child's mounts and its
+// pivot_root: the hooks of the runtime's namespace run here, a failing one
+// stops the start. Without hooks it returns at once.
+func (l *Launch) RunHooks(child *program.Child) error {
+	if !hasRuntimeHooks(l) {
+		return nil
+	}
+	if err := child.AwaitSync(); err != nil {
+		return err
+	}
+	state, err := l.state(specs.StateCreating, child.PID)
+	if err != nil {
+		return err
+	}
+	h := l.hooks()
+	for _, point := range []struct {
+		name  string
+		hooks []specs.Hook
+	}{{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}} { //nolint:staticcheck // see hasRuntimeHooks
+		if err := runHooks(point.name, point.hooks, state); err != nil {
+			return &StepError{Step: "await-runtime-hooks", Exit: exitNamespace, Err: err}
+		}
+	}
+	created, err := l.state(specs.StateCreated, child.PID)
+	if err != nil {
+		return err
+	}
+	for _, w := range l.states {
+		_, err := w.Write(created)
+		if err = errors.Join(err, w.Close()); err != nil {
+			return fmt.Errorf("passing the state to a hook: %w", err)
+		}
+	}
+	return child.Open()
+}
+
+// PostStart runs the poststart hooks; their failure does not stop anything
+// (runtime-spec runtime.md, "Lifecycle", 10).
+func (l *Launch) PostStart(pid int) error {
+	state, err := l.state(specs.StateRunning, pid)
+	if err != nil {
+		return err
+	}
+	return runHooks("poststart", l.hooks().Poststart, state)
+}
+
+// PostStop runs the poststop hooks of a container that has ended. All of them
+// run; the errors are joined.
+func PostStop(spec *specs.Spec, id, bundle string) error {
+	l := &Launch{spec: spec, opt: Options{ID: id, Bundle: bundle}}
+	state, err := l.state(specs.StateStopped, 0)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, h := range l.hooks().Poststop {
+		if err := runHook(h, state); err != nil {
+			errs = append(errs, fmt.Errorf("hooks.poststop[%d]: %w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func runHooks(point string, hooks []specs.Hook, state []byte) error {
+	for i, h := range hooks {
+		if err := runHook(h, state); err != nil {
+			return fmt.Errorf("hooks.%s[%d]: %w", point, i, err)
+		}
+	}
+	return nil
+}
+
+func runHook(h specs.Hook, state []byte) error {
+	if err := checkHook(h); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if t := hookTimeout(h); t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t)
+		defer cancel()
+	}
+	cmd := exec.CommandContext(ctx, h.Path)
+	cmd.Args, cmd.Env, cmd.Stdin = hookArgs(h), h.Env, bytes.NewReader(state)
+	if cmd.Env == nil {
+		cmd.Env = []string{} // nil would pass ours on
+	}
+	// A hook that left a child behind must not hold the start up.
+	cmd.WaitDelay = 5 * time.Second
+	var output bytes.Buffer
+	cmd.Stderr = &output
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s did not end within %v: %w", h.Path, hookTimeout(h), ctx.Err())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", h.Path, err, strings.TrimSpace(output.String()))
+	}
+	return nil
+}

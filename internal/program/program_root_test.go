@@ -173,9 +173,9 @@ func TestInitReapsAndPassesSignalsAndStatus(t *testing.T) {
 func TestSyncAndSpawn(t *testing.T) {
 	for script, want := range map[string]string{
 		"read x; test \"$x\" = state && test $X = y": "",
-		"exit 5":     "hook: spawn /bin/sh: exited with status 5",
-		"kill -9 $$": "hook: spawn /bin/sh: killed by SIGKILL",
-		"sleep 20":   "hook: spawn /bin/sh: " + unix.ETIME.Error(),
+		"exit 5":        "hook: spawn /bin/sh: exited with status 5",
+		"kill -9 $$":    "hook: spawn /bin/sh: killed by SIGKILL",
+		"exec sleep 20": "hook: spawn /bin/sh: " + unix.ETIME.Error(),
 	} {
 		r, w, _ := os.Pipe()
 		p := New()

@@ -10,6 +10,7 @@ require (
 )
 
 require (
+	github.com/google/jsonschema-go v0.4.3
 	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/tools v0.49.0 // indirect
 )

@@ -100,7 +100,7 @@ func (a *app) command() *cobra.Command {
 		cmd   *cobra.Command
 	}{
 		{groupRun, a.ps()}, {groupRun, a.logs()}, {groupRun, a.enable()}, {groupRun, a.disable()},
-		{groupDefine, a.check()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()},
+		{groupDefine, a.check()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()}, {groupDefine, a.schema()},
 		{groupOther, a.version()}, {groupOther, a.completion()},
 	} {
 		v.cmd.GroupID = v.group

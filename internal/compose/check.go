@@ -18,6 +18,7 @@ type shape struct {
 	words  []string // the scalar is one of these
 	item   *shape   // of a list
 	unique bool     // no item of a list twice
+	first  []string // a list begins with one of these (its decoder sees to it)
 	keys   []field  // of a mapping with known keys
 	open   *shape   // the values of a mapping whose keys are free
 	name   *format  // the free keys
@@ -46,8 +47,11 @@ type field struct {
 type format struct {
 	name    string
 	pattern string
-	check   func(s string) (what, cure string)
-	empty   bool // an empty string is the same as no value
+	// patternOf makes a pattern that is not worth the time at each start.
+	patternOf func() string
+	check     func(s string) (what, cure string)
+	empty     bool // an empty string is the same as no value
+	bounds    *bounds
 }
 
 // check reports every way in which a value differs from its shape.
@@ -95,7 +99,7 @@ func (r *reader) checkScalar(n *node, s *shape, example string) bool {
 		return r.checkWord(n, s.words)
 	}
 	if s.format != nil {
-		if what, cure := s.format.check(n.text); what != "" {
+		if what, cure := s.format.test(n.text); what != "" {
 			if p := r.fault(n, cure, "%s", what); strings.HasPrefix(what, unsupported) {
 				p.Rule = diag.RuleUnsupported
 			}
@@ -236,7 +240,7 @@ func (r *reader) checkMapping(n *node, s *shape) bool {
 
 func (r *reader) checkFree(n *node, p *pair, s *shape) bool {
 	if s.name != nil {
-		if what, cure := s.name.check(p.key); what != "" {
+		if what, cure := s.name.test(p.key); what != "" {
 			r.faultKey(n, p, cure, "%s", what)
 			return false
 		}

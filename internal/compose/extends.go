@@ -5,6 +5,8 @@ package compose
 import (
 	"path"
 	"strings"
+
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // maxExtends bounds a chain of services that extend each other.
@@ -110,7 +112,7 @@ func (r *reader) readExtends(p *pair) (file, name string, ok bool) {
 
 func (r *reader) faultExtends(p *pair, cure, what string) {
 	p.value.bad = true
-	r.fault(p.value, cure, "%s", what)
+	r.fault(p.value, cure, "%s", what).Rule = diag.RuleReference
 }
 
 func (r *reader) suggestService(services *node, name string) string {

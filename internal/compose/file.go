@@ -157,7 +157,7 @@ func (r *reader) faultDependency(s, other *definition.Service, cure, format stri
 	if p := findPair(depends.orEmpty().asMapping(mergeDependencies), other.Key); p != nil {
 		at = p.place
 	}
-	r.report(diag.Error, at, join(join(join("services", s.Key), "depends_on"), other.Key), cure, format, args...)
+	r.report(diag.Error, at, join(join(join("services", s.Key), "depends_on"), other.Key), cure, format, args...).Rule = diag.RuleConflict
 }
 
 // orEmpty is the node, or one without content.

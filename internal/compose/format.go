@@ -19,6 +19,19 @@ func parseFloat(s string) (float64, bool) {
 	return value, true
 }
 
+var numberFormat = format{
+	name:    "number",
+	pattern: numberPattern,
+	check: func(s string) (string, string) {
+		if _, ok := parseFloat(s); !ok {
+			return quote(s) + " is no number", "write for example 0.5"
+		}
+		return "", ""
+	},
+}
+
+const numberPattern = `^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?$`
+
 // byteUnits are powers of 1024, as Compose and the kernel count memory.
 const byteUnits = "kmgtp"
 
@@ -48,7 +61,7 @@ func parseBytes(s string) (int64, bool) {
 
 var bytesFormat = format{
 	name:    "bytes",
-	pattern: `^[0-9]+(\.[0-9]*)? ?([kKmMgGtTpP]?[iI]?[bB]?)$`,
+	pattern: `^[0-9]+(\.[0-9]*)? ?([kKmMgGtTpP][iI]?)?[bB]?$`, bounds: &bounds{high: 1 << 62},
 	check: func(s string) (string, string) {
 		if _, ok := parseBytes(s); !ok {
 			return quote(s) + " is no amount of memory", "write a number with b, k, m or g, as in 512m"
@@ -61,9 +74,12 @@ var bytesFormat = format{
 // was forgotten.
 const smallestMemory = 1 << 20
 
+// memoryPattern is what is at least a megabyte, as far as digits can tell.
+const memoryPattern = `^0[bB]?$|^[0-9]{7,}(\.[0-9]*)? ?[bB]?$|^[0-9]{4,}(\.[0-9]*)? ?[kK][iI]?[bB]?$|^[0-9]+(\.[0-9]*)? ?[mMgGtTpP][iI]?[bB]?$`
+
 var memoryFormat = format{
 	name:    "memory",
-	pattern: bytesFormat.pattern,
+	pattern: memoryPattern, bounds: &bounds{low: smallestMemory, high: 1 << 62, orZero: true},
 	check: func(s string) (string, string) {
 		value, ok := parseBytes(s)
 		switch {
@@ -78,7 +94,7 @@ var memoryFormat = format{
 
 var swapFormat = format{
 	name:    "memory-or-unlimited",
-	pattern: `^(-1|[0-9]+(\.[0-9]*)? ?([kKmMgGtTpP]?[iI]?[bB]?))$`,
+	pattern: memoryPattern + `|^-1$`, bounds: &bounds{low: smallestMemory, high: 1 << 62, orZero: true, orMinusOne: true},
 	check: func(s string) (string, string) {
 		if s == "-1" {
 			return "", ""
@@ -121,7 +137,7 @@ func parseDuration(s string) (time.Duration, bool) {
 
 var durationFormat = format{
 	name:    "duration",
-	pattern: `^([0-9]+(\.[0-9]*)?(w|d|h|ms|m|s|us|µs|ns))+$|^0$`,
+	pattern: `^([0-9]+(\.[0-9]*)?(w|d|h|ms|m|s|us|µs|ns))+$|^0$`, bounds: &bounds{},
 	check: func(s string) (string, string) {
 		if _, ok := parseDuration(s); ok {
 			return "", ""
@@ -134,16 +150,31 @@ var durationFormat = format{
 	},
 }
 
-// whole makes a format of whole numbers within bounds.
-func whole(name string, low, high int64, cure string) *format {
-	return &format{name: name, pattern: `^-?[0-9]+$`, check: func(s string) (string, string) {
-		value, ok := parseInt(s)
-		if !ok {
-			return quote(s) + " is no whole number", cure
-		}
-		if value < low || value > high {
-			return fmt.Sprintf("%d is not between %d and %d", value, low, high), cure
-		}
+const integerPattern = `^[+-]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+)$`
+
+// bounds limit numbers. They stand in the schema; whole formats have no other
+// check.
+type bounds struct {
+	low, high          int64
+	orZero, orMinusOne bool // numbers out of bounds that mean something
+	whole              bool
+	cure               string
+}
+
+// test checks a scalar.
+func (f *format) test(s string) (what, cure string) {
+	switch {
+	case f.check != nil:
+		return f.check(s)
+	case f.bounds == nil || !f.bounds.whole:
 		return "", ""
-	}}
+	}
+	value, ok := parseInt(s)
+	switch {
+	case !ok:
+		return quote(s) + " is no whole number", f.bounds.cure
+	case value < f.bounds.low || value > f.bounds.high:
+		return fmt.Sprintf("%d is not between %d and %d", value, f.bounds.low, f.bounds.high), f.bounds.cure
+	}
+	return "", ""
 }

@@ -19,7 +19,7 @@ func isDigits(s string) bool {
 
 var envNameFormat = format{
 	name:    "variable",
-	pattern: `^[^=\u0000]+$`,
+	pattern: `^[^=]+$`,
 	check: func(s string) (string, string) {
 		if s == "" || strings.ContainsAny(s, "=\x00") {
 			return quote(s) + " is no name of a variable", "write NAME: value, or - NAME=value in a list"
@@ -49,7 +49,7 @@ func badAccount(s string) string {
 var userFormat = format{
 	name:    "user",
 	empty:   true,
-	pattern: `^[^-\s:/,][^\s:/,]*(:[^-\s:/,][^\s:/,]*)?$`,
+	pattern: `^[^-\s:/,][^\s:/,]*(:[^-\s:/,][^\s:/,]*)?$`, bounds: &bounds{high: maxID},
 	check: func(s string) (string, string) {
 		user, group, both := strings.Cut(s, ":")
 		what := badAccount(user)
@@ -62,15 +62,15 @@ var userFormat = format{
 
 var groupFormat = format{
 	name:    "group",
-	pattern: `^[^-\s:/,][^\s:/,]*$`,
-	check:   func(s string) (string, string) { return badAccount(s), "write a group's name or number" },
+	pattern: `^[^-\s:/,][^\s:/,]*$`, bounds: &bounds{high: maxID},
+	check: func(s string) (string, string) { return badAccount(s), "write a group's name or number" },
 }
 
 // hostFormat is RFC 1123's, which sethostname(2) limits to 64 bytes.
 var hostFormat = format{
 	name:    "hostname",
 	empty:   true,
-	pattern: `^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`,
+	pattern: `^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`, bounds: &bounds{high: 1 << 62},
 	check: func(s string) (string, string) {
 		const cure = "use letters, digits, - and ."
 		if len(s) > 64 {

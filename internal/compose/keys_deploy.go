@@ -27,7 +27,7 @@ var deployShape = shape{kinds: null | mapping, keys: []field{
 	{name: "restart_policy", shape: &shape{kinds: mapping, keys: []field{
 		{name: "condition", shape: &shape{kinds: text, words: []string{"none", "no", "on-failure", "any", "always", "unless-stopped"}}, example: "on-failure", doc: "When to start again; any is restart: always."},
 		{name: "delay", shape: &durationShape, example: "5s", doc: "The time between two starts."},
-		{name: "max_attempts", shape: &shape{kinds: integer, format: whole("attempts", 0, 1_000_000, "write a number")}, example: "3", doc: "The most starts within the window."},
+		{name: "max_attempts", shape: &shape{kinds: integer, format: &format{name: "attempts", pattern: integerPattern, bounds: &bounds{low: 0, high: 1_000_000, whole: true, cure: "write a number"}}}, example: "3", doc: "The most starts within the window."},
 		{name: "window", shape: &durationShape, example: "2m", doc: "The time in which starts are counted."},
 	}}, example: "{condition: on-failure}", doc: "When to start again; in the place of restart."},
 	{name: "rollback_config", shape: &rolloutShape, example: "{parallelism: 1}", doc: "Swarm's."},
@@ -47,7 +47,7 @@ var deployResources = shape{kinds: mapping, keys: []field{
 	{name: "limits", shape: &shape{kinds: mapping, keys: []field{
 		{name: "cpus", shape: &shape{kinds: number, format: &cpusFormat}, example: "0.5", doc: "As cpus."},
 		{name: "memory", shape: &memoryShape, example: "512m", doc: "As mem_limit."},
-		{name: "pids", shape: &shape{kinds: integer, format: whole("pids", -1, 4_194_304, "write a number, or -1 for no limit")}, example: "200", doc: "As pids_limit."},
+		{name: "pids", shape: &shape{kinds: integer, format: &format{name: "pids", pattern: integerPattern, bounds: &bounds{low: -1, high: 4_194_304, whole: true, cure: "write a number, or -1 for no limit"}}}, example: "200", doc: "As pids_limit."},
 	}}, example: "{memory: 512m}", doc: "The most that may be used."},
 	{name: "reservations", shape: &shape{kinds: mapping, keys: []field{
 		{name: "cpus", shape: &shape{kinds: number, format: &cpusFormat}, example: "0.25", doc: "Swarm's."},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/envfile"
 )
 
@@ -41,7 +42,7 @@ var grantsShape = shape{kinds: list, identity: identifyGrant, item: &shape{kinds
 	{name: "gid", shape: &shape{kinds: text | integer, format: &groupFormat}, example: "\"1000\"", doc: "The group that owns the file."},
 	{name: "mode", shape: &shape{kinds: integer | text, format: &modeFormat}, example: "0o440", doc: "The file's permissions, in octal."},
 	{name: "source", shape: &shape{kinds: text, format: &plainNameFormat}, example: "token", required: true, doc: "The name under secrets: or configs:."},
-	{name: "target", shape: &stringShape, example: "/run/secrets/token", doc: "The file in the container."},
+	{name: "target", shape: &shape{kinds: text, format: &format{name: "grant-target", pattern: `[^/.]`}}, example: "/run/secrets/token", doc: "The file in the container."},
 	{name: "uid", shape: &shape{kinds: text | integer, format: &groupFormat}, example: "\"1000\"", doc: "The user that owns the file."},
 }}}
 
@@ -66,7 +67,7 @@ func (r *reader) grants(n *node, kind string) (all []definition.Grant) {
 			at = g.Source
 		}
 		if first, again := seen[at]; again {
-			r.fault(item, "keep one of the two", "%s is mounted twice: first at %s", at, r.where(item.place, first))
+			r.fault(item, "keep one of the two", "%s is mounted twice: first at %s", at, r.where(item.place, first)).Rule = diag.RuleDuplicate
 			continue
 		}
 		seen[at] = item.place
@@ -114,7 +115,7 @@ func (r *reader) declared(n *node, kind, name string) bool {
 	if near := nearest(name, names); near != "" {
 		cure = "did you mean " + near + "?"
 	}
-	r.fault(n, cure, "the project declares no %s %s", strings.TrimSuffix(kind, "s"), quote(name))
+	r.fault(n, cure, "the project declares no %s %s", strings.TrimSuffix(kind, "s"), quote(name)).Rule = diag.RuleReference
 	return false
 }
 

@@ -15,10 +15,10 @@ var networkKeys = []field{
 	{name: "dns", shape: &shape{kinds: text | list, merge: mergeAppend, format: &addressFormat, item: &shape{kinds: text, format: &addressFormat}}, example: "192.0.2.53",
 		doc: "The name servers to ask.", pending: "networks",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.DNS = texts(n.asList()) }},
-	{name: "dns_opt", shape: &uniqueShape, example: "[ndots:1]",
+	{name: "dns_opt", shape: &shape{kinds: list, item: &shape{kinds: text, format: &wordFormat}, unique: true}, example: "[ndots:1]",
 		doc: "Options of the resolver.", pending: "networks",
 		decode: func(r *reader, s *definition.Service, n *node) { s.DNSOpt = r.resolverWords(n) }},
-	{name: "dns_search", shape: &oneOrMany, example: "example.org",
+	{name: "dns_search", shape: &wordsShape, example: "example.org",
 		doc: "The domains in which names are looked up.", pending: "networks",
 		decode: func(r *reader, s *definition.Service, n *node) { s.DNSSearch = r.resolverWords(n) }},
 	{name: "expose", shape: &shape{kinds: list, item: &shape{kinds: integer | text, format: &exposeFormat}, unique: true}, example: "[8080]", ignored: "services of one network reach each other on every port",
@@ -27,7 +27,7 @@ var networkKeys = []field{
 	{name: "extra_hosts", shape: &extraHostsShape, example: "{db: 192.0.2.7}",
 		doc: "Further names for /etc/hosts.", pending: "networks",
 		decode: decodeExtraHosts},
-	{name: "links", shape: &uniqueShape, example: "[\"db:database\"]",
+	{name: "links", shape: &shape{kinds: list, item: &shape{kinds: text, format: &linkFormat}, unique: true}, example: "[\"db:database\"]",
 		doc: "Services of the same network, and further names for them.", pending: "networks",
 		decode: decodeLinks},
 	{name: "mac_address", shape: &shape{kinds: text, format: &macFormat}, example: "02:42:ac:11:65:43",
@@ -41,10 +41,12 @@ var networkKeys = []field{
 		decode: decodePorts},
 }
 
+const addressPattern = `[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*`
+
 var addressFormat = format{
 	name:    "address",
 	empty:   true,
-	pattern: `^[0-9a-fA-F.:]+(%[0-9A-Za-z_.-]+)?$`,
+	pattern: "^(" + addressPattern + `)(%[0-9A-Za-z_.-]+)?$`,
 	check: func(s string) (string, string) {
 		if _, err := netip.ParseAddr(s); err != nil {
 			return quote(s) + " is no IP address", "write for example 192.0.2.53 or 2001:db8::1"
@@ -55,7 +57,7 @@ var addressFormat = format{
 
 var subnetFormat = format{
 	name:    "subnet",
-	pattern: `^[0-9a-fA-F.:]+/[0-9]{1,3}$`,
+	pattern: "^(" + addressPattern + `)/[0-9]{1,3}$`,
 	check: func(s string) (string, string) {
 		if _, err := netip.ParsePrefix(s); err != nil {
 			return quote(s) + " is no range of IP addresses", "write for example 192.0.2.0/24"
@@ -94,13 +96,13 @@ func (r *reader) resolverWords(n *node) (all []string) {
 	return all
 }
 
-var extraHostsShape = shape{kinds: list | mapping, merge: mergeAppend, item: &stringShape, name: &hostFormat,
+var extraHostsShape = shape{kinds: list | mapping, merge: mergeAppend, item: &shape{kinds: text, format: &extraHostFormat}, name: &hostFormat,
 	open: &shape{kinds: text | list, format: &hostAddressFormat, item: &shape{kinds: text, format: &hostAddressFormat}}}
 
 // hostAddressFormat is an address, or Docker's word for the host's own.
 var hostAddressFormat = format{
 	name:    "host-address",
-	pattern: `^(host-gateway|\[?[0-9a-fA-F.:]+\]?)$`,
+	pattern: `^(host-gateway|\[?(` + addressPattern + `)\]?)$`,
 	check: func(s string) (string, string) {
 		if s == "host-gateway" {
 			return "", ""
@@ -166,7 +168,7 @@ var attachmentShape = shape{kinds: null | mapping, keys: []field{
 	{name: "ipv6_address", shape: &shape{kinds: text, format: &addressFormat}, example: "2001:db8::7", doc: "A fixed IPv6 address."},
 	{name: "link_local_ips", shape: &shape{kinds: list, item: &shape{kinds: text, format: &addressFormat}, unique: true}, example: "[169.254.1.7]", doc: "Link-local addresses."},
 	{name: "mac_address", shape: &shape{kinds: text, format: &macFormat}, example: "02:42:ac:11:65:43", doc: "The MAC address."},
-	{name: "priority", shape: &shape{kinds: number}, example: "100", doc: "Networks are joined from the highest to the lowest."},
+	{name: "priority", shape: &floatShape, example: "100", doc: "Networks are joined from the highest to the lowest."},
 }}
 
 var attachmentsShape = shape{kinds: list | mapping, merge: mergeNames, item: &shape{kinds: text, format: &plainNameFormat}, unique: true, name: &plainNameFormat, open: &attachmentShape}

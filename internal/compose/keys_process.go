@@ -33,7 +33,7 @@ var processKeys = []field{
 	{name: "hostname", shape: &shape{kinds: text | integer, format: &hostFormat}, example: "web",
 		doc:    "The host name inside the container.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Hostname = n.text }},
-	{name: "rootfs", shape: &shape{kinds: text}, example: "/srv/web/rootfs",
+	{name: "rootfs", shape: &shape{kinds: text, format: &rootfsFormat}, example: "/srv/web/rootfs",
 		doc:    "A directory that is the root file system, or host for a read-only view of the host's own /usr.",
 		decode: decodeRootFS},
 	{name: "stdin_open", shape: &boolShape, example: "true",
@@ -45,16 +45,16 @@ var processKeys = []field{
 	{name: "user", shape: &shape{kinds: text | integer, format: &userFormat}, example: "www-data:www-data",
 		doc:    "The user, or user:group, that the payload runs as, by name or number inside the container.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.User = n.text }},
-	{name: "working_dir", shape: &shape{kinds: text}, example: "/srv",
+	{name: "working_dir", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/srv",
 		doc:    "The directory in which the payload starts.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.WorkingDir = r.containerDir(n) }},
 }
 
-var environmentShape = shape{kinds: list | mapping, item: &stringShape, open: &valueShape, name: &envNameFormat, merge: mergePairs}
+var environmentShape = shape{kinds: list | mapping, item: &shape{kinds: text, format: &pairFormat}, open: &valueShape, name: &envNameFormat, merge: mergePairs}
 
-var envFileShape = shape{kinds: text | list, merge: mergeAppend, identity: identifyEnvFile, item: &shape{kinds: text | mapping, keys: []field{
+var envFileShape = shape{kinds: text | list, merge: mergeAppend, identity: identifyEnvFile, format: &hostPathFormat, item: &shape{kinds: text | mapping, format: &hostPathFormat, keys: []field{
 	{name: "format", shape: &shape{kinds: text, words: []string{"raw"}}, example: "raw", doc: "raw takes values as they stand, quotes and $ included."},
-	{name: "path", shape: &stringShape, example: "/etc/web/web.env", required: true, doc: "The file; relative to the definition's directory."},
+	{name: "path", shape: &hostPathShape, example: "/etc/web/web.env", required: true, doc: "The file; relative to the definition's directory."},
 	{name: "required", shape: &boolShape, example: "false", doc: "false lets the file be missing."},
 }}}
 

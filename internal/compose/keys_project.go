@@ -19,7 +19,7 @@ var projectKeys = []field{
 	{name: "healthcheck", shape: &healthShape, example: "{test: [CMD, /healthy]}",
 		doc: "How to find out whether the payload is well.", pending: "health checks",
 		decode: decodeHealthcheck},
-	{name: "label_file", shape: &oneOrMany, example: "/etc/web/labels",
+	{name: "label_file", shape: &shape{kinds: text | list, merge: mergeAppend, format: &hostPathFormat, item: &hostPathShape}, example: "/etc/web/labels",
 		doc:    "Files of KEY=value lines that are added to the labels; those under labels win.",
 		decode: decodeLabelFile},
 	{name: "post_start", shape: &hooksShape, example: "[{command: /prepare}]",
@@ -37,11 +37,11 @@ var projectKeys = []field{
 }
 
 var extendsShape = shape{kinds: text | mapping, merge: mergeReplace, keys: []field{
-	{name: "file", shape: &stringShape, example: "base.yaml", doc: "The file that has the service; this one if left out."},
+	{name: "file", shape: &hostPathShape, example: "base.yaml", doc: "The file that has the service; this one if left out."},
 	{name: "service", shape: &stringShape, example: "base", required: true, doc: "The service's name there."},
 }}
 
-var replicasFormat = whole("replicas", 0, 1000, "write a number from 0 to 1000")
+var replicasFormat = &format{name: "replicas", pattern: integerPattern, bounds: &bounds{low: 0, high: 1000, whole: true, cure: "write a number from 0 to 1000"}}
 
 var dependsShape = shape{kinds: list | mapping, merge: mergeDependencies, item: &stringShape, open: &shape{kinds: mapping, keys: []field{
 	{name: "condition", example: "service_healthy", required: true, doc: "What is waited for.",
@@ -76,10 +76,10 @@ func (r *reader) depend(s *definition.Service, at place, n *node, key string, d 
 	case !ok && d.Optional:
 		return
 	case !ok:
-		r.report(diag.Error, at, r.pathOf(n), r.suggestService(r.services(), key), "there is no service %s in this project", quote(key))
+		r.report(diag.Error, at, r.pathOf(n), r.suggestService(r.services(), key), "there is no service %s in this project", quote(key)).Rule = diag.RuleReference
 		return
 	case unit == s.Name:
-		r.report(diag.Error, at, r.pathOf(n), "remove it", "the service depends on itself")
+		r.report(diag.Error, at, r.pathOf(n), "remove it", "the service depends on itself").Rule = diag.RuleReference
 		return
 	}
 	d.Service = unit
@@ -110,10 +110,10 @@ func (r *reader) serviceUnit(key string) (string, bool) {
 var healthShape = shape{kinds: mapping, keys: []field{
 	{name: "disable", shape: &boolShape, example: "true", doc: "Switch the image's check off."},
 	{name: "interval", shape: &durationShape, example: "30s", doc: "The time between two checks."},
-	{name: "retries", shape: &shape{kinds: integer, format: whole("retries", 0, 1_000_000, "write a number")}, example: "3", doc: "The failures in a row that count as unwell."},
+	{name: "retries", shape: &shape{kinds: integer, format: &format{name: "retries", pattern: integerPattern, bounds: &bounds{low: 0, high: 1_000_000, whole: true, cure: "write a number"}}}, example: "3", doc: "The failures in a row that count as unwell."},
 	{name: "start_interval", shape: &durationShape, example: "1s", doc: "The time between two checks while starting."},
 	{name: "start_period", shape: &durationShape, example: "1m", doc: "The time in which failures do not count."},
-	{name: "test", shape: &shape{kinds: text | list, item: &stringShape, merge: mergeReplace}, example: "[CMD, /healthy]", doc: "The command; its exit status 0 is well."},
+	{name: "test", shape: &shape{kinds: text | list, item: &stringShape, first: []string{"CMD", "CMD-SHELL", "NONE"}, merge: mergeReplace}, example: "[CMD, /healthy]", doc: "The command; its exit status 0 is well."},
 	{name: "timeout", shape: &durationShape, example: "5s", doc: "The longest that a check may take."},
 }}
 
@@ -163,11 +163,11 @@ func (r *reader) healthTest(h *definition.Healthcheck, n *node) []string {
 }
 
 var hooksShape = shape{kinds: list, item: &shape{kinds: mapping, keys: []field{
-	{name: "command", shape: &shape{kinds: text | list, item: &stringShape, merge: mergeReplace}, example: "[/prepare]", required: true, doc: "The command."},
+	{name: "command", shape: &shape{kinds: text | list, format: &commandFormat, item: &stringShape, min: 1, merge: mergeReplace}, example: "[/prepare]", required: true, doc: "The command."},
 	{name: "environment", shape: &environmentShape, example: "{LANG: C.UTF-8}", doc: "Further variables."},
 	{name: "privileged", shape: &boolShape, example: "false", doc: "Run it with all privileges."},
 	{name: "user", shape: &shape{kinds: text | integer, format: &userFormat}, example: "root", doc: "The user to run it as."},
-	{name: "working_dir", shape: &stringShape, example: "/srv", doc: "The directory to run it in."},
+	{name: "working_dir", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/srv", doc: "The directory to run it in."},
 }}}
 
 func (r *reader) hooks(n *node) (all []definition.Hook) {

@@ -17,13 +17,13 @@ var resourceKeys = []field{
 	{name: "blkio_config", shape: &blkioShape, example: "{weight: 300}",
 		doc:    "Weights and limits of block devices.",
 		decode: decodeBlkio},
-	{name: "cpu_period", shape: &shape{kinds: integer, format: whole("cpu-period", 1000, 1_000_000, "write microseconds, as in 100000")}, example: "100000",
+	{name: "cpu_period", shape: &shape{kinds: integer, format: &format{name: "cpu-period", pattern: integerPattern, bounds: &bounds{low: 1000, high: 1_000_000, whole: true, cure: "write microseconds, as in 100000"}}}, example: "100000",
 		doc:    "The time in which cpu_quota may be used, in microseconds.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.CPUPeriod = n.int() }},
-	{name: "cpu_quota", shape: &shape{kinds: integer, format: whole("cpu-quota", -1, 1<<40, "write microseconds of processor time in a period, as in 50000")}, example: "50000",
+	{name: "cpu_quota", shape: &shape{kinds: integer, format: &format{name: "cpu-quota", pattern: integerPattern, bounds: &bounds{low: -1, high: 1 << 40, whole: true, cure: "write microseconds of processor time in a period, as in 50000"}}}, example: "50000",
 		doc:    "The processor time that may be used in a period, in microseconds; -1 is no limit.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.CPUQuota = max(n.int(), 0) }},
-	{name: "cpu_shares", shape: &shape{kinds: integer, format: whole("cpu-shares", 0, 262144, "write a number from 2 to 262144; 1024 is normal")}, example: "512",
+	{name: "cpu_shares", shape: &shape{kinds: integer, format: &format{name: "cpu-shares", pattern: integerPattern, bounds: &bounds{low: 0, high: 262144, whole: true, cure: "write a number from 2 to 262144; 1024 is normal"}}}, example: "512",
 		doc:    "The share of processor time among busy neighbours; 1024 is normal.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.CPUShares = n.int() }},
 	{name: "cpus", shape: &shape{kinds: number, format: &cpusFormat}, example: "0.5",
@@ -41,13 +41,13 @@ var resourceKeys = []field{
 	{name: "memswap_limit", shape: &shape{kinds: number | text, format: &swapFormat}, example: "1g",
 		doc:    "The most memory and swap together; -1 is no limit.",
 		decode: decodeSwap},
-	{name: "oom_kill_disable", shape: &boolShape, example: "false",
+	{name: "oom_kill_disable", shape: &shape{kinds: boolean, format: &neverFormat}, example: "false",
 		doc:    "Only false: cgroup v2 can't keep the kernel from killing for memory.",
-		decode: decodeOOMKill},
-	{name: "oom_score_adj", shape: &shape{kinds: integer, format: whole("oom-score", -1000, 1000, "write a number from -1000 (last) to 1000 (first)")}, example: "500",
+		decode: func(*reader, *definition.Service, *node) {}},
+	{name: "oom_score_adj", shape: &shape{kinds: integer, format: &format{name: "oom-score", pattern: integerPattern, bounds: &bounds{low: -1000, high: 1000, whole: true, cure: "write a number from -1000 (last) to 1000 (first)"}}}, example: "500",
 		doc:    "How early the payload is killed when the host runs out of memory.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.OOMScoreAdj = intOf(n) }},
-	{name: "pids_limit", shape: &shape{kinds: integer, format: whole("pids", -1, 4_194_304, "write a number, or -1 for no limit")}, example: "200",
+	{name: "pids_limit", shape: &shape{kinds: integer, format: &format{name: "pids", pattern: integerPattern, bounds: &bounds{low: -1, high: 4_194_304, whole: true, cure: "write a number, or -1 for no limit"}}}, example: "200",
 		doc:    "The most processes and threads; -1 is no limit.",
 		decode: decodePids},
 	{name: "sysctls", shape: &shape{kinds: list | mapping, item: &stringShape, open: &shape{kinds: boolean | number | text}, merge: mergePairs}, example: "{net.core.somaxconn: 1024}",
@@ -65,7 +65,7 @@ func intOf(n *node) *int {
 
 var cpusFormat = format{
 	name:    "cpus",
-	pattern: `^[0-9]+(\.[0-9]*)?$`,
+	pattern: `^[0-9]+(\.[0-9]*)?$`, bounds: &bounds{high: 8192},
 	check: func(s string) (string, string) {
 		if value, ok := parseFloat(s); !ok || value < 0 || value > 8192 || value > 0 && value < 0.01 {
 			return s + " is no number of processors", "write for example 0.5 or 2"
@@ -77,7 +77,7 @@ var cpusFormat = format{
 var cpusetFormat = format{
 	name:    "cpuset",
 	empty:   true,
-	pattern: `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`,
+	pattern: `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`, bounds: &bounds{high: 8192},
 	check: func(s string) (string, string) {
 		for part := range strings.SplitSeq(s, ",") {
 			first, last, isRange := strings.Cut(part, "-")
@@ -111,29 +111,47 @@ func decodePids(_ *reader, s *definition.Service, n *node) {
 	s.Resources.PidsLimit = &limit
 }
 
-func decodeOOMKill(r *reader, _ *definition.Service, n *node) {
-	if n.truth() {
-		r.fault(n, "write oom_score_adj: -1000 to be killed last", "cgroup v2 can't switch the out-of-memory killer off")
-	}
+// neverFormat: Docker's default may be written down.
+var neverFormat = format{
+	name:    "never",
+	pattern: falsePattern,
+	check: func(s string) (string, string) {
+		if value, _ := parseBool(s); value {
+			return unsupported + "this: cgroup v2 can't switch the out-of-memory killer off", "write oom_score_adj: -1000 to be killed last"
+		}
+		return "", ""
+	},
 }
+
+const falsePattern = `^([Ff][Aa][Ll][Ss][Ee]|[Nn][Oo]?|[Oo][Ff][Ff]|0)$`
 
 var blkioShape = shape{kinds: mapping, keys: []field{
-	{name: "device_read_bps", shape: rates(&bytesShape, "rate"), example: "[{path: /dev/sda, rate: 10m}]", doc: "Most bytes a second to read."},
-	{name: "device_read_iops", shape: rates(&intShape, "rate"), example: "[{path: /dev/sda, rate: 100}]", doc: "Most reads a second."},
-	{name: "device_write_bps", shape: rates(&bytesShape, "rate"), example: "[{path: /dev/sda, rate: 10m}]", doc: "Most bytes a second to write."},
-	{name: "device_write_iops", shape: rates(&intShape, "rate"), example: "[{path: /dev/sda, rate: 100}]", doc: "Most writes a second."},
-	{name: "weight", shape: &shape{kinds: integer, format: blkioWeight}, example: "300", doc: "The share among busy neighbours, 10 to 1000; 500 is normal."},
-	{name: "weight_device", shape: rates(&shape{kinds: integer, format: blkioWeight}, "weight"), example: "[{path: /dev/sda, weight: 300}]", doc: "The share on one device."},
+	{name: "device_read_bps", shape: &bpsShape, example: "[{path: /dev/sda, rate: 10m}]", doc: "Most bytes a second to read."},
+	{name: "device_read_iops", shape: &iopsShape, example: "[{path: /dev/sda, rate: 100}]", doc: "Most reads a second."},
+	{name: "device_write_bps", shape: &bpsShape, example: "[{path: /dev/sda, rate: 10m}]", doc: "Most bytes a second to write."},
+	{name: "device_write_iops", shape: &iopsShape, example: "[{path: /dev/sda, rate: 100}]", doc: "Most writes a second."},
+	{name: "weight", shape: &weightShape, example: "300", doc: "The share among busy neighbours, 10 to 1000; 500 is normal."},
+	{name: "weight_device", shape: &shape{kinds: list, item: &shape{kinds: mapping, keys: []field{
+		{name: "path", shape: &devicePathShape, example: "/dev/sda", required: true, doc: "The block device."},
+		{name: "weight", shape: &weightShape, example: "300", required: true, doc: "Its share."},
+	}}}, example: "[{path: /dev/sda, weight: 300}]", doc: "The share on one device."},
 }}
 
-var blkioWeight = whole("blkio-weight", 10, 1000, "write a number from 10 to 1000; 500 is normal")
+var (
+	devicePathShape = shape{kinds: text, format: &deviceFormat}
+	weightShape     = shape{kinds: integer, format: &format{name: "blkio-weight", pattern: integerPattern,
+		bounds: &bounds{low: 10, high: 1000, whole: true, cure: "write a number from 10 to 1000; 500 is normal"}}}
 
-func rates(value *shape, key string) *shape {
-	return &shape{kinds: list, item: &shape{kinds: mapping, keys: []field{
-		{name: "path", shape: &stringShape, example: "/dev/sda", required: true, doc: "The block device."},
-		{name: key, shape: value, example: "300", required: true, doc: "The value for it."},
+	bpsShape = shape{kinds: list, item: &shape{kinds: mapping, keys: []field{
+		{name: "path", shape: &devicePathShape, example: "/dev/sda", required: true, doc: "The block device."},
+		{name: "rate", shape: &bytesShape, example: "10m", required: true, doc: "Bytes a second."},
 	}}}
-}
+	iopsShape = shape{kinds: list, item: &shape{kinds: mapping, keys: []field{
+		{name: "path", shape: &devicePathShape, example: "/dev/sda", required: true, doc: "The block device."},
+		{name: "rate", shape: &shape{kinds: integer, format: &format{name: "iops", pattern: integerPattern,
+			bounds: &bounds{low: 1, high: 1 << 40, whole: true, cure: "write a number above 0"}}}, example: "100", required: true, doc: "Operations a second."},
+	}}}
+)
 
 func decodeBlkio(r *reader, s *definition.Service, n *node) {
 	res := &s.Resources
@@ -209,7 +227,7 @@ var ulimitNames = []string{
 	"rtprio", "rttime", "sigpending", "stack",
 }
 
-var ulimitNumber = shape{kinds: integer, format: whole("ulimit", -1, 1<<62, "write a number, or -1 for no limit")}
+var ulimitNumber = shape{kinds: integer, format: &format{name: "ulimit", pattern: integerPattern, bounds: &bounds{low: -1, high: 1 << 62, whole: true, cure: "write a number, or -1 for no limit"}}}
 
 var ulimitsShape = shape{kinds: mapping, name: &ulimitNameFormat, open: &shape{kinds: integer | mapping, format: ulimitNumber.format, keys: []field{
 	{name: "hard", shape: &ulimitNumber, example: "65536", required: true, doc: "The limit up to which the payload may raise it."},

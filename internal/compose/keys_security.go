@@ -12,10 +12,10 @@ import (
 
 // securityKeys say what parts the payload from the host.
 var securityKeys = []field{
-	{name: "cap_add", shape: &uniqueShape, example: "[NET_ADMIN]",
+	{name: "cap_add", shape: &capabilitiesShape, example: "[NET_ADMIN]",
 		doc:    "Capabilities to add to the default set.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.CapAdd = r.capabilities(n) }},
-	{name: "cap_drop", shape: &uniqueShape, example: "[ALL]",
+	{name: "cap_drop", shape: &capabilitiesShape, example: "[ALL]",
 		doc:    "Capabilities to take away.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.CapDrop = r.capabilities(n) }},
 	{name: "cgroup", shape: &shape{kinds: text, words: []string{"host", "private"}}, example: "private",
@@ -33,7 +33,7 @@ var securityKeys = []field{
 	{name: "privileged", shape: &boolShape, example: "false",
 		doc:    "Give up most of what parts the payload from the host.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Privileged = n.truth() }},
-	{name: "security_opt", shape: &uniqueShape, example: "[no-new-privileges:true]",
+	{name: "security_opt", shape: &shape{kinds: list, item: &shape{kinds: text, format: &securityFormat}, unique: true}, example: "[no-new-privileges:true]",
 		doc:    "Relax or tighten protections: no-new-privileges, seccomp, apparmor, label, systempaths.",
 		decode: decodeSecurityOpt},
 	{name: "userns_mode", shape: &shape{kinds: text, words: []string{"auto", "host"}}, example: "auto",
@@ -43,6 +43,8 @@ var securityKeys = []field{
 		doc:    "The host-name namespace: host, or the container's own.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.UTS = n.text }},
 }
+
+var capabilitiesShape = shape{kinds: list, item: &shape{kinds: text, format: &capabilityFormat}, unique: true}
 
 // capabilityNames are those of capabilities(7), kernel 5.9 and later, without CAP_.
 var capabilityNames = []string{

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // maxPorts bounds what ranges expand to; more is a host's network.
@@ -45,7 +46,7 @@ func parsePortRange(s string) (portRange, bool) {
 
 var portRangeFormat = format{
 	name:    "port-range",
-	pattern: `^[0-9]{1,5}(-[0-9]{1,5})?$`,
+	pattern: `^[0-9]{1,5}(-[0-9]{1,5})?$`, bounds: &bounds{low: 1, high: 65535},
 	check: func(s string) (string, string) {
 		if _, ok := parsePortRange(s); !ok {
 			return quote(s) + " is no port", "write a number up to 65535, or a range as in 8000-8010"
@@ -56,7 +57,7 @@ var portRangeFormat = format{
 
 var exposeFormat = format{
 	name:    "expose",
-	pattern: `^[0-9]{1,5}(-[0-9]{1,5})?(/[a-zA-Z]+)?$`,
+	pattern: `^[0-9]{1,5}(-[0-9]{1,5})?(/([tT][cC][pP]|[uU][dD][pP]|[sS][cC][tT][pP]))?$`, bounds: &bounds{high: 65535},
 	check: func(s string) (string, string) {
 		ports, protocol, given := strings.Cut(s, "/")
 		if given && !contains(protocols, strings.ToLower(protocol)) {
@@ -97,7 +98,7 @@ func splitPort(s string) shortPort {
 
 var portFormat = format{
 	name:    "port",
-	pattern: `^((\[[0-9a-fA-F:.]*\]|[0-9a-fA-F:.]*):)?([0-9]*(-[0-9]+)?:)?[0-9]{1,5}(-[0-9]{1,5})?(/[a-zA-Z]+)?$`,
+	pattern: `^((\[[0-9a-fA-F:.]*\]|[0-9a-fA-F:.]*):)?([0-9]*(-[0-9]+)?:)?[0-9]{1,5}(-[0-9]{1,5})?(/([tT][cC][pP]|[uU][dD][pP]|[sS][cC][tT][pP]))?$`, bounds: &bounds{low: 1, high: 65535},
 	check: func(s string) (string, string) {
 		const cure = "write for example 8080:80, 127.0.0.1:8080:80 or 53:53/udp"
 		p := splitPort(s)
@@ -169,7 +170,7 @@ func (r *reader) addPort(s *definition.Service, n *node, p definition.Port) {
 	key := p.HostIP + "|" + itoa(p.Published) + "|" + itoa(p.PublishedEnd) + "/" + p.Protocol
 	if p.Published != 0 {
 		if first, again := r.published[key]; again {
-			r.fault(n, "keep one of the two", "the host's port %d is published twice: first at %s", p.Published, r.where(n.place, first))
+			r.fault(n, "keep one of the two", "the host's port %d is published twice: first at %s", p.Published, r.where(n.place, first)).Rule = diag.RuleDuplicate
 			return
 		}
 		if r.published == nil {

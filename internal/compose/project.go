@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // topKeys are the keys of a whole compose file.
@@ -97,7 +98,7 @@ var secretShape = shape{kinds: mapping, keys: []field{
 	{name: "driver_opts", shape: &driverOptions, refused: "write file: or environment:"},
 	{name: "environment", shape: &shape{kinds: text, format: &envNameFormat}, example: "TOKEN", doc: "A variable of NAME.env or .env that holds the secret."},
 	{name: "external", shape: &externalShape, example: "true", doc: "A credential that the system has already."},
-	{name: "file", shape: &stringShape, example: "./token", doc: "A file that holds the secret."},
+	{name: "file", shape: &hostPathShape, example: "./token", doc: "A file that holds the secret."},
 	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Notes."},
 	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "token", doc: "The secret's name; PROJECT_KEY if left out."},
 	{name: "template_driver", shape: &stringShape, refused: "write file: or environment:"},
@@ -107,7 +108,7 @@ var configShape = shape{kinds: mapping, keys: []field{
 	{name: "content", shape: &stringShape, example: "listen 80", doc: "The content itself."},
 	{name: "environment", shape: &shape{kinds: text, format: &envNameFormat}, example: "SITE_CONF", doc: "A variable of NAME.env or .env that holds the content."},
 	{name: "external", shape: &externalShape, example: "true", doc: "A file that the system has already."},
-	{name: "file", shape: &stringShape, example: "./site.conf", doc: "A file that holds the content."},
+	{name: "file", shape: &hostPathShape, example: "./site.conf", doc: "A file that holds the content."},
 	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Notes."},
 	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "site.conf", doc: "The name; PROJECT_KEY if left out."},
 	{name: "template_driver", shape: &stringShape, refused: "write file: or content:"},
@@ -173,7 +174,7 @@ func (r *reader) checkExternal(n *node) {
 		case "external", "name":
 		default:
 			if !strings.HasPrefix(p.key, "x-") {
-				r.faultKey(n, p, "remove it, or remove external:", "conflicts with external: at %s: it exists already", r.where(p.place, findPair(n, "external").place))
+				r.faultKey(n, p, "remove it, or remove external:", "conflicts with external: at %s: it exists already", r.where(p.place, findPair(n, "external").place)).Rule = diag.RuleConflict
 			}
 		}
 	}
@@ -229,9 +230,9 @@ func (r *reader) material(p *pair, at definition.Position) definition.Material {
 	}
 	switch {
 	case len(given) == 0:
-		r.fault(n, "write file: or environment:", "%s comes from nowhere", p.key)
+		r.fault(n, "write file: or environment:", "%s comes from nowhere", p.key).Rule = diag.RuleConflict
 	case len(given) > 1:
-		r.faultKey(n, given[1], "keep one of the two", "conflicts with %s at %s: it can come from one place only", given[0].key, r.where(given[1].place, given[0].place))
+		r.faultKey(n, given[1], "keep one of the two", "conflicts with %s at %s: it can come from one place only", given[0].key, r.where(given[1].place, given[0].place)).Rule = diag.RuleConflict
 	}
 	return m
 }

@@ -42,7 +42,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	}
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
 	if scale, deploy := findPair(n, "scale"), n.get("deploy").get("replicas"); scale != nil && deploy != nil && scale.value.str() != deploy.str() {
-		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str()))
+		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str())).Rule = diag.RuleConflict
 	}
 	if n.get("restart") != nil {
 		for _, block := range []string{"systemd", "x-systemd"} {
@@ -94,14 +94,14 @@ func (r *reader) checkMemory(s *definition.Service, n *node) {
 	res := &s.Resources
 	if res.MemLimit > 0 && res.MemReservation > res.MemLimit {
 		limit, reservation := findPair(n, "mem_limit"), findPair(n, "mem_reservation")
-		r.faultKey(n, reservation, "lower it, or raise mem_limit", "more is kept than mem_limit at %s allows", r.where(reservation.place, limit.place))
+		r.faultKey(n, reservation, "lower it, or raise mem_limit", "more is kept than mem_limit at %s allows", r.where(reservation.place, limit.place)).Rule = diag.RuleConflict
 	}
 	if swap := findPair(n, "memswap_limit"); swap != nil && res.MemswapLimit > 0 {
 		switch limit := findPair(n, "mem_limit"); {
 		case limit == nil:
-			r.faultKey(n, swap, "add mem_limit:", "memswap_limit is memory and swap together, and mem_limit is missing")
+			r.faultKey(n, swap, "add mem_limit:", "memswap_limit is memory and swap together, and mem_limit is missing").Rule = diag.RuleConflict
 		case res.MemswapLimit < res.MemLimit:
-			r.faultKey(n, swap, "raise it to mem_limit or more", "memory and swap together are less than mem_limit at %s", r.where(swap.place, limit.place))
+			r.faultKey(n, swap, "raise it to mem_limit or more", "memory and swap together are less than mem_limit at %s", r.where(swap.place, limit.place)).Rule = diag.RuleConflict
 		}
 	}
 }

@@ -64,10 +64,22 @@ func rtName(number int) string {
 	return "SIGRTMIN+" + strconv.Itoa(number-rtMin)
 }
 
+// signalPattern knows the names in capitals and in small letters.
+func signalPattern() string {
+	var names []string
+	for _, name := range signals {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	all := strings.Join(names, "|")
+	return "^([1-9][0-9]?|(SIG)?(" + all + `|RTMIN(\+[0-9]{1,2})?|RTMAX(-[0-9]{1,2})?)|(sig)?(` + strings.ToLower(all) + "))$"
+}
+
 var signalFormat = format{
-	name:    "signal",
-	empty:   true,
-	pattern: `^([1-9][0-9]?|(SIG|sig)?[A-Za-z0-9]+([+-][0-9]+)?)$`,
+	name:      "signal",
+	empty:     true,
+	patternOf: signalPattern, bounds: &bounds{low: 1, high: rtMax},
 	check: func(s string) (string, string) {
 		if _, ok := signalName(s); ok {
 			return "", ""

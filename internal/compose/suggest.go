@@ -72,30 +72,42 @@ func distance(a, b string, most int) int {
 	return min(last[len(b)], most)
 }
 
-// foreignKeys are words of neighbouring languages (docker run, Quadlet, older
+// foreignKey knows words of neighbouring languages (docker run, Quadlet, older
 // compose files) and what to write for them here.
-var foreignKeys = map[string]string{
-	"autostart":    "restart: always",
-	"cmd":          "command",
-	"cpu":          "cpus",
-	"cpu_limit":    "cpus",
-	"env":          "environment",
-	"envfile":      "env_file",
-	"exec":         "command",
-	"memory":       "mem_limit",
-	"memory_limit": "mem_limit",
-	"mount":        "volumes",
-	"mounts":       "volumes",
-	"net":          "network_mode",
-	"network":      "networks",
-	"port":         "ports",
-	"publish":      "ports",
-	"root":         "rootfs",
-	"run_as":       "user",
-	"swap_limit":   "memswap_limit",
-	"timeout":      "stop_grace_period",
-	"volume":       "volumes",
-	"workdir":      "working_dir",
+func foreignKey(key string) string {
+	switch key {
+	case "autostart":
+		return "restart: always"
+	case "cmd", "exec":
+		return "command"
+	case "cpu", "cpu_limit":
+		return "cpus"
+	case "env":
+		return "environment"
+	case "envfile":
+		return "env_file"
+	case "memory", "memory_limit":
+		return "mem_limit"
+	case "mount", "mounts", "volume":
+		return "volumes"
+	case "net":
+		return "network_mode"
+	case "network":
+		return "networks"
+	case "port", "publish":
+		return "ports"
+	case "root":
+		return "rootfs"
+	case "run_as":
+		return "user"
+	case "swap_limit":
+		return "memswap_limit"
+	case "timeout":
+		return "stop_grace_period"
+	case "workdir":
+		return "working_dir"
+	}
+	return ""
 }
 
 // faultUnknown reports a key that the table does not have.
@@ -112,7 +124,7 @@ func (r *reader) faultUnknown(n *node, p *pair, fields []field) {
 	cure := "remove it, or begin it with x- to keep it as a note"
 	if near := nearest(p.key, names); near != "" {
 		cure = "did you mean " + near + "?"
-	} else if word := foreignKeys[strings.ToLower(p.key)]; word != "" && findField(fields, strings.SplitN(word, ":", 2)[0]) != nil {
+	} else if word := foreignKey(strings.ToLower(p.key)); word != "" && findField(fields, strings.SplitN(word, ":", 2)[0]) != nil {
 		cure = "write " + word
 	}
 	r.faultKey(n, p, cure, "unknown key").Rule = diag.RuleUnknownKey

@@ -46,9 +46,9 @@ func TestTables(t *testing.T) {
 	if !slices.IsSortedFunc(directives[:], func(a, b directive) int { return strings.Compare(a.name, b.name) }) {
 		t.Error("directives are not sorted")
 	}
-	for name := range launchKeys {
-		if findDirective(name) == nil {
-			t.Errorf("%s is refused and no directive", name)
+	for _, key := range launchKeys {
+		if findDirective(key.name) == nil {
+			t.Errorf("%s is refused and no directive", key.name)
 		}
 	}
 	for _, name := range passedExec {

@@ -7,10 +7,9 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
-	"github.com/unitc/unitc/internal/diag"
 )
 
-var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, keys: []field{
+var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, format: &volumeFormat, keys: []field{
 	{name: "bind", doc: "Options of a bind mount.", example: "{propagation: rslave}", shape: &shape{kinds: mapping, keys: []field{
 		{name: "create_host_path", shape: &boolShape, example: "false", doc: "Make the host's directory if it is missing (the default)."},
 		{name: "propagation", shape: &shape{kinds: text, words: propagations}, example: "rslave", doc: "How mounts below it travel between host and container."},
@@ -22,19 +21,37 @@ var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kin
 		{name: "subpath", shape: &stringShape, example: "/static", doc: "A path inside the image."},
 	}}},
 	{name: "read_only", shape: &boolShape, example: "true", doc: "Mount read-only."},
-	{name: "source", shape: &stringShape, example: "/srv/data", doc: "The host's directory, or the volume's name."},
-	{name: "target", shape: &stringShape, example: "/data", required: true, doc: "The absolute path inside the container."},
+	{name: "source", shape: &hostPathShape, example: "/srv/data", doc: "The host's directory, or the volume's name."},
+	{name: "target", shape: &targetShape, example: "/data", required: true, doc: "The absolute path inside the container."},
 	{name: "tmpfs", doc: "Options of a tmpfs.", example: "{size: 16m}", shape: &shape{kinds: mapping, keys: []field{
 		{name: "mode", shape: &shape{kinds: number | text, format: &modeFormat}, example: "0o1777", doc: "The directory's permissions, in octal."},
 		{name: "size", shape: &bytesShape, example: "16m", doc: "The most that it may hold."},
 	}}},
-	{name: "type", shape: &shape{kinds: text, words: []string{"bind", "volume", "tmpfs", "image", "cluster", "npipe"}}, example: "bind", required: true, doc: "bind, volume or tmpfs."},
+	{name: "type", shape: &shape{kinds: text, format: &mountTypeFormat}, example: "bind", required: true, doc: "bind, volume or tmpfs."},
 	{name: "volume", doc: "Options of a named volume.", example: "{nocopy: true}", shape: &shape{kinds: mapping, keys: []field{
 		{name: "labels", shape: &pairsShape, example: "{tier: data}", doc: "Labels of an anonymous volume."},
 		{name: "nocopy", shape: &boolShape, example: "true", doc: "Leave a new volume empty instead of filling it from the image."},
 		{name: "subpath", shape: &stringShape, example: "web", doc: "A path inside the volume."},
 	}}},
 }}}
+
+var mountTypeFormat = format{
+	name:    "mount-type",
+	pattern: `^(bind|volume|tmpfs)$`,
+	check: func(s string) (string, string) {
+		switch s {
+		case definition.VolumeBind, definition.VolumeNamed, definition.VolumeTmpfs:
+			return "", ""
+		case "image", "cluster", "npipe":
+			return unsupported + "mounts of type " + s, "write bind, volume or tmpfs"
+		}
+		cure := "write bind, volume or tmpfs"
+		if near := nearest(s, []string{definition.VolumeBind, definition.VolumeNamed, definition.VolumeTmpfs}); near != "" {
+			cure = "did you mean " + near + "?"
+		}
+		return quote(s) + " is no type of mount", cure
+	},
+}
 
 var propagations = []string{"rprivate", "private", "rslave", "slave", "rshared", "shared"}
 
@@ -206,8 +223,7 @@ func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 		v.Mode, _ = parseMode(options.get("mode"))
 		return v, true
 	}
-	r.fault(n.get("type"), "write bind, volume or tmpfs", "unitc does not support mounts of type %s", v.Type).Rule = diag.RuleUnsupported
-	return v, false
+	return v, false // the format of type: refuses others
 }
 
 func (r *reader) longBind(n, source *node, v *definition.Volume) bool {

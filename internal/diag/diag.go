@@ -86,6 +86,7 @@ const (
 	RuleDuplicate   = "duplicate"   // the same thing twice
 	RuleConflict    = "conflict"    // two keys that exclude each other
 	RuleMissing     = "missing"     // something has to be there
+	RuleReference   = "reference"   // something of that name is not there
 	RuleSyntax      = "syntax"      // no YAML
 	RuleVariable    = "variable"    // interpolation
 	RuleLimit       = "limit"       // more than is allowed

@@ -74,6 +74,7 @@ var ruleTexts = map[string]string{
 	RuleDuplicate:   "The same thing stands twice",
 	RuleConflict:    "Two keys exclude each other",
 	RuleMissing:     "Something has to be there and is not",
+	RuleReference:   "Something of that name is not there",
 	RuleSyntax:      "The file is no YAML",
 	RuleVariable:    "A variable can't be filled in",
 	RuleLimit:       "The file has more than is allowed",

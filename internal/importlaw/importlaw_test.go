@@ -54,6 +54,8 @@ var law = []struct {
 	{"internal/compose", []ban{dbus, http, cobra, netAny, spec,
 		{[]string{"internal/searchpath", "internal/generator", "golang.org/x/sys/..."}, "the language does no I/O (G-11: it must be fit for fuzzing)"}}},
 	{"internal/loader", []ban{dbus, http, cobra, netAny, spec}},
+	{"internal/schema", []ban{dbus, http, cobra, netAny, spec,
+		{[]string{"internal/searchpath", "internal/generator", "golang.org/x/sys/..."}, "the schema is made of the language's tables and of nothing else"}}},
 	{"internal/generator", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
 	{"cmd/unitc-generator", []ban{dbus, http, cobra, netAny, spec,

@@ -74,7 +74,19 @@ var goldenCases = []struct {
 			{File: "/etc/unitc/web.yaml", Line: 3, Col: 5, What: "wrong type", Path: "cpus"}}}},
 	{"undecoded", "web", definition.File{Problems: diag.List{{File: "/etc/unitc/web.yaml", Line: 1, Col: 2, What: "no YAML"}}}},
 	{"no-service", "web", definition.File{}},
-	{"project", "blog", definition.File{Project: true, Services: []definition.Service{{Name: "blog-web", RootFS: "/srv/web"}, {Name: "blog-db", RootFS: "/srv/db"}}}},
+	{"project", "blog", definition.File{Project: true, Services: []definition.Service{
+		{Name: "blog-web", Project: "blog", RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartAlways}, DependsOn: []definition.Dependency{
+			{Service: "blog-db", Condition: definition.ServiceHealthy, Restart: true},
+			{Service: "blog-cache", Condition: definition.ServiceStarted},
+			{Service: "blog-job", Condition: definition.ServiceCompleted, Optional: true}}},
+		{Name: "blog-db", Project: "blog", RootFS: "/srv/db"},
+		{Name: "blog-cache", Project: "blog", RootFS: "/srv/db"},
+		{Name: "blog-job", Project: "blog", RootFS: "/srv/db"},
+		{Name: "blog-debug", Project: "blog", RootFS: "/srv/db", Profiles: []string{"x"}, Restart: definition.Restart{Policy: definition.RestartAlways}},
+		{Name: "blog-extra", Project: "blog", RootFS: "/srv/db", Profiles: []string{"y"}, Active: true}}}},
+	{"timer", "backup", one(definition.Service{RootFS: "/srv/web", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "daily"), directive("Persistent", "yes")}}})},
+	{"timer-of-two-lines", "backup", one(definition.Service{RootFS: "/srv/web", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "a\nb")}}})},
+	{"socket", "web", one(definition.Service{RootFS: "/srv/web", System: definition.System{Socket: []definition.Directive{directive("ListenStream", "80")}}})},
 	{"warning", "web", definition.File{Services: []definition.Service{{RootFS: "/srv/web"}}, Problems: diag.List{{File: "/etc/unitc/web.yaml", Severity: diag.Warning, What: "odd"}}}},
 	{"device-rule", "web", one(definition.Service{RootFS: "/srv/web", DeviceCgroupRules: []string{"c *:3 r"}})},
 }

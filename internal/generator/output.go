@@ -49,7 +49,10 @@ func (o *output) close() {
 // links last: whoever finds a part finds all that it needs. A fault is kept and
 // the next unit is tried.
 func (o *output) write(u unit) {
-	err := o.writeResolved(u.stem()+".json", u.resolved)
+	var err error
+	if u.resolved != nil {
+		err = o.writeResolved(u.stem()+".json", u.resolved)
+	}
 	if err == nil {
 		err = o.writeFile(o.dirFD, u.name, u.text, 0o644)
 	}

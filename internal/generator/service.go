@@ -64,6 +64,11 @@ func (t *translation) text(problems diag.List) []byte {
 			t.pass(t.service.System.Service)
 		}
 	}
+	return t.finish()
+}
+
+// finish gives the text written, and makes problems of what could not be.
+func (t *translation) finish() []byte {
 	data, _ := t.w.Bytes()
 	for _, err := range t.w.Errors() {
 		t.refused(err)
@@ -92,6 +97,7 @@ func (t *translation) unitSection(problems diag.List) {
 	for _, path := range t.paths() {
 		t.w.Set("RequiresMountsFor", path) // V-6
 	}
+	t.projectDependencies()
 	switch r := t.service.Restart; r.Policy {
 	case definition.RestartAlways, definition.RestartUnlessStopped:
 		// Docker never gives up, systemd would after five starts in ten seconds.

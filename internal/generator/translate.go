@@ -23,7 +23,7 @@ const (
 type unit struct {
 	name     string // web.service
 	text     []byte
-	resolved []byte // .unitc/web.json
+	resolved []byte // .unitc/web.json, nil for a unit that starts no helper
 	links    []link
 	// problems were found here, not by the parser; they are in resolved too.
 	problems diag.List
@@ -47,23 +47,31 @@ func translate(file definition.File, outDir, helper string) []unit {
 		}
 		return []unit{errorUnit(unitName(file.Name), file.Path, problems, outDir, helper)}
 	}
-	units := make([]unit, 0, len(file.Services))
+	units := make([]unit, 0, len(file.Services)+1)
+	if file.Project {
+		units = append(units, projectTarget(file))
+	}
 	for i := range file.Services {
-		units = append(units, translateService(file, &file.Services[i], outDir, helper))
+		units = append(units, translateService(file, &file.Services[i], outDir, helper)...)
 	}
 	return units
 }
 
-func translateService(file definition.File, s *definition.Service, outDir, helper string) unit {
+// translateService makes the service's unit and those that come with it.
+func translateService(file definition.File, s *definition.Service, outDir, helper string) []unit {
 	t := translation{service: s, source: file.Path, outDir: outDir, helper: helper}
 	t.unit.name = unitName(s.Name)
 	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
 		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
 	}
+	if len(s.System.Socket) > 0 {
+		t.fault("systemd.socket", "this version of unitc can't pass sockets to a payload yet", "remove the key, or wait for a version that has it")
+	}
 	t.unit.problems = append(t.unit.problems, resource.Check(s)...)
 	t.install()
 	t.broken = file.Problems.HasErrors() || t.unit.problems.HasErrors()
 	text := t.text(file.Problems)
+	timer, hasTimer := t.timer()
 	if !t.broken && t.unit.problems.HasErrors() {
 		// A value that no unit file can hold was met while writing.
 		t.broken = true
@@ -71,7 +79,10 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	}
 	t.unit.text = text
 	t.unit.resolved = resolve(s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...))
-	return t.unit
+	if hasTimer {
+		return []unit{t.unit, timer}
+	}
+	return []unit{t.unit}
 }
 
 // errorUnit is the unit of a definition that nothing could be made of: starting

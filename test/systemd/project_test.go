@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"strings"
+	"testing"
+)
+
+const project = `services:
+  web: {rootfs: host, init: true, command: [/bin/sleep, infinity]}
+  db: {rootfs: host, init: true, command: [/bin/sleep, infinity]}
+  broken: {rootfs: /srv/nowhere, command: [/bin/true]}
+`
+
+// A project's target starts, stops and restarts its services; nothing that
+// happens to one of them reaches another.
+func TestProjectTarget(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"blog.yaml", project)
+	reload(t)
+	states := func() string {
+		return strings.Join([]string{property(t, "blog.target", "ActiveState"), property(t, "blog-web", "ActiveState"), property(t, "blog-db", "ActiveState")}, " ")
+	}
+	must(t, "systemctl", "start", "blog.target")
+	t.Cleanup(func() { must(t, "systemctl", "reset-failed", "blog-broken") })
+	if got := states(); got != "active active active" {
+		t.Fatalf("after the start they are %s", got)
+	}
+	web, db := property(t, "blog-web", "InvocationID"), property(t, "blog-db", "InvocationID")
+	must(t, "systemctl", "restart", "blog-db")
+	if property(t, "blog-web", "InvocationID") != web || property(t, "blog-db", "InvocationID") == db {
+		t.Error("restarting one service restarted another")
+	}
+	must(t, "systemctl", "restart", "blog.target")
+	if property(t, "blog-web", "InvocationID") == web {
+		t.Error("restarting the target did not restart its services")
+	}
+	must(t, "systemctl", "stop", "blog.target")
+	if got := states(); strings.Contains(got, " active") {
+		t.Errorf("after the stop they are %s", got)
+	}
+	// The target is stopped first, its services after it: join their jobs.
+	must(t, "systemctl", "stop", "blog-web", "blog-db")
+	// A service that was started by itself, at boot for instance.
+	must(t, "systemctl", "start", "blog-web")
+	must(t, "systemctl", "stop", "blog.target")
+	if got := states(); strings.Contains(got, " active") {
+		t.Errorf("after a stop of the inactive target they are %s", got)
+	}
+	must(t, "systemctl", "stop", "blog-web")
+	tree := must(t, "systemctl", "list-dependencies", "--plain", "blog.target")
+	for _, unit := range []string{"blog-web.service", "blog-db.service", "blog-broken.service"} {
+		if !strings.Contains(tree, unit) {
+			t.Errorf("%s is not in\n%s", unit, tree)
+		}
+	}
+}
+
+// A timer is there with its service and starts it.
+func TestTimer(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"backup.yaml", "rootfs: host\ncommand: [/bin/true]\nsystemd: {timer: {OnActiveSec: 1ms, AccuracySec: 1ms}}\n")
+	reload(t)
+	if unit := property(t, "backup.timer", "Unit"); unit != "backup.service" {
+		t.Errorf("the timer starts %s", unit)
+	}
+	if wants := property(t, "timers.target", "Wants"); !strings.Contains(wants, "backup.timer") {
+		t.Errorf("timers.target wants %s", wants)
+	}
+	must(t, "systemctl", "start", "backup.timer")
+	t.Cleanup(func() { must(t, "systemctl", "stop", "backup.timer") })
+	// The job's end is the event: wait joins the start that the timer made, or
+	// makes one of its own if that is over.
+	must(t, "systemctl", "start", "--wait", "backup.service")
+	if result := property(t, "backup", "Result"); result != "success" {
+		t.Errorf("the result is %s", result)
+	}
+	if last := property(t, "backup.timer", "LastTriggerUSec"); last == "" || last == "n/a" {
+		t.Errorf("the timer was never due: %q", last)
+	}
+}

@@ -15,7 +15,7 @@ var lifeKeys = []field{
 		doc:    "Notes that the OCI specification of the container carries.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.Annotations = r.keyValues(n) }},
 	{name: "init", shape: &boolShape, example: "true",
-		doc: "Run a small init as the first process, which reaps orphans and forwards signals.", pending: "init",
+		doc: "Run a small init as the first process, which reaps orphans and forwards signals.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Init = n.truth() }},
 	{name: "labels", shape: &pairsShape, example: "{tier: front}",
 		doc:    "Notes on the container, as a mapping or a list of KEY=value.",

@@ -108,6 +108,32 @@ func TestEnableAndDisable(t *testing.T) {
 	}
 }
 
+// A fault is told in the same words before and at the start, at its line.
+func TestCheckSaysWhatAStartSays(t *testing.T) {
+	for name, text := range map[string]string{
+		"cli-pending": sleeper + "healthcheck: {test: [CMD, /bin/true]}\n",
+		"cli-planner": sleeper + "sysctls: {kernel.panic: \"1\"}\n",
+		"cli-parser":  sleeper + "mem_limt: 64m\n",
+	} {
+		defineFor(t, name, text)
+		said, status := command(t, "unitc", "check", "-q", "/etc/unitc/"+name+".yaml")
+		if status != 1 || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "/etc/unitc/"+name+".yaml:3:") {
+			t.Errorf("unitc check exits with %d and says\n%s", status, said)
+			continue
+		}
+		if _, status := command(t, "systemctl", "start", name); status == 0 {
+			t.Errorf("%s starts all the same", name)
+		}
+		if got := property(t, name+".service", "ExecMainStatus"); got != "78" {
+			t.Errorf("%s exits with %s, not with EX_CONFIG", name, got)
+		}
+		must(t, "journalctl", "--sync")
+		if out := must(t, "journalctl", "-o", "cat", "-u", name+".service"); !strings.Contains(out, said) {
+			t.Errorf("check says\n%sand the start\n%s", said, out)
+		}
+	}
+}
+
 func TestEnableNeedsRoot(t *testing.T) {
 	defineFor(t, "cli-nobody", sleeper)
 	out, status := command(t, "setpriv", asNobody("enable", "cli-nobody")...)

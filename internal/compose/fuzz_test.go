@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/unitc/unitc/internal/definition"
 )
@@ -29,6 +30,8 @@ func FuzzParse(f *testing.F) {
 			f.Add("web", string(data), "mem_limit: 1g\nvolumes: !reset []\n")
 		}
 	}
+	f.Add("blog", "services: {a: {image: x, depends_on: [b], extends: b}, b: {image: y, ports: [80-90:80-90]}}", "services: {a: {depends_on: {c: {condition: service_healthy}}}, c: }")
+	f.Add("blog", "services: {a: {extends: {file: base.yaml, service: b}, deploy: {replicas: 2}}}\nvolumes: {v: }", "volumes: {v: {external: true}}")
 	f.Add("web@", "rootfs: host\ncommand: 'a %i %x'", "command: !override b")
 	f.Fuzz(func(t *testing.T, name, text, dropin string) {
 		if strings.ContainsAny(name, "/\x00\n") {
@@ -37,6 +40,7 @@ func FuzzParse(f *testing.F) {
 		in := parseText(name, text)
 		in.Layers = append(in.Layers, Layer{Path: "drop.yaml", Data: []byte(dropin)})
 		in.Env = map[string]string{"A": "b"}
+		in.Read = func(string) ([]byte, error) { return []byte("services: {b: {image: z, volumes: [./x:/x]}}"), nil }
 		file := Parse(in)
 		checkFile(t, in, file)
 		if first, second := toJSON(t, file), toJSON(t, Parse(in)); first != second {
@@ -60,7 +64,7 @@ func checkFile(t *testing.T, in Input, file definition.File) {
 		t.Error("no service, so no unit")
 	}
 	for _, p := range file.Problems {
-		if p.What == "" || p.Line < 0 || p.Col < 0 || p.Line > 0 && p.File != in.Layers[0].Path && p.File != in.Layers[1].Path {
+		if p.What == "" || p.Line < 0 || p.Col < 0 || p.Line > 0 && p.File != in.Layers[0].Path && p.File != in.Layers[1].Path && !filepath.IsAbs(p.File) {
 			t.Errorf("a problem without a place or words: %+v", p)
 		}
 		if strings.ContainsAny(p.String(), "\n\x00") {
@@ -93,4 +97,38 @@ func allDirectives(s *definition.Service) (all []definition.Directive) {
 		all = append(all, *sections[i].into(&s.System)...)
 	}
 	return all
+}
+
+// FuzzWords: words in single quotes are parted as they were joined.
+func FuzzWords(f *testing.F) {
+	f.Add("a", "b c")
+	f.Add("", `it's "x" \y`)
+	f.Fuzz(func(t *testing.T, one, two string) {
+		if !utf8.ValidString(one) || !utf8.ValidString(two) {
+			return // YAML has no such strings
+		}
+		quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+		words, what, _ := splitWords(quoted(one) + " " + quoted(two))
+		if what != "" || len(words) != 2 || words[0] != one || words[1] != two {
+			t.Errorf("%q and %q became %q (%s)", one, two, words, what)
+		}
+		splitWords(one) // whatever it is, it ends
+	})
+}
+
+// FuzzMerge: merging a definition with itself changes nothing that is not a list
+// without identity, and never panics.
+func FuzzMerge(f *testing.F) {
+	for _, seed := range []string{"rootfs: host\nenvironment: {A: b}\nvolumes: [/a:/b]", "rootfs: host\nlabels: !reset [a]", "services: {a: {image: x}}"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		once := Parse(parseText("web", text))
+		in := parseText("web", text)
+		in.Layers = append(in.Layers, in.Layers[0])
+		twice := Parse(in)
+		if once.Problems.HasErrors() != twice.Problems.HasErrors() && !once.Problems.HasErrors() {
+			t.Errorf("the definition over itself has problems:\n%s", twice.Problems)
+		}
+	})
 }

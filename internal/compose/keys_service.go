@@ -95,7 +95,7 @@ func (r *reader) lines(n *node) map[string]definition.Position {
 	lines := make(map[string]definition.Position, 2*len(n.pairs))
 	for i := range n.pairs {
 		p := &n.pairs[i]
-		lines[p.key] = r.position(p.place)
+		lines[strings.TrimPrefix(p.key, "x-")] = r.position(p.place)
 		if p.value.kind != list {
 			continue
 		}

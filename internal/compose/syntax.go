@@ -51,14 +51,11 @@ func (r *reader) faultSyntax(data []byte, at place, err error) {
 		r.faultFile(at, "write &"+shorten(name)+" where the value stands first", "the anchor of *%s is nowhere above", shorten(name)).Rule = diag.RuleSyntax
 		return
 	}
-	if !strings.Contains(message, "end of stream") && len(data) <= maxBisect {
+	if len(data) <= maxBisect {
 		line = findSyntaxLine(data, message, line)
 	}
-	at.line, at.col = int32(line), 1
 	content := lineOf(data, line)
-	if trimmed := strings.TrimLeft(content, " "); trimmed != "" {
-		at.col = int32(len(content)-len(trimmed)) + 1
-	}
+	at.line, at.col = int32(line), columnOf(content, message)
 	what, cure := "YAML: "+message, "see yaml.org for the syntax"
 	for _, hint := range syntaxHints {
 		if strings.Contains(message, hint.text) {
@@ -70,6 +67,20 @@ func (r *reader) faultSyntax(data []byte, at place, err error) {
 		what, cure = hintToken(content)
 	}
 	r.faultFile(at, cure, "%s", what).Rule = diag.RuleSyntax
+}
+
+// columnOf is where the line begins or, of a quote that is never closed, where
+// the quote is.
+func columnOf(content, message string) int32 {
+	start := len(content) - len(strings.TrimLeft(content, " "))
+	if strings.Contains(message, "end of stream") {
+		for i, c := range content {
+			if (c == '"' || c == '\'') && (i == start || strings.ContainsRune(" [{,", rune(content[i-1]))) {
+				return int32(utf8.RuneCountInString(content[:i])) + 1
+			}
+		}
+	}
+	return int32(start) + 1
 }
 
 // splitLine parts "line 3: message".
@@ -104,9 +115,9 @@ func hintToken(content string) (what, cure string) {
 }
 
 // findSyntaxLine looks for the shortest beginning of the file that fails with
-// the same message: its last line is where the parser gave up. The search
-// assumes that a longer beginning fails too, which holds for all errors but
-// those about the file's end.
+// the same message: its last line is where the parser gave up or, of what is
+// never closed, where it was opened. The search assumes that a longer beginning
+// fails too.
 func findSyntaxLine(data []byte, message string, guess int) int {
 	lines := bytes.SplitAfter(data, []byte{'\n'})
 	fails := func(n int) bool {

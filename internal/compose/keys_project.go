@@ -12,7 +12,7 @@ import (
 // projectKeys say how services belong together.
 var projectKeys = []field{
 	{name: "depends_on", shape: &dependsShape, example: "[db]",
-		doc: "The services that are started before this one.", pending: "depends_on",
+		doc:    "The services that are started before this one.",
 		decode: decodeDependsOn},
 	{name: "extends", shape: &extendsShape, example: "{file: base.yaml, service: base}",
 		doc: "Another service, here or in another file, that this one is made from."},
@@ -29,7 +29,7 @@ var projectKeys = []field{
 		doc: "Commands to run in the container before it is stopped.", pending: "pre_stop",
 		decode: func(r *reader, s *definition.Service, n *node) { s.PreStop = r.hooks(n) }},
 	{name: "profiles", shape: &shape{kinds: list, item: &shape{kinds: text, format: &plainNameFormat}, unique: true}, example: "[debug]",
-		doc: "The profiles in which the project starts the service.", pending: "profiles",
+		doc:    "The profiles in which the project starts the service.",
 		decode: decodeProfiles},
 	{name: "scale", shape: &shape{kinds: integer, format: replicasFormat}, example: "2",
 		doc: "The number of instances.", pending: "scale",
@@ -55,8 +55,11 @@ func decodeDependsOn(r *reader, s *definition.Service, n *node) {
 	for i := range byName.pairs {
 		p := &byName.pairs[i]
 		d := definition.Dependency{Condition: p.value.get("condition").str()}
-		if d.Condition == "" {
+		switch d.Condition {
+		case "":
 			d.Condition = definition.ServiceStarted
+		case definition.ServiceHealthy, definition.ServiceCompleted:
+			r.addPendingValue(s, p.value.get("condition"), "condition "+d.Condition)
 		}
 		if required := p.value.get("required"); required != nil {
 			d.Optional = !required.truth()

@@ -79,7 +79,9 @@ var outerSteps = []struct {
 	why  string
 	do   func(*Launch) error
 }{
-	{"create-user-namespace", exitUser, "first: idmapped mounts need it",
+	{"check-plan", exitNamespace, "what cannot be carried out is an error, never left away",
+		checkPlan},
+	{"create-user-namespace", exitUser, "before the mounts: idmapped mounts need it",
 		createUserNamespace},
 	{"open-rootfs", exitNamespace, "as a detached mount: nothing becomes visible on the host, and closing it is all the clean-up there is",
 		openRoot},

@@ -27,7 +27,7 @@ var lifeKeys = []field{
 		doc:    "When systemd starts the service again; always and unless-stopped start it at boot too.",
 		decode: decodeRestart},
 	{name: "runtime", shape: &shape{kinds: text, format: &runtimeFormat}, example: "crun",
-		doc: "Another OCI runtime to start the container with.", pending: "other OCI runtimes",
+		doc: "Another OCI runtime to start the container with: its name or its path.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Runtime = n.text }},
 	{name: "stop_grace_period", shape: &durationShape, example: "1m30s",
 		doc:    "The time between the stop signal and the kill; 10 seconds by default.",

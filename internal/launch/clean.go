@@ -41,7 +41,11 @@ func Clean(name string) int {
 		}
 		return 0
 	}
-	if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), dir); err != nil {
+	if p.Runtime != "" {
+		if err := deleteContainer(p, dir); err != nil {
+			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+		}
+	} else if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), dir); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
 	}
 	reportDeath(p)

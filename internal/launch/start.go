@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,39 +42,52 @@ type starter struct {
 	logs           *os.File // read end of the payload's log pipe; nil = no relay
 	cgroup         *os.File // service placement: the leaf to be born in
 	child          *program.Child
+	payload        int             // main PID, once it is known
+	bundle         *runtime.Bundle // another runtime's, nil with our own
 }
 
-// startSteps is the outer order of a launch (DESIGN, launch). UNITC_STOP_AT
-// names one at which the helper kills itself: that is how the tests prove that
-// a start killed anywhere leaves nothing behind.
-var startSteps = []struct {
+// startStep is one named action of the helper.
+type startStep struct {
 	name string
 	exit int
 	do   func(*starter) error
-}{
-	{"read-definition", exitConfig, (*starter).readDefinition},
-	// Before anything is opened that a second start of the helper would lose.
-	{"seal-helper", exitNamespace, (*starter).sealHelper},
-	{"build-plan", exitConfig, (*starter).buildPlan},
-	{"write-state", exitRuntimeDirectory, (*starter).writeState},
-	{"open-logs", exitStdout, (*starter).openLogs},
-	{"prepare-cgroup", exitCgroup, (*starter).prepareCgroup},
-	{"prepare-runtime", exitNamespace, (*starter).prepareRuntime},
-	{"clone-payload", exitNamespace, (*starter).clonePayload},
-	// While the child is still in the service's cgroup (S-9).
-	{"send-mainpid", exitFailure, (*starter).sendMainPID},
-	{"run-hooks", exitNamespace, (*starter).runHooks},
-	// The child mounts meanwhile; it waits at its gate.
-	{"start-scope", exitCgroup, (*starter).startScope},
-	{"join-scope", exitCgroup, (*starter).joinScope},
-	// A stop that comes later reaches the payload itself; the relay must live on.
-	{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
-	{"release-payload", exitFailure, (*starter).releasePayload},
-	{"await-exec", exitExec, (*starter).awaitExec},
-	{"post-start-hooks", exitFailure, (*starter).postStart},
-	{"send-ready", exitFailure, (*starter).sendReady},
-	{"become-relay", exitExec, (*starter).becomeRelay},
 }
+
+// The outer order of a launch (DESIGN, launch): every launch begins with
+// firstSteps and ends with lastSteps, between them stand those of unitc's own
+// runtime or of another one. UNITC_STOP_AT names a step at which the helper
+// kills itself: that is how the tests prove that a start killed anywhere
+// leaves nothing behind.
+var (
+	firstSteps = []startStep{
+		{"read-definition", exitConfig, (*starter).readDefinition},
+		// Before anything is opened that a second start of the helper would lose.
+		{"seal-helper", exitNamespace, (*starter).sealHelper},
+		{"build-plan", exitConfig, (*starter).buildPlan},
+		{"write-state", exitRuntimeDirectory, (*starter).writeState},
+		{"open-logs", exitStdout, (*starter).openLogs},
+		{"prepare-cgroup", exitCgroup, (*starter).prepareCgroup},
+	}
+	ownSteps = []startStep{
+		{"prepare-runtime", exitNamespace, (*starter).prepareRuntime},
+		{"clone-payload", exitNamespace, (*starter).clonePayload},
+		// While the child is still in the service's cgroup (S-9).
+		{"send-mainpid", exitFailure, (*starter).sendMainPID},
+		{"run-hooks", exitNamespace, (*starter).runHooks},
+		// The child mounts meanwhile; it waits at its gate.
+		{"start-scope", exitCgroup, (*starter).startScope},
+		{"join-scope", exitCgroup, (*starter).joinScope},
+		// A stop that comes later reaches the payload itself; the relay must live on.
+		{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
+		{"release-payload", exitFailure, (*starter).releasePayload},
+		{"await-exec", exitExec, (*starter).awaitExec},
+		{"post-start-hooks", exitFailure, (*starter).postStart},
+	}
+	lastSteps = []startStep{
+		{"send-ready", exitFailure, (*starter).sendReady},
+		{"become-relay", exitExec, (*starter).becomeRelay},
+	}
+)
 
 // Start runs a launch and gives the helper's exit status. It returns only when
 // there is no relay to become or when the start failed.
@@ -83,8 +97,19 @@ func Start(path, instance string) int {
 	if s.notify, err = openNotifier(); err != nil {
 		return s.fail("open-notify-socket", exitFailure, err)
 	}
+	if status := s.run(firstSteps); status != 0 {
+		return status
+	}
+	between := ownSteps
+	if s.plan.Runtime != "" {
+		between = foreignSteps
+	}
+	return s.run(slices.Concat(between, lastSteps))
+}
+
+func (s *starter) run(steps []startStep) int {
 	stopAt := os.Getenv("UNITC_STOP_AT")
-	for _, step := range startSteps {
+	for _, step := range steps {
 		if stopAt == step.name {
 			killSelf()
 		}
@@ -111,6 +136,9 @@ func (s *starter) readDefinition() error {
 		return &brokenDefinition{resolved.Service.Pending}
 	}
 	s.service = resolved.Service
+	if len(s.service.Pending) > 0 {
+		return &brokenDefinition{s.service.Pending}
+	}
 	s.service.Instance = s.instance
 	return nil
 }
@@ -154,12 +182,14 @@ func (s *starter) prepareRuntime() error {
 
 func (s *starter) clonePayload() error {
 	var err error
-	s.child, err = s.launch.Start()
+	if s.child, err = s.launch.Start(); err == nil {
+		s.payload = s.child.PID
+	}
 	return err
 }
 
 func (s *starter) sendMainPID() error {
-	return s.notify.send(fmt.Sprintf("MAINPID=%d", s.child.PID), status("setting up the container"))
+	return s.notify.send(fmt.Sprintf("MAINPID=%d", s.payload), status("setting up the container"))
 }
 
 func (s *starter) runHooks() error { return s.launch.RunHooks(s.child) }
@@ -188,7 +218,7 @@ func (s *starter) joinScope() error {
 	if err != nil {
 		return err
 	}
-	defer leaf.Close()
+	s.cgroup = leaf
 	return cgroupsd.Enter(leaf, s.child.PID)
 }
 

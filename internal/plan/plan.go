@@ -25,6 +25,8 @@ type Plan struct {
 	// start ("" = 0:0); Groups likewise.
 	User   string   `json:"user,omitempty"`
 	Groups []string `json:"groups,omitempty"`
+	// Runtime is the name or path of another OCI runtime; "" = unitc's own.
+	Runtime string `json:"runtime,omitempty"`
 	// Init puts a reaping first process in front of the payload.
 	Init bool `json:"init,omitempty"`
 	// CreateSources are bind sources that are made when they are missing.

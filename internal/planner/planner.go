@@ -36,8 +36,11 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 			return nil, err
 		}
 	}
+	if s.Runtime != "" && s.Init {
+		return nil, &KeyError{"init", "unitc's init does not go with another runtime", "drop `init:` or `runtime:`"}
+	}
 	b := &builder{s: s, f: f, spec: &specs.Spec{Version: specs.Version, Linux: &specs.Linux{}}}
-	b.plan = &plan.Plan{Unit: s.UnitName(), Spec: b.spec, User: s.User, Groups: s.GroupAdd, Init: s.Init, Logging: s.Logging.Driver}
+	b.plan = &plan.Plan{Unit: s.UnitName(), Spec: b.spec, User: s.User, Groups: s.GroupAdd, Runtime: s.Runtime, Init: s.Init, Logging: s.Logging.Driver}
 	if b.plan.Logging == "" {
 		b.plan.Logging = definition.LogJournald
 	}

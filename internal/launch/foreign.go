@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/runtime"
+)
+
+// foreignSteps hand the container to another OCI runtime (`runtime: crun`).
+// Unit, scope, logs, stop and limits are the same: systemd makes the scope
+// around a holder process, the runtime is born in the payload's leaf, and what
+// it creates is PID 1's child as soon as the runtime's command has ended.
+var foreignSteps = []startStep{
+	{"prepare-bundle", exitNamespace, (*starter).prepareBundle},
+	{"clone-holder", exitNamespace, (*starter).cloneHolder},
+	{"start-scope", exitCgroup, (*starter).startScope},
+	{"join-scope", exitCgroup, (*starter).joinScope},
+	{"create-container", exitExec, (*starter).createContainer},
+	{"send-mainpid", exitFailure, (*starter).sendMainPID},
+	{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
+	{"start-container", exitExec, (*starter).startContainer},
+}
+
+// runtimeDirs are where a runtime is looked for by name.
+var runtimeDirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"}
+
+// runtimePath finds the program of `runtime:`.
+func runtimePath(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, unix.Access(name, unix.X_OK)
+	}
+	for _, dir := range runtimeDirs {
+		if path := dir + "/" + name; unix.Access(path, unix.X_OK) == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("runtime %q is in none of %s: %w", name, strings.Join(runtimeDirs, ", "), unix.ENOENT)
+}
+
+// runtimeCommand is a call of the runtime, with its state and its messages
+// below the unit's own directory.
+func runtimeCommand(p *plan.Plan, dir string, args ...string) ([]string, error) {
+	path, err := runtimePath(p.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	argv := []string{path, "--root", dir + "/runtime", "--log", dir + "/runtime.log", "--log-format", "json"}
+	if filepath.Base(path) == "crun" {
+		// systemd has made the cgroup; crun need not touch it.
+		argv = append(argv, "--cgroup-manager", "disabled")
+	}
+	return append(argv, args...), nil
+}
+
+func (s *starter) containerID() string { return strings.TrimSuffix(s.plan.Unit, ".service") }
+
+func (s *starter) prepareBundle() error {
+	argv, err := runtimeCommand(s.plan, s.stateDir, "create", "--bundle", s.stateDir, "--pid-file", s.stateDir+"/pid", s.containerID())
+	if err != nil {
+		return err
+	}
+	// The state of an earlier start that was killed would be in the way.
+	for _, name := range []string{"/runtime", "/pid", "/runtime.log"} {
+		if err := os.RemoveAll(s.stateDir + name); err != nil {
+			return err
+		}
+	}
+	s.bundle, err = runtime.PrepareBundle(s.plan, runtime.Options{
+		Stdio: s.stdio, AttachPoint: s.stateDir + "/root", ID: s.containerID(), Bundle: s.stateDir,
+	}, s.stateDir, argv)
+	return err
+}
+
+// cloneHolder makes the process around which systemd makes the scope.
+func (s *starter) cloneHolder() error {
+	if s.plan.Scope == nil {
+		return nil
+	}
+	p := program.New()
+	p.Step("hold-scope", exitCgroup)
+	p.AwaitGate("read gate")
+	p.Call("exit", "", unix.SYS_EXIT_GROUP, 0)
+	var err error
+	s.child, err = p.Fork(program.ForkOptions{CgroupDir: -1})
+	return err
+}
+
+// createContainer runs `RUNTIME create` inside the payload's cgroup. The
+// holder is let go as soon as the container keeps the scope alive.
+func (s *starter) createContainer() error {
+	err := s.bundle.Run(s.cgroup)
+	if s.child != nil {
+		holder := s.child.PID
+		s.child.Close()
+		s.child = nil
+		var ws unix.WaitStatus
+		_ = retry(func() error { _, err := unix.Wait4(holder, &ws, 0, nil); return err })
+	}
+	if err != nil {
+		return fmt.Errorf("%s create: %w%s", s.plan.Runtime, err, runtimeMessage(s.stateDir))
+	}
+	data, err := os.ReadFile(s.stateDir + "/pid")
+	if err != nil {
+		return err
+	}
+	s.payload, err = strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || s.payload < 2 {
+		return fmt.Errorf("%s wrote %q as the process id", s.plan.Runtime, data)
+	}
+	return nil
+}
+
+func (s *starter) startContainer() error {
+	return callRuntime(s.plan, s.stateDir, "start", s.containerID())
+}
+
+// callRuntime runs a short command of the runtime.
+func callRuntime(p *plan.Plan, dir string, args ...string) error {
+	argv, err := runtimeCommand(p, dir, args...)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = []string{"PATH=" + strings.Join(runtimeDirs, ":")}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s%s", p.Runtime, args[0], err, bytes.TrimSpace(out), runtimeMessage(dir))
+	}
+	return nil
+}
+
+// runtimeMessage is the last error of the runtime's log.
+func runtimeMessage(dir string) string {
+	data, err := os.ReadFile(dir + "/runtime.log")
+	if err != nil {
+		return ""
+	}
+	last := ""
+	for line := range strings.Lines(string(data)) {
+		var m struct{ Level, Msg string }
+		if json.Unmarshal([]byte(line), &m) == nil && m.Level == "error" {
+			last = ": " + m.Msg
+		}
+	}
+	return last
+}
+
+// deleteContainer removes what the runtime keeps of a container that has ended.
+func deleteContainer(p *plan.Plan, dir string) error {
+	if _, err := os.Stat(dir + "/runtime"); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return callRuntime(p, dir, "delete", "--force", strings.TrimSuffix(p.Unit, ".service"))
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
+)
+
+// Bundle is a plan made ready for another OCI runtime: config.json in a
+// directory, and the program of a child that attaches the root file system and
+// the id-mapped volumes in a mount namespace of its own and becomes that
+// runtime. The mounts are seen by nobody else and end with the container.
+type Bundle struct {
+	l   *Launch
+	opt Options
+}
+
+// bundleSteps are the outer half for a foreign runtime; the inner half is its own.
+var bundleSteps = []struct {
+	name string
+	exit int
+	do   func(*Launch) error
+}{
+	{"create-user-namespace", exitUser, createUserNamespace},
+	{"open-rootfs", exitNamespace, openRoot},
+	{"look-up-user", exitUser, lookUpUser},
+	{"open-mount-sources", exitNamespace, openSources},
+}
+
+// PrepareBundle writes dir/config.json and compiles the child that will run
+// argv. opt.Stdio are the descriptors that the runtime passes to the payload.
+func PrepareBundle(p *plan.Plan, opt Options, dir string, argv []string) (*Bundle, error) {
+	l := &Launch{plan: p, spec: p.Spec, opt: opt}
+	for _, s := range bundleSteps {
+		if err := s.do(l); err != nil {
+			l.Close()
+			return nil, &StepError{Step: s.name, Exit: s.exit, Err: err}
+		}
+	}
+	if err := l.writeBundle(dir, argv); err != nil {
+		l.Close()
+		return nil, &StepError{Step: "write-bundle", Exit: exitNamespace, Err: err}
+	}
+	return &Bundle{l, opt}, nil
+}
+
+// writeBundle points the configuration at the places where the child attaches
+// what was opened, and writes it by rename.
+func (l *Launch) writeBundle(dir string, argv []string) error {
+	c := &compiler{Launch: l, p: program.New()}
+	l.prog = c.p
+	c.p.Step("make-root-private", exitNamespace)
+	makeRootPrivate(c)
+	c.p.Step("attach-mounts", exitNamespace)
+	attachRoot(c)
+	spec := *l.spec
+	spec.Root = &specs.Root{Path: l.opt.AttachPoint, Readonly: l.spec.Root.Readonly}
+	spec.Mounts = slices.Clone(l.spec.Mounts)
+	if err := os.MkdirAll(dir+"/mounts", 0o700); err != nil {
+		return err
+	}
+	for i, f := range l.sources {
+		if f == nil {
+			continue
+		}
+		place := dir + "/mounts/" + strconv.Itoa(i)
+		if err := makePlace(place, isDir(f)); err != nil {
+			return err
+		}
+		c.p.Call("move_mount", "dst="+place, unix.SYS_MOVE_MOUNT, int(f.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(place), unix.MOVE_MOUNT_F_EMPTY_PATH)
+		m := &spec.Mounts[i]
+		m.Source = place
+		m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "idmap" || o == "ridmap" })
+	}
+	if _, ok := spec.Linux.Sysctl["net.ipv4.ping_group_range"]; ok && l.anchor != nil {
+		// Another runtime writes it from inside, where only mapped groups exist.
+		linux := *spec.Linux
+		linux.Sysctl = map[string]string{}
+		for k, v := range spec.Linux.Sysctl {
+			linux.Sysctl[k] = v
+		}
+		linux.Sysctl["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", spec.Linux.GIDMappings[0].Size-1)
+		spec.Linux = &linux
+	}
+	c.p.Step("redirect-stdio", exitStdout)
+	redirectStdio(c)
+	c.p.Step("reset-signals", exitExec)
+	resetSignals(c)
+	c.p.Step("close-descriptors", exitExec)
+	closeDescriptors(c)
+	c.p.Step("exec-runtime", exitExec)
+	c.p.Call("execve", argv[0], unix.SYS_EXECVE, c.p.Str(argv[0]), c.p.Strv(argv), c.p.Strv([]string{defaultPath}))
+	if c.err != nil {
+		return c.err
+	}
+	data, err := json.MarshalIndent(&spec, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(dir+"/.config.json", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(dir+"/.config.json", dir+"/config.json")
+}
+
+// defaultPath is where another runtime finds its helpers.
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+func makePlace(path string, dir bool) error {
+	if dir {
+		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Run forks the child inside a cgroup, nil = the caller's, and waits for the
+// runtime's command to end.
+func (b *Bundle) Run(cgroup *os.File) error {
+	opt := program.ForkOptions{Flags: unix.CLONE_NEWNS, CgroupDir: -1}
+	if cgroup != nil {
+		opt.CgroupDir = int(cgroup.Fd())
+	}
+	child, err := b.l.prog.Fork(opt)
+	if err != nil {
+		return &StepError{Step: "clone-runtime", Exit: exitNamespace, Err: err}
+	}
+	err = child.AwaitExec()
+	child.Close()
+	var ws unix.WaitStatus
+	for {
+		if _, werr := unix.Wait4(child.PID, &ws, 0, nil); !errors.Is(werr, unix.EINTR) {
+			break
+		}
+	}
+	if err == nil && ws != 0 {
+		err = fmt.Errorf("ended with status %d", ws.ExitStatus())
+	}
+	return err
+}
+
+// Close frees what PrepareBundle opened.
+func (b *Bundle) Close() { b.l.Close() }

@@ -136,9 +136,6 @@ func (s *starter) readDefinition() error {
 		return &brokenDefinition{resolved.Service.Pending}
 	}
 	s.service = resolved.Service
-	if len(s.service.Pending) > 0 {
-		return &brokenDefinition{s.service.Pending}
-	}
 	s.service.Instance = s.instance
 	return nil
 }

@@ -30,6 +30,7 @@ var treeIncludes = []string{
 	"systemd", "systemd-sysv", "dbus", "udev", "kmod",
 	"procps", "iproute2", "iputils-ping", "nftables",
 	"busybox-static", "strace", "ca-certificates",
+	"crun", "runc", // `runtime:` is tested with both
 }
 
 // Nobody reads manuals in a tree, and every run copies it.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/runtime"
 )
@@ -41,14 +42,20 @@ var runtimeDirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/u
 // runtimePath finds the program of `runtime:`.
 func runtimePath(name string) (string, error) {
 	if filepath.IsAbs(name) {
-		return name, unix.Access(name, unix.X_OK)
+		if err := unix.Access(name, unix.X_OK); err != nil {
+			return "", &planner.KeyError{Key: "runtime", What: name + ": " + err.Error(), Cure: "correct the path"}
+		}
+		return name, nil
 	}
 	for _, dir := range runtimeDirs {
 		if path := dir + "/" + name; unix.Access(path, unix.X_OK) == nil {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("runtime %q is in none of %s: %w", name, strings.Join(runtimeDirs, ", "), unix.ENOENT)
+	return "", &planner.KeyError{
+		Key: "runtime", What: fmt.Sprintf("%q is in none of %s", name, strings.Join(runtimeDirs, ", ")),
+		Cure: "install it, write its absolute path, or drop the key to use unitc's own runtime",
+	}
 }
 
 // runtimeCommand is a call of the runtime, with its state and its messages

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -63,36 +64,23 @@ func (l *Launch) writeBundle(dir string, argv []string) error {
 	c.p.Step("make-root-private", exitNamespace)
 	makeRootPrivate(c)
 	c.p.Step("attach-mounts", exitNamespace)
-	attachRoot(c)
+	places := c.newMount("places", "tmpfs", mountOptions{
+		set:  unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+		data: []string{"mode=0711", "size=64k"},
+	})
+	c.p.Call("move_mount", "dst="+foreignPlaces, unix.SYS_MOVE_MOUNT, places, c.p.Str(""), unix.AT_FDCWD, c.p.Str(foreignPlaces), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	spec := *l.spec
-	spec.Root = &specs.Root{Path: l.opt.AttachPoint, Readonly: l.spec.Root.Readonly}
+	spec.Root = &specs.Root{Path: c.place(places, "root", l.root), Readonly: l.spec.Root.Readonly}
 	spec.Mounts = slices.Clone(l.spec.Mounts)
-	if err := os.MkdirAll(dir+"/mounts", 0o700); err != nil {
-		return err
-	}
 	for i, f := range l.sources {
 		if f == nil {
 			continue
 		}
-		place := dir + "/mounts/" + strconv.Itoa(i)
-		if err := makePlace(place, isDir(f)); err != nil {
-			return err
-		}
-		c.p.Call("move_mount", "dst="+place, unix.SYS_MOVE_MOUNT, int(f.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(place), unix.MOVE_MOUNT_F_EMPTY_PATH)
 		m := &spec.Mounts[i]
-		m.Source = place
+		m.Source = c.place(places, strconv.Itoa(i), f)
 		m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "idmap" || o == "ridmap" })
 	}
-	if _, ok := spec.Linux.Sysctl["net.ipv4.ping_group_range"]; ok && l.anchor != nil {
-		// Another runtime writes it from inside, where only mapped groups exist.
-		linux := *spec.Linux
-		linux.Sysctl = map[string]string{}
-		for k, v := range spec.Linux.Sysctl {
-			linux.Sysctl[k] = v
-		}
-		linux.Sysctl["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", spec.Linux.GIDMappings[0].Size-1)
-		spec.Linux = &linux
-	}
+	spec.Linux = l.foreignLinux()
 	c.p.Step("redirect-stdio", exitStdout)
 	redirectStdio(c)
 	c.p.Step("reset-signals", exitExec)
@@ -117,18 +105,40 @@ func (l *Launch) writeBundle(dir string, argv []string) error {
 // defaultPath is where another runtime finds its helpers.
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-func makePlace(path string, dir bool) error {
-	if dir {
-		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-		return nil
+// foreignPlaces is covered by a tmpfs in the runtime's own mount namespace. The
+// container's root, whom the host does not know, must be able to walk there,
+// which it cannot below /run/unitc.
+const foreignPlaces = "/tmp"
+
+// place makes a mount point and attaches f there.
+func (c *compiler) place(places program.Reg, name string, f *os.File) string {
+	path := foreignPlaces + "/" + name
+	if isDir(f) {
+		c.p.Call("mkdirat", path, unix.SYS_MKDIRAT, places, c.p.Str(name), 0o755)
+	} else {
+		c.p.Call("mknodat", path, unix.SYS_MKNODAT, places, c.p.Str(name), unix.S_IFREG|0o644, 0)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+	c.p.Call("move_mount", "dst="+path, unix.SYS_MOVE_MOUNT, int(f.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(path), unix.MOVE_MOUNT_F_EMPTY_PATH)
+	return path
+}
+
+// foreignLinux is the Linux part as other runtimes read it.
+func (l *Launch) foreignLinux() *specs.Linux {
+	linux := *l.spec.Linux
+	// Next to the leaf that the runtime is born in, below our own scope.
+	linux.CgroupsPath = "container"
+	if _, ok := linux.Sysctl["net.ipv4.ping_group_range"]; ok && l.anchor != nil {
+		// Written from inside, where only mapped groups exist.
+		linux.Sysctl = maps.Clone(linux.Sysctl)
+		linux.Sysctl["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", linux.GIDMappings[0].Size-1)
 	}
-	return f.Close()
+	if linux.Seccomp != nil {
+		// runc before 1.2 refuses any flag; the others choose well without.
+		filter := *linux.Seccomp
+		filter.Flags = nil
+		linux.Seccomp = &filter
+	}
+	return &linux
 }
 
 // Run forks the child inside a cgroup, nil = the caller's, and waits for the

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -50,6 +51,25 @@ func ownCgroup() (string, error) {
 		}
 	}
 	return "", errors.New("looking for this process's cgroup: no 0:: line in /proc/self/cgroup")
+}
+
+// enterScope moves the lab to a delegated scope where systemd is the one that
+// hands cgroups out (C-2); it returns where there is nothing to do.
+func enterScope() error {
+	const guard = "UNITC_LAB_SCOPE"
+	if _, err := os.Stat("/run/systemd/system"); err != nil || os.Getenv(guard) != "" {
+		return nil // sd_booted(3) says no, or we have been here
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	path, err := exec.LookPath("systemd-run")
+	if err != nil {
+		return err
+	}
+	args := []string{path, "--scope", "--quiet", "--collect", "--property=Delegate=yes", "--", self}
+	return syscall.Exec(path, append(args, os.Args[1:]...), append(os.Environ(), guard+"=1"))
 }
 
 // newCgroup makes the cgroup whose subtree the machine's systemd will own. Its

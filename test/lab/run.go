@@ -65,6 +65,9 @@ func (j *job) prepare() error {
 	if os.Geteuid() != 0 {
 		return errors.New("booting a machine: needs root, for its namespaces and device nodes")
 	}
+	if err := enterScope(); err != nil {
+		return fmt.Errorf("entering a delegated scope: %w", err)
+	}
 	s, err := findSuite(j.Suite)
 	if err != nil {
 		return err
@@ -141,15 +144,12 @@ func (j *job) run(stdin io.Reader, stdout, stderr io.Writer) error {
 
 // parseJob reads [-bare] [-copy SRC:DST]... [-tty] SUITE -- CMD...
 func parseJob(args []string, vm bool) (*job, error) {
-	source, err := sourceDir()
-	if err != nil {
-		return nil, err
-	}
-	j := &job{Source: source, checkout: source, VM: vm}
+	j := &job{VM: vm}
+	bare := false
 	for len(args) > 0 && args[0][0] == '-' {
 		switch {
 		case args[0] == "-bare":
-			j.Source = ""
+			bare = true
 		case args[0] == "-console":
 			j.Console = true
 		case args[0] == "-tty":
@@ -158,6 +158,7 @@ func parseJob(args []string, vm bool) (*job, error) {
 			j.Copies = append(j.Copies, args[1])
 			args = args[1:]
 		case args[0] == "-timeout" && len(args) > 1:
+			var err error
 			if j.Timeout, err = time.ParseDuration(args[1]); err != nil {
 				return nil, err
 			}
@@ -172,6 +173,15 @@ func parseJob(args []string, vm bool) (*job, error) {
 	}
 	if len(args) < 3 || args[1] != "--" {
 		return nil, errors.New("arguments: want [OPTION] SUITE -- CMD [ARG]")
+	}
+	if !bare || vm {
+		var err error
+		if j.checkout, err = sourceDir(); err != nil {
+			return nil, err
+		}
+	}
+	if !bare {
+		j.Source = j.checkout
 	}
 	j.Suite, j.Command = args[0], slices.Clone(args[2:])
 	j.setEnv()

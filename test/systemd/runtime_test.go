@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// With another OCI runtime the unit, the scope, the logs, the stop and the
+// limits are what they are with unitc's own, and nothing is left afterwards.
+func TestOtherRuntimes(t *testing.T) {
+	for _, runtime := range []string{"crun", "runc", "/usr/bin/crun"} {
+		t.Run(strings.ReplaceAll(runtime, "/", "_"), func(t *testing.T) {
+			cleanReload(t)
+			data := t.TempDir()
+			if err := os.Chmod(data, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			place(t, definitions+"other.yaml", `rootfs: host
+runtime: `+runtime+`
+command: [/bin/sh, -c, 'id -u; cat /proc/self/uid_map; echo mine > /data/file; trap "echo last words; exit 7" TERM; echo ready; sleep infinity & wait']
+volumes: [`+data+`:/data]
+pids_limit: 100
+`)
+			reload(t)
+			must(t, "systemctl", "start", "other")
+			awaitLine(t, "other", "ready")
+			pid := property(t, "other", "MainPID")
+			stat, err := os.ReadFile("/proc/" + pid + "/status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"PPid:\t1\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n", "CapEff:\t00000000000004fb\n"} {
+				if !strings.Contains(string(stat), want) {
+					t.Errorf("the payload's status lacks %q:\n%s", want, stat)
+				}
+			}
+			group, err := os.ReadFile("/proc/" + pid + "/cgroup")
+			if err != nil || !strings.Contains(string(group), "0::/unitc.slice/unitc-other.scope/") {
+				t.Errorf("the payload is in %s (%v)", group, err)
+			}
+			if got := property(t, "unitc-other.scope", "TasksMax"); got != "100" {
+				t.Errorf("TasksMax of the scope is %s", got)
+			}
+			if got, err := os.ReadFile(data + "/file"); err != nil || string(got) != "mine\n" {
+				t.Errorf("the volume has %q (%v)", got, err)
+			}
+			must(t, "systemctl", "stop", "other")
+			if got := property(t, "other", "ExecMainStatus"); got != "7" {
+				t.Errorf("the exit status is %s, the payload's was 7", got)
+			}
+			awaitLine(t, "other", "last words")
+			if entries, err := os.ReadDir("/run/unitc/other"); err == nil {
+				t.Errorf("/run/unitc/other still has %v", entries)
+			}
+			command(t, "systemctl", "reset-failed", "other")
+		})
+	}
+}
+
+func TestRuntimeThatIsMissing(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"missing.yaml", "rootfs: host\nruntime: no-such-runtime\ncommand: [/bin/true]\n")
+	reload(t)
+	if _, status := command(t, "systemctl", "start", "missing"); status == 0 {
+		t.Fatal("it started")
+	}
+	out, _ := command(t, "systemctl", "status", "missing")
+	if !strings.Contains(out, "missing.yaml:2:1: error: runtime: \"no-such-runtime\" is in none of") {
+		t.Errorf("systemctl status says:\n%s", out)
+	}
+	must(t, "systemctl", "reset-failed", "missing")
+}
+
+// awaitLine waits until the unit's journal has a line.
+func awaitLine(t *testing.T, unit, line string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		out := must(t, "journalctl", "-q", "-o", "cat", "-u", unit, "_SYSTEMD_INVOCATION_ID="+property(t, unit, "InvocationID"))
+		if strings.Contains("\n"+out, "\n"+line+"\n") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the journal of %s has no line %q:\n%s", unit, line, out)
+		}
+	}
+}

@@ -68,8 +68,13 @@ func Compile(spec *specs.LinuxSeccomp, native uint32) (*Program, error) {
 	p, faults := readProfile(spec)
 	selected, archFaults := selectABIs(spec.Architectures, native)
 	faults = append(faults, archFaults...)
-	if spec.ListenerMetadata != "" && spec.ListenerPath == "" {
-		faults = append(faults, errors.New("listenerMetadata: set without listenerPath"))
+	if spec.ListenerPath == "" {
+		if spec.ListenerMetadata != "" {
+			faults = append(faults, errors.New("listenerMetadata: set without listenerPath"))
+		}
+		if p.flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 {
+			faults = append(faults, errors.New("SCMP_ACT_NOTIFY: no agent is named; set listenerPath"))
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

@@ -58,6 +58,7 @@ func Default(o Options) *specs.LinuxSeccomp {
 		Flags: []specs.LinuxSeccompFlag{flagTSync},
 	}
 	if !o.has("CAP_SYS_ADMIN") {
+		// These two are denied in part, or with another errno.
 		denied = slices.DeleteFunc(denied, func(name string) bool { return name == "clone" || name == "clone3" })
 		spec.Syscalls = cloneRules()
 	}

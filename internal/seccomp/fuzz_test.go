@@ -58,7 +58,7 @@ var allActions = []specs.LinuxSeccompAction{
 }
 
 func (s *source) profile() *specs.LinuxSeccomp {
-	spec := &specs.LinuxSeccomp{DefaultAction: pick(s, allActions[:7])}
+	spec := &specs.LinuxSeccomp{DefaultAction: pick(s, allActions[:7]), ListenerPath: "/run/agent"}
 	if b := s.byte(); b&1 != 0 && (spec.DefaultAction == specs.ActErrno || spec.DefaultAction == specs.ActTrace) {
 		spec.DefaultErrnoRet = uintp(uint(b >> 1))
 	}

@@ -50,7 +50,7 @@ func libseccompProfiles() map[string]*specs.LinuxSeccomp {
 			rule(specs.ActAllow, "prctl", arg(0, specs.OpEqualTo, 16)),
 			rule(specs.ActAllow, "kill", arg(0, specs.OpEqualTo, 1), arg(0, specs.OpEqualTo, 2), arg(1, specs.OpEqualTo, 9)),
 		}},
-		"precedence": {DefaultAction: specs.ActTrap, Syscalls: []specs.LinuxSyscall{
+		"precedence": {DefaultAction: specs.ActTrap, ListenerPath: "/run/agent", Syscalls: []specs.LinuxSyscall{
 			rule(specs.ActAllow, "read"), rule(specs.ActLog, "read"),
 			rule(specs.ActKill, "write", arg(0, specs.OpEqualTo, 2)), rule(specs.ActAllow, "write"),
 			rule(specs.ActAllow, "close"), rule(specs.ActKill, "close", arg(0, specs.OpEqualTo, 2)),

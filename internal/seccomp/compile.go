@@ -9,9 +9,10 @@
 //
 //   - A rule without arguments decides its call alone, whatever rules with
 //     arguments say; of several such rules the first counts.
-//   - Rules with arguments are tried in the order of the profile, and the
-//     first that matches counts. All arguments of a rule must match, save that
-//     a rule which compares one argument twice is as many rules.
+//   - Of the rules with arguments any that matches is enough. If two that do
+//     have different actions, order.go says which counts. All arguments of a
+//     rule must match, save that a rule which compares one argument twice is
+//     as many rules.
 //   - A rule whose action is the default one is dropped.
 //   - On narrow ABIs (i386, x32, arm) only the low 32 bits are compared.
 //   - Names without a number are ignored, and returned for the operator to see.

@@ -64,7 +64,7 @@ func TestCombinations(t *testing.T) {
 			rule(specs.ActErrno, "ioctl", arg(1, specs.OpEqualTo, 1)),
 			rule(specs.ActAllow, "ioctl", arg(1, specs.OpLessThan, 9)),
 		},
-		"the first match of several": {
+		"rules that overlap": {
 			rule(specs.ActTrap, "personality", arg(0, specs.OpGreaterThan, 7)),
 			rule(specs.ActAllow, "personality", arg(0, specs.OpGreaterEqual, 3)),
 			rule(specs.ActLog, "personality", arg(0, specs.OpGreaterEqual, 0)),

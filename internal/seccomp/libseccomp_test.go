@@ -57,6 +57,15 @@ func libseccompProfiles() map[string]*specs.LinuxSeccomp {
 			rule(specs.ActTrap, "dup", arg(0, specs.OpEqualTo, 2)), rule(specs.ActTrace, "dup", arg(0, specs.OpLessThan, 4)),
 			rule(specs.ActNotify, "mount"), rule(specs.ActKillProcess, "reboot"),
 		}},
+		"overlaps": {DefaultAction: specs.ActTrap, Architectures: amd64, Syscalls: []specs.LinuxSyscall{
+			rule(specs.ActErrno, "ioctl", arg(1, specs.OpGreaterEqual, 0)), rule(specs.ActAllow, "ioctl", arg(1, specs.OpMaskedEqual, math.MaxUint32, 7)),
+			rule(specs.ActLog, "prctl", arg(0, specs.OpLessThan, 100)), rule(specs.ActAllow, "prctl", arg(0, specs.OpLessThan, 10)),
+			rule(specs.ActErrno, "prctl", arg(0, specs.OpEqualTo, 5)),
+			rule(specs.ActLog, "kill", arg(0, specs.OpEqualTo, 1)), rule(specs.ActAllow, "kill", arg(1, specs.OpEqualTo, 9)),
+			rule(specs.ActErrno, "dup2", arg(0, specs.OpMaskedEqual, 0, 9)), rule(specs.ActAllow, "dup2", arg(0, specs.OpEqualTo, 9)),
+			rule(specs.ActLog, "fcntl", arg(1, specs.OpGreaterThan, 3)), rule(specs.ActAllow, "fcntl", arg(1, specs.OpGreaterThan, 8)),
+			rule(specs.ActLog, "mmap", arg(2, specs.OpEqualTo, 1)), rule(specs.ActAllow, "mmap", arg(2, specs.OpEqualTo, 1), arg(3, specs.OpEqualTo, 2)),
+		}},
 		"denials": {DefaultAction: specs.ActAllow, Architectures: amd64, Syscalls: []specs.LinuxSyscall{
 			rule(specs.ActErrno, "mount umount2 ptrace setuid32 umount"),
 			rule(specs.ActErrno, "ioctl", arg(1, specs.OpMaskedEqual, math.MaxUint32, 0x5412)),

@@ -3,13 +3,22 @@
 package seccomp
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
+
+// naiveRule is a rule for the call in question.
+type naiveRule struct {
+	key     string // the smallest counts, see naiveKey
+	matches bool
+	ret     uint32
+}
 
 // naive decides a call by reading the profile from top to bottom for each, in
 // the words of the package comment and with nothing of the compiler but the
@@ -21,7 +30,7 @@ func naive(spec *specs.LinuxSeccomp, native uint32, c call) uint32 {
 	}
 	other := naiveReturn(spec.DefaultAction, spec.DefaultErrnoRet)
 	newest := int64(-1)
-	var withArgs []func() (bool, uint32)
+	var rules []naiveRule
 	for _, s := range spec.Syscalls {
 		ret := naiveReturn(s.Action, s.ErrnoRet)
 		for _, name := range s.Names {
@@ -32,24 +41,74 @@ func naive(spec *specs.LinuxSeccomp, native uint32, c call) uint32 {
 			if !ok || nr != c.nr || ret == other {
 				continue
 			}
-			if len(s.Args) == 0 {
-				return ret
+			for _, args := range naiveSplit(s.Args) {
+				rules = append(rules, naiveRule{naiveKey(args, b.narrow), naiveMatch(args, c, b.narrow), ret})
 			}
-			withArgs = append(withArgs, func() (bool, uint32) { return naiveMatch(s.Args, c, b.narrow), ret })
 		}
 	}
-	newestMux, mux := naiveMux(spec, c, b, other)
-	newest, withArgs = max(newest, newestMux), append(withArgs, mux...)
-	for _, rule := range withArgs {
-		if matches, ret := rule(); matches {
-			return ret
+	newestMux, muxed := naiveMux(spec, c, b, other)
+	newest, rules = max(newest, newestMux), append(rules, muxed...)
+	for _, r := range rules {
+		if r.key == "" { // it asks nothing and decides alone
+			return r.ret
+		}
+	}
+	slices.SortStableFunc(rules, func(a, b naiveRule) int { return strings.Compare(a.key, b.key) })
+	for _, r := range rules {
+		if r.matches {
+			return r.ret
 		}
 	}
 	errno := other&unix.SECCOMP_RET_ACTION_FULL == unix.SECCOMP_RET_ERRNO
-	if errno && newest >= 0 && int64(c.nr) > newest && len(withArgs) == 0 {
+	if errno && newest >= 0 && int64(c.nr) > newest && len(rules) == 0 {
 		return unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 	}
 	return other
+}
+
+// naiveSplit makes rules of arguments: one, or one each if any stands twice.
+func naiveSplit(args []specs.LinuxSeccompArg) (rules [][]specs.LinuxSeccompArg) {
+	if len(args) == 0 {
+		return [][]specs.LinuxSeccompArg{nil}
+	}
+	seen := map[uint]bool{}
+	for _, a := range args {
+		rules = append(rules, []specs.LinuxSeccompArg{a})
+		seen[a.Index] = true
+	}
+	if len(seen) == len(args) {
+		return [][]specs.LinuxSeccompArg{args}
+	}
+	return rules
+}
+
+// naiveKey sorts as order.go says: higher arguments first; equality, upper,
+// lower bounds; greater values first, or smaller ones as upper bounds.
+func naiveKey(args []specs.LinuxSeccompArg, narrow bool) (key string) {
+	for index := range uint(maxArgs) {
+		for _, a := range args {
+			value, mask, kind := a.Value, uint64(math.MaxUint64), "1"
+			switch a.Op {
+			case specs.OpMaskedEqual:
+				value, mask = a.ValueTwo&a.Value, a.Value
+			case specs.OpLessThan, specs.OpLessEqual:
+				kind = "2"
+			case specs.OpGreaterThan, specs.OpGreaterEqual:
+				kind = "3"
+			}
+			if narrow {
+				value, mask = value&math.MaxUint32, mask&math.MaxUint32
+			}
+			if a.Index != index || mask == 0 {
+				continue
+			}
+			if kind != "2" {
+				value = math.MaxUint64 - value
+			}
+			key += fmt.Sprintf("%d%s%020d", maxArgs-index, kind, value)
+		}
+	}
+	return key
 }
 
 // naiveABI finds the way a call came in; false if the profile closes it.
@@ -83,7 +142,7 @@ func naiveNumber(name string, b abi) (uint32, bool) {
 // naiveMux gives the rules for socketcall and ipc that follow from those for
 // the calls behind them, and the highest of their numbers that has any: it
 // counts as named.
-func naiveMux(spec *specs.LinuxSeccomp, c call, b abi, other uint32) (newest int64, rules []func() (bool, uint32)) {
+func naiveMux(spec *specs.LinuxSeccomp, c call, b abi, other uint32) (newest int64, rules []naiveRule) {
 	newest = -1
 	if b.column != columnI386 {
 		return newest, nil
@@ -103,7 +162,8 @@ func naiveMux(spec *specs.LinuxSeccomp, c call, b abi, other uint32) (newest int
 				}
 				newest = max(newest, numbers[mux])
 				if numbers[mux] == int64(c.nr) {
-					rules = append(rules, func() (bool, uint32) { return c.args[0]&0xffff == n, ret })
+					args := []specs.LinuxSeccompArg{arg(0, specs.OpMaskedEqual, 0xffff, n)}
+					rules = append(rules, naiveRule{naiveKey(args, b.narrow), naiveMatch(args, c, b.narrow), ret})
 				}
 			}
 		}
@@ -125,18 +185,12 @@ func naiveRank(ret uint32) int {
 }
 
 func naiveMatch(args []specs.LinuxSeccompArg, c call, narrow bool) bool {
-	all, anyOf, twice := true, false, false
-	for i, arg := range args {
-		holds := naiveHolds(arg, c.args[arg.Index], narrow)
-		all, anyOf = all && holds, anyOf || holds
-		for _, earlier := range args[:i] {
-			twice = twice || earlier.Index == arg.Index
+	for _, arg := range args {
+		if !naiveHolds(arg, c.args[arg.Index], narrow) {
+			return false
 		}
 	}
-	if twice {
-		return anyOf
-	}
-	return all
+	return true
 }
 
 func naiveHolds(arg specs.LinuxSeccompArg, v uint64, narrow bool) bool {

@@ -5,7 +5,6 @@ package seccomp
 import (
 	"slices"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -114,30 +113,17 @@ func (p *profile) decide(a *assembler, uses []uint64, narrow bool) []span {
 	return calls
 }
 
-// decision emits the code for one number: the first entry without arguments
-// if there is one, else the rules of all entries one after the other.
+// decision emits the code for one number: its rules one after the other.
 func (p *profile) decision(a *assembler, uses []uint64, narrow bool) label {
-	for _, use := range uses {
-		if e := p.entries[uint32(use)]; len(e.rules) == 0 {
-			return a.ret(e.ret)
+	rules, next := p.ordered(uses, narrow), a.ret(p.ret)
+	for _, r := range slices.Backward(rules) {
+		yes := a.ret(r.ret)
+		for _, c := range slices.Backward(r.conditions) {
+			yes = a.condition(c, yes, next)
 		}
-	}
-	next := a.ret(p.ret)
-	for _, use := range slices.Backward(uses) {
-		e := p.entries[uint32(use)]
-		for _, rule := range slices.Backward(e.rules) {
-			next = a.rule(rule, narrow, a.ret(e.ret), next)
-		}
+		next = yes
 	}
 	return next
-}
-
-// rule goes to yes if all arguments match.
-func (a *assembler) rule(args []specs.LinuxSeccompArg, narrow bool, yes, no label) label {
-	for _, arg := range slices.Backward(args) {
-		yes = a.condition(newCondition(arg, narrow), yes, no)
-	}
-	return yes
 }
 
 // maxChain is how many single numbers in one surrounding are compared one by

@@ -115,6 +115,9 @@ func (p *profile) decide(a *assembler, uses []uint64, narrow bool) []span {
 
 // decision emits the code for one number: its rules one after the other.
 func (p *profile) decision(a *assembler, uses []uint64, narrow bool) label {
+	if e := &p.entries[uint32(uses[0])]; len(e.rules) == 0 {
+		return a.ret(e.ret) // nearly every call: no list need be made
+	}
 	rules, next := p.ordered(uses, narrow), a.ret(p.ret)
 	for _, r := range slices.Backward(rules) {
 		yes := a.ret(r.ret)

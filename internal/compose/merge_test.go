@@ -172,3 +172,13 @@ services:
 		}
 	}
 }
+
+// TestAliasFault: a fault behind an anchor is shown once, however many aliases
+// lead to it.
+func TestAliasFault(t *testing.T) {
+	got := Parse(parseText("blog", "x-check: &check {interval: 5}\nservices:\n  a: {image: x, healthcheck: *check}\n  b: {image: x, healthcheck: *check}\n"))
+	want := "blog.yaml:1:28: error: services.a.healthcheck.interval: \"5\" is no length of time; write the unit too, as in 5s\n"
+	if diff := cmp.Diff(want, got.Problems.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -62,10 +62,17 @@ func (r *reader) report(severity diag.Severity, at place, path, cure, format str
 		r.dropped++
 		return &diag.Problem{}
 	}
-	r.problems = append(r.problems, diag.Problem{
+	p := diag.Problem{
 		File: r.path(at), Line: int(at.line), Col: int(at.col),
 		Severity: severity, Path: path, What: fmt.Sprintf(format, args...), Cure: cure,
-	})
+	}
+	for i := range r.problems {
+		// What an anchor holds is met once an alias, and is to be corrected once.
+		if had := &r.problems[i]; had.Line == p.Line && had.Col == p.Col && had.What == p.What && had.File == p.File && p.Line > 0 {
+			return &diag.Problem{}
+		}
+	}
+	r.problems = append(r.problems, p)
 	return &r.problems[len(r.problems)-1]
 }
 

@@ -13,7 +13,6 @@ var (
 	intShape      = shape{kinds: integer, format: &format{name: "integer", pattern: integerPattern, bounds: &bounds{low: -1 << 53, high: 1 << 53, whole: true, cure: "write a whole number"}}}
 	floatShape    = shape{kinds: number, format: &numberFormat}
 	uniqueShape   = shape{kinds: list, item: &stringShape, unique: true}
-	oneOrMany     = shape{kinds: text | list, item: &stringShape, merge: mergeAppend}
 
 	// commandShape: null takes the image's, [] clears it.
 	commandShape = shape{kinds: null | text | list, item: &stringShape, merge: mergeReplace}

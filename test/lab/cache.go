@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +30,7 @@ func mountpoint() string { return filepath.Join(cacheDir(), "mnt") }
 // that start together build once.
 func cached(name string, build func(dir string) error) (string, error) {
 	final := filepath.Join(cacheDir(), name)
-	if _, err := os.Stat(final); err == nil {
+	if os.Chtimes(final, time.Time{}, time.Now()) == nil {
 		return final, nil
 	}
 	if err := os.MkdirAll(mountpoint(), 0o755); err != nil {
@@ -54,7 +56,22 @@ func cached(name string, build func(dir string) error) (string, error) {
 		os.RemoveAll(temp)
 		return "", fmt.Errorf("building %s: %w", name, err)
 	}
+	prune(name)
 	return final, os.Rename(temp, final)
+}
+
+// prune removes entries of the same kind that nobody has used for a week: other
+// checkouts may be at other recipes, but not for ever.
+func prune(name string) {
+	kind := name[:strings.LastIndex(name, "-")+1]
+	entries, _ := filepath.Glob(filepath.Join(cacheDir(), kind+"*"))
+	for _, entry := range entries {
+		info, err := os.Stat(entry)
+		if err == nil && info.IsDir() && time.Since(info.ModTime()) > 7*24*time.Hour {
+			os.RemoveAll(entry)
+			os.Remove(entry + ".lock")
+		}
+	}
 }
 
 func lockFile(path string) (unlock func(), err error) {

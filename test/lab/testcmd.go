@@ -191,7 +191,7 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	}
 	j := &job{Suite: suiteName, Source: source, checkout: source, VM: vm, Dir: "/root/" + pkg}
 	j.Copies = []string{binary + ":" + j.Dir + "/" + filepath.Base(binary)}
-	for _, extra := range []string{pkg + "/testdata", "examples"} {
+	for _, extra := range []string{pkg + "/testdata", "examples", "packaging"} {
 		if _, err := os.Stat(filepath.Join(source, extra)); err == nil {
 			j.Copies = append(j.Copies, filepath.Join(source, extra)+":/root/"+extra)
 		}

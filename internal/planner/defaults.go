@@ -95,6 +95,8 @@ var hostEtc = []string{
 	"/etc/gai.conf", // getaddrinfo
 	"/etc/group",    // names of the host's groups
 	"/etc/host.conf",
+	"/etc/hostname", // with network_mode: host alone
+	"/etc/hosts",    // likewise
 	"/etc/inputrc",
 	"/etc/ld.so.cache", // the dynamic linker
 	"/etc/ld.so.conf",
@@ -107,12 +109,16 @@ var hostEtc = []string{
 	"/etc/passwd", // names of the host's users; hashes are in shadow, which is not here
 	"/etc/pki/tls/certs",
 	"/etc/protocols",
+	"/etc/resolv.conf", // likewise
 	"/etc/services",
 	"/etc/ssl/certs",
 	"/etc/ssl/openssl.cnf",
 	"/etc/terminfo",
 	"/etc/timezone",
 }
+
+// hostNames are members of hostEtc that belong to the host's network.
+var hostNames = []string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
 
 // defaultRlimits: a soft limit of 1024 open files keeps programs that use
 // select(2), or close every descriptor in a loop, working; the hard limit is

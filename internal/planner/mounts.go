@@ -42,6 +42,9 @@ func (b *builder) mounts() error {
 			b.spec.Mounts = append(b.spec.Mounts, m)
 		}
 		for _, path := range b.f.HostEtc {
+			if slices.Contains(hostNames, path) && b.has(specs.NetworkNamespace) {
+				continue // the names of the payload's own network
+			}
 			b.spec.Mounts = append(b.spec.Mounts, bindOf(path, b.idmapped([]string{"rbind", "ro", "nosuid", "nodev", "rprivate"})...))
 		}
 	}

@@ -127,11 +127,39 @@ func hostRoot(l *Launch) (*os.File, error) {
 			return nil, err
 		}
 	}
+	if err := writeNames(l, dir); err != nil {
+		f.Close()
+		return nil, err
+	}
 	if err := chownOwned(l, dir, "."); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// writeNames makes etc/hosts and etc/hostname, without which "localhost" is no
+// name. A container in the host's network sees the host's own files instead.
+func writeNames(l *Launch, dir int) error {
+	if !l.hasNew(specs.NetworkNamespace) {
+		return nil
+	}
+	name := l.spec.Hostname
+	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	if name != "" {
+		hosts += "127.0.1.1\t" + name + "\n"
+	}
+	for path, text := range map[string]string{"etc/hosts": hosts, "etc/hostname": name + "\n", "etc/resolv.conf": ""} {
+		fd, err := unix.Openat(dir, path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+		if err != nil {
+			return fmt.Errorf("creating %s in the new root: %w", path, err)
+		}
+		_, err = unix.Write(fd, []byte(text))
+		if err = errors.Join(err, unix.Fchmod(fd, 0o644), unix.Close(fd), chownOwned(l, dir, path)); err != nil {
+			return fmt.Errorf("writing %s in the new root: %w", path, err)
+		}
+	}
+	return nil
 }
 
 func symlinkOwned(l *Launch, target string, dir int, link string) error {

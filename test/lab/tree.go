@@ -16,6 +16,27 @@ type suite struct {
 	name string
 	// apt holds options for a suite whose Release file is not kept fresh.
 	apt []string
+	// release is the Debian release where it is not called as the suite.
+	release string
+	// include is what the tree holds beside treeIncludes.
+	include []string
+	// prepare is run in the tree when all packages are there.
+	prepare string
+}
+
+func (s suite) debian() string {
+	if s.release != "" {
+		return s.release
+	}
+	return s.name
+}
+
+// daemons is a machine with the programs that people run in containers.
+var daemons = suite{
+	name: "daemons", release: "trixie",
+	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs"},
+	// They are run by unitc, not by their own units.
+	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service",
 }
 
 var suites = []suite{
@@ -52,17 +73,18 @@ const fetchKernel = `set -e
 const treeFormat = "2"
 
 func findSuite(name string) (suite, error) {
-	i := slices.IndexFunc(suites, func(s suite) bool { return s.name == name })
+	all := append(slices.Clone(suites), daemons)
+	i := slices.IndexFunc(all, func(s suite) bool { return s.name == name })
 	if i < 0 {
-		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky", name)
+		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky, daemons", name)
 	}
-	return suites[i], nil
+	return all[i], nil
 }
 
 func (s suite) recipe() []string {
 	args := []string{
 		"--quiet", "--variant=minbase", "--format=directory",
-		"--include=" + strings.Join(treeIncludes, ","),
+		"--include=" + strings.Join(append(slices.Clone(treeIncludes), s.include...), ","),
 		"--aptopt=APT::Install-Recommends \"false\"",
 	}
 	for _, opt := range s.apt {
@@ -70,6 +92,9 @@ func (s suite) recipe() []string {
 	}
 	for _, pattern := range treeExcludes {
 		args = append(args, "--dpkgopt=path-exclude="+pattern)
+	}
+	if s.prepare != "" {
+		args = append(args, "--customize-hook=chroot \"$1\" sh -c '"+s.prepare+"'")
 	}
 	return append(args, "--customize-hook=chroot \"$1\" sh -c '"+strings.ReplaceAll(fetchKernel, "'", `'\''`)+"'")
 }
@@ -85,7 +110,7 @@ func (s suite) tree() (string, error) {
 		}
 		fmt.Fprintf(os.Stderr, "lab: making the %s tree\n", s.name)
 		root := filepath.Join(dir, "root")
-		args := append(s.recipe(), s.name, root, "http://deb.debian.org/debian")
+		args := append(s.recipe(), s.debian(), root, "http://deb.debian.org/debian")
 		if err := quietly(nil, "mmdebstrap", args...); err != nil {
 			return err
 		}

@@ -228,7 +228,7 @@ func (s *starter) releasePayload() error {
 
 func (s *starter) awaitExec() error {
 	err := s.child.AwaitExec()
-	if err == program.Stopped {
+	if err == program.ErrStopped {
 		killSelf()
 	}
 	s.trace()

@@ -178,8 +178,8 @@ func (c *Child) Open() error {
 	return err
 }
 
-// Stopped is the error of AwaitExec when the child reached ForkOptions.StopAt.
-var Stopped = errors.New("the child reached the step at which it was to stop")
+// ErrStopped is the error of AwaitExec when the child reached ForkOptions.StopAt.
+var ErrStopped = errors.New("the child reached the step at which it was to stop")
 
 // OpError is a call of the child that failed, or whose result or read-back
 // differs from what was demanded (Err is EBADE then).
@@ -240,7 +240,7 @@ func (c *Child) await() (synced bool, err error) {
 	exit := int(c.prog.ops[i].exit)
 	switch {
 	case c.page.kill != 0:
-		return false, Stopped
+		return false, ErrStopped
 	case c.page.failed != 0:
 		return false, &OpError{step, what, detail, exit, c.page.got, syscall.Errno(c.page.errno)}
 	case n == 1:

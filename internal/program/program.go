@@ -75,7 +75,6 @@ type Program struct {
 	steps []Step
 	keep  []any // what the uintptr arguments point to
 	regs  Reg
-	how   unix.OpenHow
 }
 
 // New gives an empty program with room for a usual launch.

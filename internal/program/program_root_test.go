@@ -114,7 +114,7 @@ func TestStopAtAndDeathOfTheParent(t *testing.T) {
 	p.Step("two", 2)
 	p.Fail("fail", "", unix.EPERM)
 	c := start(t, p, ForkOptions{StopAt: "two"})
-	if err := c.AwaitExec(); !errors.Is(err, Stopped) {
+	if err := c.AwaitExec(); !errors.Is(err, ErrStopped) {
 		t.Fatalf("got %v", err)
 	}
 	c.Close()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//lint:file-ignore SA1019 prestart hooks are deprecated, not gone: the specification still has them run.
+
 package runtime
 
 import (
@@ -32,7 +34,7 @@ func (l *Launch) hooks() *specs.Hooks {
 // hooks, or writes the state that the child's own hooks read.
 func hasRuntimeHooks(l *Launch) bool {
 	h := l.hooks()
-	return len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) > 0 //nolint:staticcheck // prestart is deprecated, not gone
+	return len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) > 0
 }
 
 func hasCreateContainerHooks(l *Launch) bool { return len(l.hooks().CreateContainer) > 0 }
@@ -125,7 +127,7 @@ func (l *Launch) RunHooks(child *program.Child) error {
 	for _, point := range []struct {
 		name  string
 		hooks []specs.Hook
-	}{{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}} { //nolint:staticcheck // see hasRuntimeHooks
+	}{{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}} {
 		if err := runHooks(point.name, point.hooks, state); err != nil {
 			return &StepError{Step: "await-runtime-hooks", Exit: exitNamespace, Err: err}
 		}

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//lint:file-ignore SA1019 prestart hooks are deprecated, not gone: the specification still has them run.
+
 package runtime
 
 import (
@@ -30,7 +32,7 @@ func TestHooksAtAllPoints(t *testing.T) {
 		return hook("cat > " + dir + "/" + point + "; readlink /proc/self/ns/net > " + dir + "/" + point + ".net; hostname > " + dir + "/" + point + ".name")
 	}
 	hooks := &specs.Hooks{
-		Prestart: record("prestart"), CreateRuntime: record("createRuntime"), CreateContainer: record("createContainer"), //nolint:staticcheck // deprecated, not gone
+		Prestart: record("prestart"), CreateRuntime: record("createRuntime"), CreateContainer: record("createContainer"),
 		StartContainer: []specs.Hook{{Path: "/payload", Args: []string{"payload", "payload", "create=/started", "pid"}}},
 		Poststart:      record("poststart"), Poststop: record("poststop"),
 	}
@@ -76,7 +78,7 @@ func TestHooksAtAllPoints(t *testing.T) {
 func TestFailingHooksStopTheStart(t *testing.T) {
 	second := 1
 	for point, set := range map[string]func(*specs.Hooks, []specs.Hook){
-		"prestart":        func(h *specs.Hooks, l []specs.Hook) { h.Prestart = l }, //nolint:staticcheck // deprecated, not gone
+		"prestart":        func(h *specs.Hooks, l []specs.Hook) { h.Prestart = l },
 		"createRuntime":   func(h *specs.Hooks, l []specs.Hook) { h.CreateRuntime = l },
 		"createContainer": func(h *specs.Hooks, l []specs.Hook) { h.CreateContainer = l },
 	} {

@@ -173,16 +173,6 @@ type compiler struct {
 	err   error
 }
 
-// has tells whether the payload gets a namespace of this type, new or joined.
-func (l *Launch) has(t specs.LinuxNamespaceType) bool {
-	for _, n := range l.spec.Linux.Namespaces {
-		if n.Type == t {
-			return true
-		}
-	}
-	return false
-}
-
 // hasNew tells whether the namespace is made for the payload.
 func (l *Launch) hasNew(t specs.LinuxNamespaceType) bool {
 	for _, n := range l.spec.Linux.Namespaces {

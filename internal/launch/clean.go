@@ -95,20 +95,24 @@ func reportDeath(p *plan.Plan) {
 	if os.Getenv("EXIT_CODE") != "killed" && os.Getenv("EXIT_CODE") != "dumped" && os.Getenv("SERVICE_RESULT") != "oom-kill" {
 		return
 	}
-	if os.Getenv("EXIT_STATUS") != "KILL" {
+	text := ""
+	switch os.Getenv("EXIT_STATUS") {
+	case "KILL":
+		group := p.Unit
+		if p.Scope != nil {
+			group = p.Scope.Name
+		}
+		if limit, hit := oomKilled(group); hit {
+			text = fmt.Sprintf("killed: the memory limit of %s was hit; raise `mem_limit:` in the definition, or make the program use less", limit)
+		}
+	case "SYS":
+		if p.Spec.Linux != nil && p.Spec.Linux.Seccomp != nil {
+			text = "killed: the program made a system call that its seccomp profile answers with death; `journalctl -k -g seccomp` may name it (syscall=, see `ausyscall`); allow it in the profile of `security_opt:`, or answer it with SCMP_ACT_ERRNO there"
+		}
+	}
+	if text == "" {
 		return
 	}
-	group := ""
-	if p.Scope != nil {
-		group = p.Scope.Name
-	} else {
-		group = p.Unit
-	}
-	limit, hit := oomKilled(group)
-	if !hit {
-		return
-	}
-	text := fmt.Sprintf("killed: the memory limit of %s was hit; raise `mem_limit:` in the definition, or make the program use less", limit)
 	fmt.Fprintf(os.Stderr, "<3>%s\n", text)
 	if n, err := openNotifier(); err == nil {
 		_ = n.send(status(text))

@@ -4,49 +4,130 @@ package launch
 
 import (
 	"errors"
+	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 // hint is the cure for an errno that misleads at a step. key is the key of the
 // definition that is to blame.
 type hint struct {
-	step  string
+	step  string // "" = any
 	errno syscall.Errno
 	key   string
 	cure  string
+	call  string // what the failed call's name begins with, "" = any
+	is    error  // what the error must be besides, nil = nothing
 }
 
-// hints: a report that needed explaining becomes a row here, and a test.
+// The limits of namespaces(7) are sysctls of one name each.
+const raiseNamespaces = "raise it (`sysctl user` shows them: user.max_user_namespaces, user.max_mnt_namespaces and so on)"
+
+// hints: a report that needed explaining becomes a row here, and a test. The
+// first row that fits is used.
 var hints = []hint{
-	{"open-rootfs", unix.ENOENT, "rootfs", "create the directory or correct `rootfs:`"},
-	{"open-rootfs", unix.ENOTDIR, "rootfs", "`rootfs:` must be a directory"},
-	{"open-rootfs", unix.EACCES, "rootfs", "root may not enter it: a network file system, or an LSM; look at `journalctl -k`"},
-	{"open-rootfs", unix.EINVAL, "rootfs", "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, or write `userns_mode: host`, which shares the host's user ids"},
-	{"open-mount-sources", unix.EINVAL, "volumes", "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
-	{"open-mount-sources", unix.ENOENT, "volumes", "create the source, or write the long form with `bind: {create_host_path: true}`"},
-	{"exec-payload", unix.ENOENT, "command", "the program is not inside the root file system, or the interpreter or dynamic linker that it names is missing there"},
-	{"exec-payload", unix.EACCES, "command", "the file is not executable for this user; `chmod +x` it, and look for a volume mounted noexec"},
-	{"exec-payload", unix.ENOEXEC, "command", "the file is neither a program of this processor architecture nor a script that begins with `#!`"},
-	{"exec-payload", unix.EPERM, "command", "refused by no_new_privs, seccomp or an LSM; look at `journalctl -k`"},
-	{"exec-payload", unix.ETXTBSY, "command", "the program is being written; start again when that is done"},
-	{"exec-payload", unix.E2BIG, "environment", "arguments and environment are too large for execve(2); shorten them"},
-	{"change-directory", unix.ENOENT, "working_dir", "the directory is not inside the root file system; create it or correct `working_dir:`"},
-	{"change-directory", unix.EACCES, "working_dir", "the container's user may not enter it"},
-	{"look-up-user", unix.EACCES, "user", "etc/passwd of the root file system cannot be read"},
-	{"clone-payload", unix.ENOSPC, "", "a limit of namespaces is reached: raise /proc/sys/user/max_*_namespaces"},
-	{"clone-payload", unix.EPERM, "", "this helper may not make namespaces: it must run as root outside any sandbox (check the unit's drop-ins)"},
-	{"mount", unix.EROFS, "rootfs", "a mount point is missing in a read-only root file system; create it there"},
-	{"mount", unix.ENOSPC, "", "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
-	{"mount", unix.ELOOP, "volumes", "the destination is a symbolic link that leads nowhere inside the root file system"},
-	{"set-sysctls", unix.EINVAL, "sysctls", "the kernel refuses this value"},
-	{"set-sysctls", unix.ENOENT, "sysctls", "this kernel does not have that sysctl"},
-	{"set-rlimits", unix.EPERM, "ulimits", "a hard limit is above what this host allows: above fs.nr_open for nofile, or above the helper's own without CAP_SYS_RESOURCE; lower it, or raise the unit's with `systemd: {service: {LimitNOFILE: …}}`"},
-	{"set-rlimits", unix.EINVAL, "ulimits", "the soft limit is above the hard one"},
-	{"set-user", unix.EINVAL, "user", "the id is not mapped in the container's user namespace"},
-	{"set-user", unix.EAGAIN, "user", "this user has reached its limit of processes"},
+	{step: "write-state", errno: unix.ENOSPC, cure: "/run is full: look with `df /run` and `df -i /run`"},
+	{step: "write-state", errno: unix.EROFS, cure: "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"},
+
+	{step: "create-user-namespace", errno: unix.EINVAL, call: "clone3", key: "userns_mode", cure: "this kernel has no user namespaces (CONFIG_USER_NS): boot one that has, or write `userns_mode: host`, which shares the host's user ids"},
+	{step: "create-user-namespace", errno: unix.ENOSPC, key: "userns_mode", cure: "a limit of namespaces is 0 or reached: " + raiseNamespaces + ", or write `userns_mode: host`, which shares the host's user ids"},
+	{step: "create-user-namespace", errno: unix.EUSERS, key: "userns_mode", cure: "a limit of namespaces is 0 or reached: " + raiseNamespaces + ", or write `userns_mode: host`, which shares the host's user ids"},
+	{step: "create-user-namespace", errno: unix.EPERM, key: "userns_mode", cure: "this helper may not make user namespaces: it is in a chroot or in a container itself, or an LSM refuses (`journalctl -k`); write `userns_mode: host`, which shares the host's user ids"},
+	{step: "create-user-namespace", errno: unix.ENOSYS, cure: "a drop-in of the unit forbids namespaces (RestrictNamespaces=, SystemCallFilter=), or the kernel is too old: remove it, or update"},
+	{step: "clone-payload", errno: unix.ENOSPC, cure: "a limit of namespaces is 0 or reached: " + raiseNamespaces + "; or that of mounts: /proc/sys/fs/mount-max"},
+	{step: "clone-payload", errno: unix.EPERM, cure: "this helper may not make namespaces: it must run as root outside any sandbox (check the unit's drop-ins)"},
+	{step: "clone-payload", errno: unix.ENOSYS, cure: "a drop-in of the unit forbids namespaces (RestrictNamespaces=, SystemCallFilter=), or the kernel is too old: remove it, or update"},
+	{step: "clone-payload", errno: unix.EAGAIN, cure: "no more processes: the limit of the unit or of the host is reached (TasksMax=, kernel.pid_max)"},
+	{step: "clone-payload", errno: unix.EINVAL, cure: "this kernel lacks a kind of namespace that the container is to have (CONFIG_NAMESPACES and below)"},
+	{step: "enter-time-namespace", errno: unix.EINVAL, cure: "this kernel has no time namespaces (CONFIG_TIME_NS)"},
+	{step: "join-namespaces", errno: unix.EINVAL, cure: "what is joined is not a namespace of this kind, or is of a user namespace that cannot be joined from here"},
+
+	{step: "open-rootfs", errno: unix.ENOENT, key: "rootfs", cure: "create the directory or correct `rootfs:`"},
+	{step: "open-rootfs", errno: unix.ENOTDIR, key: "rootfs", cure: "`rootfs:` must be a directory"},
+	{step: "open-rootfs", errno: unix.EACCES, key: "rootfs", cure: "root may not enter it: a network file system, or an LSM; look at `journalctl -k`"},
+	{step: "open-rootfs", errno: unix.ELOOP, key: "rootfs", cure: "its path is a loop of symbolic links; correct `rootfs:`"},
+	{step: "open-rootfs", errno: unix.EINVAL, is: runtime.ErrIDMap, key: "rootfs", cure: "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, or write `userns_mode: host`, which shares the host's user ids"},
+	{step: "open-rootfs", errno: unix.ENOSPC, key: "rootfs", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
+	{step: "open-mount-sources", errno: unix.EINVAL, is: runtime.ErrIDMap, key: "volumes", cure: "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
+	{step: "open-mount-sources", errno: unix.ENOENT, key: "volumes", cure: "create the source, or write the long form with `bind: {create_host_path: true}`"},
+	{step: "open-mount-sources", errno: unix.EACCES, key: "volumes", cure: "root may not enter the source: a network file system, or an LSM; look at `journalctl -k`"},
+	{step: "open-mount-sources", errno: unix.ENOSPC, key: "volumes", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
+	{step: "open-mount-sources", errno: unix.EROFS, key: "volumes", cure: "the source cannot be created on a read-only file system; correct its path"},
+	{step: "open-mount-sources", errno: unix.EXDEV, key: "volumes", cure: "`subpath:` leads out of its volume; name a directory in it"},
+	{step: "mount", errno: unix.EROFS, key: "rootfs", cure: "a mount point is missing in a read-only root file system; create it there"},
+	{step: "mount", errno: unix.ENOSPC, call: "move_mount", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
+	{step: "mount", errno: unix.ENOSPC, key: "rootfs", cure: "its file system is full (bytes or inodes), so that a mount point cannot be made: look with `df` and `df -i`"},
+	{step: "mount", errno: unix.EDQUOT, key: "rootfs", cure: "a quota of its file system is used up, so that a mount point cannot be made"},
+	{step: "mount", errno: unix.ELOOP, key: "volumes", cure: "the destination is a symbolic link that leads nowhere inside the root file system"},
+	{step: "mount", errno: unix.EEXIST, key: "volumes", cure: "a part of the destination is there inside the root file system and is no directory"},
+	{step: "mount", errno: unix.ENOTDIR, key: "volumes", cure: "a part of the destination is a file inside the root file system"},
+	{step: "mount", errno: unix.EINVAL, call: "move_mount", key: "volumes", cure: "a directory fits on a directory only, and a file on a file: source and destination are of different kinds"},
+	{step: "mount", errno: unix.EINVAL, call: "fsconfig", key: "volumes", cure: "the file system refuses this option or its value"},
+	{step: "mount", errno: unix.ENODEV, call: "fsopen", cure: "this kernel does not have that file system; load its module with modules-load.d(5)"},
+	{step: "mount", errno: unix.EACCES, key: "volumes", cure: "refused by an LSM; look at `journalctl -k`"},
+	{step: "mount", errno: unix.EPERM, cure: "refused: an LSM (`journalctl -k`), or unitc runs in a container whose /proc or /sys is masked in part"},
+	{step: "open-procfs", errno: unix.EPERM, cure: "refused: an LSM (`journalctl -k`), or unitc runs in a container whose /proc is masked in part"},
+	{step: "create-devices", errno: unix.EPERM, key: "devices", cure: "the helper may not make device nodes: unitc runs in a container, or a drop-in of the unit takes CAP_MKNOD away"},
+
+	{step: "prepare-cgroup", errno: unix.ENOENT, cure: noCgroup2},
+	{step: "prepare-cgroup", errno: unix.EACCES, cure: noCgroup2},
+	{step: "join-scope", errno: unix.ENOENT, cure: noCgroup2},
+	{step: "join-scope", errno: unix.EACCES, cure: noCgroup2},
+	{step: "join-scope", errno: unix.EROFS, cure: noCgroup2},
+	{step: "mount-cgroup", errno: unix.ENODEV, cure: noCgroup2},
+	{step: "unshare-cgroup", errno: unix.EINVAL, cure: "this kernel has no cgroup namespaces (CONFIG_CGROUPS)"},
+
+	{step: "set-sysctls", errno: unix.EINVAL, key: "sysctls", cure: "the kernel refuses this value"},
+	{step: "set-sysctls", errno: unix.ERANGE, key: "sysctls", cure: "the kernel refuses this value"},
+	{step: "set-sysctls", errno: unix.ENOENT, key: "sysctls", cure: "this kernel does not have that sysctl, or has it outside namespaces only"},
+	{step: "set-sysctls", errno: unix.EACCES, key: "sysctls", cure: "this sysctl cannot be written"},
+	{step: "set-rlimits", errno: unix.EPERM, key: "ulimits", cure: "a hard limit is above what this host allows: above fs.nr_open for nofile, or above the helper's own without CAP_SYS_RESOURCE; lower it, or raise the unit's with `systemctl edit` (LimitNOFILE= and its kind in [Service])"},
+	{step: "set-rlimits", errno: unix.EINVAL, key: "ulimits", cure: "the soft limit is above the hard one"},
+	{step: "set-oom-score", errno: unix.EACCES, key: "oom_score_adj", cure: "lowering it needs CAP_SYS_RESOURCE, which a drop-in of the unit takes away; raise the value"},
+	{step: "set-scheduler", errno: unix.EPERM, cure: "real-time scheduling is refused: the cgroup has no real-time budget, or CAP_SYS_NICE is taken away"},
+	{step: "set-memory-policy", errno: unix.EINVAL, cure: "a node is not there, or not among those of `cpuset`"},
+
+	{step: "look-up-user", errno: unix.EACCES, key: "user", cure: "etc/passwd of the root file system cannot be read"},
+	{step: "set-user", errno: unix.EINVAL, key: "user", cure: "the id is not mapped in the container's user namespace"},
+	{step: "set-user", errno: unix.EAGAIN, key: "user", cure: "this user has reached its limit of processes"},
+	{step: "set-apparmor-profile", errno: unix.ENOENT, key: "security_opt", cure: "no profile of that name is loaded (`aa-status`), or this kernel runs without AppArmor; load it, or remove the option"},
+	{step: "set-apparmor-profile", errno: unix.EINVAL, key: "security_opt", cure: "this kernel runs without AppArmor, or the name is not one of a profile; remove the option"},
+	{step: "set-selinux-label", errno: unix.ENOENT, key: "security_opt", cure: "this kernel runs without SELinux; remove the label"},
+	{step: "set-selinux-label", errno: unix.EINVAL, key: "security_opt", cure: "the loaded policy does not know that label, or this kernel runs without SELinux; correct or remove it"},
+	{step: "load-seccomp", errno: unix.EINVAL, key: "security_opt", cure: badFilter},
+	{step: "load-seccomp-early", errno: unix.EINVAL, key: "security_opt", cure: badFilter},
+	{step: "load-seccomp", errno: unix.ENOMEM, key: "security_opt", cure: "filters of this process are longer than 32,768 instructions together (seccomp(2)); shorten the profile"},
+
+	{step: "change-directory", errno: unix.ENOENT, key: "working_dir", cure: "the directory is not inside the root file system; create it or correct `working_dir:`"},
+	{step: "change-directory", errno: unix.ENOTDIR, key: "working_dir", cure: "`working_dir:` must be a directory"},
+	{step: "change-directory", errno: unix.EACCES, key: "working_dir", cure: "the container's user may not enter it"},
+	{step: "exec-payload", errno: unix.ENOENT, key: "command", cure: "the program is not inside the root file system, or the interpreter or dynamic linker that it names is missing there"},
+	{step: "exec-payload", errno: unix.EACCES, key: "command", cure: "the container's user may not execute it, or may not enter a directory above it; or an LSM refuses (`journalctl -k`)"},
+	{step: "exec-payload", errno: unix.ENOEXEC, key: "command", cure: "the file is neither a program of this processor architecture nor a script that begins with `#!`"},
+	{step: "exec-payload", errno: unix.ELIBBAD, key: "command", cure: "its dynamic linker is not of this processor architecture"},
+	{step: "exec-payload", errno: unix.ELOOP, key: "command", cure: "its path is a loop of symbolic links, or its interpreters name each other"},
+	{step: "exec-payload", errno: unix.EPERM, key: "command", cure: "refused by the seccomp profile or an LSM (`journalctl -k`); a profile must allow execve"},
+	{step: "exec-payload", errno: unix.ENOSYS, key: "security_opt", cure: "refused by the seccomp profile: it must allow execve"},
+	{step: "exec-payload", errno: unix.ETXTBSY, key: "command", cure: "the program is being written; start again when that is done"},
+	{step: "exec-payload", errno: unix.E2BIG, key: "environment", cure: "arguments and environment are too large for execve(2); shorten them"},
+	{step: "exec-payload", errno: unix.ENOMEM, key: "command", cure: "the memory limit is too small to start the program; raise `mem_limit:`"},
+
+	// Wherever it happens.
+	{errno: unix.EMFILE, cure: "the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit with `systemctl edit`"},
+	{errno: unix.ENFILE, cure: "the host has no descriptors left: raise /proc/sys/fs/file-max"},
+	{errno: unix.ENOMEM, cure: "the kernel has no memory left for this"},
+	{errno: unix.ENOSYS, cure: "this kernel does not have the call, or a drop-in of the unit refuses it (SystemCallFilter=)"},
 }
+
+const (
+	noCgroup2 = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"
+	badFilter = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
+)
 
 func (s *starter) hint(step string, err error) *hint {
 	var errno syscall.Errno
@@ -54,9 +135,29 @@ func (s *starter) hint(step string, err error) *hint {
 		return nil
 	}
 	for i := range hints {
-		if hints[i].step == step && hints[i].errno == errno {
-			return &hints[i]
+		h := &hints[i]
+		if h.errno != errno || h.step != "" && h.step != step || h.is != nil && !errors.Is(err, h.is) || !strings.HasPrefix(failedCall(err), h.call) {
+			continue
 		}
+		if step == "exec-payload" && s.launch != nil {
+			if text := s.launch.ExplainExec(err); text != "" {
+				return &hint{key: h.key, cure: text}
+			}
+		}
+		return h
 	}
 	return nil
+}
+
+// failedCall is the name of the system call that failed, where it is known.
+func failedCall(err error) string {
+	var inner *program.OpError
+	var outer *os.SyscallError
+	switch {
+	case errors.As(err, &inner):
+		return inner.What
+	case errors.As(err, &outer):
+		return outer.Syscall
+	}
+	return ""
 }

@@ -33,6 +33,9 @@ func checkPlan(l *Launch) error {
 	}
 	for i, m := range s.Mounts {
 		refuse(len(m.UIDMappings)+len(m.GIDMappings) > 0, fmt.Sprintf("mounts[%d]: id mappings of its own", i))
+		if err := refuseDestination(m); err != nil {
+			errs = append(errs, fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err))
+		}
 		o, err := parseOptions(m.Options)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("mounts[%d]: %w", i, err))

@@ -135,9 +135,6 @@ func mountAll(c *compiler) {
 }
 
 func (c *compiler) mount(i int, m specs.Mount) error {
-	if err := refuseDestination(m); err != nil {
-		return err
-	}
 	o, err := parseOptions(m.Options)
 	if err != nil {
 		return err

@@ -173,15 +173,7 @@ func closeDescriptors(c *compiler) {
 func execPayload(c *compiler) {
 	argv, envp := c.p.Strv(c.spec.Process.Args), c.p.Strv(c.spec.Process.Env)
 	name := c.spec.Process.Args[0]
-	candidates := []string{name}
-	if !strings.Contains(name, "/") {
-		candidates = nil
-		for _, dir := range strings.Split(pathOf(c.spec.Process.Env), ":") {
-			if strings.HasPrefix(dir, "/") {
-				candidates = append(candidates, strings.TrimSuffix(dir, "/")+"/"+name)
-			}
-		}
-	}
+	candidates := execCandidates(name, c.spec.Process.Env)
 	for i, path := range candidates {
 		call := c.p.Call("execve", path, unix.SYS_EXECVE, c.p.Str(path), argv, envp)
 		if i < len(candidates)-1 {
@@ -191,6 +183,20 @@ func execPayload(c *compiler) {
 	if len(candidates) == 0 {
 		c.p.Fail("execve", name+": PATH has no absolute directory", unix.ENOENT)
 	}
+}
+
+// execCandidates are the files that a program's name may mean, in order.
+func execCandidates(name string, env []string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	var candidates []string
+	for _, dir := range strings.Split(pathOf(env), ":") {
+		if strings.HasPrefix(dir, "/") {
+			candidates = append(candidates, strings.TrimSuffix(dir, "/")+"/"+name)
+		}
+	}
+	return candidates
 }
 
 func pathOf(env []string) string {

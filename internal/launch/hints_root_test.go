@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/runtime"
+)
+
+// attempt launches as the helper does, without systemd, and gives what the
+// operator would read; "" = the payload was started.
+func attempt(t *testing.T, service definition.Service) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("this test needs root: run it as the test command of README.md does")
+	}
+	service.Name = "test"
+	service.Source = definition.Source{File: "test.yaml", Lines: map[string]definition.Position{
+		"command": {Line: 2, Col: 1}, "rootfs": {Line: 1, Col: 1}, "volumes": {Line: 3, Col: 1}, "userns_mode": {Line: 4, Col: 1},
+		"working_dir": {Line: 5, Col: 1}, "security_opt": {Line: 6, Col: 1},
+	}}
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	s := &starter{service: &service}
+	facts, err := inspect(&service)
+	if err != nil {
+		return s.explain("build-plan", err)
+	}
+	facts.IDStart = 1 << 30
+	if s.plan, err = planner.Build(&service, facts); err != nil {
+		return s.explain("build-plan", err)
+	}
+	s.plan.Spec.Process.Rlimits = nil // the machine of the tests may not raise any
+	s.launch, err = runtime.Prepare(s.plan, runtime.Options{Stdio: [3]*os.File{null, null, null}, AttachPoint: t.TempDir(), ID: "test", Bundle: "/bundle"})
+	if err != nil {
+		return s.explain("prepare-runtime", err)
+	}
+	defer s.launch.Close()
+	if s.child, err = s.launch.Start(); err != nil {
+		return s.explain("clone-payload", err)
+	}
+	text := ""
+	if err := s.child.AwaitExec(); err != nil {
+		text = s.explain("await-exec", err)
+	}
+	s.child.Close()
+	for {
+		if _, err := unix.Wait4(s.child.PID, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			return text
+		}
+	}
+}
+
+// newRoot is a root file system with files; a mode of 0 is a directory.
+func newRoot(t *testing.T, files ...file) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		at := filepath.Join(root, f.name)
+		err := os.MkdirAll(filepath.Dir(at), 0o755)
+		switch {
+		case err != nil:
+		case f.mode == 0:
+			err = os.MkdirAll(at, 0o755)
+		case strings.HasPrefix(f.text, "-> "):
+			err = os.Symlink(f.text[3:], at)
+		default:
+			err = errors.Join(os.WriteFile(at, []byte(f.text), 0o600), os.Chmod(at, f.mode))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+type file struct {
+	name, text string
+	mode       os.FileMode
+}
+
+// elf is a program of a processor that asks for a dynamic linker, "" = none.
+func elf(machine uint16, linker string) string {
+	b := make([]byte, 64+56)
+	copy(b, "\x7fELF\x02\x01\x01")
+	le := binary.LittleEndian
+	le.PutUint16(b[16:], 2) // ET_EXEC
+	le.PutUint16(b[18:], machine)
+	le.PutUint32(b[20:], 1)
+	le.PutUint64(b[32:], 64) // program headers
+	le.PutUint16(b[52:], 64)
+	le.PutUint16(b[54:], 56)
+	le.PutUint16(b[56:], 1)
+	le.PutUint32(b[64:], 3) // PT_INTERP
+	le.PutUint64(b[72:], 120)
+	le.PutUint64(b[96:], uint64(len(linker)+1))
+	return string(b) + linker + "\x00"
+}
+
+// What a user will meet, as the sentence that systemctl status shows.
+func TestWhatTheOperatorReads(t *testing.T) {
+	native := elfOf(t)
+	for name, test := range map[string]struct {
+		service definition.Service
+		want    string
+	}{
+		"missing program": {definition.Service{RootFS: newRoot(t), Command: []string{"/nope"}},
+			"test.yaml:2:1: error: exec-payload: execve /nope: no such file or directory; /nope is not inside the root file system; correct `command:` or `entrypoint:`, or install the program there"},
+		"missing in PATH": {definition.Service{RootFS: newRoot(t), Command: []string{"nope"}},
+			"; no directory of PATH (/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin) inside the root file system has nope; write the program's full path"},
+		"relative": {definition.Service{RootFS: newRoot(t, file{"srv/x", "#!/nope\n", 0o755}), WorkingDir: "/srv", Command: []string{"./x"}},
+			"; /srv/x is there, but its interpreter /nope is not inside the root file system"},
+		"missing interpreter": {definition.Service{RootFS: newRoot(t, file{"x", "#!/usr/bin/python3 -u\n", 0o755}), Command: []string{"/x"}},
+			"; /x is there, but its interpreter /usr/bin/python3 is not inside the root file system; install that, or use a program that does not need it"},
+		"carriage return": {definition.Service{RootFS: newRoot(t, file{"x", "#!/bin/sh\r\n", 0o755}, file{"bin/sh", "x", 0o755}), Command: []string{"/x"}},
+			"; the first line of /x ends in a carriage return"},
+		"missing dynamic linker": {definition.Service{RootFS: newRoot(t, file{"bin/x", elf(native, "/lib64/ld-linux-x86-64.so.2"), 0o755}), Command: []string{"x"}},
+			"; /bin/x is there, but its dynamic linker /lib64/ld-linux-x86-64.so.2 is not inside the root file system"},
+		"interpreter's dynamic linker": {definition.Service{RootFS: newRoot(t, file{"x", "#!/bin/sh\n", 0o755}, file{"bin/sh", elf(native, "/lib/ld-musl.so"), 0o755}), Command: []string{"/x"}},
+			"; /bin/sh is there, but its dynamic linker /lib/ld-musl.so is not inside the root file system"},
+		"dangling link": {definition.Service{RootFS: newRoot(t, file{"x", "-> /etc/alternatives/x", 1}), Command: []string{"/x"}},
+			"; /x is a symbolic link that leads nowhere inside the root file system"},
+		"not executable": {definition.Service{RootFS: newRoot(t, file{"x", "data", 0o644}), Command: []string{"/x"}},
+			"execve /x: permission denied; /x has mode 0644: nobody may execute it; `chmod +x` it"},
+		"not executable for the user": {definition.Service{RootFS: newRoot(t, file{"x", "data", 0o700}), Command: []string{"/x"}, User: "1000"},
+			"; user 1000 of the container may not execute /x (mode 0700)"},
+		"a directory": {definition.Service{RootFS: newRoot(t, file{name: "x"}), Command: []string{"/x"}},
+			"; /x is a directory; name the program in it"},
+		"other processor": {definition.Service{RootFS: newRoot(t, file{"x", elf(22, ""), 0o755}), Command: []string{"/x"}},
+			"; /x is a program for s390x, and this machine is "},
+		"no program": {definition.Service{RootFS: newRoot(t, file{"x", "echo hi\n", 0o755}), Command: []string{"/x"}},
+			"execve /x: exec format error; /x is neither an ELF program nor a script that begins with `#!`"},
+		"empty": {definition.Service{RootFS: newRoot(t, file{"x", "", 0o755}), Command: []string{"/x"}},
+			"; /x is empty; copy the program again"},
+		"cut short": {definition.Service{RootFS: newRoot(t, file{"x", "\x7fELF\x02\x01", 0o755}), Command: []string{"/x"}},
+			"; /x is cut short"},
+		"noexec volume": {definition.Service{RootFS: newRoot(t), Command: []string{"/vol/x"},
+			Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: newRoot(t, file{"x", "#!/x", 0o755}), Target: "/vol", NoExec: true}}},
+			"; /vol/x is on a volume mounted noexec; drop that option, or move the program"},
+		"working directory": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, WorkingDir: "/nope"},
+			"test.yaml:5:1: error: change-directory: chdir /nope: no such file or directory; the directory is not inside the root file system"},
+		"file over directory": {definition.Service{RootFS: newRoot(t, file{name: "etc/conf"}), Command: []string{"/x"},
+			Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: newRoot(t, file{"c", "x", 0o644}) + "/c", Target: "/etc/conf"}}},
+			"test.yaml:3:1: error: mount: move_mount mounts[7] dst=/etc/conf: invalid argument; a directory fits on a directory only"},
+		"below a file": {definition.Service{RootFS: newRoot(t, file{"etc/conf", "x", 0o644}), Command: []string{"/x"},
+			Volumes: []definition.Volume{{Type: definition.VolumeTmpfs, Target: "/etc/conf/sub"}}},
+			"; a part of the destination is a file inside the root file system"},
+		"missing source": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"},
+			Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: "/does/not/exist", Target: "/vol"}}},
+			"test.yaml:3:1: error: open-mount-sources: mounts[7]: open_tree /does/not/exist: no such file or directory; create the source"},
+		"volume that cannot be id-mapped": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"},
+			Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: "/proc/sys", Target: "/vol"}}},
+			"; its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
+		"rootfs that cannot be id-mapped": {definition.Service{RootFS: "/proc/sys", Command: []string{"/x"}},
+			"test.yaml:1:1: error: open-rootfs: mount_setattr /proc/sys MOUNT_ATTR_IDMAP: this file system cannot be id-mapped: invalid argument; its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, or write `userns_mode: host`"},
+		"missing rootfs": {definition.Service{RootFS: "/does/not/exist", Command: []string{"/x"}},
+			"test.yaml:1:1: error: open-rootfs: open_tree /does/not/exist: no such file or directory; create the directory or correct `rootfs:`"},
+		"profile without execve": {definition.Service{RootFS: newRoot(t, file{"x", "#!/x", 0o755}), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + profile(t, "SCMP_ACT_ERRNO")}},
+			"test.yaml:2:1: error: exec-payload: execve /x: operation not permitted; refused by the seccomp profile or an LSM"},
+		"bad profile": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + profile(t, "SCMP_ACT_WHATEVER")}},
+			"; correct the profile, or use `seccomp=builtin`"},
+		"missing profile": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=/no/such.json"}},
+			"no such file or directory; correct the profile, or use `seccomp=builtin`"},
+	} {
+		if got := attempt(t, test.service); !strings.Contains(got, test.want) {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, test.want)
+		}
+	}
+}
+
+func elfOf(t *testing.T) uint16 {
+	t.Helper()
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	m, ok := map[string]uint16{"x86_64": 62, "aarch64": 183, "riscv64": 243, "s390x": 22, "ppc64le": 21, "loongarch64": 258}[unix.ByteSliceToString(u.Machine[:])]
+	if !ok {
+		t.Fatalf("no ELF machine is known for %s", u.Machine)
+	}
+	return m
+}
+
+func profile(t *testing.T, action string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "profile.json")
+	if err := os.WriteFile(path, []byte(`{"defaultAction": "`+action+`", "syscalls": []}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What this machine cannot be brought to: each errno has its row.
+func TestHintsOfWhatTheKernelRefuses(t *testing.T) {
+	clone := func(e syscall.Errno) error {
+		return &runtime.StepError{Step: "create-user-namespace", Err: &os.SyscallError{Syscall: "clone3", Err: e}}
+	}
+	inner := func(step, call string, e syscall.Errno) error {
+		return &program.OpError{Step: step, What: call, Err: e}
+	}
+	for want, err := range map[string]error{
+		"this kernel has no user namespaces (CONFIG_USER_NS)":                                           clone(unix.EINVAL),
+		"a limit of namespaces is 0 or reached: raise it (`sysctl user` shows them: user.max_user_name": clone(unix.ENOSPC),
+		"this helper may not make user namespaces":                                                      clone(unix.EPERM),
+		"a drop-in of the unit forbids namespaces (RestrictNamespaces=":                                 clone(unix.ENOSYS),
+		"the limit of mounts is reached: raise /proc/sys/fs/mount-max":                                  inner("mount", "move_mount", unix.ENOSPC),
+		"its file system is full (bytes or inodes), so that a mount point cannot be made":               inner("mount", "mkdirat", unix.ENOSPC),
+		"this kernel does not have that file system":                                                    inner("mount", "fsopen", unix.ENODEV),
+		"refused by an LSM; look at `journalctl -k`":                                                    inner("mount", "move_mount", unix.EACCES),
+		"no profile of that name is loaded (`aa-status`)":                                               inner("set-apparmor-profile", "write", unix.ENOENT),
+		"the loaded policy does not know that label":                                                    inner("set-selinux-label", "write", unix.EINVAL),
+		"the kernel refuses the filter: it has more than 4,096 instructions":                            inner("load-seccomp", "seccomp", unix.EINVAL),
+		"the helper has no descriptors left, of which each volume takes one":                            inner("mount", "openat2", unix.EMFILE),
+		"the host has no descriptors left":                                                              inner("mount", "openat2", unix.ENFILE),
+		"/sys/fs/cgroup must show cgroup v2":                                                            inner("mount-cgroup", "fsopen", unix.ENODEV),
+		"this user has reached its limit of processes":                                                  inner("set-user", "setresuid", unix.EAGAIN),
+		"unitc runs in a container whose /proc is masked in part":                                       inner("open-procfs", "fsmount", unix.EPERM),
+		"this kernel does not have the call, or a drop-in of the unit refuses it (SystemCallFilter=)":   inner("mount", "openat2", unix.ENOSYS),
+	} {
+		s := &starter{service: &definition.Service{Source: definition.Source{File: "test.yaml"}}}
+		if got := s.explain("prepare-runtime", err); !strings.Contains(got, want) {
+			t.Errorf("%v:\n got %s\nwant %s", err, got, want)
+		}
+	}
+}
+
+// A row that no error reaches is one that nobody reads.
+func TestNoHintIsHiddenByAnEarlierOne(t *testing.T) {
+	for i, h := range hints {
+		var errs []error
+		for _, call := range []string{h.call + "x", "other"} {
+			if h.call == "" || strings.HasPrefix(call, h.call) {
+				errs = append(errs, &program.OpError{Step: h.step, What: call, Err: h.errno})
+			}
+		}
+		if h.is != nil {
+			errs = []error{fmt.Errorf("%w: %w", h.is, h.errno)}
+		}
+		found := false
+		for _, err := range errs {
+			found = found || (&starter{}).hint(h.step, err) == &hints[i]
+		}
+		if !found {
+			t.Errorf("row %d (%s, %s) is never used", i, h.step, unix.ErrnoName(h.errno))
+		}
+	}
+}

@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/unitc/unitc/internal/launch"
 )
@@ -23,6 +24,9 @@ func run(args []string) int {
 		return launch.Start(args[1], args[2])
 	case len(args) == 2 && args[0] == "clean":
 		return launch.Clean(args[1])
+	case len(args) == 2 && args[0] == "steps": // for the tests
+		fmt.Println(strings.Join(launch.Steps(args[1] == "foreign"), "\n"))
+		return 0
 	}
 	fmt.Fprintln(os.Stderr, "usage: unitc-exec start RESOLVED.json [INSTANCE] | unitc-exec clean NAME\nrun by the units that unitc-generator writes")
 	return 2

@@ -55,9 +55,7 @@ type startStep struct {
 
 // The outer order of a launch (DESIGN, launch): every launch begins with
 // firstSteps and ends with lastSteps, between them stand those of unitc's own
-// runtime or of another one. UNITC_STOP_AT names a step at which the helper
-// kills itself: that is how the tests prove that a start killed anywhere
-// leaves nothing behind.
+// runtime or of another one.
 var (
 	firstSteps = []startStep{
 		{"read-definition", exitConfig, (*starter).readDefinition},
@@ -108,20 +106,14 @@ func Start(path, instance string) int {
 }
 
 func (s *starter) run(steps []startStep) int {
-	stopAt := os.Getenv("UNITC_STOP_AT")
 	for _, step := range steps {
-		if stopAt == step.name {
-			killSelf()
-		}
+		reach(step.name)
 		if err := step.do(s); err != nil {
 			return s.fail(step.name, step.exit, err)
 		}
 	}
 	return 0
 }
-
-// killSelf is the end that no clean-up code of ours survives.
-func killSelf() { _ = unix.Kill(os.Getpid(), unix.SIGKILL) }
 
 func (s *starter) readDefinition() error {
 	resolved, err := readResolved(s.path)
@@ -172,7 +164,8 @@ func (s *starter) prepareRuntime() error {
 		CgroupDir:   s.cgroup,
 		Sibling:     true,
 		Gated:       true, // systemd must know its main PID before that can exit
-		StopAt:      os.Getenv("UNITC_STOP_AT"),
+		Before:      reach,
+		StopAt:      os.Getenv(killAt),
 	})
 	return err
 }
@@ -229,7 +222,7 @@ func (s *starter) releasePayload() error {
 func (s *starter) awaitExec() error {
 	err := s.child.AwaitExec()
 	if err == program.ErrStopped {
-		killSelf()
+		reach(os.Getenv(killAt))
 	}
 	s.trace()
 	return err

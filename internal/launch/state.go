@@ -77,7 +77,8 @@ func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.B
 // removeState takes it away again: by the names of what is in it, as its root
 // may be a mount.
 func removeState(dir string) {
-	for _, name := range []string{"/.plan.json", "/plan.json", "/root", ""} {
+	_ = os.RemoveAll(dir + "/runtime") // another runtime's own state
+	for _, name := range []string{"/.plan.json", "/plan.json", "/config.json", "/pid", "/runtime.log", "/root", ""} {
 		_ = os.Remove(dir + name)
 	}
 }

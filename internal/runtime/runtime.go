@@ -39,6 +39,9 @@ type Options struct {
 	// Sibling makes the payload a child of this process's parent: PID 1 when
 	// systemd runs the helper, so that PID 1 sees the payload's own exit status.
 	Sibling bool
+	// Before is called with each step's name before it is done in this process;
+	// nil = nothing is.
+	Before func(step string)
 	// StopAt is the step at which a test stops the child; "" = none.
 	StopAt string
 }
@@ -64,6 +67,9 @@ type Launch struct {
 func Prepare(p *plan.Plan, opt Options) (*Launch, error) {
 	l := &Launch{plan: p, spec: p.Spec, opt: opt}
 	for _, s := range outerSteps {
+		if opt.Before != nil {
+			opt.Before(s.name)
+		}
 		if err := s.do(l); err != nil {
 			l.Close()
 			return nil, &StepError{Step: s.name, Exit: s.exit, Err: err}

@@ -35,6 +35,7 @@ var (
 func TestGeneratorKeepsToItsDirectories(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"web.yaml", working+"restart: always\nvolumes: [/srv/x:/x]\nenv_file: /etc/environment\n")
+	t.Cleanup(func() { os.Remove(definitions + "web.yaml.d") }) // empty by then
 	place(t, definitions+"web.yaml.d/10-a.yaml", "hostname: ${NAME}\n")
 	place(t, definitions+"web.env", "NAME=w\n")
 	place(t, definitions+".env", "OTHER=w\n")

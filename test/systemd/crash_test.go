@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const helper = "/usr/local/lib/unitc/unitc-exec"
+
+// hooks is where instances of crash@ find what the test has armed.
+const hooks = "/run/lab-hooks/"
+
+// launches are definitions which need every step of a launch between them.
+var launches = []struct {
+	placement
+	runtime    string // of `unitc-exec steps`
+	definition string
+}{
+	{scoped, "own", endless + `
+read_only: true
+hostname: crash
+oom_score_adj: 100
+sysctls: {net.core.somaxconn: 64}
+devices: [/dev/fuse]
+volumes: [/usr:/srv]
+tmpfs: [/scratch]`},
+	{placement{"service", "direct"}, "own", endless + `
+userns_mode: host
+init: true
+security_opt: [no-new-privileges=false]`},
+	{scoped, "foreign", endless + `
+runtime: crun`},
+}
+
+// otherSteps only a bundle can ask for, or a host with SELinux or AppArmor.
+var otherSteps = []string{
+	"await-runtime-hooks", "create-container-hooks", "enter-time-namespace", "set-apparmor-profile", "set-io-priority",
+	"set-memory-policy", "set-personality", "set-rootfs-propagation", "set-scheduler", "set-selinux-label", "start-container-hooks",
+}
+
+// "The helper killed at every single step of a start (a hook that the tests
+// arm): the next start works and nothing is left."
+func TestHelperKilledAtEveryStep(t *testing.T) {
+	var all, seen []string
+	leavesNothing(t, func() {
+		for _, l := range launches {
+			t.Run(l.String()+"-"+l.runtime, func(t *testing.T) {
+				c := l.defineTemplate(t, "crash-"+l.runtime+"@", l.definition, "TimeoutStartSec=5")
+				steps, others := c.steps(l.runtime)
+				seen = append(seen, steps...)
+				all = append(append(all, steps...), others...)
+				t.Run("at", func(t *testing.T) {
+					for _, step := range steps {
+						t.Run(step, func(t *testing.T) {
+							t.Parallel()
+							c.instance(t, step).surviveKillAt(step)
+						})
+					}
+				})
+			})
+		}
+	})
+	slices.Sort(all)
+	unseen := slices.DeleteFunc(slices.Compact(all), func(step string) bool { return slices.Contains(seen, step) })
+	if !slices.Equal(unseen, otherSteps) {
+		t.Errorf("the launches here have every step but\n%q\nand should have all but\n%q", unseen, otherSteps)
+	}
+}
+
+// defineTemplate makes a template whose instances look for a hook.
+func (p placement) defineTemplate(t *testing.T, name, definition string, directives ...string) *container {
+	t.Helper()
+	if err := os.MkdirAll(hooks, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return p.define(t, name, definition, append(directives, "EnvironmentFile=-"+hooks+"%N")...)
+}
+
+// steps lists the steps that a launch of c has, and those it has not.
+func (c *container) steps(runtime string) (list, others []string) {
+	c.t.Helper()
+	list = strings.Fields(must(c.t, helper, "steps", runtime))
+	if runtime == "foreign" {
+		return list, nil
+	}
+	var described []struct {
+		Name    string
+		Applies bool
+	}
+	if err := json.Unmarshal([]byte(must(c.t, "unitc", "plan", "--steps", "--json", c.name+"x")), &described); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, s := range described {
+		if s.Applies {
+			list = append(list, s.Name)
+		} else {
+			others = append(others, s.Name)
+		}
+	}
+	return list, others
+}
+
+func (c *container) arm(variable, step string) {
+	c.t.Helper()
+	if err := os.WriteFile(hooks+c.name, []byte(variable+"="+step+"\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *container) disarm() { os.Remove(hooks + c.name) }
+
+// surviveKillAt starts c with a helper that dies at a step, and then as usual.
+func (c *container) surviveKillAt(step string) {
+	c.arm("UNITC_STOP_AT", step)
+	defer c.disarm()
+	_, status := command(c.t, "systemctl", "start", c.unit())
+	c.awaitOutput("UNITC_STOP_AT: " + step + "\n")
+	// Behind READY=1 there is only the relay left to lose.
+	if started := status == 0; started != (step == "become-relay") {
+		c.t.Errorf("with the helper killed at %s the start exits with %d", step, status)
+	}
+	c.disarm()
+	must(c.t, "systemctl", "restart", c.unit())
+	c.expectSleep()
+	c.end()
+}
+
+func (c *container) expectSleep() {
+	c.t.Helper()
+	c.expect(c.unit(), "ActiveState=active")
+	if list := processes(c.t, c.leaf()); !slices.Contains(list, "sleep infinity") {
+		c.t.Errorf("in the payload's cgroup are %q", list)
+	}
+}
+
+// "PID 1 re-executed in mid-start": the start goes on.
+func TestReexecInMidStart(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("steps", func(t *testing.T) {
+			var templates []*container
+			for _, l := range launches[:2] {
+				templates = append(templates, l.defineTemplate(t, "reexec@", l.definition))
+			}
+			for _, step := range strings.Fields(must(t, helper, "steps", "own")) {
+				t.Run(step, func(t *testing.T) { reexecAt(t, templates, step) })
+			}
+		})
+	})
+}
+
+func reexecAt(t *testing.T, templates []*container, step string) {
+	var list []*container
+	for _, template := range templates {
+		c := template.instance(t, step)
+		list = append(list, c)
+		c.arm("UNITC_PAUSE_AT", step)
+		must(t, "systemctl", "start", "--no-block", c.unit())
+	}
+	var helpers []int
+	for _, c := range list {
+		helpers = append(helpers, c.awaitPausedHelper())
+		c.disarm()
+	}
+	must(t, "systemctl", "daemon-reexec")
+	for i, c := range list {
+		if err := syscall.Kill(helpers[i], syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		c.await("ActiveState", "active")
+		c.expectSleep()
+		c.end()
+	}
+}
+
+// awaitPausedHelper waits until the helper has stopped itself.
+func (c *container) awaitPausedHelper() int {
+	c.t.Helper()
+	helper := 0
+	await(c.t, "the helper has paused", func() bool {
+		for _, pid := range pids("/unitc.slice/" + c.unit()) {
+			status, _ := os.ReadFile("/proc/" + pid + "/status")
+			if strings.Contains(string(status), "Name:\tunitc-exec\n") && strings.Contains(string(status), "State:\tT") {
+				helper, _ = strconv.Atoi(pid)
+				return true
+			}
+		}
+		return false
+	})
+	return helper
+}
+
+// "The relay killed": the payload's next line has no reader, as with any
+// broken pipe; the next start works and nothing is left.
+func TestRelayKilled(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			c := scoped.define(t, "relay", ticker).start()
+			c.awaitTicks()
+			relay, err := strconv.Atoi(pids("/unitc.slice/" + c.unit())[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(relay, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			must(t, "systemctl", "restart", c.unit())
+			c.awaitTicks()
+			c.stop()
+		})
+	})
+}
+
+// "The payload killed."
+func TestPayloadKilled(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			everywhere(t, func(t *testing.T, p placement) {
+				c := p.define(t, "killed", ticker).start()
+				c.awaitTicks()
+				if err := syscall.Kill(c.mainPID(), syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				c.await("ActiveState", "failed")
+				c.expect(c.unit(), "Result=signal", "ExecMainCode=2", "ExecMainStatus=9")
+				c.start()
+				c.awaitTicks()
+				c.stop()
+			})
+		})
+	})
+}
+
+// "The scope stopped by hand": the service ends with it, within the grace
+// period of the definition.
+func TestScopeStoppedByHand(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			for _, definition := range []string{ticker, stubborn} {
+				for _, p := range placements[:2] {
+					name := "by-hand-" + strings.Fields(definition)[2][:4]
+					t.Run(name+"-"+p.String(), func(t *testing.T) {
+						t.Parallel()
+						c := p.define(t, name, definition).start()
+						await(t, "it runs", func() bool { return c.output() != "" })
+						must(t, "systemctl", "stop", c.payloadUnit())
+						await(t, "the service has ended", func() bool {
+							return slices.Contains([]string{"inactive", "failed"}, c.show("ActiveState"))
+						})
+						c.start()
+						c.expect(c.unit(), "ActiveState=active")
+					})
+				}
+			}
+		})
+	})
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// "1,000,000 numbered lines from a payload that then exits at once arrive
+// complete and in order."
+func TestEveryLineArrives(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, p placement) {
+		lines := 50_000
+		if p == scoped {
+			lines = 1_000_000
+		}
+		c := p.define(t, "lines", fmt.Sprintf("rootfs: host\ncommand: [seq, %q]", strconv.Itoa(lines))).start()
+		c.await("ActiveState", "inactive")
+		c.awaitNumbers(lines)
+	})
+}
+
+// counter writes numbers as fast as it can; its last word is how many they were.
+const counter = `rootfs: host
+command:
+  - sh
+  - -c
+  - 'trap "echo last \$$i; exit" TERM; i=0; while i=$$((i+1)); do echo $$i; done'`
+
+// "… also when the stop races with the last write."
+func TestEveryLineArrivesWhenStopped(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, p placement) {
+		c := p.define(t, "race", counter).start()
+		await(t, "it counts", func() bool { return c.log("-n", "1") != "" })
+		c.stop()
+		last := ""
+		await(t, "the last word has arrived", func() bool {
+			last = strings.TrimSpace(c.log("-n", "1"))
+			return strings.HasPrefix(last, "last ")
+		})
+		n, err := strconv.Atoi(strings.TrimPrefix(last, "last "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.awaitNumbers(n)
+	})
+}
+
+// awaitNumbers waits for the number n and demands that the output has every
+// number up to it, once and in order, and nothing behind it but the last word.
+func (c *container) awaitNumbers(n int) {
+	c.t.Helper()
+	must(c.t, "journalctl", "--sync")
+	await(c.t, fmt.Sprintf("the journal has %d lines", n), func() bool {
+		return strings.Contains("\n"+c.log("-n", "2"), fmt.Sprintf("\n%d\n", n))
+	})
+	line := 0
+	for text := range strings.Lines(c.output()) {
+		text = strings.TrimSuffix(text, "\n")
+		if line++; text != strconv.Itoa(line) && text != fmt.Sprintf("last %d", n) {
+			c.t.Fatalf("where line %d should be there is %q", line, text)
+		}
+	}
+	if line < n || line > n+1 {
+		c.t.Errorf("%d lines of %d", line, n)
+	}
+}

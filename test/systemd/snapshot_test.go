@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// snapshot is what a container could leave behind on the host, one line each:
+// mounts, cgroups, units, processes, files.
+type snapshot []string
+
+func takeSnapshot() snapshot {
+	var s snapshot
+	s.mounts()
+	s.units()
+	s.processes()
+	s.tree("cgroup", "/sys/fs/cgroup", isDir)
+	for _, dir := range []string{"/run/unitc", "/run/systemd/transient", "/run/netns"} {
+		s.tree("file", dir, isNotClaim)
+	}
+	slices.Sort(s)
+	return s
+}
+
+// isNotClaim leaves out the claims of id ranges, one per unit name, which a
+// container keeps until the next boot (package idrange).
+func isNotClaim(path string, _ fs.DirEntry) bool { return !strings.HasPrefix(path, "/run/unitc/.ids") }
+
+func isDir(_ string, d fs.DirEntry) bool { return d.IsDir() }
+
+func (s *snapshot) add(kind, what string) { *s = append(*s, kind+" "+what) }
+
+func (s *snapshot) mounts() {
+	data, _ := os.ReadFile("/proc/1/mountinfo")
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 4 {
+			s.add("mount", f[4])
+		}
+	}
+}
+
+func (s *snapshot) units() {
+	out, _ := exec.Command("systemctl", "list-units", "--all", "--plain", "--no-legend", "--full").Output()
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		// Devices come and go with the kernel's events.
+		if len(f) > 3 && !strings.HasSuffix(f[0], ".device") {
+			s.add("unit", strings.Join(f[:4], " "))
+		}
+	}
+}
+
+// processes are unitc's own and the payloads, by name: PIDs are never the same.
+func (s *snapshot) processes() {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		cgroup, _ := os.ReadFile(dir + "/cgroup")
+		exe, _ := os.Readlink(dir + "/exe")
+		if strings.Contains(string(cgroup), "/unitc.slice/") || filepath.Base(exe) == "unitc-exec" {
+			args, _ := os.ReadFile(dir + "/cmdline")
+			s.add("process", strings.ReplaceAll(string(args), "\x00", " "))
+		}
+	}
+}
+
+func (s *snapshot) tree(kind, root string, wanted func(string, fs.DirEntry) bool) {
+	// What vanishes while it is walked is not there.
+	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && wanted(path, d) {
+			s.add(kind, path)
+		}
+		return nil
+	})
+}
+
+// awaitSame waits until the machine is as it was and gives what differs when
+// time is up: much ends a moment after `systemctl stop` has returned.
+func (s snapshot) awaitSame(patience time.Duration) string {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		diff := s.diff(takeSnapshot())
+		if diff == "" || time.Now().After(deadline) {
+			return diff
+		}
+	}
+}
+
+// diff shows lines that came with "+" and lines that went with "-".
+func (s snapshot) diff(now snapshot) string {
+	count := map[string]int{}
+	for _, line := range s {
+		count[line]--
+	}
+	for _, line := range now {
+		count[line]++
+	}
+	var lines []string
+	for line, n := range count {
+		switch {
+		case n > 0:
+			lines = append(lines, fmt.Sprintf("+ %s (%d)\n", line, n))
+		case n < 0:
+			lines = append(lines, fmt.Sprintf("- %s (%d)\n", line, -n))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// leavesNothing runs test and demands that the machine is then as it was.
+func leavesNothing(t *testing.T, test func()) {
+	t.Helper()
+	startSlice()
+	before := takeSnapshot()
+	test()
+	if left := before.awaitSame(20 * time.Second); left != "" {
+		t.Errorf("this differs from before:\n%s", left)
+	}
+}

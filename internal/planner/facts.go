@@ -22,6 +22,8 @@ type Facts struct {
 	// Seccomp is the profile of SeccompFile, Kernel the version it is resolved for.
 	Seccomp *seccomp.Profile
 	Kernel  seccomp.Kernel
+	// Image is the local image of `image:`, nil where the definition has none.
+	Image *Image
 	// IDStart is the first of the 65,536 user and group ids that are the unit's
 	// own; 0 = the payload shares the host's ids.
 	IDStart uint32
@@ -33,4 +35,17 @@ type Device struct {
 	Major, Minor int64
 	Mode         uint32 // permission bits
 	UID, GID     uint32
+}
+
+// Image is what a container takes from an image: the directories to mount and
+// the defaults of its configuration, which come from a stranger.
+type Image struct {
+	Lowers     []string // topmost first
+	Upper      string   // "" = read-only
+	Work       string
+	Entrypoint []string
+	Cmd        []string
+	Env        []string // NAME=value
+	User       string
+	WorkingDir string
 }

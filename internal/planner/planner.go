@@ -66,7 +66,7 @@ type builder struct {
 }
 
 func (b *builder) process() error {
-	args := slices.Concat(b.s.Entrypoint, b.s.Command)
+	args := b.args()
 	if len(args) == 0 {
 		return &KeyError{"command", "nothing to run", "write `command:` with the program and its arguments"}
 	}
@@ -74,6 +74,9 @@ func (b *builder) process() error {
 		return err
 	}
 	cwd := b.s.WorkingDir
+	if cwd == "" && b.f.Image != nil {
+		cwd = b.f.Image.WorkingDir
+	}
 	if cwd == "" {
 		cwd = "/"
 	}
@@ -100,6 +103,21 @@ func (b *builder) noNewPrivileges() bool {
 	return !b.s.Privileged
 }
 
+// args follows Compose: an entrypoint of the definition clears the image's
+// command too, a command of the definition takes the image's command's place.
+func (b *builder) args() []string {
+	entrypoint, command := b.s.Entrypoint, b.s.Command
+	if i := b.f.Image; i != nil {
+		if entrypoint == nil {
+			entrypoint = i.Entrypoint
+			if command == nil {
+				command = i.Cmd
+			}
+		}
+	}
+	return slices.Concat(entrypoint, command)
+}
+
 // environment is, later entries winning: what the container interface of
 // systemd asks for (K-6), the files of env_file, then `environment`.
 func (b *builder) environment() ([]string, error) {
@@ -107,7 +125,7 @@ func (b *builder) environment() ([]string, error) {
 	if b.s.TTY {
 		env = append(env, "TERM=xterm")
 	}
-	all := slices.Concat(slices.Concat(b.f.EnvFiles...), b.s.Environment)
+	all := slices.Concat(b.imageEnv(), slices.Concat(b.f.EnvFiles...), b.s.Environment)
 	for _, e := range all {
 		if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") {
 			return nil, &KeyError{"environment", fmt.Sprintf("bad variable name %q", e.Name), "use letters, digits and _"}
@@ -122,6 +140,21 @@ func (b *builder) environment() ([]string, error) {
 		env = append(env, e.Name+"="+*e.Value)
 	}
 	return env, nil
+}
+
+// imageEnv are the image's variables. An entry without a name or "=" is left
+// out: it must never bring in one of the host's (CVE-2026-57231).
+func (b *builder) imageEnv() []definition.Env {
+	if b.f.Image == nil {
+		return nil
+	}
+	var env []definition.Env
+	for _, e := range b.f.Image.Env {
+		if name, value, ok := strings.Cut(e, "="); ok && name != "" && !strings.ContainsRune(e, 0) {
+			env = append(env, definition.Env{Name: name, Value: &value})
+		}
+	}
+	return env
 }
 
 func (b *builder) rlimits() []specs.POSIXRlimit {
@@ -143,6 +176,16 @@ func (b *builder) rlimits() []specs.POSIXRlimit {
 func (b *builder) root() error {
 	b.spec.Root = &specs.Root{Readonly: b.s.ReadOnly}
 	switch {
+	case b.s.Image != "":
+		i := b.f.Image
+		if i == nil {
+			return &KeyError{"image", "the image " + b.s.Image + " is not on this host", "fetch it with `unitc pull " + b.s.Image + "`"}
+		}
+		b.plan.Root = plan.Root{Kind: plan.RootOverlay, Lowers: i.Lowers, Upper: i.Upper, Work: i.Work}
+		b.spec.Root.Path = "/run/unitc/" + strings.TrimSuffix(b.plan.Unit, ".service") + "/root"
+		if b.s.User == "" {
+			b.plan.User = i.User
+		}
 	case b.s.RootFS == "host":
 		b.plan.Root = plan.Root{Kind: plan.RootHost}
 		b.spec.Root.Path = "/run/unitc/" + strings.TrimSuffix(b.plan.Unit, ".service") + "/root"

@@ -70,7 +70,7 @@ func (l *Launch) writeBundle(dir string, argv []string) error {
 	})
 	c.p.Call("move_mount", "dst="+foreignPlaces, unix.SYS_MOVE_MOUNT, places, c.p.Str(""), unix.AT_FDCWD, c.p.Str(foreignPlaces), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	spec := *l.spec
-	spec.Root = &specs.Root{Path: c.place(places, "root", l.root), Readonly: l.spec.Root.Readonly}
+	spec.Root = &specs.Root{Path: c.placeRoot(places), Readonly: l.spec.Root.Readonly}
 	spec.Mounts = slices.Clone(l.spec.Mounts)
 	for i, f := range l.sources {
 		if f == nil {
@@ -109,6 +109,17 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 // container's root, whom the host does not know, must be able to walk there,
 // which it cannot below /run/unitc.
 const foreignPlaces = "/tmp"
+
+// placeRoot attaches the root file system and gives its path.
+func (c *compiler) placeRoot(places program.Reg) string {
+	if !isOverlay(c.Launch) {
+		return c.place(places, "root", c.root)
+	}
+	c.opt.AttachPoint = foreignPlaces + "/image"
+	c.p.Call("mkdirat", c.opt.AttachPoint, unix.SYS_MKDIRAT, places, c.p.Str("image"), 0o755)
+	mountOverlay(c)
+	return c.opt.AttachPoint + "/root"
+}
 
 // place makes a mount point and attaches f there.
 func (c *compiler) place(places program.Reg, name string, f *os.File) string {

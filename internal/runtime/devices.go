@@ -44,7 +44,7 @@ func createDevices(c *compiler) {
 	mark := c.p.Mark()
 	dev := c.p.Reg()
 	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, resolve|unix.RESOLVE_NO_SYMLINKS)
-	c.p.Call("openat2", "/dev", unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str("dev"), how, size).Into(dev)
+	c.p.Call("openat2", "/dev", unix.SYS_OPENAT2, c.rootDir(), c.p.Str("dev"), how, size).Into(dev)
 	for _, l := range devLinks {
 		c.p.Call("symlinkat", "/dev/"+l[0]+" -> "+l[1], unix.SYS_SYMLINKAT, c.p.Str(l[1]), dev, c.p.Str(l[0]))
 	}

@@ -106,7 +106,7 @@ func maskPaths(c *compiler) {
 func (c *compiler) lookUp(p string, into program.Reg, absent *program.Label) {
 	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
 	clean := strings.TrimPrefix(path.Clean("/"+p), "/")
-	c.p.Call("openat2", p, unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str(clean), how, size).Into(into).Skip(absent, unix.ENOENT, unix.ENOTDIR)
+	c.p.Call("openat2", p, unix.SYS_OPENAT2, c.rootDir(), c.p.Str(clean), how, size).Into(into).Skip(absent, unix.ENOENT, unix.ENOTDIR)
 }
 
 func (c *compiler) clone(src any, into program.Reg) {

@@ -240,7 +240,7 @@ func (c *compiler) propagate(label, dst string, flag uint64) {
 	mark := c.p.Mark()
 	fd := c.p.Reg()
 	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
-	c.p.Call("openat2", label, unix.SYS_OPENAT2, int(c.root.Fd()), c.p.Str(dst), how, size).Into(fd)
+	c.p.Call("openat2", label, unix.SYS_OPENAT2, c.rootDir(), c.p.Str(dst), how, size).Into(fd)
 	at := unix.AT_EMPTY_PATH
 	if flag&unix.MS_REC != 0 {
 		at |= unix.AT_RECURSIVE
@@ -257,7 +257,7 @@ func (c *compiler) propagate(label, dst string, flag uint64) {
 // the rootfs.
 func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 	var done program.Label
-	root := int(c.root.Fd())
+	root := c.rootDir()
 	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
 	clean := strings.TrimPrefix(path.Clean("/"+unsafePath), "/")
 	var missing program.Label

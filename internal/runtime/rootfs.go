@@ -29,7 +29,7 @@ func openRoot(l *Launch) error {
 	case plan.RootHost:
 		l.root, err = hostRoot(l)
 	case plan.RootOverlay:
-		l.root, err = overlayRoot(r)
+		return openLayers(l)
 	default:
 		err = fmt.Errorf("unknown kind of root file system %q", r.Kind)
 	}
@@ -237,25 +237,6 @@ func fsMessages(fs int) string {
 	}
 }
 
-// overlayRoot stacks the lowers, with a writable layer where there is one.
-// lowerdir+ appends one layer without escaping (Linux 6.8); older kernels take
-// the list as one string, in which ':' and '\' are escaped.
-func overlayRoot(r plan.Root) (*os.File, error) {
-	if len(r.Lowers) == 0 {
-		return nil, errors.New("overlay without a lower directory")
-	}
-	escape := strings.NewReplacer(`\`, `\\`, ":", `\:`).Replace
-	var lowers []string
-	for _, dir := range r.Lowers {
-		lowers = append(lowers, escape(dir))
-	}
-	options := []string{"lowerdir=" + strings.Join(lowers, ":")}
-	if r.Upper != "" {
-		options = append(options, "upperdir="+r.Upper, "workdir="+r.Work)
-	}
-	return newMount("overlay", 0, options...)
-}
-
 // openSources opens what bind mounts come from.
 func openSources(l *Launch) error {
 	for _, path := range l.plan.CreateSources {
@@ -300,6 +281,10 @@ func (l *Launch) hostView(m specs.Mount) bool {
 // attachRoot puts the detached root into the child's mount namespace. Where is
 // of no importance: pivot-root makes it "/".
 func attachRoot(c *compiler) {
+	if isOverlay(c.Launch) {
+		mountOverlay(c)
+		return
+	}
 	c.p.Call("move_mount", "rootfs dst="+c.opt.AttachPoint, unix.SYS_MOVE_MOUNT,
 		int(c.root.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
@@ -307,7 +292,7 @@ func attachRoot(c *compiler) {
 // pivotRoot makes the rootfs "/" and drops the old root with all its mounts
 // (pivot_root(2), "pivot_root(".", ".")").
 func pivotRoot(c *compiler) {
-	c.p.Call("fchdir", "rootfs", unix.SYS_FCHDIR, int(c.root.Fd()))
+	c.p.Call("fchdir", "rootfs", unix.SYS_FCHDIR, c.rootDir())
 	c.p.Call("pivot_root", ". .", unix.SYS_PIVOT_ROOT, c.p.Str("."), c.p.Str("."))
 	c.p.Call("umount2", "the host's root MNT_DETACH", unix.SYS_UMOUNT2, c.p.Str("."), unix.MNT_DETACH)
 	c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))

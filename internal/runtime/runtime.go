@@ -60,7 +60,10 @@ type Launch struct {
 	anchor  *anchor          // holder of the user namespace; nil without one
 	prog    *program.Program
 	files   []*os.File
-	states  []*os.File // write ends of the pipes from which the child's hooks read
+	// An image: its layers, topmost first, and where the container writes.
+	layers   []*os.File
+	writable *os.File
+	states   []*os.File // write ends of the pipes from which the child's hooks read
 }
 
 // Prepare does the outer half.

@@ -165,12 +165,14 @@ func compileSteps(l *Launch) error {
 // compiler is a launch being compiled.
 type compiler struct {
 	*Launch
-	p     *program.Program
-	proc  program.Reg // the private procfs
-	cg    program.Reg // where cgroup2 will be mounted
-	null  program.Reg // a null device of our own
-	empty program.Reg // an empty directory of our own
-	err   error
+	p    *program.Program
+	proc program.Reg // the private procfs
+	// rootReg is the root file system where the child itself has mounted it.
+	rootReg program.Reg
+	cg      program.Reg // where cgroup2 will be mounted
+	null    program.Reg // a null device of our own
+	empty   program.Reg // an empty directory of our own
+	err     error
 }
 
 // hasNew tells whether the namespace is made for the payload.

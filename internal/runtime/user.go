@@ -34,7 +34,7 @@ const (
 // lookUpUser turns `user:` into ids by the root file system's own passwd and
 // group, fixes the capabilities of a payload that is not root, and sets HOME.
 func lookUpUser(l *Launch) error {
-	u, err := resolveUser(l.root, l.plan)
+	u, err := resolveUser(l.nameDirs(), l.plan)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func lookUpUser(l *Launch) error {
 // resolveUser: "" is 0:0; a number is an id whatever the image's files call it
 // (CVE-2016-3697); a name must be there. A number without an entry has group 0
 // and home "/", as in Docker.
-func resolveUser(root *os.File, p *plan.Plan) (User, error) {
+func resolveUser(roots []*os.File, p *plan.Plan) (User, error) {
 	name, group, hasGroup := strings.Cut(p.User, ":")
 	u := User{Home: "/"}
 	switch id, isID, err := parseID(name); {
@@ -62,7 +62,7 @@ func resolveUser(root *os.File, p *plan.Plan) (User, error) {
 		return u, fmt.Errorf("user %q: %w", p.User, err)
 	case name == "" || isID:
 		u.UID = id
-		if e, err := findEntry(root, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[2] == strconv.FormatUint(uint64(id), 10) }); err == nil {
+		if e, err := findEntry(roots, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[2] == strconv.FormatUint(uint64(id), 10) }); err == nil {
 			if u.GID, err = strictID(e[3]); err != nil {
 				return u, fmt.Errorf("user %q: gid in etc/passwd: %w", p.User, err)
 			}
@@ -71,7 +71,7 @@ func resolveUser(root *os.File, p *plan.Plan) (User, error) {
 			return u, fmt.Errorf("user %q: %w", p.User, err)
 		}
 	default:
-		e, err := findEntry(root, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[0] == name })
+		e, err := findEntry(roots, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[0] == name })
 		if err != nil {
 			return u, fmt.Errorf("user %q: %w", name, err)
 		}
@@ -85,16 +85,16 @@ func resolveUser(root *os.File, p *plan.Plan) (User, error) {
 	}
 	var err error
 	if hasGroup && group != "" {
-		if u.GID, err = resolveGroup(root, p, group); err != nil {
+		if u.GID, err = resolveGroup(roots, p, group); err != nil {
 			return u, err
 		}
 	} else if name != "" {
-		if u.Groups, err = memberOf(root, p, name); err != nil {
+		if u.Groups, err = memberOf(roots, p, name); err != nil {
 			return u, err
 		}
 	}
 	for _, g := range p.Groups {
-		id, err := resolveGroup(root, p, g)
+		id, err := resolveGroup(roots, p, g)
 		if err != nil {
 			return u, err
 		}
@@ -105,12 +105,12 @@ func resolveUser(root *os.File, p *plan.Plan) (User, error) {
 	return u, nil
 }
 
-func resolveGroup(root *os.File, p *plan.Plan, group string) (uint32, error) {
+func resolveGroup(roots []*os.File, p *plan.Plan, group string) (uint32, error) {
 	id, isID, err := parseID(group)
 	if err != nil || isID {
 		return id, err
 	}
-	e, err := findEntry(root, hostFallback(p, "etc/group"), func(f []string) bool { return len(f) > 2 && f[0] == group })
+	e, err := findEntry(roots, hostFallback(p, "etc/group"), func(f []string) bool { return len(f) > 2 && f[0] == group })
 	if err != nil {
 		return 0, fmt.Errorf("group %q: %w", group, err)
 	}
@@ -121,9 +121,9 @@ func resolveGroup(root *os.File, p *plan.Plan, group string) (uint32, error) {
 }
 
 // memberOf lists the groups that name a user as a member.
-func memberOf(root *os.File, p *plan.Plan, user string) ([]uint32, error) {
+func memberOf(roots []*os.File, p *plan.Plan, user string) ([]uint32, error) {
 	var groups []uint32
-	_, err := findEntry(root, hostFallback(p, "etc/group"), func(f []string) bool {
+	_, err := findEntry(roots, hostFallback(p, "etc/group"), func(f []string) bool {
 		if len(f) > 3 && slices.Contains(strings.Split(f[3], ","), user) {
 			if id, err := strictID(f[2]); err == nil {
 				groups = append(groups, id)
@@ -152,13 +152,8 @@ var errNoEntry = errors.New("no such entry inside the root file system")
 
 // findEntry reads a colon-separated file until match. Only a regular file is
 // read, and not without end: the root file system is untrusted.
-func findEntry(root *os.File, file nameFile, match func([]string) bool) ([]string, error) {
-	dir, how := int(root.Fd()), unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: inRoot}
-	path := file.path
-	if file.host {
-		dir, how.Resolve, path = unix.AT_FDCWD, 0, "/"+path
-	}
-	fd, err := unix.Openat2(dir, path, &how)
+func findEntry(roots []*os.File, file nameFile, match func([]string) bool) ([]string, error) {
+	fd, err := openNames(roots, file)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, fmt.Errorf("%w (there is no %s)", errNoEntry, file.path)
 	}
@@ -185,6 +180,26 @@ func findEntry(root *os.File, file nameFile, match func([]string) bool) ([]strin
 		return nil, fmt.Errorf("reading %s of the root file system: %w", file.path, err)
 	}
 	return nil, errNoEntry
+}
+
+// openNames opens the file in the first directory that has it. A whiteout of
+// a layer, a device with the number 0:0, hides those below it.
+func openNames(roots []*os.File, file nameFile) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: inRoot}
+	if file.host {
+		return unix.Openat2(unix.AT_FDCWD, "/"+file.path, &unix.OpenHow{Flags: how.Flags})
+	}
+	for _, dir := range roots {
+		fd, err := unix.Openat2(int(dir.Fd()), file.path, &how)
+		switch {
+		case errors.Is(err, unix.ENXIO):
+			return -1, unix.ENOENT
+		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR):
+			continue
+		}
+		return fd, err
+	}
+	return -1, unix.ENOENT
 }
 
 // parseID tells numbers from names. A number that does not fit is an error: it

@@ -8,6 +8,10 @@ package buildinfo
 // Version is what `git describe` said of the built tree.
 var Version = "devel"
 
+// CommandPath is where units find unitc itself, for work that is not on the way
+// of a start.
+var CommandPath = "/usr/local/bin/unitc"
+
 // HelperPath is where generated units find the launch helper, an absolute path
 // (systemd.service(5): ExecStart= takes no other, short of a search in $PATH).
 var HelperPath = "/usr/local/lib/unitc/unitc-exec"

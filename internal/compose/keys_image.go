@@ -15,7 +15,7 @@ var imageKeys = []field{
 		doc:    "A further name by which neighbours know the service; the unit is named by the file.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.ContainerName = n.text }},
 	{name: "image", shape: &shape{kinds: text, format: &imageFormat}, example: "docker.io/library/nginx:1.27",
-		doc: "The image that the root file system comes from.", pending: "images",
+		doc:    "The image that the root file system comes from.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Image = n.text }},
 	{name: "platform", shape: &shape{kinds: text, format: &platformFormat}, example: "linux/amd64",
 		doc: "The platform of the image.", pending: "images",

@@ -91,6 +91,14 @@ func (r *run) definition(src searchpath.Source) {
 		r.Report(p)
 	}
 	for _, u := range translate(file, r.OutDir, r.Helper) {
+		if u.shared {
+			// Once is enough, and the administrator's own wins (G-12).
+			if r.claimed[u.name] == "" && r.native.path(u.name) == "" {
+				r.claimed[u.name] = file.Path
+				r.out.write(u)
+			}
+			continue
+		}
 		u = r.settleName(u, file)
 		for _, p := range u.problems {
 			r.Report(p)

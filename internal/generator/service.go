@@ -97,6 +97,7 @@ func (t *translation) unitSection(problems diag.List) {
 	for _, path := range t.paths() {
 		t.w.Set("RequiresMountsFor", path) // V-6
 	}
+	t.imageDependency()
 	t.projectDependencies()
 	switch r := t.service.Restart; r.Policy {
 	case definition.RestartAlways, definition.RestartUnlessStopped:
@@ -175,14 +176,14 @@ func (t *translation) paths() []string {
 	case s.RootFS == "host":
 		list[0] = "/usr"
 	case s.Image != "":
-		list[0] = "/var/lib/unitc"
+		list[0] = storeDir
 	}
 	for _, v := range s.Volumes {
 		switch v.Type {
 		case definition.VolumeBind:
 			list = append(list, v.Source)
 		case definition.VolumeNamed:
-			list = append(list, "/var/lib/unitc")
+			list = append(list, storeDir)
 		}
 	}
 	for _, f := range s.EnvFiles {

@@ -25,6 +25,8 @@ type unit struct {
 	text     []byte
 	resolved []byte // .unitc/web.json, nil for a unit that starts no helper
 	links    []link
+	// shared is a unit that several definitions want and that is the same for all.
+	shared bool
 	// problems were found here, not by the parser; they are in resolved too.
 	problems diag.List
 }
@@ -79,10 +81,14 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	}
 	t.unit.text = text
 	t.unit.resolved = resolve(s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...))
+	units := []unit{t.unit}
 	if hasTimer {
-		return []unit{t.unit, timer}
+		units = append(units, timer)
 	}
-	return []unit{t.unit}
+	if image, ok := t.imageUnit(); ok {
+		units = append(units, image)
+	}
+	return units
 }
 
 // errorUnit is the unit of a definition that nothing could be made of: starting

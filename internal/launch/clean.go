@@ -48,6 +48,9 @@ func Clean(name string) int {
 	} else if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), dir); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
 	}
+	if err := releaseImage(p); err != nil {
+		fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+	}
 	reportDeath(p)
 	if p.Scope == nil {
 		return 0

@@ -12,8 +12,16 @@ import (
 // print a plan. It changes nothing.
 func Facts(s *definition.Service) (planner.Facts, error) {
 	f, err := inspect(s)
-	if err != nil || !planner.WantsUserNamespace(s) {
+	if err != nil {
 		return f, err
+	}
+	if s.Image != "" {
+		if f.Image, err = findImage(s); err != nil {
+			return f, err
+		}
+	}
+	if !planner.WantsUserNamespace(s) {
+		return f, nil
 	}
 	r, err := idrange.Default().Peek(s.UnitName())
 	f.IDStart = r.Start

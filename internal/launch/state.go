@@ -86,8 +86,16 @@ func removeState(dir string) {
 // gather asks the host what the planner needs to know, and claims an id range.
 func gather(s *definition.Service) (planner.Facts, error) {
 	f, err := inspect(s)
-	if err != nil || !planner.WantsUserNamespace(s) {
+	if err != nil {
 		return f, err
+	}
+	if s.Image != "" {
+		if f.Image, err = useImage(s); err != nil {
+			return f, err
+		}
+	}
+	if !planner.WantsUserNamespace(s) {
+		return f, nil
 	}
 	r, err := idrange.Default().Claim(s.UnitName())
 	f.IDStart = r.Start

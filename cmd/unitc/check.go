@@ -28,7 +28,8 @@ func (a *app) check() *cobra.Command {
 		Use:   "check [OPTION…] [FILE…|DIR…]",
 		Short: "find the faults of definitions",
 		Long: `Find the faults of definitions: all of the search path, of single files, or of
-directories. What is said is what the generator and a start would say.`,
+directories. What is said is what the generator and a start would say. Notes say
+what the keys open that relax a default.`,
 		Example: "  unitc check\n  unitc check ./web.yaml --strict\n  unitc check --format json ./units",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !diag.Known(format) {
@@ -44,7 +45,7 @@ directories. What is said is what the generator and a start would say.`,
 			if !quiet {
 				fmt.Fprintln(a.stderr, summary(problems, count))
 			}
-			if problems.HasErrors() || strict && len(problems) > 0 {
+			if problems.HasErrors() || strict && tally(problems, diag.Warning) > 0 {
 				return statusError(exitFailed)
 			}
 			return nil
@@ -81,18 +82,24 @@ func (a *app) source(file string) []byte {
 }
 
 func summary(problems diag.List, definitions int) string {
-	errs, warnings := 0, 0
-	for _, p := range problems {
-		if p.Severity == diag.Error {
-			errs++
-		} else {
-			warnings++
-		}
+	text := fmt.Sprintf("%s checked: %s, %s", plural(definitions, "definition"), plural(tally(problems, diag.Error), "error"), plural(tally(problems, diag.Warning), "warning"))
+	if notes := tally(problems, diag.Note); notes > 0 {
+		text += ", " + plural(notes, "note")
 	}
-	return fmt.Sprintf("%s checked: %s, %s", count(definitions, "definition"), count(errs, "error"), count(warnings, "warning"))
+	return text
 }
 
-func count(n int, what string) string {
+func tally(problems diag.List, severity diag.Severity) int {
+	n := 0
+	for _, p := range problems {
+		if p.Severity == severity {
+			n++
+		}
+	}
+	return n
+}
+
+func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
@@ -183,6 +190,7 @@ func planProblems(files []definition.File) diag.List {
 			s := f.Services[i]
 			problems = append(problems, s.Pending...)
 			if len(s.Pending) > 0 || s.RootFS == "" {
+				problems = append(problems, relaxations(&s)...)
 				continue // what the image gives is not known here
 			}
 			if strings.HasSuffix(s.Name, "@") {
@@ -196,8 +204,22 @@ func planProblems(files []definition.File) diag.List {
 			var key *planner.KeyError
 			if errors.As(err, &key) {
 				problems = append(problems, s.Problem(key.Key, key.What, key.Cure))
+				continue
 			}
+			problems = append(problems, relaxations(&s)...)
 		}
 	}
 	return problems
+}
+
+// relaxations says what each key opens that relaxes a default. It is asked for
+// by whoever wrote the key, so it is no fault, with --strict neither.
+func relaxations(s *definition.Service) diag.List {
+	var notes diag.List
+	for _, f := range planner.Relaxed(s) {
+		p := s.Problem(f.Path, "opens: "+f.Opens, "")
+		p.Severity, p.Rule = diag.Note, diag.RuleRelaxation
+		notes = append(notes, p)
+	}
+	return notes
 }

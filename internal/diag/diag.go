@@ -21,12 +21,17 @@ const (
 	Error Severity = iota
 	// Warning is shown by `unitc check` and never stops a start.
 	Warning
+	// Note is no fault: it says what a key that is right brings with it.
+	Note
 )
 
 // String gives the word used in a printed problem.
 func (s Severity) String() string {
-	if s == Warning {
+	switch s {
+	case Warning:
 		return "warning"
+	case Note:
+		return "note"
 	}
 	return "error"
 }
@@ -41,6 +46,8 @@ func (s *Severity) UnmarshalText(text []byte) error {
 		*s = Error
 	case "warning":
 		*s = Warning
+	case "note":
+		*s = Note
 	default:
 		return fmt.Errorf("severity %q", text)
 	}
@@ -92,6 +99,7 @@ const (
 	RuleLimit       = "limit"       // more than is allowed
 	RuleUnsupported = "unsupported" // a Compose key or value that unitc will not have
 	RulePending     = "pending"     // one that this version does not have yet
+	RuleRelaxation  = "relaxation"  // a key that opens what is closed by default
 )
 
 // List is the problems of one or more files.

@@ -18,6 +18,7 @@ var sample = List{
 	{File: "/etc/unitc/web.yaml", Line: 2, Col: 12, Path: "mem_limit", What: `"512" is 512 bytes`, Cure: "write 512m"},
 	{File: "/etc/unitc/web.yaml", Line: 3, Col: 8, Rule: RuleUnknownKey, Path: "naïve.kéy", What: "unknown key", Cure: "remove it"},
 	{File: "/etc/unitc/web.yaml", Line: 4, Col: 3, Severity: Warning, Rule: RuleUnsupported, What: "odd"},
+	{File: "/etc/unitc/web.yaml", Line: 4, Col: 4, Severity: Note, Rule: RuleRelaxation, Path: "pid", What: "opens this"},
 	{File: "/etc/unitc/web.yaml", Line: 5, Col: 901, What: "far out"},
 	{File: "/etc/unitc/web.yaml", Line: 99, Col: 1, What: "beyond the end"},
 	{File: "rel/100% a,b:c.yaml", What: "two\nlines \x1b[31m", Cure: "none", Rule: RulePending},

@@ -48,7 +48,11 @@ func (l List) writeGitHub(w io.Writer) error {
 		if p.Line > 0 {
 			place += fmt.Sprintf(",line=%d,col=%d", p.Line, max(p.Col, 1))
 		}
-		_, err := fmt.Fprintf(w, "::%s %s,title=unitc %s::%s\n", p.Severity, place, p.rule(), escapeData(p.message()))
+		command := p.Severity.String()
+		if p.Severity == Note {
+			command = "notice"
+		}
+		_, err := fmt.Fprintf(w, "::%s %s,title=unitc %s::%s\n", command, place, p.rule(), escapeData(p.message()))
 		if err != nil {
 			return err
 		}

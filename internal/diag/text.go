@@ -55,8 +55,11 @@ func (p Problem) line(color bool) string {
 }
 
 func (p Problem) color() string {
-	if p.Severity == Warning {
+	switch p.Severity {
+	case Warning:
 		return yellow
+	case Note:
+		return bold
 	}
 	return red
 }

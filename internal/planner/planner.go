@@ -203,7 +203,9 @@ func (b *builder) namespaces() error {
 		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: t})
 	}
 	add(specs.MountNamespace)
-	add(specs.CgroupNamespace)
+	if b.s.Cgroup != "host" {
+		add(specs.CgroupNamespace)
+	}
 	if b.s.PID != "host" {
 		add(specs.PIDNamespace)
 	}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package planner
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// Relaxation is a key of a definition that opens something that is closed by
+// default.
+type Relaxation struct {
+	Key   string // as it is written, for a document
+	Opens string // what a payload, or whoever takes it over, can do then
+	// find gives the paths of the keys in a definition that are this one.
+	find func(*definition.Service) []string
+}
+
+// Finding is a relaxation that a definition uses.
+type Finding struct {
+	Path  string // of the key: volumes[0]
+	Opens string
+}
+
+// Relaxed lists what a definition opens, in the order of the table.
+func Relaxed(s *definition.Service) []Finding {
+	var found []Finding
+	for _, r := range Relaxations {
+		for _, p := range r.find(s) {
+			found = append(found, Finding{Path: p, Opens: r.Opens})
+		}
+	}
+	return found
+}
+
+// Relaxations is what `unitc check` says and docs/SECURITY-MODEL.md prints; a
+// test compares the two.
+var Relaxations = []Relaxation{
+	{"privileged: true", "all capabilities, all devices, no user namespace, no masked paths, no seccomp filter, no no_new_privs: the payload can take the host. It is a packaging format, not a boundary",
+		key("privileged", func(s *definition.Service) bool { return s.Privileged })},
+	{"userns_mode: host", "root inside is root outside, held by capabilities, seccomp and mounts alone; files that it reaches are root's",
+		key("userns_mode", func(s *definition.Service) bool { return s.UsernsMode == "host" })},
+
+	{"cap_add: [ALL]", "every capability over the container's own namespaces, and with `userns_mode: host` over the host: take it for root",
+		added("ALL")},
+	{"cap_add: [SYS_ADMIN]", "mounts, namespaces and much else that the kernel has no other name for; with `userns_mode: host` take it for root of the host",
+		added("CAP_SYS_ADMIN")},
+	{"cap_add: [SYS_MODULE]", "loading kernel modules; with `userns_mode: host` it is the kernel itself",
+		added("CAP_SYS_MODULE")},
+	{"cap_add: [SYS_RAWIO]", "ports and memory of devices; with `userns_mode: host` it is the host's memory",
+		added("CAP_SYS_RAWIO")},
+	{"cap_add: [DAC_READ_SEARCH]", "reading every file whatever its mode, also by handle; with `userns_mode: host` every file of the host's file systems that a volume is on",
+		added("CAP_DAC_READ_SEARCH")},
+	{"cap_add: [SYS_PTRACE]", "reading and changing the memory of every process in the container; with `pid: host` and `userns_mode: host` of every process of the host",
+		added("CAP_SYS_PTRACE")},
+	{"cap_add: [BPF, PERFMON]", "programs in the kernel and its counters; with `userns_mode: host` its memory can be read",
+		added("CAP_BPF", "CAP_PERFMON")},
+	{"cap_add: [NET_ADMIN]", "interfaces, routes and packet filters of the container's network; with `network_mode: host` and `userns_mode: host` those of the host. It reaches kernel code that has had many holes",
+		added("CAP_NET_ADMIN")},
+	{"cap_add: [NET_RAW]", "forging packets on every network that the container is in",
+		added("CAP_NET_RAW")},
+	{"cap_add: [MKNOD]", "making device nodes with `userns_mode: host`; opening one that `devices:` does not list is still refused",
+		added("CAP_MKNOD")},
+	{"cap_add: [SYS_CHROOT]", "changing its root directory inside the container",
+		added("CAP_SYS_CHROOT")},
+	{"cap_add: [SYS_BOOT, SYS_TIME, SYSLOG]", "with `userns_mode: host` restarting the host, setting its clock, reading its kernel log",
+		added("CAP_SYS_BOOT", "CAP_SYS_TIME", "CAP_SYSLOG")},
+	{"cap_add: [MAC_ADMIN, MAC_OVERRIDE]", "with `userns_mode: host` changing and passing over the host's mandatory access control",
+		added("CAP_MAC_ADMIN", "CAP_MAC_OVERRIDE")},
+	{"cap_add: any other", "what capabilities(7) says of it, over the container's own namespaces, and with `userns_mode: host` over the host",
+		otherCapabilities},
+
+	{"security_opt: [no-new-privileges=false]", "setuid programs and file capabilities of the image work",
+		option("no-new-privileges", "false")},
+	{"security_opt: [seccomp=unconfined]", "every system call of the kernel can be tried",
+		option("seccomp", "unconfined")},
+	{"security_opt: [seccomp=FILE]", "that file alone decides about system calls; unitc's own list is not applied",
+		func(s *definition.Service) []string {
+			if SeccompFile(s) == "" {
+				return nil
+			}
+			return optionPaths(s, func(name, value string) bool {
+				return name == "seccomp" && value != "unconfined" && value != "builtin"
+			})
+		}},
+	{"security_opt: [apparmor=unconfined]", "no AppArmor profile is asked for; one that the host attaches by itself stays",
+		option("apparmor", "unconfined")},
+	{"security_opt: [label=disable]", "no SELinux label is asked for: what the policy does not separate by type is not separated",
+		option("label", "disable")},
+	{"security_opt: [systempaths=unconfined]", "nothing below /proc and /sys is masked or read-only: figures about the host, and with `userns_mode: host` its sysctls",
+		option("systempaths", "unconfined")},
+	{"security_opt: [unmask=PATHS]", "these paths below /proc and /sys can be read, and written where the kernel allows it",
+		option("unmask", "")},
+
+	{"network_mode: host", "the host's interfaces, its services on the loopback and its abstract sockets; every port can be bound that the kernel lets these ids bind",
+		key("network_mode", func(s *definition.Service) bool { return s.NetworkMode == "host" })},
+	{"pid: host", "every process of the host is seen, with its command line, and signalled where ids allow",
+		key("pid", func(s *definition.Service) bool { return s.PID == "host" })},
+	{"ipc: host", "the shared memory, semaphores and message queues of the host's programs, where ids allow",
+		key("ipc", func(s *definition.Service) bool { return s.IPC == "host" })},
+	{"uts: host", "the host's name is seen as it changes",
+		key("uts", func(s *definition.Service) bool { return s.UTS == "host" })},
+	{"cgroup: host", "the host's tree of cgroups is seen, with the names of its units; it is read-only",
+		key("cgroup", func(s *definition.Service) bool { return s.Cgroup == "host" })},
+
+	{"devices:", "the driver behind the node; a block device is the file system on it, whatever its permissions say",
+		func(s *definition.Service) []string {
+			return indexed("devices", len(s.Devices), func(i int) bool { return !memoryDevice(s.Devices[i].Source) })
+		}},
+	{"devices: /dev/mem, /dev/kmem, /dev/port, /dev/kmsg", "the host's memory, ports or kernel log",
+		func(s *definition.Service) []string {
+			return indexed("devices", len(s.Devices), func(i int) bool { return memoryDevice(s.Devices[i].Source) })
+		}},
+	{"device_cgroup_rules:", "opening these device numbers, by whatever node of them is found or made",
+		func(s *definition.Service) []string {
+			return indexed("device_cgroup_rules", len(s.DeviceCgroupRules), func(int) bool { return true })
+		}},
+	{"sysctls:", "the kernel's behaviour in the container's own namespaces; a sysctl of the host is refused",
+		key("sysctls", func(s *definition.Service) bool { return len(s.Sysctls) > 0 })},
+
+	{"volumes: the host's /", "all files of the host. Read-only it still shows what root may read: keys, hashes, secrets of other containers",
+		bound(func(v *definition.Volume) bool { return path.Clean(v.Source) == "/" })},
+	{"volumes: /etc, /root, /home, /boot, /usr, /lib, /bin, /sbin or /var, or what systemd and cron read below", "what the host runs or logs in by: whoever may write there is root at the next start of something. Read-only it shows what is in it",
+		bound(func(v *definition.Volume) bool { return hostSystem(path.Clean(v.Source)) })},
+	{"volumes: /run, /var/run, /proc, /sys or /dev", "the sockets of the host's daemons, its kernel interfaces, its devices: some of them are root of the host for whoever can connect or write",
+		bound(func(v *definition.Volume) bool { return hostKernel(path.Clean(v.Source)) })},
+	{"volumes: a socket of a container engine, of systemd or of D-Bus", "asking a root daemon of the host to start whatever one wants: it is root of the host, also when it is mounted read-only",
+		bound(func(v *definition.Volume) bool { return rootSocket(path.Clean(v.Source)) })},
+	{"volumes: idmap: false", "ids on that volume are the host's: what the container's root owns there belongs to its private range, and nobody's files are nobody's",
+		bound(func(v *definition.Volume) bool { return v.IDMap != nil && !*v.IDMap })},
+	{"volumes: propagation: shared or rshared", "mounts that are made inside appear on the host",
+		bound(func(v *definition.Volume) bool { return v.Propagation == "shared" || v.Propagation == "rshared" })},
+	{"rootfs: /", "all files of the host, as for a volume of /",
+		key("rootfs", func(s *definition.Service) bool { return s.RootFS != "" && path.Clean(s.RootFS) == "/" })},
+	{"rootfs: host", "the host's `/usr` and a list of harmless files of `/etc` can be read; `passwd` tells its users' names",
+		key("rootfs", func(s *definition.Service) bool { return s.RootFS == "host" })},
+	{"runtime:", "another runtime carries the plan out: its holes count, and unitc does not read its protections back",
+		key("runtime", func(s *definition.Service) bool { return s.Runtime != "" })},
+	{"pids_limit: -1", "as many processes as the host can hold",
+		key("pids_limit", func(s *definition.Service) bool { return s.Resources.PidsLimit != nil && *s.Resources.PidsLimit < 0 })},
+	{"oom_score_adj: below 0", "the kernel takes memory from the host's programs first",
+		key("oom_score_adj", func(s *definition.Service) bool { return s.OOMScoreAdj != nil && *s.OOMScoreAdj < 0 })},
+}
+
+func key(path string, is func(*definition.Service) bool) func(*definition.Service) []string {
+	return func(s *definition.Service) []string {
+		if is(s) {
+			return []string{path}
+		}
+		return nil
+	}
+}
+
+func indexed(key string, n int, is func(int) bool) []string {
+	var paths []string
+	for i := range n {
+		if is(i) {
+			paths = append(paths, fmt.Sprintf("%s[%d]", key, i))
+		}
+	}
+	return paths
+}
+
+// added finds capabilities that the default set does not have.
+func added(names ...string) func(*definition.Service) []string {
+	return func(s *definition.Service) []string {
+		return indexed("cap_add", len(s.CapAdd), func(i int) bool { return slices.Contains(names, s.CapAdd[i]) })
+	}
+}
+
+// namedCapabilities have a row of their own.
+var namedCapabilities = []string{
+	"ALL", "CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE", "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN",
+	"CAP_NET_RAW", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_SYS_BOOT", "CAP_SYS_TIME", "CAP_SYSLOG", "CAP_MAC_ADMIN", "CAP_MAC_OVERRIDE",
+}
+
+func otherCapabilities(s *definition.Service) []string {
+	return indexed("cap_add", len(s.CapAdd), func(i int) bool {
+		return !slices.Contains(namedCapabilities, s.CapAdd[i]) && !slices.Contains(defaultCapabilities, s.CapAdd[i])
+	})
+}
+
+// option finds a security option; the last one of its name counts.
+func option(name, value string) func(*definition.Service) []string {
+	return func(s *definition.Service) []string {
+		if v, ok := securityOption(s, name); !ok || value != "" && v != value {
+			return nil
+		}
+		return optionPaths(s, func(n, v string) bool { return n == name && (value == "" || v == value) })
+	}
+}
+
+func optionPaths(s *definition.Service, is func(name, value string) bool) []string {
+	return indexed("security_opt", len(s.SecurityOpt), func(i int) bool {
+		name, value, _ := strings.Cut(s.SecurityOpt[i], "=")
+		return is(name, value)
+	})
+}
+
+func bound(is func(*definition.Volume) bool) func(*definition.Service) []string {
+	return func(s *definition.Service) []string {
+		return indexed("volumes", len(s.Volumes), func(i int) bool {
+			return s.Volumes[i].Type == definition.VolumeBind && is(&s.Volumes[i])
+		})
+	}
+}
+
+func memoryDevice(source string) bool {
+	return slices.Contains([]string{"/dev/mem", "/dev/kmem", "/dev/port", "/dev/kmsg"}, source)
+}
+
+// hostSystem are directories that the host is run from.
+func hostSystem(source string) bool {
+	for _, dir := range []string{"/etc/systemd", "/etc/cron.d", "/etc/unitc", "/etc/ssh", "/etc/pam.d", "/etc/sudoers.d", "/root", "/boot", "/usr/lib/systemd", "/var/spool/cron"} {
+		if source == dir || strings.HasPrefix(source, dir+"/") {
+			return true
+		}
+	}
+	return slices.Contains([]string{
+		"/etc", "/home", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local", "/usr/local/bin", "/lib", "/lib64", "/bin", "/sbin", "/var", "/var/lib",
+		"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/etc/crontab", "/etc/ld.so.preload",
+	}, source)
+}
+
+// hostKernel are directories with sockets of daemons and the kernel's own.
+func hostKernel(source string) bool {
+	if slices.Contains([]string{"/run", "/var/run", "/run/systemd", "/run/unitc", "/dev"}, source) {
+		return true
+	}
+	for _, dir := range []string{"/proc", "/sys"} {
+		if source == dir || strings.HasPrefix(source, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// rootSocket are sockets whose daemon is root and does as it is told.
+func rootSocket(source string) bool {
+	source = strings.TrimPrefix(source, "/var")
+	return slices.Contains([]string{
+		"/run/docker.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/podman/podman.sock", "/run/podman",
+		"/run/systemd/private", "/run/dbus", "/run/dbus/system_bus_socket", "/run/libvirt/libvirt-sock",
+	}, source)
+}

@@ -47,8 +47,7 @@ completions: $(COMPLETIONS)
 # Run on this machine, also where what is built is for another.
 bin/completions/%: $(wildcard cmd/unitc/*.go) | toolchain
 	@mkdir -p $(@D)
-	@env -u GOOS -u GOARCH $(GO) run ./cmd/unitc completion $* >$@.new
-	@mv $@.new $@
+	@env -u GOOS -u GOARCH $(GO) run ./cmd/unitc completion $* >$@.$$$$ && mv $@.$$$$ $@
 
 .PHONY: lab
 lab: toolchain

@@ -88,7 +88,11 @@ func (a *app) autostart(names []string, change func(autostart.Unit) ([]autostart
 	}
 	argv := []string{verb}
 	for _, u := range list {
-		argv = append(argv, u.Name)
+		// A project's target starts what its profiles ask for. Stopping it stops
+		// all, but systemctl waits for the units that it is given only.
+		if !u.Pulled || verb == "stop" {
+			argv = append(argv, u.Name)
+		}
 	}
 	return a.systemctl(argv...)
 }
@@ -109,11 +113,17 @@ func (a *app) autostartUnits(names []string) ([]autostart.Unit, error) {
 		if len(services) == 0 {
 			services = []definition.Service{{Name: found.File.Name}}
 		}
+		target := found.File.Name + ".target"
+		whole := found.Project && out.Unit(target) != nil
+		if whole {
+			list = append(list, a.unitOf(out, target, target))
+		}
 		for i := range services {
 			u, err := a.autostartUnit(out, &services[i])
 			if err != nil {
 				return nil, err
 			}
+			u.Pulled = whole
 			list = append(list, u)
 		}
 	}
@@ -121,16 +131,18 @@ func (a *app) autostartUnits(names []string) ([]autostart.Unit, error) {
 }
 
 func (a *app) autostartUnit(out *catalog.Output, s *definition.Service) (autostart.Unit, error) {
-	u := autostart.Unit{Root: a.root, Name: s.UnitName(), Generated: catalog.OutDir}
 	file := s.Name + ".service"
 	if out.Unit(file) == nil {
-		return u, &catalog.BrokenError{Problems: out.Problems}
+		return autostart.Unit{}, &catalog.BrokenError{Problems: out.Problems}
 	}
-	u.Fragment, u.Starters = catalog.OutDir+"/"+file, out.Starters(u.Name)
 	if strings.HasSuffix(s.Name, "@") && s.Instance == "" {
-		return u, &catalog.TemplateError{Name: s.Name}
+		return autostart.Unit{}, &catalog.TemplateError{Name: s.Name}
 	}
-	return u, nil
+	return a.unitOf(out, s.UnitName(), file), nil
+}
+
+func (a *app) unitOf(out *catalog.Output, name, file string) autostart.Unit {
+	return autostart.Unit{Root: a.root, Name: name, Fragment: catalog.OutDir + "/" + file, Generated: catalog.OutDir, Starters: out.Starters(name)}
 }
 
 // systemctl runs systemctl with its own words on the terminal.

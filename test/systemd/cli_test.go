@@ -108,6 +108,35 @@ func TestEnableAndDisable(t *testing.T) {
 	}
 }
 
+// A project is enabled as one, and its services are started by its target.
+func TestEnableProject(t *testing.T) {
+	indented := strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ")
+	text := "services:\n  plain:\n    " + indented + "\n  always:\n    " + indented + "\n    restart: always\n"
+	services := []string{"cli-blog-plain.service", "cli-blog-always.service"}
+	defineFor(t, "cli-blog", text, append(services, "cli-blog.target")...)
+	must(t, "unitc", "disable", "cli-blog")
+	for _, step := range []struct{ verb, want string }{{"enable", "active"}, {"disable", "inactive"}} {
+		must(t, "unitc", step.verb, "cli-blog")
+		if step.verb == "disable" {
+			must(t, "unitc", "disable", "--now", "cli-blog")
+		}
+		reach(t)
+		for _, unit := range services {
+			if got := property(t, unit, "ActiveState"); got != step.want {
+				t.Errorf("after %s of the project %s is %s", step.verb, unit, got)
+			}
+		}
+	}
+	must(t, "unitc", "enable", "--now", "cli-blog.target")
+	for _, unit := range services {
+		if got := property(t, unit, "ActiveState"); got != "active" {
+			t.Errorf("after enable --now of the project %s is %s", unit, got)
+		}
+	}
+	must(t, "unitc", "disable", "--now", "cli-blog")
+	must(t, "unitc", "enable", "cli-blog-always")
+}
+
 // A fault is told in the same words before and at the start, at its line.
 func TestCheckSaysWhatAStartSays(t *testing.T) {
 	for name, text := range map[string]string{

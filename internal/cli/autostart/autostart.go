@@ -42,6 +42,9 @@ type Unit struct {
 	Generated string // the directory of generated units
 	// Starters are the generator's own links, as "multi-user.target.wants/web.service".
 	Starters []string
+	// Pulled is true for a service whose project's target is changed with it:
+	// the target starts it, so it gets no link of its own.
+	Pulled bool
 }
 
 // Change is one link that was made or removed.
@@ -69,7 +72,7 @@ func (e *ForeignError) Error() string {
 // also with an error.
 func (u Unit) Enable() ([]Change, error) {
 	changes, err := u.remove(func(target string) bool { return target == mask })
-	if err != nil || len(u.Starters) > 0 {
+	if err != nil || len(u.Starters) > 0 || u.Pulled {
 		return changes, err
 	}
 	made, err := u.link(defaultTarget+".wants/"+u.Name, u.Fragment)

@@ -58,20 +58,26 @@ type Found struct {
 	// Services are those that the name means: of a project's name all, else one.
 	// It is empty if nothing of the file could be decoded.
 	Services []definition.Service
+	// Project is true if the name means all of a project.
+	Project bool
 }
 
 // Find looks a name up below root ("" is the host). It takes what operators
-// have at hand: web, web.service, web.yaml, worker@1, blog, blog-db.
+// have at hand: web, web.service, web.yaml, worker@1, blog, blog.target, blog-db.
 func Find(root, name string) (*Found, error) {
 	tree := searchpath.Open(root)
 	defer tree.Close()
-	stem := strings.TrimSuffix(strings.TrimSuffix(name, ".service"), ".yaml")
+	stem := name
+	for _, suffix := range []string{".service", ".target", ".yaml"} {
+		stem = strings.TrimSuffix(stem, suffix)
+	}
 	base, instance := stem, ""
 	if at := strings.IndexByte(stem, '@'); at >= 0 {
 		base, instance = stem[:at+1], stem[at+1:]
 	}
 	if entry, ok := tree.Entry(base); ok && !entry.Masked {
 		f := read(tree, entry)
+		f.Project = f.File.Project
 		for _, s := range f.File.Services {
 			s.Instance = instance
 			f.Services = append(f.Services, s)

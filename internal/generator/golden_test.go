@@ -54,6 +54,8 @@ var goldenCases = []struct {
 	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
 	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},
 	{"on-failure-3", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure, MaxRetries: 3}})},
+	{"on-failure-in-window", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{
+		Policy: definition.RestartOnFailure, MaxRetries: 2, Delay: 1500 * time.Millisecond, Window: time.Minute}})},
 	{"template", "worker@", one(definition.Service{RootFS: "/srv/%i/50%%", Restart: definition.Restart{Policy: definition.RestartAlways}})},
 	{"template-default-instance", "worker@", one(definition.Service{
 		RootFS: "/srv/w", Restart: definition.Restart{Policy: definition.RestartAlways}, System: install(directive("DefaultInstance", "a"))})},

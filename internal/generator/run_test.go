@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -333,5 +334,16 @@ func TestNoOutputDirectory(t *testing.T) {
 	err := Run(Config{Root: h.root, OutDir: filepath.Join(h.out, "none"), Helper: "/x", Parse: simple, Report: func(diag.Problem) {}})
 	if !errors.Is(err, unix.ENOENT) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestProductOfTimes(t *testing.T) {
+	for want, c := range map[string]struct {
+		n int
+		d time.Duration
+	}{"40s": {4, 10 * time.Second}, "infinity": {999_999_999, 20 * time.Second}, "4500ms": {3, 1500 * time.Millisecond}} {
+		if got := product(c.n, c.d); got != want {
+			t.Errorf("%d times %v is %s, want %s", c.n, c.d, got, want)
+		}
 	}
 }

@@ -20,13 +20,6 @@ import (
 const (
 	defaultSlice = "unitc.slice"
 	defaultGrace = 10 * time.Second // docker's
-	// endlessRestartSec parts the starts of a service that may restart for ever:
-	// at systemd's 100 ms one that dies at once would burn a core. RestartSteps=
-	// (v254) does not help: it never counts back (systemd issue 43813).
-	endlessRestartSec = "1s"
-	// upAfter is how long docker lets a container run before its failures
-	// count anew.
-	upAfter = 10
 )
 
 // translation is one unit being written. service is nil if none was decoded.
@@ -99,20 +92,7 @@ func (t *translation) unitSection(problems diag.List) {
 	}
 	t.imageDependency()
 	t.projectDependencies()
-	switch r := t.service.Restart; r.Policy {
-	case definition.RestartAlways, definition.RestartUnlessStopped:
-		// Docker never gives up, systemd would after five starts in ten seconds.
-		t.w.Set("StartLimitIntervalSec", "0")
-	case definition.RestartOnFailure:
-		if r.MaxRetries == 0 {
-			t.w.Set("StartLimitIntervalSec", "0")
-			break
-		}
-		// The first start and N more, each of which counts as docker counts: it
-		// did not stay up.
-		t.w.Set("StartLimitBurst", strconv.Itoa(r.MaxRetries+1))
-		t.w.Set("StartLimitIntervalSec", strconv.Itoa((r.MaxRetries+1)*upAfter)+"s")
-	}
+	t.restartLimit()
 	t.pass(t.service.System.Unit)
 }
 
@@ -260,22 +240,6 @@ func (t *translation) stop() {
 		// A shell or a JVM that ends on its stop signal exits with 128+n, others
 		// are killed by it: both are an orderly stop, not a failure (V-7).
 		t.w.Set("SuccessExitStatus", strconv.Itoa(status)+" "+signal)
-	}
-}
-
-func (t *translation) restart() {
-	if t.broken {
-		return
-	}
-	switch r := t.service.Restart; r.Policy {
-	case definition.RestartAlways, definition.RestartUnlessStopped:
-		t.w.Set("Restart", "always")
-		t.w.Set("RestartSec", endlessRestartSec)
-	case definition.RestartOnFailure:
-		t.w.Set("Restart", "on-failure")
-		if r.MaxRetries == 0 {
-			t.w.Set("RestartSec", endlessRestartSec)
-		}
 	}
 }
 

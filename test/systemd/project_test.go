@@ -62,7 +62,7 @@ func TestProjectTarget(t *testing.T) {
 // A timer is there with its service and starts it.
 func TestTimer(t *testing.T) {
 	cleanReload(t)
-	place(t, definitions+"backup.yaml", "rootfs: host\ncommand: [/bin/true]\nsystemd: {timer: {OnActiveSec: 1ms, AccuracySec: 1ms}}\n")
+	place(t, definitions+"backup.yaml", "rootfs: host\ncommand: [/bin/sleep, \"0.3\"]\nsystemd: {timer: {OnActiveSec: 1ms, AccuracySec: 1ms}}\n")
 	reload(t)
 	if unit := property(t, "backup.timer", "Unit"); unit != "backup.service" {
 		t.Errorf("the timer starts %s", unit)

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package generator
+
+import (
+	"cmp"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+const (
+	// endlessDelay parts the starts of a service that may restart for ever: at
+	// systemd's 100 ms one that dies at once would burn a core. RestartSteps=
+	// (v254) does not help: it never counts back (systemd issue 43813).
+	endlessDelay = time.Second
+	// upAfter is how long docker lets a container run before its failures
+	// count anew.
+	upAfter = 10 * time.Second
+)
+
+// restartLimit bounds the restarts, in [Unit].
+func (t *translation) restartLimit() {
+	r := t.service.Restart
+	switch {
+	case !restarts(r):
+	case r.MaxRetries == 0:
+		// Docker never gives up, systemd would after five starts in ten seconds.
+		t.w.Set("StartLimitIntervalSec", "0")
+	default:
+		// The first start and N more, each of which counts as docker counts: it
+		// did not stay up.
+		starts := r.MaxRetries + 1
+		t.w.Set("StartLimitBurst", strconv.Itoa(starts))
+		t.w.Set("StartLimitIntervalSec", product(starts, cmp.Or(r.Window, upAfter)+r.Delay))
+	}
+}
+
+// product is n times d as a time span; what time.Duration cannot count is for ever.
+func product(n int, d time.Duration) string {
+	if d <= 0 || time.Duration(n) > math.MaxInt64/d {
+		return "infinity"
+	}
+	return span(time.Duration(n) * d)
+}
+
+// restart says when and how soon, in [Service].
+func (t *translation) restart() {
+	r := t.service.Restart
+	if t.broken || !restarts(r) {
+		return
+	}
+	policy := "always"
+	if r.Policy == definition.RestartOnFailure {
+		policy = "on-failure"
+	}
+	t.w.Set("Restart", policy)
+	switch {
+	case r.Delay > 0:
+		t.w.Set("RestartSec", span(r.Delay))
+	case r.MaxRetries == 0:
+		t.w.Set("RestartSec", span(endlessDelay))
+	}
+}
+
+func restarts(r definition.Restart) bool {
+	return r.Policy == definition.RestartAlways || r.Policy == definition.RestartUnlessStopped || r.Policy == definition.RestartOnFailure
+}

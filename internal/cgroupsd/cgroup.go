@@ -53,6 +53,16 @@ func OwnDelegated() (*os.File, error) {
 	return openDelegated(group)
 }
 
+// OwnUnit is the directory of the cgroup of the unit that this process belongs
+// to: systemd puts ExecStopPost= of a delegated one in ".control" (C-7).
+func OwnUnit() (string, error) {
+	group, err := cgroupOf("self")
+	if err != nil {
+		return "", err
+	}
+	return mountPoint + strings.TrimSuffix(group, "/.control"), nil
+}
+
 // cgroupOf reads the cgroup v2 line of /proc/PID/cgroup (cgroups(7)).
 func cgroupOf(pid string) (string, error) {
 	b, err := os.ReadFile("/proc/" + pid + "/cgroup")

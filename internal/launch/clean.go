@@ -101,11 +101,13 @@ func reportDeath(p *plan.Plan) {
 	text := ""
 	switch os.Getenv("EXIT_STATUS") {
 	case "KILL":
-		group := p.Unit
+		// In the service's cgroup this program shares the payload's device rules,
+		// which keep it from the kernel's log, but finds the kernel's counters.
+		find := ownLimitHit
 		if p.Scope != nil {
-			group = p.Scope.Name
+			find = func() (string, bool) { return oomKilled(p.Scope.Name) }
 		}
-		if limit, hit := oomKilled(group); hit {
+		if limit, hit := find(); hit {
 			text = fmt.Sprintf("killed: the memory limit of %s was hit; raise `mem_limit:` in the definition, or make the program use less", limit)
 		}
 	case "SYS":

@@ -73,10 +73,20 @@ func runtimeCommand(p *plan.Plan, dir string, args ...string) ([]string, error) 
 	return append(argv, args...), nil
 }
 
-func (s *starter) containerID() string { return strings.TrimSuffix(s.plan.Unit, ".service") }
+// containerID is what a runtime calls the container: the unit's name without
+// what runc and crun refuse in it, such as an instance's "@". It need not be
+// unique, the state directory is the unit's own.
+func containerID(unit string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '.' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
+			return r
+		}
+		return '-'
+	}, strings.TrimSuffix(unit, ".service"))
+}
 
 func (s *starter) prepareBundle() error {
-	argv, err := runtimeCommand(s.plan, s.stateDir, "create", "--bundle", s.stateDir, "--pid-file", s.stateDir+"/pid", s.containerID())
+	argv, err := runtimeCommand(s.plan, s.stateDir, "create", "--bundle", s.stateDir, "--pid-file", s.stateDir+"/pid", containerID(s.plan.Unit))
 	if err != nil {
 		return err
 	}
@@ -87,7 +97,7 @@ func (s *starter) prepareBundle() error {
 		}
 	}
 	s.bundle, err = runtime.PrepareBundle(s.plan, runtime.Options{
-		Stdio: s.stdio, AttachPoint: s.stateDir + "/root", ID: s.containerID(), Bundle: s.stateDir,
+		Stdio: s.stdio, AttachPoint: s.stateDir + "/root", ID: containerID(s.plan.Unit), Bundle: s.stateDir,
 	}, s.stateDir, argv)
 	return err
 }
@@ -132,7 +142,7 @@ func (s *starter) createContainer() error {
 }
 
 func (s *starter) startContainer() error {
-	return callRuntime(s.plan, s.stateDir, "start", s.containerID())
+	return callRuntime(s.plan, s.stateDir, "start", containerID(s.plan.Unit))
 }
 
 // callRuntime runs a short command of the runtime.
@@ -170,5 +180,5 @@ func deleteContainer(p *plan.Plan, dir string) error {
 	if _, err := os.Stat(dir + "/runtime"); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return callRuntime(p, dir, "delete", "--force", strings.TrimSuffix(p.Unit, ".service"))
+	return callRuntime(p, dir, "delete", "--force", containerID(p.Unit))
 }

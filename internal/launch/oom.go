@@ -4,11 +4,14 @@ package launch
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
 )
 
 // oomWindow is how old a kernel message may be to speak of the death at hand.
@@ -51,6 +54,31 @@ func oomKilled(group string) (limit string, hit bool) {
 			hit = true
 		}
 	}
+}
+
+// ownLimitHit asks the cgroup of the service that this program cleans up after:
+// whether its memory limit was hit, and the limit. A kill for want of memory on
+// the whole host does not count as "oom" there (cgroup-v2, memory.events).
+func ownLimitHit() (limit string, hit bool) {
+	group, err := cgroupsd.OwnUnit()
+	if err != nil {
+		return "", false
+	}
+	events, err := os.ReadFile(group + "/memory.events")
+	if err != nil {
+		return "", false
+	}
+	for line := range strings.Lines(string(events)) {
+		if count, has := strings.CutPrefix(line, "oom "); has {
+			hit = strings.TrimSpace(count) != "0"
+		}
+	}
+	limit = "its cgroup"
+	most, err := os.ReadFile(group + "/memory.max")
+	if n, parseErr := strconv.ParseInt(strings.TrimSpace(string(most)), 10, 64); err == nil && parseErr == nil {
+		limit = kilobytes(strconv.FormatInt(n/1024, 10))
+	}
+	return limit, hit
 }
 
 func hasComponent(path, name string) bool {

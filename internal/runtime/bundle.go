@@ -70,6 +70,9 @@ func (l *Launch) writeBundle(dir string, argv []string) error {
 	})
 	c.p.Call("move_mount", "dst="+foreignPlaces, unix.SYS_MOVE_MOUNT, places, c.p.Str(""), unix.AT_FDCWD, c.p.Str(foreignPlaces), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	spec := *l.spec
+	// crun of Debian 12 refuses every version but 1.0; what it does not know of
+	// the later ones it passes over.
+	spec.Version = "1.0.2"
 	spec.Root = &specs.Root{Path: c.placeRoot(places), Readonly: l.spec.Root.Readonly}
 	spec.Mounts = slices.Clone(l.spec.Mounts)
 	for i, f := range l.sources {

@@ -135,7 +135,14 @@ func build(t testing.TB, pack func(testing.TB, []byte) []byte, tars ...[]byte) *
 		b.layers = append(b.layers, blob)
 		b.diffIDs = append(b.diffIDs, digestOf(data))
 		b.blobs[digestOf(blob)] = blob
-		layers = append(layers, descriptor{MediaType: typeOCILayer, Digest: digestOf(blob), Size: int64(len(blob))})
+		mediaType := typeOCILayer
+		switch {
+		case bytes.HasPrefix(blob, []byte{0x1f, 0x8b}):
+			mediaType += "+gzip"
+		case bytes.HasPrefix(blob, []byte{0x28, 0xb5}):
+			mediaType += "+zstd"
+		}
+		layers = append(layers, descriptor{MediaType: mediaType, Digest: digestOf(blob), Size: int64(len(blob))})
 	}
 	config := map[string]any{
 		"architecture": "amd64", "os": "linux", "created": "2024-01-02T03:04:05Z",

@@ -95,17 +95,19 @@ func (a *assembler) configure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.conf, a.chains = conf, conf.chainIDs()
+	a.plan(conf)
 	if err := a.store.PutBlob(m.Config.hex(), raw); err != nil {
 		return err
 	}
-	if err := a.store.PutBlob(hexOf(m.digest), m.raw); err != nil {
-		return err
-	}
-	for i, d := range m.Layers {
+	return a.store.PutBlob(hexOf(m.digest), m.raw)
+}
+
+// plan lists the layers.
+func (a *assembler) plan(conf *configFile) {
+	a.conf, a.chains = conf, conf.chainIDs()
+	for i, d := range a.manifest.Layers {
 		a.layers = append(a.layers, &layerJob{index: i, desc: d, diffID: conf.RootFS.DiffIDs[i], done: make(chan struct{})})
 	}
-	return nil
 }
 
 // readSmall reads and verifies a blob that is parsed in memory.

@@ -35,6 +35,7 @@ type app struct {
 const (
 	groupRun    = "run"
 	groupDefine = "define"
+	groupImages = "images"
 	groupOther  = "other"
 )
 
@@ -93,7 +94,8 @@ func (a *app) command() *cobra.Command {
 		return usagef("%s: %w; see `%s --help`", strings.TrimPrefix(cmd.CommandPath(), "unitc "), err, cmd.CommandPath())
 	})
 	root.SetVersionTemplate("unitc {{.Version}}\n")
-	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Running containers:"}, &cobra.Group{ID: groupDefine, Title: "Definitions:"},
+	// A group without a title is listed in one line.
+	root.AddGroup(&cobra.Group{ID: groupImages}, &cobra.Group{ID: groupRun, Title: "Running containers:"}, &cobra.Group{ID: groupDefine, Title: "Definitions:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"})
 	for _, v := range []struct {
 		group string
@@ -101,6 +103,8 @@ func (a *app) command() *cobra.Command {
 	}{
 		{groupRun, a.ps()}, {groupRun, a.logs()}, {groupRun, a.enable()}, {groupRun, a.disable()},
 		{groupDefine, a.check()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()}, {groupDefine, a.schema()},
+		{groupImages, a.images()}, {groupImages, a.pull()}, {groupImages, a.load()}, {groupImages, a.save()}, {groupImages, a.push()}, {groupImages, a.tag()},
+		{groupImages, a.rmi()}, {groupImages, a.prune()}, {groupImages, a.inspect()}, {groupImages, a.history()}, {groupImages, a.df()}, {groupImages, a.verify()}, {groupImages, a.volume()},
 		{groupOther, a.version()}, {groupOther, a.completion()},
 	} {
 		v.cmd.GroupID = v.group
@@ -120,11 +124,12 @@ func (a *app) command() *cobra.Command {
 }
 
 // usageTemplate fits all verbs on a screen of 24 lines.
-const usageTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]{{range $g := .Groups}}
+const usageTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]{{range $g := .Groups}}{{if $g.Title}}
 
 {{$g.Title}}{{range $.Commands}}{{if and (eq .GroupID $g.ID) (or .IsAvailableCommand (eq .Name "help"))}}
-  {{rpad .Name 11}}{{.Short}}{{end}}{{end}}{{end}}
+  {{rpad .Name 11}}{{.Short}}{{end}}{{end}}{{end}}{{end}}
 
+More:{{range .Commands}}{{if eq .GroupID "images"}} {{.Name}}{{end}}{{end}}
 Start, stop and inspect units with systemctl; unitc(1) is the manual.{{else}}{{if .HasExample}}
 
 Examples:

@@ -28,6 +28,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/unitc/unitc/internal/image/layer"
 	"github.com/unitc/unitc/internal/image/reference"
 	"github.com/unitc/unitc/internal/store"
 )
@@ -340,4 +341,23 @@ func mustParse(t testing.TB, name string) reference.Reference {
 		t.Fatal(err)
 	}
 	return r
+}
+
+func openDir(t testing.TB, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func compareTrees(t testing.TB, want, have *os.File) []string {
+	t.Helper()
+	found, err := layer.Compare(want, have)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

@@ -30,10 +30,22 @@ type Volume struct {
 	Created   time.Time `json:"created"`
 }
 
-// Seed is what a new or empty volume begins with: what the image has at Path.
+// Seed is what a new or empty volume begins with: what the image has at Path,
+// or what Fill puts into the directory.
 type Seed struct {
 	Image *Image
 	Path  string // absolute, inside the image
+	Fill  func(dir string) error
+}
+
+func (s *Seed) copyTo(dir string) error {
+	if s.Fill != nil {
+		return s.Fill(dir)
+	}
+	if err := copyFromImage(s, dir); err != nil {
+		return fmt.Errorf("copying %s from the image: %w", s.Path, err)
+	}
+	return nil
 }
 
 // CheckVolumeName accepts what Docker does; the name becomes a file name.
@@ -170,8 +182,8 @@ func (s *Store) makeVolume(v Volume, seed *Seed) error {
 		return err
 	}
 	if seed != nil {
-		if err := copyFromImage(seed, filepath.Join(staged, "data")); err != nil {
-			return fmt.Errorf("copying %s from the image: %w", seed.Path, err)
+		if err := seed.copyTo(filepath.Join(staged, "data")); err != nil {
+			return err
 		}
 	}
 	if v.Created.IsZero() {

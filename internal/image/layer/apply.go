@@ -51,6 +51,8 @@ type Options struct {
 	// Lowers are the directories of those layers, topmost first; nil makes
 	// Apply return ErrNeedsLower when it has to look at them.
 	Lowers []*os.File
+	// Plain: the tar is of files, not of a layer. Nothing in it is a whiteout.
+	Plain bool
 	// Space is called now and then; its error ends the layer. It sees to it
 	// that an image does not fill the file system to the last byte.
 	Space func() error
@@ -127,7 +129,7 @@ func (a *apply) entry(h *tar.Header, r io.Reader) error {
 	if err := a.enter(parent); err != nil {
 		return err
 	}
-	if strings.HasPrefix(name, whiteoutPrefix) {
+	if strings.HasPrefix(name, whiteoutPrefix) && !a.opts.Plain {
 		return a.whiteout(name)
 	}
 	a.top().dirty = true

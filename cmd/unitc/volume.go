@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/image"
+	"github.com/unitc/unitc/internal/store"
+)
+
+func (a *app) volume() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "volume VERB",
+		Short: "list, create, move and remove volumes",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  unknownVerb,
+	}
+	for _, sub := range []*cobra.Command{a.volumeList(), a.volumeCreate(), a.volumeInspect(), a.volumeRemove(), a.volumeExport(), a.volumeImport()} {
+		sub.DisableFlagsInUseLine = true
+		cmd.AddCommand(sub)
+	}
+	cmd.SetUsageTemplate(volumeTemplate)
+	return cmd
+}
+
+const volumeTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]
+{{range .Commands}}
+  {{rpad .Name 11}}{{.Short}}{{end}}
+{{else}}{{if .HasAvailableLocalFlags}}
+
+Options:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+{{end}}`
+
+func (a *app) volumeList() *cobra.Command {
+	asJSON, quiet := false, false
+	cmd := &cobra.Command{
+		Use:   "ls [OPTION…]",
+		Short: "list volumes",
+		Args:  exactly(0, "no argument"),
+		RunE: func(*cobra.Command, []string) error {
+			s, err := a.openStore()
+			if err != nil {
+				return err
+			}
+			all, err := s.Volumes()
+			if err != nil {
+				return err
+			}
+			t := terminal.Table{Header: []string{"VOLUME", "UNIT", "CREATED", "WHERE"}, Shrink: []int{3}}
+			for _, v := range all {
+				m, err := s.MountOf(v)
+				if err != nil {
+					m.Source = err.Error()
+				}
+				t.Add(v.Name, v.Unit, ago(v.Created, a.now()), m.Source)
+				if quiet {
+					fmt.Fprintln(a.stdout, v.Name)
+				}
+			}
+			switch {
+			case asJSON:
+				return a.printJSON(append([]store.Volume{}, all...))
+			case quiet:
+				return nil
+			}
+			return t.Write(terminal.Of(a.stdout))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
+	return cmd
+}
+
+func (a *app) volumeCreate() *cobra.Command {
+	var options, labels map[string]string
+	cmd := &cobra.Command{
+		Use:   "create [OPTION…] NAME",
+		Short: "create a volume (a start creates what is missing, too)",
+		Args:  exactly(1, "the name of a volume"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := a.openStore()
+			if err != nil {
+				return err
+			}
+			v := store.Volume{Name: args[0], Options: options, Labels: labels}
+			if _, err := s.MountOf(v); err != nil {
+				return usagef("volume create: %w", err)
+			}
+			if _, err := s.Volume(v.Name); err == nil {
+				return fmt.Errorf("volume %s: is there already", v.Name)
+			}
+			_, err = s.EnsureVolume(context.Background(), v, nil)
+			return err
+		},
+	}
+	cmd.Flags().StringToStringVarP(&options, "opt", "o", nil, "a driver option `KEY=VALUE`: type, device, o")
+	cmd.Flags().StringToStringVar(&labels, "label", nil, "a label `KEY=VALUE`")
+	return cmd
+}
+
+func (a *app) volumeInspect() *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect NAME…",
+		Short: "print what is known of volumes, as JSON",
+		Args:  some("the name of a volume"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := a.openStore()
+			if err != nil {
+				return err
+			}
+			type row struct {
+				store.Volume
+				Mount store.Mount `json:"mount"`
+			}
+			out := []row{}
+			for _, name := range args {
+				v, err := s.Volume(name)
+				if err != nil {
+					return err
+				}
+				m, err := s.MountOf(v)
+				if err != nil {
+					return err
+				}
+				out = append(out, row{v, m})
+			}
+			return a.printJSON(out)
+		},
+	}
+}
+
+func (a *app) volumeRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm NAME…",
+		Short: "remove volumes and their data",
+		Args:  some("the name of a volume"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := a.openStore()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, name := range args {
+				errs = append(errs, a.removeVolume(s, name))
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+// removeVolume asks the kernel who has it mounted, which no bookkeeping of
+// ours could know as well.
+func (a *app) removeVolume(s *store.Store, name string) error {
+	if _, err := s.Volume(name); err != nil {
+		return err
+	}
+	users, err := store.Mounted(s.VolumeData(name))
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return fmt.Errorf("volume %s: %w by %s; stop it first", name, store.ErrInUse, strings.Join(users, ", "))
+	}
+	return s.RemoveVolume(name)
+}
+
+func (a *app) volumeExport() *cobra.Command {
+	out := "-"
+	cmd := &cobra.Command{
+		Use:   "export [-o FILE] NAME",
+		Short: "write a volume's data as a tar",
+		Args:  exactly(1, "the name of a volume"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := a.openStore()
+			if err != nil {
+				return err
+			}
+			if _, err := s.Volume(args[0]); err != nil {
+				return err
+			}
+			return a.toOutput(out, func(w io.Writer) error { return image.ExportVolume(s, args[0], w) })
+		},
+	}
+	cmd.Flags().StringVarP(&out, "output", "o", "-", "write to `FILE` instead of standard output")
+	return cmd
+}
+
+func (a *app) volumeImport() *cobra.Command {
+	return &cobra.Command{
+		Use:   "import NAME FILE|-",
+		Short: "make a volume from a tar",
+		Args:  exactly(2, "a volume and a tar"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := a.openStore()
+			if err != nil {
+				return err
+			}
+			return a.fromInput(args[1], func(r io.Reader) error { return image.ImportVolume(context.Background(), s, args[0], r) })
+		},
+	}
+}

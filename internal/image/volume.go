@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/image/layer"
+	"github.com/unitc/unitc/internal/store"
+)
+
+// ImportVolume makes a volume from a tar, compressed or not. It is seen with
+// all of it or not at all. A volume with data in it is left alone.
+func ImportVolume(ctx context.Context, s *store.Store, name string, r io.Reader) error {
+	done := false
+	fill := func(dir string) error {
+		done = true
+		root, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		plain, err := decompress(r)
+		if err != nil {
+			return err
+		}
+		defer plain.Close()
+		_, err = layer.Apply(ctx, root, bufferTar(plain), layer.Options{Plain: true, Space: func() error { return DefaultLimits().space(s, 0) }})
+		return err
+	}
+	if _, err := s.EnsureVolume(ctx, store.Volume{Name: name}, &store.Seed{Fill: fill}); err != nil {
+		return err
+	}
+	if !done {
+		return fmt.Errorf("importing volume %s: it has data already; remove it with `unitc volume rm` first", name)
+	}
+	return nil
+}
+
+// ExportVolume writes a volume as a tar with owners, times and attributes. A
+// running container may change the files meanwhile, and its links lead
+// nowhere: os.Root keeps every step inside.
+func ExportVolume(s *store.Store, name string, w io.Writer) error {
+	root, err := os.OpenRoot(s.VolumeData(name))
+	if err != nil {
+		return fmt.Errorf("exporting volume %s: %w", name, err)
+	}
+	defer root.Close()
+	e := &exporter{root: root, w: tar.NewWriter(w), links: map[[2]uint64]string{}}
+	if err := e.entry("."); err != nil {
+		return fmt.Errorf("exporting volume %s: %w", name, err)
+	}
+	return e.w.Close()
+}
+
+type exporter struct {
+	root  *os.Root
+	w     *tar.Writer
+	links map[[2]uint64]string
+}
+
+func (e *exporter) entry(name string) error {
+	info, err := e.root.Lstat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it went meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fmt.Errorf("lstat %s gives no stat", name)
+	}
+	h := &tar.Header{
+		Name: "./" + strings.TrimPrefix(name, "./"), Mode: int64(st.Mode & 0o7777), Uid: int(st.Uid), Gid: int(st.Gid),
+		ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX,
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return e.dir(name, h)
+	case unix.S_IFLNK:
+		h.Typeflag = tar.TypeSymlink
+		if h.Linkname, err = e.root.Readlink(name); err != nil {
+			return err
+		}
+		return e.w.WriteHeader(h)
+	case unix.S_IFREG:
+		return e.file(name, h, [2]uint64{st.Dev, st.Ino}, st.Nlink > 1)
+	case unix.S_IFIFO:
+		h.Typeflag = tar.TypeFifo
+		return e.w.WriteHeader(h)
+	}
+	return nil // sockets belong to processes, devices to hosts
+}
+
+func (e *exporter) dir(name string, h *tar.Header) error {
+	d, err := e.root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	h.Typeflag, h.Name = tar.TypeDir, strings.TrimSuffix(h.Name, ".")
+	if h.Name != "./" {
+		h.Name += "/"
+	}
+	if h.PAXRecords, err = exportXattrs(d); err != nil {
+		return err
+	}
+	if err := e.w.WriteHeader(h); err != nil {
+		return err
+	}
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := e.entry(path.Join(name, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *exporter) file(name string, h *tar.Header, id [2]uint64, linked bool) error {
+	h.Typeflag = tar.TypeReg
+	if first := e.links[id]; first != "" {
+		h.Typeflag, h.Linkname = tar.TypeLink, first
+		return e.w.WriteHeader(h)
+	}
+	f, err := e.root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s changed its kind meanwhile", name)
+	}
+	if linked {
+		e.links[id] = h.Name
+	}
+	h.Size = info.Size()
+	if h.PAXRecords, err = exportXattrs(f); err != nil {
+		return err
+	}
+	if err := e.w.WriteHeader(h); err != nil {
+		return err
+	}
+	// A file that grows is cut at the size in its header; one that shrinks is
+	// an error of the writer.
+	_, err = io.Copy(e.w, io.LimitReader(f, h.Size))
+	return err
+}
+
+func exportXattrs(f *os.File) (map[string]string, error) {
+	list := make([]byte, 64<<10)
+	n, err := unix.Flistxattr(int(f.Fd()), list)
+	if err != nil {
+		return nil, err
+	}
+	var out map[string]string
+	for name := range strings.SplitSeq(string(list[:n]), "\x00") {
+		if !strings.HasPrefix(name, "user.") && name != "security.capability" && !strings.HasPrefix(name, "system.posix_acl_") {
+			continue
+		}
+		value := make([]byte, 64<<10)
+		n, err := unix.Fgetxattr(int(f.Fd()), name, value)
+		if err != nil {
+			return nil, err
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out["SCHILY.xattr."+name] = string(value[:n])
+	}
+	return out, nil
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package image
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/store"
+)
+
+func TestVolumeExportImport(t *testing.T) {
+	s := newClient(t).Store
+	if _, err := s.EnsureVolume(ctx, store.Volume{Name: "a"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	data := s.VolumeData("a")
+	outside := filepath.Join(t.TempDir(), "secret")
+	err := errors.Join(
+		os.WriteFile(outside, []byte("secret"), 0o600),
+		os.Mkdir(data+"/d", 0o750), os.WriteFile(data+"/d/.wh.kept", []byte("no whiteout"), 0o640), os.Chown(data+"/d/.wh.kept", 7, 8),
+		os.Link(data+"/d/.wh.kept", data+"/hard"), os.Symlink(outside, data+"/link"), unix.Mkfifo(data+"/fifo", 0o600),
+		unix.Setxattr(data+"/hard", "user.note", []byte("x"), 0), unix.Chmod(data, 0o2775),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tar bytes.Buffer
+	if err := ExportVolume(s, "a", &tar); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(tar.String(), "secretsecret") || bytes.Contains(tar.Bytes(), []byte("\x00secret")) {
+		t.Error("a link was followed")
+	}
+	if err := ImportVolume(ctx, s, "b", bytes.NewReader(zst(t, tar.Bytes()))); err != nil {
+		t.Fatal(err)
+	}
+	want, have := openDir(t, data), openDir(t, s.VolumeData("b"))
+	if found := compareTrees(t, want, have); len(found) > 0 {
+		t.Errorf("what came back differs: %v", found)
+	}
+	if err := ImportVolume(ctx, s, "b", bytes.NewReader(tar.Bytes())); err == nil || !strings.Contains(err.Error(), "unitc volume rm") {
+		t.Errorf("importing over data: %v", err)
+	}
+	if err := ImportVolume(ctx, s, "c", bytes.NewReader(tarOf(t, file{name: "../x", content: "1"}))); err == nil {
+		t.Error("a climbing tar was accepted")
+	}
+	if _, err := s.Volume("c"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("half a volume is there: %v", err)
+	}
+}
+
+func TestMounted(t *testing.T) {
+	s := newClient(t).Store
+	if _, err := s.EnsureVolume(ctx, store.Volume{Name: "a"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if users, err := store.Mounted(s.VolumeData("a")); err != nil || len(users) != 0 {
+		t.Errorf("unused: %v, %v", users, err)
+	}
+	target := t.TempDir()
+	if err := unix.Mount(s.VolumeData("a"), target, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(target, unix.MNT_DETACH)
+	if users, err := store.Mounted(s.VolumeData("a")); err != nil || len(users) != 1 {
+		t.Errorf("mounted: %v, %v", users, err)
+	}
+}

@@ -129,7 +129,8 @@ the registry. The exit status is 1 if a fault remains.`,
 			})
 		},
 	}
-	t.flags(cmd)
+	t.files(cmd)
+	cmd.Flags().BoolVar(&t.asJSON, "json", false, "print the faults as JSON")
 	cmd.Flags().BoolVar(&repair, "repair", false, "replace what differs")
 	return cmd
 }

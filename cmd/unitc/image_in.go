@@ -25,12 +25,17 @@ type transfer struct {
 }
 
 func (t *transfer) flags(cmd *cobra.Command) {
+	t.files(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&t.asJSON, "json", false, "print progress as JSON, an event a line")
+	f.BoolVarP(&t.quiet, "quiet", "q", false, "print no progress")
+}
+
+func (t *transfer) files(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&t.authFile, "authfile", "", "take credentials from `FILE`")
 	f.StringVar(&t.registries, "registries-conf", "", "read `FILE` instead of registries.conf")
 	f.StringVar(&t.policyFile, "signature-policy", "", "read `FILE` instead of policy.json")
-	f.BoolVar(&t.asJSON, "json", false, "print progress as JSON, an event a line")
-	f.BoolVarP(&t.quiet, "quiet", "q", false, "print no progress")
 }
 
 // withClient runs f with a client that shows its progress; a signal ends it

@@ -94,9 +94,8 @@ func (a *app) command() *cobra.Command {
 		return usagef("%s: %w; see `%s --help`", strings.TrimPrefix(cmd.CommandPath(), "unitc "), err, cmd.CommandPath())
 	})
 	root.SetVersionTemplate("unitc {{.Version}}\n")
-	// A group without a title is listed in one line.
-	root.AddGroup(&cobra.Group{ID: groupImages}, &cobra.Group{ID: groupRun, Title: "Running containers:"}, &cobra.Group{ID: groupDefine, Title: "Definitions:"},
-		&cobra.Group{ID: groupOther, Title: "Other:"})
+	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Running containers:"}, &cobra.Group{ID: groupDefine, Title: "Definitions:"},
+		&cobra.Group{ID: groupImages}, &cobra.Group{ID: groupOther})
 	for _, v := range []struct {
 		group string
 		cmd   *cobra.Command
@@ -123,13 +122,17 @@ func (a *app) command() *cobra.Command {
 	return root
 }
 
-// usageTemplate fits all verbs on a screen of 24 lines.
+// usageTemplate fits all verbs on a screen of 24 lines: groups without a title
+// are listed in one.
 const usageTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]{{range $g := .Groups}}{{if $g.Title}}
 
 {{$g.Title}}{{range $.Commands}}{{if and (eq .GroupID $g.ID) (or .IsAvailableCommand (eq .Name "help"))}}
   {{rpad .Name 11}}{{.Short}}{{end}}{{end}}{{end}}{{end}}
 
-More:{{range .Commands}}{{if eq .GroupID "images"}} {{.Name}}{{end}}{{end}}
+Images and volumes:
+ {{range .Commands}}{{if eq .GroupID "images"}} {{.Name}}{{end}}{{end}}
+
+Other:{{range .Commands}}{{if eq .GroupID "other"}} {{.Name}}{{end}}{{end}}
 Start, stop and inspect units with systemctl; unitc(1) is the manual.{{else}}{{if .HasExample}}
 
 Examples:

@@ -4,13 +4,7 @@ package image
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -445,83 +439,6 @@ func TestPullStalls(t *testing.T) {
 	}
 }
 
-func TestPullAuthAndTLS(t *testing.T) {
-	w := newWorld(t)
-	ref := w.push("a", "1", simple(t))
-	w.client.AuthFile = w.write("none.json", "{}")
-	if _, err := w.client.Pull(ctx, ref, PullOptions{}); err == nil || !strings.Contains(err.Error(), "auth.json") {
-		t.Errorf("without a password: %v", err)
-	}
-	w.client.AuthFile = w.write("auth.json", fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q},%q:{"username":"x","password":"y"}}}`, w.host+"/a", user, password, w.host))
-	if _, err := w.client.Pull(ctx, ref, PullOptions{}); err != nil {
-		t.Errorf("with the repository's own password: %v", err)
-	}
-	certDirs = nil
-	if _, err := w.client.Pull(ctx, ref, PullOptions{Policy: PullAlways}); err == nil || !strings.Contains(err.Error(), "ca.crt") {
-		t.Errorf("with an unknown authority: %v", err)
-	}
-	w.client.RegistriesFile = w.write("registries.conf", fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", w.host))
-	if _, err := w.client.Pull(ctx, ref, PullOptions{Policy: PullAlways}); err != nil {
-		t.Errorf("declared insecure: %v", err)
-	}
-}
-
-func TestPullPlainHTTP(t *testing.T) {
-	w := newWorld(t)
-	w.push("a", "1", simple(t))
-	plain := httptest.NewServer(w.inner)
-	defer plain.Close()
-	host := strings.TrimPrefix(plain.URL, "http://")
-	if _, err := w.client.Pull(ctx, host+"/a:1", PullOptions{}); err == nil || !strings.Contains(err.Error(), "insecure = true") {
-		t.Errorf("undeclared: %v", err)
-	}
-	w.client.RegistriesFile = w.write("registries.conf", fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", host))
-	if _, err := w.client.Pull(ctx, host+"/a:1", PullOptions{}); err != nil {
-		t.Errorf("declared insecure: %v", err)
-	}
-}
-
-func TestPullMirrorsAndShortNames(t *testing.T) {
-	w := newWorld(t)
-	b := simple(t)
-	w.push("mirror/org/app", "1", b)
-	w.client.RegistriesFile = w.write("registries.conf", fmt.Sprintf(`
-unqualified-search-registries = ["%[1]s"]
-[[registry]]
-prefix = "example.test"
-location = "127.0.0.1:1"
-[[registry.mirror]]
-location = "127.0.0.1:2/dead"
-[[registry.mirror]]
-location = "%[1]s/mirror"
-[[registry]]
-prefix = "*.blocked.test"
-blocked = true
-[aliases]
-tool = "example.test/org/app"
-`, w.host))
-	img, err := w.client.Pull(ctx, "example.test/org/app:1", PullOptions{})
-	if err != nil || img.Digest != b.digest() {
-		t.Fatalf("through a mirror: %v", err)
-	}
-	if _, err := w.client.Pull(ctx, "tool:1", PullOptions{}); err != nil {
-		t.Fatalf("by an alias: %v", err)
-	}
-	if got, err := w.client.Store.Resolve("tool:1"); err != nil || got.Digest != b.digest() {
-		t.Errorf("the alias afterwards: %v", err)
-	}
-	if _, err := w.client.Pull(ctx, "x.blocked.test/a", PullOptions{}); err == nil || !strings.Contains(err.Error(), "blocked") {
-		t.Errorf("blocked: %v", err)
-	}
-	w.push("other", "1", b)
-	if _, err := w.client.Pull(ctx, "other:1", PullOptions{}); err != nil {
-		t.Errorf("the search registry: %v", err)
-	}
-	if n, err := w.client.Store.LookupName(mustParse(t, w.host+"/other:1")); err != nil || n.Image != b.digest() {
-		t.Errorf("under its full name: %v", err)
-	}
-}
-
 func TestPullPolicies(t *testing.T) {
 	w := newWorld(t)
 	now := time.Unix(1_800_000_000, 0)
@@ -601,87 +518,6 @@ func TestPullCancelled(t *testing.T) {
 	if _, err := w.client.Pull(ctx, ref, PullOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-}
-
-func TestSignaturePolicy(t *testing.T) {
-	w := newWorld(t)
-	b := simple(t)
-	ref := w.push("a", "1", b)
-	key, other := newKey(t), newKey(t)
-	sign := func(k *ecdsa.PrivateKey, digest, name string) {
-		payload := marshal(t, map[string]any{"critical": map[string]any{
-			"type": "cosign container image signature", "image": map[string]any{"docker-manifest-digest": digest}, "identity": map[string]any{"docker-reference": name},
-		}})
-		sum := sha256.Sum256(payload)
-		sig, err := ecdsa.SignASN1(rand.Reader, k, sum[:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		config := []byte("{}")
-		d := document{SchemaVersion: 2, MediaType: typeOCIManifest, Config: &descriptor{Digest: digestOf(config), Size: 2}, Layers: []descriptor{{
-			MediaType: "application/vnd.dev.cosign.simplesigning.v1+json", Digest: digestOf(payload), Size: int64(len(payload)),
-			Annotations: map[string]string{cosignAnnotation: base64.StdEncoding.EncodeToString(sig)},
-		}}}
-		w.push("a", strings.Replace(b.digest(), ":", "-", 1)+".sig", &built{manifest: marshal(t, d), blobs: map[string][]byte{digestOf(payload): payload, digestOf(config): config}})
-	}
-	policy := func(requirement string) {
-		w.client.PolicyFile = w.write("policy.json", fmt.Sprintf(`{"default":[{"type":"reject"}],"transports":{"docker":{%q:[%s]}}}`, w.host, requirement))
-	}
-	pub := w.write("pub.pem", pemOf(t, key))
-	signed := fmt.Sprintf(`{"type":"sigstoreSigned","keyPath":%q,"signedIdentity":{"type":"matchRepository"}}`, pub)
-	refused := func(what, want string) {
-		t.Helper()
-		before := w.requests("blobs/" + digestOf(b.layers[0]))
-		_, err := w.client.Pull(ctx, ref, PullOptions{})
-		if !errors.Is(err, ErrPolicy) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", what, err)
-		}
-		if w.requests("blobs/"+digestOf(b.layers[0])) != before || len(leftovers(t, w.client.Store, "layers", "images")) > 0 {
-			t.Errorf("%s: a layer was fetched", what)
-		}
-	}
-	policy(`{"type":"reject"}`)
-	refused("reject", "rejected")
-	policy(`{"type":"signedBy","keyPath":"/x"}`)
-	w.client.PolicyFile = w.write("policy.json", `{"default":[{"type":"signedBy"}]}`)
-	refused("an unknown requirement", "not supported")
-	policy(signed)
-	refused("no signature", "no signature")
-	sign(other, b.digest(), w.host+"/a")
-	refused("another's key", "another key")
-	sign(key, "sha256:"+strings.Repeat("1", 64), w.host+"/a")
-	refused("another digest", "a signature of")
-	sign(key, b.digest(), w.host+"/b")
-	refused("another name", "signed for")
-	policy(strings.Replace(signed, `"keyPath"`, `"rekorPublicKeyPath":"/x","keyPath"`, 1))
-	refused("rekor", "rekor")
-	policy(signed)
-	sign(key, b.digest(), w.host+"/a")
-	if _, err := w.client.Pull(ctx, ref, PullOptions{}); err != nil {
-		t.Errorf("a good signature: %v", err)
-	}
-	w.client.PolicyFile = w.write("policy.json", `{"default":[{"type":"insecureAcceptAnything"}],"tranports":{}}`)
-	if _, err := w.client.Pull(ctx, ref, PullOptions{Policy: PullAlways}); err == nil {
-		t.Error("a misspelt policy was accepted")
-	}
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-func pemOf(t *testing.T, k *ecdsa.PrivateKey) string {
-	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(&k.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
 // A full file system: a clear error, nothing left, and the store still works.

@@ -70,6 +70,8 @@ var law = []struct {
 	// What the operator's verbs need.
 	{"internal/cli/catalog", []ban{dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec"}, "it reads files, so that it works on images and in build machines"}}},
+	// It shows what the image room reports, and that room speaks HTTP.
+	{"internal/cli/progress", []ban{yaml, dbus, cobra}},
 	{"internal/cli/units", []ban{yaml, http, cobra,
 		{[]string{"internal/launch", "internal/runtime"}, "it asks systemd and launches nothing"}}},
 	// The way of a resolved definition to its payload.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -202,6 +203,36 @@ func TestSpecifiers(t *testing.T) {
 		s.Command = []string{in}
 		if _, err := Build(&s, facts); err == nil {
 			t.Errorf("%q was accepted", in)
+		}
+	}
+}
+
+func TestSecurityOptions(t *testing.T) {
+	build := func(options ...string) (*plan.Plan, error) {
+		s := services["minimal"]
+		s.SecurityOpt = options
+		return Build(&s, facts)
+	}
+	p, err := build("apparmor=my-profile", "mask=/proc/foo:/proc/bar", "unmask=/sys/module:/proc/sys*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := p.Spec.Linux
+	if p.Spec.Process.ApparmorProfile != "my-profile" || !slices.Contains(l.MaskedPaths, "/proc/bar") ||
+		slices.Contains(l.MaskedPaths, "/sys/module") || slices.Contains(l.ReadonlyPaths, "/proc/sys") || !slices.Contains(l.MaskedPaths, "/proc/kcore") {
+		t.Errorf("%q %v %v", p.Spec.Process.ApparmorProfile, l.MaskedPaths, l.ReadonlyPaths)
+	}
+	if p, err = build("systempaths=unconfined"); err != nil || len(p.Spec.Linux.MaskedPaths)+len(p.Spec.Linux.ReadonlyPaths) > 0 {
+		t.Errorf("systempaths=unconfined: %v", err)
+	}
+	if p, err = build("no-new-privileges:false", "seccomp=unconfined", "label=disable", "apparmor=unconfined"); err != nil ||
+		p.Spec.Process.NoNewPrivileges || p.Spec.Linux.Seccomp != nil || p.Spec.Process.ApparmorProfile != "" {
+		t.Errorf("the relaxations: %v", err)
+	}
+	for _, o := range []string{"label=type:x_t", "apparmour=x", "systempaths=some", "no-new-privileges=maybe", "seccomp=/not/read"} {
+		var ke *KeyError
+		if _, err := build(o); !errors.As(err, &ke) || !strings.HasPrefix(ke.Key, "security_opt") {
+			t.Errorf("%s: %v", o, err)
 		}
 	}
 }

@@ -4,7 +4,6 @@ package planner
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/seccomp"
@@ -19,15 +18,11 @@ func SeccompFile(s *definition.Service) string {
 	return ""
 }
 
-// securityOption gives the last value of an option, written with "=" or, as
-// Docker once had it, with ":".
+// securityOption gives the last value of an option.
 func securityOption(s *definition.Service, name string) (value string, ok bool) {
 	for _, o := range s.SecurityOpt {
-		i := strings.IndexAny(o, "=:")
-		if i >= 0 && o[:i] == name {
-			value, ok = o[i+1:], true
-		} else if i < 0 && o == name {
-			value, ok = "true", true
+		if n, v := splitOption(o); n == name {
+			value, ok = v, true
 		}
 	}
 	return value, ok

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package planner
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// splitOption cuts an entry of `security_opt`, written with "=" or, as Docker
+// once had it, with ":". A name alone means "true".
+func splitOption(o string) (name, value string) {
+	i := strings.IndexAny(o, "=:")
+	if i < 0 {
+		return o, "true"
+	}
+	return o[:i], o[i+1:]
+}
+
+// securityOptions carries out the options that are not read elsewhere, and
+// refuses what it does not know: a protection that is asked for is never left
+// away in silence.
+func (b *builder) securityOptions() error {
+	for i, o := range b.s.SecurityOpt {
+		key := fmt.Sprintf("security_opt[%d]", i)
+		name, value := splitOption(o)
+		switch name {
+		case "no-new-privileges":
+			if value != "true" && value != "false" {
+				return &KeyError{key, fmt.Sprintf("%q is neither true nor false", value), "write no-new-privileges=true or =false"}
+			}
+		case "seccomp": // filter
+		case "apparmor":
+			if value != "unconfined" {
+				b.spec.Process.ApparmorProfile = value
+			}
+		case "label":
+			if value != "disable" {
+				return &KeyError{key, "SELinux labels of one's own are not supported yet", "write label=disable, or drop the entry"}
+			}
+		case "systempaths":
+			if value != "unconfined" {
+				return &KeyError{key, fmt.Sprintf("unknown value %q", value), "write systempaths=unconfined, or drop the entry"}
+			}
+			b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
+		case "mask":
+			b.spec.Linux.MaskedPaths = append(b.spec.Linux.MaskedPaths, pathList(value)...)
+		case "unmask":
+			b.unmask(pathList(value))
+		default:
+			return &KeyError{key, fmt.Sprintf("unknown option %q", name), "use no-new-privileges, seccomp, apparmor, label, mask, unmask or systempaths"}
+		}
+	}
+	return nil
+}
+
+func pathList(value string) []string {
+	var list []string
+	for _, p := range strings.Split(value, ":") {
+		if p != "" {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// unmask takes paths, patterns of them, or ALL out of what is masked and
+// read-only, as Podman does.
+func (b *builder) unmask(patterns []string) {
+	open := func(p string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			ok, err := path.Match(pattern, p)
+			return pattern == "ALL" || (err == nil && ok)
+		})
+	}
+	b.spec.Linux.MaskedPaths = slices.DeleteFunc(b.spec.Linux.MaskedPaths, open)
+	b.spec.Linux.ReadonlyPaths = slices.DeleteFunc(b.spec.Linux.ReadonlyPaths, open)
+}

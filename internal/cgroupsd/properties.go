@@ -133,8 +133,7 @@ func variantOf(k kind, value string) (v any, suffix string, err error) {
 }
 
 func deviceValue(k kind, value string) (any, string, error) {
-	path, rest, _ := strings.Cut(value, " ")
-	rest = strings.TrimSpace(rest)
+	path, rest := firstWord(value)
 	switch k {
 	case kindDevice:
 		return []deviceRule{{path, rest}}, "", nil
@@ -144,6 +143,29 @@ func deviceValue(k kind, value string) (any, string, error) {
 	}
 	n, err := size(rest, 1000)
 	return []deviceRate{{path, n}}, "", err
+}
+
+// firstWord takes the first word off as a unit file quotes it: the bus wants
+// the bytes themselves (systemd.syntax(7), "Quoting"; "%%" is a percent sign).
+func firstWord(value string) (word, rest string) {
+	var b strings.Builder
+	quoted := strings.HasPrefix(value, `"`)
+	i := 0
+	if quoted {
+		i = 1
+	}
+	for ; i < len(value); i++ {
+		switch {
+		case quoted && value[i] == '\\' && i+1 < len(value):
+			i++
+			b.WriteByte(value[i])
+			continue
+		case quoted && value[i] == '"', !quoted && value[i] == ' ':
+			return strings.ReplaceAll(b.String(), "%%", "%"), strings.TrimSpace(value[i+1:])
+		}
+		b.WriteByte(value[i])
+	}
+	return strings.ReplaceAll(b.String(), "%%", "%"), ""
 }
 
 // amount is a number with an IEC suffix, "infinity", or a percentage, which

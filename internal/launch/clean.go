@@ -33,6 +33,15 @@ func Clean(name string) int {
 		dir = stateDirOf(name)
 		defer removeState(dir)
 	}
+	notify, err := openNotifier()
+	if err == nil {
+		// A short stop_grace_period bounds this process too.
+		err = notify.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * cleanTimeout).Microseconds()))
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+		notify = &notifier{fd: -1}
+	}
 	p, err := readPlan(dir)
 	if err != nil {
 		// A start that was killed before it wrote its state leaves nothing else.
@@ -51,7 +60,7 @@ func Clean(name string) int {
 	if err := releaseImage(p); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 	}
-	reportDeath(p)
+	reportDeath(p, notify)
 	if p.Scope == nil {
 		return 0
 	}
@@ -94,7 +103,7 @@ func stopScope(name string) error {
 }
 
 // reportDeath says in words what a signal number hides.
-func reportDeath(p *plan.Plan) {
+func reportDeath(p *plan.Plan, notify *notifier) {
 	if os.Getenv("EXIT_CODE") != "killed" && os.Getenv("EXIT_CODE") != "dumped" && os.Getenv("SERVICE_RESULT") != "oom-kill" {
 		return
 	}
@@ -119,7 +128,8 @@ func reportDeath(p *plan.Plan) {
 		return
 	}
 	fmt.Fprintf(os.Stderr, "<3>%s\n", text)
-	if n, err := openNotifier(); err == nil {
-		_ = n.send(status(text))
-	}
+	// The journal has it in any case; the barrier lets systemd read it before
+	// this process is gone (S-9).
+	_ = notify.send(status(text))
+	_ = notify.barrier()
 }

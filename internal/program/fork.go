@@ -45,6 +45,7 @@ type Child struct {
 	mem    []byte
 	report *os.File // read end
 	gate   *os.File // write end
+	tracer *tracer  // nil = the child is not held at its exec
 }
 
 // AwaitGate adds a call that waits for Child.Open.

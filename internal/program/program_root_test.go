@@ -4,6 +4,7 @@ package program
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -205,4 +206,61 @@ func TestSyncAndSpawn(t *testing.T) {
 			t.Errorf("%s: %q, want %q", script, got, want)
 		}
 	}
+}
+
+// A child that is held has loaded its program and not run it: it ends only
+// after Resume, also when signals arrive and when it fails.
+func TestHoldAtExec(t *testing.T) {
+	r, w, _ := os.Pipe()
+	defer r.Close()
+	p := New()
+	p.Step("exec", 203)
+	p.AwaitGate("gate")
+	p.Call("dup3", "", unix.SYS_DUP3, int(w.Fd()), 1, 0)
+	p.Call("execve", "/bin/sh", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strv([]string{"sh", "-c", "echo ran"}), p.Strv(nil))
+	c := start(t, p, ForkOptions{})
+	w.Close()
+	if err := c.HoldAtExec(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AwaitExec(); err != nil {
+		t.Fatal(err)
+	}
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.PID)); err != nil || string(stat) != "sh\n" {
+		t.Fatalf("held as %q (%v)", stat, err)
+	}
+	if err := r.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 10)
+	if n, err := r.Read(b); err == nil {
+		t.Fatalf("it ran while it was held: %q", b[:n])
+	}
+	_ = r.SetReadDeadline(time.Time{})
+	c.Resume()
+	if n, _ := r.Read(b); string(b[:n]) != "ran\n" {
+		t.Fatalf("after Resume it printed %q", b[:n])
+	}
+	if ws := await(t, c.PID); ws.ExitStatus() != 0 {
+		t.Fatalf("status %#x", uint32(ws))
+	}
+	c.Close()
+
+	p = New()
+	p.Step("fail", 7)
+	p.AwaitGate("gate")
+	p.Fail("fail", "", unix.EPERM)
+	c = start(t, p, ForkOptions{})
+	if err := c.HoldAtExec(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Open()
+	if err := c.AwaitExec(); !errors.Is(err, unix.EPERM) {
+		t.Fatal(err)
+	}
+	c.Close()
+	c.Resume()
 }

@@ -189,9 +189,12 @@ func planProblems(files []definition.File) diag.List {
 		for i := range f.Services {
 			s := f.Services[i]
 			problems = append(problems, s.Pending...)
-			if len(s.Pending) > 0 || s.RootFS == "" {
+			if len(s.Pending) > 0 {
+				continue
+			}
+			if s.RootFS == "" { // what the image gives is not known here
 				problems = append(problems, relaxations(&s)...)
-				continue // what the image gives is not known here
+				continue
 			}
 			if strings.HasSuffix(s.Name, "@") {
 				s.Instance = "instance"

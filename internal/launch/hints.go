@@ -139,8 +139,8 @@ func (s *starter) hint(step string, err error) *hint {
 		if h.errno != errno || h.step != "" && h.step != step || h.is != nil && !errors.Is(err, h.is) || !strings.HasPrefix(failedCall(err), h.call) {
 			continue
 		}
-		if step == "exec-payload" && s.launch != nil {
-			if text := s.launch.ExplainExec(err); text != "" {
+		if step == "exec-payload" && s.launch != nil && s.child != nil {
+			if text := s.launch.ExplainExec(s.child.PID, err); text != "" {
 				return &hint{key: h.key, cure: text}
 			}
 		}

@@ -31,6 +31,9 @@ type Plan struct {
 	Init bool `json:"init,omitempty"`
 	// CreateSources are bind sources that are made when they are missing.
 	CreateSources []string `json:"create_sources,omitempty"`
+	// Subpaths are the places in the sources of bind mounts that are mounted in
+	// their stead, by destination; they are resolved inside the source.
+	Subpaths map[string]string `json:"subpaths,omitempty"`
 	// Scope is the transient scope of the payload; nil places it in the
 	// service's own delegated cgroup.
 	Scope *Scope `json:"scope,omitempty"`

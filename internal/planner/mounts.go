@@ -57,6 +57,9 @@ func (b *builder) idmapped(options []string) []string {
 	if !b.has(specs.UserNamespace) {
 		return options
 	}
+	if slices.Contains(options, "rbind") {
+		return append(options, "ridmap")
+	}
 	return append(options, "idmap")
 }
 
@@ -71,7 +74,7 @@ func HostEtc() []string { return hostEtc }
 func (b *builder) volumes() error {
 	for i, v := range b.s.Volumes {
 		m := specs.Mount{Destination: v.Target}
-		if err := noNUL(fmt.Sprintf("volumes[%d]", i), v.Source, v.Target); err != nil {
+		if err := noNUL(fmt.Sprintf("volumes[%d]", i), v.Source, v.Target, v.Subpath); err != nil {
 			return err
 		}
 		switch v.Type {
@@ -79,6 +82,12 @@ func (b *builder) volumes() error {
 			m.Type, m.Source, m.Options = "bind", v.Source, bindOptions(v)
 			if v.IDMap == nil || *v.IDMap {
 				m.Options = b.idmapped(m.Options)
+			}
+			if v.Subpath != "" {
+				if b.plan.Subpaths == nil {
+					b.plan.Subpaths = map[string]string{}
+				}
+				b.plan.Subpaths[v.Target] = v.Subpath
 			}
 			if v.CreateHostPath {
 				b.plan.CreateSources = append(b.plan.CreateSources, v.Source)

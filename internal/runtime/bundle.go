@@ -81,6 +81,10 @@ func (l *Launch) writeBundle(dir string, argv []string) error {
 		}
 		m := &spec.Mounts[i]
 		m.Source = c.place(places, strconv.Itoa(i), f)
+		m.Type, m.UIDMappings, m.GIDMappings = "bind", nil, nil
+		if !isBind(m.Options) { // a tmpfs that was filled here
+			m.Options = []string{"rbind"}
+		}
 		m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "idmap" || o == "ridmap" })
 	}
 	spec.Linux = l.foreignLinux()

@@ -11,7 +11,8 @@ import (
 
 // checkPlan refuses the parts of the OCI configuration that this runtime does
 // not carry out, all at once. A part that is passed over in silence would be a
-// protection that somebody believes in.
+// protection that somebody believes in. process.execCPUAffinity is none of a
+// container's first process (runtime-spec, config.md), so it is not looked at.
 func checkPlan(l *Launch) error {
 	s := l.spec
 	if s.Process == nil || s.Root == nil || s.Linux == nil {
@@ -24,15 +25,18 @@ func checkPlan(l *Launch) error {
 		}
 	}
 	refuse(s.Process.Terminal, "process.terminal")
-	refuse(s.Process.ExecCPUAffinity != nil, "process.execCPUAffinity")
 	refuse(s.Linux.IntelRdt != nil, "linux.intelRdt")
 	refuse(len(s.Linux.NetDevices) > 0, "linux.netDevices")
 	refuse(s.Linux.Resources != nil, "linux.resources (limits are on the systemd scope)")
 	for i, n := range s.Linux.Namespaces {
-		refuse(n.Type == specs.UserNamespace && n.Path != "", fmt.Sprintf("linux.namespaces[%d]: joining a user namespace by path", i))
+		// What would be pivoted there is the other container's root.
+		refuse(n.Type == specs.MountNamespace && n.Path != "", fmt.Sprintf("linux.namespaces[%d]: joining a mount namespace by path", i))
 	}
 	for i, m := range s.Mounts {
-		refuse(len(m.UIDMappings)+len(m.GIDMappings) > 0, fmt.Sprintf("mounts[%d]: id mappings of its own", i))
+		if len(m.UIDMappings) > 0 != (len(m.GIDMappings) > 0) {
+			errs = append(errs, fmt.Errorf("mounts[%d] %s: uidMappings and gidMappings go together", i, m.Destination))
+		}
+		refuse(len(m.UIDMappings) > 0 && m.Type != "bind" && !isBind(m.Options), fmt.Sprintf("mounts[%d]: id mappings of a mount that is no bind mount", i))
 		if err := refuseDestination(m); err != nil {
 			errs = append(errs, fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err))
 		}
@@ -40,7 +44,8 @@ func checkPlan(l *Launch) error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("mounts[%d]: %w", i, err))
 		}
-		refuse(o.copyUp, fmt.Sprintf("mounts[%d]: tmpcopyup", i))
+		refuse(o.copyUp && isOverlay(l), fmt.Sprintf("mounts[%d]: tmpcopyup out of an image", i))
+		refuse(o.copyUp && m.Type != "tmpfs", fmt.Sprintf("mounts[%d]: tmpcopyup of a %s", i, m.Type))
 	}
 	seen := map[specs.LinuxNamespaceType]bool{}
 	for i, n := range s.Linux.Namespaces {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
@@ -141,7 +142,9 @@ func standInSources(l *Launch) error {
 
 // standInAnchor has this process's own namespaces in place of new ones.
 func standInAnchor(l *Launch) error {
-	if !l.hasNew("user") {
+	if path := l.joined(specs.UserNamespace); path != "" && len(l.spec.Linux.UIDMappings) == 0 {
+		return fmt.Errorf("the ids of the user namespace %s are known at start only", path)
+	} else if path == "" && !l.hasNew(specs.UserNamespace) {
 		return nil
 	}
 	a := &anchor{ns: map[string]*os.File{}}

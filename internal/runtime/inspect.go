@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	goruntime "runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,17 +20,23 @@ import (
 // ExplainExec says why execve(2) gave its errno: one errno has many causes, and
 // the file that is missing is often not the one that was named. It looks at the
 // payload's tree while the child waits for the end. "" = nothing was found out.
-func (l *Launch) ExplainExec(err error) string {
+func (l *Launch) ExplainExec(pid int, err error) string {
 	var errno unix.Errno
-	if l.root == nil || !errors.As(err, &errno) {
+	if !errors.As(err, &errno) {
 		return ""
 	}
+	root, rerr := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if rerr != nil {
+		return ""
+	}
+	defer root.Close()
+	in := &inspection{l, root}
 	candidates := execCandidates(l.spec.Process.Args[0], l.spec.Process.Env)
 	for _, p := range candidates {
 		if !path.IsAbs(p) {
 			p = path.Join(l.spec.Process.Cwd, p)
 		}
-		if text, exists := l.explainFile(p, errno, 0); exists {
+		if text, exists := in.explainFile(p, errno, 0); exists {
 			return text
 		}
 	}
@@ -44,12 +51,18 @@ func (l *Launch) ExplainExec(err error) string {
 		pathOf(l.spec.Process.Env), name)
 }
 
+// inspection is a look at a payload's tree.
+type inspection struct {
+	*Launch
+	tree *os.File
+}
+
 // maxInterpreters is how deep the kernel follows "#!" (exec.c, bprm depth).
 const maxInterpreters = 5
 
 // explainFile finds what is wrong with one program; exists is false where
 // there is none of that name.
-func (l *Launch) explainFile(name string, errno unix.Errno, depth int) (text string, exists bool) {
+func (l *inspection) explainFile(name string, errno unix.Errno, depth int) (text string, exists bool) {
 	f, err := l.openInside(name, unix.O_PATH)
 	if err != nil {
 		link, err := l.openInside(name, unix.O_PATH|unix.O_NOFOLLOW)
@@ -86,9 +99,9 @@ func (l *Launch) explainFile(name string, errno unix.Errno, depth int) (text str
 	return text, true
 }
 
-func (l *Launch) openInside(unsafePath string, flags uint64) (*os.File, error) {
+func (l *inspection) openInside(unsafePath string, flags uint64) (*os.File, error) {
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: inRoot}
-	fd, err := unix.Openat2(int(l.root.Fd()), strings.TrimPrefix(path.Clean("/"+unsafePath), "/"), &how)
+	fd, err := unix.Openat2(int(l.tree.Fd()), strings.TrimPrefix(path.Clean("/"+unsafePath), "/"), &how)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +109,7 @@ func (l *Launch) openInside(unsafePath string, flags uint64) (*os.File, error) {
 }
 
 // explainMode is about the file as such: its type, permissions and mount.
-func (l *Launch) explainMode(name string, f *os.File, st *unix.Stat_t, errno unix.Errno) string {
+func (l *inspection) explainMode(name string, f *os.File, st *unix.Stat_t, errno unix.Errno) string {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFDIR:

@@ -176,7 +176,7 @@ func TestVolumes(t *testing.T) {
 	c.service.Volumes = []definition.Volume{
 		{Type: definition.VolumeBind, Source: data, Target: "/deep/er/data"},
 		{Type: definition.VolumeBind, Source: data, Target: "/ro", ReadOnly: true},
-		{Type: definition.VolumeBind, Source: filepath.Join(data, "file"), Target: "/etc/one-file"},
+		{Type: definition.VolumeBind, Source: filepath.Join(data, "file"), Target: "/etc/one-file", CreateHostPath: true},
 		{Type: definition.VolumeTmpfs, Target: "/scratch", Size: 4 << 20},
 		{Type: definition.VolumeBind, Source: filepath.Join(data, "new", "dir"), Target: "/made", CreateHostPath: true},
 	}

@@ -24,6 +24,7 @@ type mountOptions struct {
 	bind         bool
 	recursive    bool
 	idmap        bool
+	idmapTree    bool // with what is mounted below
 	copyUp       bool
 	data         []string
 }
@@ -79,8 +80,10 @@ func parseOptions(options []string) (mountOptions, error) {
 			m.bind = true
 		case "rbind":
 			m.bind, m.recursive = true, true
-		case "idmap", "ridmap":
+		case "idmap":
 			m.idmap = true
+		case "ridmap":
+			m.idmap, m.idmapTree = true, true
 		case "tmpcopyup":
 			m.copyUp = true
 		case "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime", "iversion", "noiversion", "silent", "loud", "remount":

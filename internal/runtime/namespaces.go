@@ -3,8 +3,11 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	goruntime "runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,14 +17,16 @@ import (
 	"github.com/unitc/unitc/internal/program"
 )
 
-// namespaceFlag are the namespaces that the child is cloned into or joins, in
-// a fixed order. Mount and PID namespaces are always the child's own doing;
-// the cgroup namespace is unshared later, from inside the payload's cgroup.
-var namespaceFlag = []struct {
+type namespaceKind struct {
 	kind specs.LinuxNamespaceType
 	flag int
 	file string // below /proc/PID/ns
-}{
+}
+
+// namespaceFlag are the namespaces that the child is cloned into or joins, in
+// a fixed order. Mount and PID namespaces are always the child's own doing;
+// the cgroup namespace is unshared later, from inside the payload's cgroup.
+var namespaceFlag = []namespaceKind{
 	{specs.NetworkNamespace, unix.CLONE_NEWNET, "net"},
 	{specs.IPCNamespace, unix.CLONE_NEWIPC, "ipc"},
 	{specs.UTSNamespace, unix.CLONE_NEWUTS, "uts"},
@@ -67,27 +72,67 @@ func joinsNamespaces(l *Launch) bool {
 	return false
 }
 
+// joinedLater are the namespaces that a process can join but that no payload
+// is born into here.
+var joinedLater = []namespaceKind{
+	{specs.CgroupNamespace, unix.CLONE_NEWCGROUP, "cgroup"},
+	{specs.TimeNamespace, unix.CLONE_NEWTIME, "time"},
+}
+
 func joinNamespaces(c *compiler) {
 	for _, n := range namespaceFlag {
 		if c.anchor != nil && anchored(n.kind) && c.hasNew(n.kind) {
 			c.setns(int(c.anchor.ns[n.file].Fd()), n.flag, n.file)
 		}
 	}
-	for _, n := range c.spec.Linux.Namespaces {
-		if n.Path == "" || n.Type == specs.UserNamespace {
+	for _, f := range append(joinedLater, namespaceFlag...) {
+		path := c.joined(f.kind)
+		// The PID namespace is the one that the child is born into (Start).
+		if path == "" || f.kind == specs.PIDNamespace {
 			continue
 		}
-		for _, f := range namespaceFlag {
-			if f.kind == n.Type {
-				file, err := os.OpenFile(n.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-				if err != nil {
-					c.err = fmt.Errorf("opening the %s namespace: %w", n.Type, err)
-					return
-				}
-				c.setns(int(c.own(file).Fd()), f.flag, n.Path)
-			}
+		file, err := os.OpenFile(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			c.err = fmt.Errorf("opening the %s namespace: %w", f.kind, err)
+			return
+		}
+		c.setns(int(c.own(file).Fd()), f.flag, path)
+	}
+}
+
+// joined is the path of a namespace to be joined, "" = none.
+func (l *Launch) joined(t specs.LinuxNamespaceType) string {
+	for _, n := range l.spec.Linux.Namespaces {
+		if n.Type == t {
+			return n.Path
 		}
 	}
+	return ""
+}
+
+// inPIDNamespace runs fork on a thread whose children are born in the PID
+// namespace at path: a process cannot change its own (pid_namespaces(7)).
+func inPIDNamespace(path string, fork func() error) error {
+	target, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening the pid namespace: %w", err)
+	}
+	defer target.Close()
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
+	own, err := os.Open("/proc/thread-self/ns/pid_for_children")
+	if err != nil {
+		return fmt.Errorf("opening this process's pid namespace: %w", err)
+	}
+	defer own.Close()
+	if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWPID); err != nil {
+		return fmt.Errorf("setns %s: %w", path, err)
+	}
+	err = fork()
+	if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWPID); back != nil {
+		return errors.Join(err, fmt.Errorf("setns back to this process's pid namespace: %w", back))
+	}
+	return err
 }
 
 func (c *compiler) setns(fd, flag int, what string) {
@@ -132,27 +177,41 @@ func unshareCgroup(c *compiler) {
 	c.p.Call("unshare", "CLONE_NEWCGROUP", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 }
 
-// verifyNamespaces compares each new namespace's link with the helper's own.
+// verifyNamespaces compares each new namespace's link with the helper's own,
+// and each joined one's with what was to be joined.
 func verifyNamespaces(c *compiler) {
-	kinds := append([]struct {
-		kind specs.LinuxNamespaceType
-		flag int
-		file string
-	}{{specs.UserNamespace, 0, "user"}, {specs.CgroupNamespace, 0, "cgroup"}, {specs.TimeNamespace, 0, "time"}}, namespaceFlag...)
-	for _, n := range kinds {
-		if !c.hasNew(n.kind) {
+	for _, n := range slices.Concat([]namespaceKind{{specs.UserNamespace, 0, "user"}}, joinedLater, namespaceFlag) {
+		path := c.joined(n.kind)
+		if path == "" && !c.hasNew(n.kind) {
 			continue
 		}
-		host, err := os.Readlink("/proc/self/ns/" + n.file)
+		other, err := namespaceName(n.file, path)
 		if err != nil {
-			c.err = fmt.Errorf("reading this process's %s namespace: %w", n.file, err)
+			c.err = err
 			return
 		}
 		got, want := make([]byte, 64), make([]byte, 64)
-		copy(want, host)
+		copy(want, other)
 		c.p.Call("readlinkat", "proc/self/ns/"+n.file, unix.SYS_READLINKAT, c.proc, c.p.Str("self/ns/"+n.file), c.p.Bytes(got), len(got))
-		c.p.Differ("compare", n.file+" namespace with the host's", got, want)
+		if path == "" {
+			c.p.Differ("compare", n.file+" namespace with the host's", got, want)
+		} else {
+			c.p.Compare("compare", n.file+" namespace with "+path, got, want)
+		}
 	}
+}
+
+// namespaceName is "net:[4026531840]", of the namespace at path or, without
+// one, of this process's own.
+func namespaceName(file, path string) (string, error) {
+	if path == "" {
+		path = "/proc/self/ns/" + file
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return "", fmt.Errorf("reading the %s namespace %s: %w", file, path, err)
+	}
+	return fmt.Sprintf("%s:[%d]", file, st.Ino), nil
 }
 
 // anchor is a process that does nothing but hold the namespaces that belong to
@@ -176,48 +235,115 @@ func (a *anchor) close() {
 
 // createUserNamespace clones the anchor, writes its id maps and keeps its
 // namespaces open. A user namespace cannot be unshared by a process with
-// threads, and the maps can only be written from outside.
+// threads, and the maps can only be written from outside. One that is joined by
+// path is entered by the anchor, whose maps tell which ids it has.
 func createUserNamespace(l *Launch) error {
-	if !l.hasNew(specs.UserNamespace) {
+	path := l.joined(specs.UserNamespace)
+	if path == "" && !l.hasNew(specs.UserNamespace) {
 		return nil
+	}
+	owned := 0
+	for _, n := range namespaceFlag {
+		if anchored(n.kind) && l.hasNew(n.kind) {
+			owned |= n.flag
+		}
 	}
 	p := program.New()
 	p.Step("hold-namespaces", exitUser)
+	if path == "" {
+		return hold(p, uint64(unix.CLONE_NEWUSER|owned), func(child *program.Child) error {
+			if err := writeMaps(child.PID, l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings); err != nil {
+				return err
+			}
+			return l.openAnchor(child.PID, owned)
+		})
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening the user namespace: %w", err)
+	}
+	defer f.Close()
+	p.Call("setns", path, unix.SYS_SETNS, int(f.Fd()), unix.CLONE_NEWUSER)
+	p.Call("unshare", "namespaces that belong to it", unix.SYS_UNSHARE, owned)
+	p.Sync("anchor")
+	return hold(p, 0, func(child *program.Child) error {
+		if err := child.AwaitSync(); err != nil {
+			return err
+		}
+		if l.spec.Linux.UIDMappings, err = readMap(child.PID, "uid_map"); err != nil {
+			return err
+		}
+		if l.spec.Linux.GIDMappings, err = readMap(child.PID, "gid_map"); err != nil {
+			return err
+		}
+		return l.openAnchor(child.PID, owned)
+	})
+}
+
+// hold runs do while a child that has done p waits in its namespaces.
+func hold(p *program.Program, flags uint64, do func(*program.Child) error) error {
 	p.AwaitGate("read gate")
 	p.Call("exit", "", unix.SYS_EXIT_GROUP, 0)
-	flags := uint64(unix.CLONE_NEWUSER)
-	for _, n := range namespaceFlag {
-		if anchored(n.kind) && l.hasNew(n.kind) {
-			flags |= uint64(n.flag)
-		}
-	}
 	child, err := p.Fork(program.ForkOptions{Flags: flags, CgroupDir: -1})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		child.Close()
+	err = do(child)
+	child.Close()
+	for {
 		var ws unix.WaitStatus
-		for {
-			if _, err := unix.Wait4(child.PID, &ws, 0, nil); err != unix.EINTR {
-				return
-			}
+		if _, werr := unix.Wait4(child.PID, &ws, 0, nil); werr != unix.EINTR {
+			return err
 		}
-	}()
-	return l.openAnchor(child.PID, flags)
+	}
 }
 
-func (l *Launch) openAnchor(pid int, flags uint64) error {
-	dir := "/proc/" + strconv.Itoa(pid) + "/"
-	for file, m := range map[string][]specs.LinuxIDMapping{"uid_map": l.spec.Linux.UIDMappings, "gid_map": l.spec.Linux.GIDMappings} {
+// mappingNamespace is a user namespace that nobody lives in: it only carries
+// the id mapping of a mount (mount_setattr(2), userns_fd).
+func mappingNamespace(uids, gids []specs.LinuxIDMapping) (ns *os.File, err error) {
+	p := program.New()
+	p.Step("hold-mapping", exitUser)
+	err = hold(p, unix.CLONE_NEWUSER, func(child *program.Child) error {
+		if err := writeMaps(child.PID, uids, gids); err != nil {
+			return err
+		}
+		ns, err = os.Open("/proc/" + strconv.Itoa(child.PID) + "/ns/user")
+		return err
+	})
+	return ns, err
+}
+
+func writeMaps(pid int, uids, gids []specs.LinuxIDMapping) error {
+	for file, m := range map[string][]specs.LinuxIDMapping{"uid_map": uids, "gid_map": gids} {
 		var b strings.Builder
 		for _, e := range m {
 			fmt.Fprintf(&b, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
 		}
-		if err := os.WriteFile(dir+file, []byte(b.String()), 0); err != nil {
+		if err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/"+file, []byte(b.String()), 0); err != nil {
 			return fmt.Errorf("writing %s %q: %w", file, strings.TrimSpace(b.String()), err)
 		}
 	}
+	return nil
+}
+
+func readMap(pid int, file string) ([]specs.LinuxIDMapping, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + file)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s of the user namespace: %w", file, err)
+	}
+	var m []specs.LinuxIDMapping
+	for line := range strings.Lines(string(data)) {
+		var e specs.LinuxIDMapping
+		if _, err := fmt.Sscan(line, &e.ContainerID, &e.HostID, &e.Size); err != nil {
+			return nil, fmt.Errorf("reading %s of the user namespace: %q: %w", file, line, err)
+		}
+		m = append(m, e)
+	}
+	return m, nil
+}
+
+func (l *Launch) openAnchor(pid, owned int) error {
+	dir := "/proc/" + strconv.Itoa(pid) + "/"
 	a := &anchor{ns: map[string]*os.File{}}
 	var err error
 	if a.base, err = hostID(l.spec.Linux.UIDMappings, 0); err != nil {
@@ -230,7 +356,7 @@ func (l *Launch) openAnchor(pid int, flags uint64) error {
 		return fmt.Errorf("opening the user namespace: %w", err)
 	}
 	for _, n := range namespaceFlag {
-		if flags&uint64(n.flag) != 0 {
+		if owned&n.flag != 0 {
 			if a.ns[n.file], err = os.Open(dir + "ns/" + n.file); err != nil {
 				a.close()
 				return fmt.Errorf("opening the %s namespace: %w", n.file, err)

@@ -43,7 +43,7 @@ func openLayers(l *Launch) error {
 }
 
 func (l *Launch) openLayer(dir string) (*os.File, error) {
-	f, err := cloneTree(dir, false)
+	f, err := cloneTree(unix.AT_FDCWD, dir, false)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (l *Launch) openLayer(dir string) (*os.File, error) {
 	if l.anchor == nil {
 		return f, nil
 	}
-	return f, idmap(f, l.anchor.user, dir)
+	return f, idmap(f, l.anchor.user, false, dir)
 }
 
 func isOverlay(l *Launch) bool { return l.plan.Root.Kind == plan.RootOverlay }

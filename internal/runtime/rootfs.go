@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"unsafe"
 
@@ -25,7 +24,7 @@ func openRoot(l *Launch) error {
 	var err error
 	switch r := l.plan.Root; r.Kind {
 	case plan.RootDirectory:
-		l.root, err = cloneTree(r.Path, true)
+		l.root, err = cloneTree(unix.AT_FDCWD, r.Path, true)
 	case plan.RootHost:
 		l.root, err = hostRoot(l)
 	case plan.RootOverlay:
@@ -38,22 +37,25 @@ func openRoot(l *Launch) error {
 	}
 	l.own(l.root)
 	if l.anchor != nil && l.plan.Root.Kind != plan.RootHost {
-		return idmap(l.root, l.anchor.user, l.plan.Root.Path)
+		return idmap(l.root, l.anchor.user, true, l.plan.Root.Path)
 	}
 	return nil
 }
 
-// cloneTree is open_tree(2) of path: a private copy of the mount that exists
-// only behind its descriptor.
-func cloneTree(path string, recursive bool) (*os.File, error) {
+// cloneTree is open_tree(2) of path below dir, "" = dir itself: a private copy
+// of the mount that exists only behind its descriptor.
+func cloneTree(dir int, path string, recursive bool) (*os.File, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if path == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
 	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
 	at := uint(unix.AT_EMPTY_PATH)
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 		at |= unix.AT_RECURSIVE
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	fd, err := unix.OpenTree(dir, path, flags)
 	if err != nil {
 		return nil, fmt.Errorf("open_tree %s: %w", path, err)
 	}
@@ -71,9 +73,13 @@ var ErrIDMap = errors.New("this file system cannot be id-mapped")
 
 // idmap gives a detached mount the id mapping of a user namespace: what root
 // owns on disk, the container's root owns inside; nothing is chowned.
-func idmap(f, userns *os.File, what string) error {
+func idmap(f, userns *os.File, recursive bool, what string) error {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns.Fd())}
-	err := unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr)
+	at := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		at |= unix.AT_RECURSIVE
+	}
+	err := unix.MountSetattr(int(f.Fd()), "", at, &attr)
 	if errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("mount_setattr %s MOUNT_ATTR_IDMAP: %w: %w", what, ErrIDMap, err)
 	}
@@ -235,47 +241,6 @@ func fsMessages(fs int) string {
 		}
 		out.WriteString(" (" + strings.TrimSpace(string(b[:n])) + ")")
 	}
-}
-
-// openSources opens what bind mounts come from.
-func openSources(l *Launch) error {
-	for _, path := range l.plan.CreateSources {
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return fmt.Errorf("creating the bind source: %w", err)
-		}
-	}
-	l.sources = make([]*os.File, len(l.spec.Mounts))
-	for i, m := range l.spec.Mounts {
-		if m.Type != "bind" && !isBind(m.Options) {
-			continue
-		}
-		o, err := parseOptions(m.Options)
-		if err != nil {
-			return fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
-		}
-		f, err := cloneTree(m.Source, o.recursive)
-		if err != nil {
-			return fmt.Errorf("mounts[%d]: %w", i, err)
-		}
-		l.sources[i] = l.own(f)
-		if l.anchor != nil && o.idmap {
-			err := idmap(f, l.anchor.user, m.Source)
-			if err != nil && !(errors.Is(err, ErrIDMap) && l.hostView(m)) {
-				return fmt.Errorf("mounts[%d]: %w", i, err)
-			}
-		}
-		if err := o.apply(f); err != nil {
-			return fmt.Errorf("mounts[%d] %s: %w", i, m.Source, err)
-		}
-	}
-	return nil
-}
-
-// hostView tells whether m is one of the read-only views of the host's own
-// files under `rootfs: host`. Where their file system cannot be id-mapped,
-// their owners show as nobody: less to see, nothing more to do.
-func (l *Launch) hostView(m specs.Mount) bool {
-	return l.plan.Root.Kind == plan.RootHost && m.Source == m.Destination && slices.Contains(m.Options, "ro")
 }
 
 // attachRoot puts the detached root into the child's mount namespace. Where is

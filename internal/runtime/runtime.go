@@ -113,7 +113,14 @@ func (l *Launch) Start() (*program.Child, error) {
 	if l.opt.CgroupDir != nil {
 		opt.CgroupDir = int(l.opt.CgroupDir.Fd())
 	}
-	c, err := l.prog.Fork(opt)
+	var c *program.Child
+	fork := func() (err error) { c, err = l.prog.Fork(opt); return err }
+	var err error
+	if path := l.joined(specs.PIDNamespace); path != "" {
+		err = inPIDNamespace(path, fork)
+	} else {
+		err = fork()
+	}
 	if err != nil {
 		return nil, &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
 	}

@@ -5,8 +5,10 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,13 +29,8 @@ func expect(t *testing.T, seen map[string]string, want map[string]string) {
 	}
 }
 
-func keys(m map[string]string) []string {
-	var k []string
-	for name := range m {
-		k = append(k, name)
-	}
-	return k
-}
+// keys are sorted: the probes of a test run in one order, "create" before "read".
+func keys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // look runs the container and compares all probes of want.
 func (c *container) look(want map[string]string) map[string]string {

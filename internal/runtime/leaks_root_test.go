@@ -243,3 +243,22 @@ func TestConfigurationInTheImageIsIgnored(t *testing.T) {
 	defer os.Remove(c.root + ".nspawn")
 	c.look(plain)
 }
+
+// security_opt's mask and unmask, from inside; a profile or a label that the
+// host cannot give refuses the start.
+func TestSecurityOptions(t *testing.T) {
+	c := newContainer(t)
+	c.write("srv/secret", "x")
+	c.service.SecurityOpt = []string{"mask=/srv/secret", "unmask=/sys/module"}
+	seen := c.look(map[string]string{"read=/srv/secret": "", "list=/sys/firmware": ""})
+	if seen = c.run("list=/sys/module"); seen["list=/sys/module"] == "" {
+		t.Error("/sys/module is masked all the same")
+	}
+	for _, option := range []string{"apparmor=no-such-profile", "label=type:no_such_t"} {
+		c := newContainer(t)
+		c.service.SecurityOpt, c.service.Command = []string{option}, []string{"/payload", "payload"}
+		if out, err := c.exec(); err == nil {
+			t.Errorf("%s: started without it: %s", option, out)
+		}
+	}
+}

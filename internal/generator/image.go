@@ -35,11 +35,17 @@ func (t *translation) imageUnit() (unit, bool) {
 	w.Section("Unit")
 	w.Set("Description", "Image "+unitfile.EscapeSpecifiers(ref.String()))
 	w.Set("RequiresMountsFor", storeDir) // V-6
-	w.Set("ConditionPathExists", "!"+unitfile.EscapeSpecifiers(storeDir+"/names/"+ref.File()))
+	// Either name makes the image present: the full one, or the short one that
+	// an alias of registries.conf has led elsewhere.
+	for _, file := range []string{ref.File(), ref.ShortFile()} {
+		if file != "" {
+			w.Set("ConditionPathExists", "!"+unitfile.EscapeSpecifiers(storeDir+"/names/"+file))
+		}
+	}
 	w.Section("Service")
 	w.Set("Type", "oneshot")
 	w.Set("NotifyAccess", "main") // STATUS= shows how far the pull is
-	w.Set("ExecStart", unitfile.Exec(buildinfo.CommandPath, "pull", "--policy", "missing", ref.String()))
+	w.Set("ExecStart", unitfile.Exec(buildinfo.CommandPath, "pull", "--policy", "missing", "--", s.Image))
 	w.Set("TimeoutStartSec", "infinity")
 	w.Set("Slice", defaultSlice)
 	text, _ := w.Bytes()

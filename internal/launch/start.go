@@ -176,6 +176,9 @@ func (s *starter) clonePayload() error {
 		return err
 	}
 	s.payload = s.child.PID
+	if s.plan.Init {
+		return nil // the init itself waits
+	}
 	// Where tracing is forbidden a payload that ends within a fraction of a
 	// millisecond may be reported as "protocol"; nothing else depends on it.
 	_ = s.child.HoldAtExec()

@@ -28,16 +28,19 @@ func splitInit(c *child, exit uintptr) {
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, sigsetSize, 0, 0)
 		return
 	}
-	reap(pid)
+	reap(pid, c.gate)
 }
 
 // reap is the rest of an init's life.
 //
 //go:nosplit
 //go:norace
-func reap(payload uintptr) {
+func reap(payload, gate uintptr) {
 	// The report pipe must close when the payload execs.
-	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), 0)
+	if gate > 3 {
+		syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, gate-1, 0)
+	}
+	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, gate+1, uintptr(^uint32(0)), 0)
 	all := ^uint64(0)
 	var info [128]byte // siginfo_t
 	for {
@@ -59,6 +62,14 @@ func reap(payload uintptr) {
 				code := uintptr(status>>8) & 0xff
 				if signal := uintptr(status & 0x7f); signal != 0 {
 					code = 128 + signal
+				}
+				// Not before the parent has said that the payload runs (Resume).
+				var b [1]byte
+				for {
+					r, _, e := syscall.RawSyscall(unix.SYS_READ, gate, uintptr(unsafe.Pointer(&b)), 1)
+					if e != unix.EINTR && r != 1 {
+						break
+					}
 				}
 				for {
 					syscall.RawSyscall(unix.SYS_EXIT_GROUP, code, 0, 0)

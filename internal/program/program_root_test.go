@@ -164,6 +164,7 @@ func TestInitReapsAndPassesSignalsAndStatus(t *testing.T) {
 		if err := c.AwaitExec(); err != nil {
 			t.Fatal(err)
 		}
+		c.Resume()
 		if ws := await(t, c.PID); ws.ExitStatus() != want {
 			t.Errorf("%s: status %#x, want exit %d", script, uint32(ws), want)
 		}

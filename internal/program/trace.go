@@ -69,9 +69,10 @@ func (t *tracer) follow(pid int) {
 	}
 }
 
-// Resume lets a child that HoldAtExec holds run. It may be called twice, and
-// without HoldAtExec.
+// Resume lets a child that HoldAtExec holds run, and an init (Program.Init)
+// end. It may be called twice, and without HoldAtExec.
 func (c *Child) Resume() {
+	c.gate.Close()
 	if c.tracer == nil {
 		return
 	}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// loadBusybox makes a local image of one static program.
+func loadBusybox(t *testing.T, name string) {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"bin", "etc", "tmp"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, "cp", "/usr/bin/busybox", root+"/bin/")
+	for _, link := range []string{"sh", "cat", "sleep", "id", "echo", "ls"} {
+		if err := os.Symlink("busybox", filepath.Join(root, "bin", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(root+"/etc/passwd", []byte("root:x:0:0::/:/bin/sh\napp:x:1000:1000::/tmp:/bin/sh\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tar := filepath.Join(t.TempDir(), "rootfs.tar")
+	must(t, "tar", "-C", root, "--owner=0", "--group=0", "-cf", tar, ".")
+	must(t, "unitc", "load", "--rootfs", "--name", name, "--cmd", "/bin/sh", "--cmd", "-c", "--cmd", "echo from the image; exec sleep 1000", "--env", "FROM=image", tar)
+	t.Cleanup(func() { command(t, "unitc", "rmi", "--force", name) })
+}
+
+// A local image starts as a directory does, with what its configuration says;
+// two containers share its layers and neither sees what the other writes, and
+// what they wrote is gone after the stop.
+func TestImageStarts(t *testing.T) {
+	cleanReload(t)
+	loadBusybox(t, "localhost/busy:1")
+	place(t, definitions+"one.yaml", "image: localhost/busy:1\ninit: true\n")
+	place(t, definitions+"two.yaml", "image: localhost/busy:1\nuser: app\ninit: true\ncommand: [/bin/sh, -c, 'id -u; echo $FROM; ls /mine; echo x > /tmp/x && echo ready; exec sleep 1000']\nuserns_mode: host\n")
+	reload(t)
+	must(t, "systemctl", "start", "one")
+	awaitLine(t, "one", "from the image")
+	if err := os.WriteFile("/proc/"+property(t, "one", "MainPID")+"/root/mine", []byte("x"), 0o644); err != nil && !strings.Contains(err.Error(), "value too large") {
+		t.Fatal(err)
+	}
+	must(t, "systemctl", "start", "two")
+	for _, line := range []string{"1000", "image", "ls: /mine: No such file or directory", "ready"} {
+		awaitLine(t, "two", line)
+	}
+	// A present image starts no process: its unit's condition is not met.
+	if got := property(t, "unitc-image@localhost-busy:1.service", "ConditionResult"); got != "no" {
+		t.Errorf("ConditionResult of the image unit is %s", got)
+	}
+	must(t, "systemctl", "stop", "one", "two")
+	if left, _ := filepath.Glob("/var/lib/unitc/containers/*"); len(left) > 0 {
+		t.Errorf("after the stop there is %v", left)
+	}
+	if got := property(t, "two", "Result"); got != "success" {
+		t.Errorf("Result of two is %s", got)
+	}
+}
+
+func TestImageThatIsMissing(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"none.yaml", "image: localhost/nothing:1\n")
+	reload(t)
+	// The pull is not what is tested: it would ask a registry for its time.
+	must(t, "systemctl", "mask", "--runtime", "unitc-image@localhost-nothing:1.service")
+	t.Cleanup(func() { must(t, "systemctl", "unmask", "--runtime", "unitc-image@localhost-nothing:1.service") })
+	if _, status := command(t, "systemctl", "start", "none"); status == 0 {
+		t.Fatal("it started")
+	}
+	out, _ := command(t, "systemctl", "status", "none")
+	if !strings.Contains(out, "none.yaml:1:1: error: image: ") || !strings.Contains(out, "unitc pull localhost/nothing:1") {
+		t.Errorf("systemctl status says:\n%s", out)
+	}
+	must(t, "systemctl", "reset-failed", "none")
+}

@@ -26,12 +26,13 @@ func TestEveryLineArrives(t *testing.T) {
 	})
 }
 
-// counter writes numbers as fast as it can; its last word is how many they were.
+// counter writes numbers as fast as it can; its last word is how many they
+// were. It counts and writes in one command: a trap runs between commands.
 const counter = `rootfs: host
 command:
   - sh
   - -c
-  - 'trap "echo last \$$i; exit" TERM; i=0; while i=$$((i+1)); do echo $$i; done'`
+  - 'trap "echo last \$$i; exit" TERM; i=0; while echo $$((i+=1)); do :; done'`
 
 // "… also when the stop races with the last write."
 func TestEveryLineArrivesWhenStopped(t *testing.T) {

@@ -144,9 +144,10 @@ func TestSetPropertyActsAtOnce(t *testing.T) {
 	everywhere(t, func(t *testing.T, placement string) {
 		c := define(t, "holder", placement, `rootfs: host
 mem_limit: 128m
-logging: {driver: direct}
-command: [perl, -e, '$$x = "x" x (60 << 20); sleep 1000']`)
-		await(t, "it holds its memory", func() bool { return c.stat("memory.current", "") > 60<<20 })
+command: [perl, -e, 'vec($$x, 60 << 20, 8) = 1; $$| = 1; print "held\n"; sleep 1000']`)
+		await(t, "it holds its memory", func() bool {
+			return strings.Contains(run(t, "journalctl", "-o", "cat", "-u", c.name), "held")
+		})
 		run(t, "systemctl", "set-property", "--runtime", c.payload, "MemoryMax=90M")
 		if n := c.stat("memory.max", ""); n != 90<<20 {
 			t.Errorf("memory.max is %d", n)

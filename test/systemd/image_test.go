@@ -20,6 +20,8 @@ func loadBusybox(t *testing.T, name string) {
 			t.Fatal(err)
 		}
 	}
+	must(t, "chmod", "1777", root+"/tmp")
+	must(t, "chmod", "755", root)
 	must(t, "cp", "/usr/bin/busybox", root+"/bin/")
 	for _, link := range []string{"sh", "cat", "sleep", "id", "echo", "ls"} {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", link)); err != nil {
@@ -42,7 +44,7 @@ func TestImageStarts(t *testing.T) {
 	cleanReload(t)
 	loadBusybox(t, "localhost/busy:1")
 	place(t, definitions+"one.yaml", "image: localhost/busy:1\ninit: true\n")
-	place(t, definitions+"two.yaml", "image: localhost/busy:1\nuser: app\ninit: true\ncommand: [/bin/sh, -c, 'id -u; echo $FROM; ls /mine; echo x > /tmp/x && echo ready; exec sleep 1000']\nuserns_mode: host\n")
+	place(t, definitions+"two.yaml", "image: localhost/busy:1\nuser: app\ninit: true\ncommand: [/bin/sh, -c, 'id -u; echo $$FROM; ls /mine; echo x > /tmp/x && echo ready; exec sleep 1000']\nuserns_mode: host\n")
 	reload(t)
 	must(t, "systemctl", "start", "one")
 	awaitLine(t, "one", "from the image")

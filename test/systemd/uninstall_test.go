@@ -27,7 +27,11 @@ func traces(t *testing.T) string {
 
 func TestUninstallLeavesNoTrace(t *testing.T) {
 	must(t, "cp", "-a", "/usr/local", "/root/usr-local")
+	// Other tests may have left directories there.
+	must(t, "mv", "/etc/unitc", "/root/etc-unitc")
 	t.Cleanup(func() {
+		must(t, "rm", "-rf", "/etc/unitc")
+		must(t, "mv", "/root/etc-unitc", "/etc/unitc")
 		must(t, "cp", "-a", "/root/usr-local/.", "/usr/local")
 		must(t, "systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/unitc.conf")
 		reload(t)

@@ -4,11 +4,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // event is one line of `go test -json` (go doc test2json).
@@ -19,6 +21,7 @@ type event struct {
 	Test        string
 	Output      string
 	FailedBuild string
+	Elapsed     float64
 }
 
 type testID struct{ lane, pkg, test string }
@@ -26,14 +29,16 @@ type testID struct{ lane, pkg, test string }
 // tally counts the tests of all lanes: each leaf once, a test of several boots
 // once too. A test that began and never ended has failed.
 type tally struct {
+	mu      sync.Mutex // lanes run side by side
 	out     io.Writer
 	order   []testID
 	results map[testID]string // run, pass, fail or skip
 	output  map[testID]*strings.Builder
+	seconds map[testID]float64
 }
 
 func newTally(out io.Writer) *tally {
-	return &tally{out: out, results: map[testID]string{}, output: map[testID]*strings.Builder{}}
+	return &tally{out: out, results: map[testID]string{}, output: map[testID]*strings.Builder{}, seconds: map[testID]float64{}}
 }
 
 // read takes in one lane's events and shows what failed, as it fails. Lines
@@ -60,6 +65,8 @@ func (t *tally) read(lane string, r io.Reader) error {
 }
 
 func (t *tally) add(lane string, e event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	id := testID{lane, e.Package, e.Test}
 	switch e.Action {
 	case "output", "build-output":
@@ -76,9 +83,11 @@ func (t *tally) add(lane string, e event) {
 		// A package's own pass, or its having no tests, is not a test.
 		if e.Test != "" {
 			t.set(id, e.Action)
+			t.seconds[id] += e.Elapsed
 		}
 		delete(t.output, id)
 	case "fail":
+		t.seconds[id] += e.Elapsed
 		t.fail(id, e)
 	}
 }
@@ -116,24 +125,36 @@ func (id testID) String() string {
 	return strings.TrimSpace(id.lane + " " + id.pkg + " " + id.test)
 }
 
-// close fails what began and never ended, for its process died.
-func (t *tally) close(lane string) {
+// end closes a lane and counts it. What began and never ended has failed, for
+// its process died; a lane that fails without a failed test is a failure itself.
+func (t *tally) end(lane string, err error) counts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, id := range t.order {
 		if id.lane == lane && t.results[id] == "run" {
 			t.fail(id, event{Action: "fail", Package: id.pkg, Test: id.test})
 		}
 	}
+	c := t.count(lane)
+	if err != nil && c.failed == 0 {
+		t.fail(testID{lane: lane}, event{})
+		fmt.Fprintln(t.out, err)
+		c.failed++
+	}
+	return c
 }
 
 type counts struct{ passed, failed, skipped int }
 
-func (t *tally) count() counts {
+// count counts one lane, or all of them for "".
+func (t *tally) count(lane string) counts {
 	var c counts
 	for _, id := range t.leaves() {
-		switch t.results[id] {
-		case "pass":
+		switch result := t.results[id]; {
+		case lane != "" && id.lane != lane:
+		case result == "pass":
 			c.passed++
-		case "skip":
+		case result == "skip":
 			c.skipped++
 		default:
 			c.failed++
@@ -144,6 +165,15 @@ func (t *tally) count() counts {
 
 func (t *tally) skips() []testID {
 	return slices.DeleteFunc(t.leaves(), func(id testID) bool { return t.results[id] != "skip" })
+}
+
+// slowest lists top-level tests that took longer than the given seconds.
+func (t *tally) slowest(longer float64) []testID {
+	slow := slices.DeleteFunc(slices.Clone(t.order), func(id testID) bool {
+		return t.seconds[id] <= longer || id.test == "" || strings.Contains(id.test, "/")
+	})
+	slices.SortStableFunc(slow, func(a, b testID) int { return cmp.Compare(t.seconds[b], t.seconds[a]) })
+	return slow
 }
 
 // leaves leaves out tests that have subtests, but for one that failed while all

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -61,8 +62,7 @@ func TestTallyCounts(t *testing.T) {
 			if err := tally.read("lane", strings.NewReader(strings.TrimSpace(tt.events))); err != nil {
 				t.Fatal(err)
 			}
-			tally.close("lane")
-			if got := tally.count(); got != tt.want {
+			if got := tally.end("lane", nil); got != tt.want {
 				t.Errorf("counted %+v, want %+v", got, tt.want)
 			}
 		})
@@ -87,6 +87,21 @@ func TestTallyShowsWhatFailed(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "chatter") {
 		t.Errorf("output of a test that passed is shown:\n%s", &out)
+	}
+}
+
+func TestTallyCountsALaneThatBreaks(t *testing.T) {
+	var out strings.Builder
+	tally := newTally(&out)
+	tally.add("other", event{Action: "pass", Package: "p", Test: "TestA"})
+	if got := tally.end("lane", errors.New("no machine")); got != (counts{failed: 1}) {
+		t.Errorf("the lane: %+v", got)
+	}
+	if got := tally.count(""); got != (counts{passed: 1, failed: 1}) {
+		t.Errorf("all: %+v", got)
+	}
+	if !strings.Contains(out.String(), "no machine") {
+		t.Errorf("the reason is not shown: %s", &out)
 	}
 }
 

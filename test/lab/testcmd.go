@@ -3,15 +3,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -23,11 +26,14 @@ type lane struct {
 
 // testRun is one `lab test`.
 type testRun struct {
+	ctx    context.Context
 	source string
 	tally  *tally
 	// filter is -test.run's, for all lanes.
 	filter string
-	times  []string
+
+	mu    sync.Mutex
+	times []string
 }
 
 // Unit tests come first: they are the fastest to fail. The oldest and the newest
@@ -48,6 +54,7 @@ func cmdTest(args []string) error {
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	only := flags.String("lanes", "*", "run the lanes that match one of these `patterns`, separated by commas")
 	filter := flags.String("run", "", "run the tests that match this `regexp`")
+	jobs := flags.Int("j", 1, "`number` of machines at a time")
 	if err := flags.Parse(args); err != nil {
 		return &statusError{2}
 	}
@@ -63,11 +70,36 @@ func cmdTest(args []string) error {
 		return !slices.ContainsFunc(strings.Split(*only, ","), func(p string) bool { return match(p, l.name) })
 	})
 	go warmTrees(lanes)
-	r := &testRun{source: source, tally: newTally(os.Stdout), filter: *filter}
-	for _, l := range lanes {
-		r.lane(l)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	r := &testRun{ctx: ctx, source: source, tally: newTally(os.Stdout), filter: *filter}
+	r.all(lanes, *jobs)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
 	}
 	return r.report(skips)
+}
+
+// all runs lanes that share this machine one after the other, then those that
+// have machines of their own, several at a time.
+func (r *testRun) all(lanes []lane, jobs int) {
+	var group sync.WaitGroup
+	free := make(chan struct{}, jobs)
+	for _, l := range lanes {
+		if r.ctx.Err() != nil {
+			break
+		}
+		if !strings.Contains(l.name, "-") {
+			r.lane(l)
+			continue
+		}
+		free <- struct{}{}
+		group.Go(func() {
+			r.lane(l)
+			<-free
+		})
+	}
+	group.Wait()
 }
 
 // warmTrees makes what later lanes need, next to the first ones. An error will
@@ -85,18 +117,14 @@ func warmTrees(lanes []lane) {
 func (r *testRun) lane(l lane) {
 	fmt.Printf("=== %s\n", l.name)
 	start := time.Now()
-	before := r.tally.count()
 	err := l.run(r, l.name)
-	r.tally.close(l.name)
-	after := r.tally.count()
-	// A failed test says so itself; a lane that fails without one needs words.
-	if err != nil && after.failed == before.failed {
-		r.tally.fail(testID{lane: l.name}, event{})
-		after.failed++
-		fmt.Println(err)
-	}
-	r.times = append(r.times, fmt.Sprintf("%-14s %7.1f s  %5d passed %3d failed %3d skipped", l.name,
-		time.Since(start).Seconds(), after.passed-before.passed, after.failed-before.failed, after.skipped-before.skipped))
+	c := r.tally.end(l.name, err)
+	line := fmt.Sprintf("%-14s %7.1f s  %5d passed %3d failed %3d skipped", l.name,
+		time.Since(start).Seconds(), c.passed, c.failed, c.skipped)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.times = append(r.times, line)
+	fmt.Println("    " + line)
 }
 
 // report ends with the one line that machines read.
@@ -110,11 +138,14 @@ func (r *testRun) report(skips skipList) error {
 		}
 		fmt.Printf("skipped: %s: %s\n", id, why)
 	}
+	for _, id := range r.tally.slowest(20) {
+		fmt.Printf("slow: %5.1f s %s\n", r.tally.seconds[id], id)
+	}
 	fmt.Println()
 	for _, line := range r.times {
 		fmt.Println(line)
 	}
-	c := r.tally.count()
+	c := r.tally.count("")
 	fmt.Printf("%d passed, %d failed, %d skipped\n", c.passed, c.failed, c.skipped)
 	if c.failed > 0 || unlisted > 0 {
 		return &statusError{1}
@@ -127,7 +158,10 @@ func (r *testRun) unit(name string) error {
 	if r.filter != "" {
 		args = append(args, "-run", r.filter)
 	}
-	cmd := exec.Command("go", append(args, "./...")...)
+	cmd := exec.CommandContext(r.ctx, "go", append(args, "./...")...)
+	// The go command leaves its tests running when it is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	return r.follow(name, cmd)
 }
 
@@ -184,52 +218,4 @@ func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 		flags = append(flags, "-test.run=^TestDaemon")
 	}
 	return newTestJob(r.source, labPackages[kind], suiteName, kind == "vm", flags)
-}
-
-// newTestJob compiles a package's tests and lays them out in the machine as
-// they are in the checkout, so that paths to testdata and examples hold.
-func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, error) {
-	binary := filepath.Join(source, "bin", filepath.Base(pkg)+".test")
-	tags := "lab"
-	if suiteName == daemons.name {
-		tags += "," + daemons.name
-	}
-	build := exec.Command("go", "test", "-c", "-tags", tags, "-o", binary, "./"+pkg)
-	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compiling the tests of %s: %w\n%s", pkg, err, out)
-	}
-	j := &job{Suite: suiteName, Source: source, checkout: source, VM: vm, Dir: "/root/" + pkg}
-	j.Copies = []string{binary + ":" + j.Dir + "/" + filepath.Base(binary)}
-	for _, extra := range []string{pkg + "/testdata", "examples", "packaging"} {
-		if _, err := os.Stat(filepath.Join(source, extra)); err == nil {
-			j.Copies = append(j.Copies, filepath.Join(source, extra)+":/root/"+extra)
-		}
-	}
-	// After a reboot only those tests go on that asked for it.
-	script := `[ "${UNITC_LAB_BOOT:-1}" = 1 ] || set -- "$@" -test.run=^TestBoot; exec ./"$0" "$@"`
-	j.Command = append([]string{"sh", "-c", script, filepath.Base(binary)}, flags...)
-	j.setEnv()
-	return j, j.prepare()
-}
-
-// cmdGotest is for those who write the tests: one package, one suite, all flags.
-func cmdGotest(args []string) error {
-	vm := len(args) > 0 && args[0] == "-vm"
-	if vm {
-		args = args[1:]
-	}
-	if len(args) < 2 {
-		return errors.New("arguments: want [-vm] SUITE PACKAGE [-test.FLAG]")
-	}
-	source, err := sourceDir()
-	if err != nil {
-		return err
-	}
-	pkg := strings.TrimPrefix(filepath.Clean(args[1]), modulePath)
-	j, err := newTestJob(source, pkg, args[0], vm, args[2:])
-	if err != nil {
-		return err
-	}
-	return j.run(os.Stdin, os.Stdout, io.Writer(os.Stderr))
 }

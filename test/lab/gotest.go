@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// building serializes what writes to bin/: lanes may run side by side.
+var building sync.Mutex
+
+// newTestJob compiles a package's tests and lays them out in the machine as
+// they are in the checkout, so that paths to testdata and examples hold.
+func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, error) {
+	building.Lock()
+	defer building.Unlock()
+	binary := filepath.Join(source, "bin", filepath.Base(pkg)+"-"+suiteName+".test")
+	tags := "lab"
+	if suiteName == daemons.name {
+		tags += "," + daemons.name
+	}
+	build := exec.Command("go", "test", "-c", "-tags", tags, "-o", binary, "./"+pkg)
+	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("compiling the tests of %s: %w\n%s", pkg, err, out)
+	}
+	j := &job{Suite: suiteName, Source: source, checkout: source, VM: vm, Dir: "/root/" + pkg}
+	j.Copies = []string{binary + ":" + j.Dir + "/" + filepath.Base(binary)}
+	for _, extra := range []string{pkg + "/testdata", "examples", "packaging"} {
+		if _, err := os.Stat(filepath.Join(source, extra)); err == nil {
+			j.Copies = append(j.Copies, filepath.Join(source, extra)+":/root/"+extra)
+		}
+	}
+	// After a reboot only those tests go on that asked for it.
+	script := `[ "${UNITC_LAB_BOOT:-1}" = 1 ] || set -- "$@" -test.run=^TestBoot; exec ./"$0" "$@"`
+	j.Command = append([]string{"sh", "-c", script, filepath.Base(binary)}, flags...)
+	j.setEnv()
+	return j, j.prepare()
+}
+
+// cmdGotest is for those who write the tests: one package, one suite, all flags.
+func cmdGotest(args []string) error {
+	vm := len(args) > 0 && args[0] == "-vm"
+	if vm {
+		args = args[1:]
+	}
+	if len(args) < 2 {
+		return errors.New("arguments: want [-vm] SUITE PACKAGE [-test.FLAG]")
+	}
+	source, err := sourceDir()
+	if err != nil {
+		return err
+	}
+	pkg := strings.TrimPrefix(filepath.Clean(args[1]), modulePath)
+	j, err := newTestJob(source, pkg, args[0], vm, args[2:])
+	if err != nil {
+		return err
+	}
+	return j.run(os.Stdin, os.Stdout, io.Writer(os.Stderr))
+}

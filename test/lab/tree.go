@@ -4,8 +4,10 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -110,7 +112,11 @@ func (s suite) tree() (string, error) {
 		}
 		fmt.Fprintf(os.Stderr, "lab: making the %s tree\n", s.name)
 		root := filepath.Join(dir, "root")
-		args := append(s.recipe(), s.debian(), root, "http://deb.debian.org/debian")
+		mirror, err := mirror()
+		if err != nil {
+			return err
+		}
+		args := append(s.recipe(), s.debian(), root, mirror)
 		if err := quietly(nil, "mmdebstrap", args...); err != nil {
 			return err
 		}
@@ -119,6 +125,20 @@ func (s suite) tree() (string, error) {
 		}
 		return makeBootable(dir)
 	})
+}
+
+// mirror is where this machine has its own packages from.
+func mirror() (string, error) {
+	out, err := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI)").Output()
+	if err != nil {
+		return "", fmt.Errorf("asking apt for a mirror of Debian: %w", err)
+	}
+	for uri := range strings.Lines(string(out)) {
+		if uri = strings.TrimSpace(uri); strings.HasSuffix(uri, "/debian/") {
+			return uri, nil
+		}
+	}
+	return "", errors.New("apt on this machine knows no mirror of Debian; add one to its sources")
 }
 
 func cmdTree(args []string) error {

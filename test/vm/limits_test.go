@@ -139,12 +139,14 @@ func TestPidsLimit(t *testing.T) {
 	})
 }
 
-// "`systemctl set-property unitc-NAME.scope MemoryMax=` acts at once."
+// "`systemctl set-property unitc-NAME.scope MemoryMax=` acts at once." Where
+// systemd writes memory.max without waiting (O_NONBLOCK, Linux 6.16), the kernel
+// looks at the next allocation; so the payload forks all the time.
 func TestSetPropertyActsAtOnce(t *testing.T) {
 	everywhere(t, func(t *testing.T, placement string) {
 		c := define(t, "holder", placement, `rootfs: host
 mem_limit: 128m
-command: [perl, -e, 'vec($$x, 60 << 20, 8) = 1; $$| = 1; print "held\n"; sleep 1000']`)
+command: [perl, -e, 'vec($$x, 60 << 20, 8) = 1; $$| = 1; print "held\n"; while (1) { (fork // 1) or exit; wait; select undef, undef, undef, 0.2 }']`)
 		await(t, "it holds its memory", func() bool {
 			return strings.Contains(run(t, "journalctl", "-o", "cat", "-u", c.name), "held")
 		})

@@ -250,8 +250,8 @@ func TestSecurityOptions(t *testing.T) {
 	c := newContainer(t)
 	c.write("srv/secret", "x")
 	c.service.SecurityOpt = []string{"mask=/srv/secret", "unmask=/sys/module"}
-	seen := c.look(map[string]string{"read=/srv/secret": "", "list=/sys/firmware": ""})
-	if seen = c.run("list=/sys/module"); seen["list=/sys/module"] == "" {
+	c.look(map[string]string{"read=/srv/secret": "", "list=/sys/firmware": ""})
+	if seen := c.run("list=/sys/module"); seen["list=/sys/module"] == "" {
 		t.Error("/sys/module is masked all the same")
 	}
 	for _, option := range []string{"apparmor=no-such-profile", "label=type:no_such_t"} {

@@ -14,6 +14,9 @@ import (
 // loadBusybox makes a local image of one static program.
 func loadBusybox(t *testing.T, name string) {
 	t.Helper()
+	if _, err := os.Stat("/var/lib/unitc"); os.IsNotExist(err) {
+		t.Cleanup(func() { must(t, "rm", "-rf", "/var/lib/unitc") })
+	}
 	root := t.TempDir()
 	for _, dir := range []string{"bin", "etc", "tmp"} {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {

@@ -71,6 +71,9 @@ func (s *snapshot) processes() {
 		exe, _ := os.Readlink(dir + "/exe")
 		if strings.Contains(string(cgroup), "/unitc.slice/") || filepath.Base(exe) == "unitc-exec" {
 			args, _ := os.ReadFile(dir + "/cmdline")
+			if len(args) == 0 {
+				continue // it is ending: nothing of it is left but its status
+			}
 			s.add("process", strings.ReplaceAll(string(args), "\x00", " "))
 		}
 	}

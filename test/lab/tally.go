@@ -144,6 +144,39 @@ func (t *tally) end(lane string, err error) counts {
 	return c
 }
 
+// toRepeat lists the top-level tests of a lane that failed; whole is true when
+// one never ended, so that those behind it have not run either.
+func (t *tally) toRepeat(lane string) (names []string, whole bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range t.order {
+		if result := t.results[id]; id.lane == lane && id.test != "" && (result == "fail" || result == "run") {
+			name, _, _ := strings.Cut(id.test, "/")
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+			whole = whole || result == "run"
+		}
+	}
+	return names, whole
+}
+
+// forget takes results back that a second run will give.
+func (t *tally) forget(lane string, names []string, whole bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.order = slices.DeleteFunc(t.order, func(id testID) bool {
+		name, _, _ := strings.Cut(id.test, "/")
+		gone := id.lane == lane && (whole || id.test == "" || slices.Contains(names, name))
+		if gone {
+			delete(t.results, id)
+			delete(t.output, id)
+			delete(t.seconds, id)
+		}
+		return gone
+	})
+}
+
 type counts struct{ passed, failed, skipped int }
 
 // count counts one lane, or all of them for "".

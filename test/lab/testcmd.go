@@ -118,6 +118,13 @@ func (r *testRun) lane(l lane) {
 	fmt.Printf("=== %s\n", l.name)
 	start := time.Now()
 	err := l.run(r, l.name)
+	if names, whole := r.tally.toRepeat(l.name); len(names) > 0 && strings.Contains(l.name, "-") && r.filter == "" && r.ctx.Err() == nil {
+		// A machine of its own, and nothing beside it: what fails again fails.
+		again := r.repeat(names, whole)
+		fmt.Printf("=== %s: once more: %s\n", l.name, strings.Join(names, " "))
+		r.tally.forget(l.name, names, whole)
+		err = l.run(again, l.name)
+	}
 	c := r.tally.end(l.name, err)
 	line := fmt.Sprintf("%-14s %7.1f s  %5d passed %3d failed %3d skipped", l.name,
 		time.Since(start).Seconds(), c.passed, c.failed, c.skipped)
@@ -125,6 +132,15 @@ func (r *testRun) lane(l lane) {
 	defer r.mu.Unlock()
 	r.times = append(r.times, line)
 	fmt.Println("    " + line)
+}
+
+// repeat is the run of some tests, or of all where a machine died.
+func (r *testRun) repeat(names []string, whole bool) *testRun {
+	again := &testRun{ctx: r.ctx, source: r.source, tally: r.tally}
+	if !whole {
+		again.filter = "^(" + strings.Join(names, "|") + ")$"
+	}
+	return again
 }
 
 // report ends with the one line that machines read.

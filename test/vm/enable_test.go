@@ -15,7 +15,7 @@ import (
 // the definitions say: links into a directory that is empty when systemd comes
 // up, and is filled by the generator, hold.
 func TestBootHeedsEnableAndDisable(t *testing.T) {
-	const sleeper = "rootfs: host\ncommand: [sleep, infinity]\nstop_signal: SIGKILL\n"
+	const sleeper = "rootfs: host\ncommand: [sleep, infinity]\ninit: true\n"
 	units := []struct{ name, text, verb, state string }{
 		{"vm-plain", sleeper, "", "inactive"},
 		{"vm-enabled", sleeper, "enable", "active"},

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const cgroupPrefix = "unitc-lab-"
@@ -85,6 +86,18 @@ func newCgroup() (string, error) {
 		return "", fmt.Errorf("making the machine's cgroup: %w", err)
 	}
 	return dir, nil
+}
+
+// cgroupCPU is the processor time of all that ran in a cgroup, which cpu.stat
+// has even where the cpu controller is not enabled.
+func cgroupCPU(dir string) time.Duration {
+	b, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
+	if err != nil {
+		return 0
+	}
+	var usec int64
+	fmt.Sscanf(string(b), "usage_usec %d", &usec)
+	return time.Duration(usec) * time.Microsecond
 }
 
 // sweepCgroups removes what labs that were killed left behind.

@@ -42,6 +42,8 @@ type job struct {
 	Agent   string
 	// Console shows the VM's console as it goes.
 	Console bool
+	// cpu is what the machine has used, known after run.
+	cpu time.Duration
 	// Cgroup is the directory that becomes the machine's root cgroup.
 	Cgroup string
 }
@@ -100,7 +102,10 @@ func (j *job) run(stdin io.Reader, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer removeCgroup(cgroup)
+	defer func() {
+		j.cpu = cgroupCPU(cgroup)
+		removeCgroup(cgroup)
+	}()
 	j.Cgroup = cgroup
 	verb := "stage"
 	if j.VM {

@@ -34,6 +34,7 @@ type testRun struct {
 
 	mu    sync.Mutex
 	times []string
+	cpu   map[string]time.Duration // of the machine, by lane
 }
 
 // Unit tests come first: they are the fastest to fail. The oldest and the newest
@@ -72,7 +73,7 @@ func cmdTest(args []string) error {
 	go warmTrees(lanes)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	r := &testRun{ctx: ctx, source: source, tally: newTally(os.Stdout), filter: *filter}
+	r := &testRun{ctx: ctx, source: source, tally: newTally(os.Stdout), filter: *filter, cpu: map[string]time.Duration{}}
 	r.all(lanes, *jobs)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
@@ -126,10 +127,13 @@ func (r *testRun) lane(l lane) {
 		err = l.run(again, l.name)
 	}
 	c := r.tally.end(l.name, err)
-	line := fmt.Sprintf("%-14s %7.1f s  %5d passed %3d failed %3d skipped", l.name,
-		time.Since(start).Seconds(), c.passed, c.failed, c.skipped)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	line := fmt.Sprintf("%-14s %7.1f s  %5d passed %3d failed %3d skipped", l.name,
+		time.Since(start).Seconds(), c.passed, c.failed, c.skipped)
+	if cpu := r.cpu[l.name]; cpu > 0 {
+		line += fmt.Sprintf("  (cpu %.1f s)", cpu.Seconds())
+	}
 	r.times = append(r.times, line)
 	fmt.Println("    " + line)
 }
@@ -215,9 +219,12 @@ func (r *testRun) inside(name string) error {
 		ran <- err
 	}()
 	err = r.follow(name, convert)
-	if err := <-ran; err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	if ranErr := <-ran; ranErr != nil {
+		err = fmt.Errorf("%s: %w", name, ranErr)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cpu[name] = j.cpu
 	return err
 }
 

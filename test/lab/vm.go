@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -153,6 +154,12 @@ func (v *vm) run(listener net.Listener, args []string) (again bool, err error) {
 	if v.job.Console {
 		qemu.Stdout = io.MultiWriter(v.console, os.Stderr)
 	}
+	cgroup, err := os.Open(v.job.Cgroup)
+	if err != nil {
+		return false, err
+	}
+	defer cgroup.Close()
+	qemu.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(cgroup.Fd())}
 	if err := qemu.Start(); err != nil {
 		return false, fmt.Errorf("starting qemu: %w", err)
 	}

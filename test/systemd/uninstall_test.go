@@ -25,13 +25,30 @@ func traces(t *testing.T) string {
 	return strings.TrimSpace(files + units)
 }
 
+// setAside moves a directory away for the time of the test.
+func setAside(t *testing.T, dir string) {
+	t.Helper()
+	aside := dir + ".aside-unitc-lab"
+	err := os.Rename(dir, aside)
+	if os.IsNotExist(err) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		must(t, "rm", "-rf", dir)
+		must(t, "mv", aside, dir)
+	})
+}
+
 func TestUninstallLeavesNoTrace(t *testing.T) {
 	must(t, "cp", "-a", "/usr/local", "/root/usr-local")
-	// Other tests may have left directories there.
-	must(t, "mv", "/etc/unitc", "/root/etc-unitc")
+	// Definitions and images are kept, and so are the ones of other tests.
+	for _, dir := range []string{"/etc/unitc", "/var/lib/unitc"} {
+		setAside(t, dir)
+	}
 	t.Cleanup(func() {
-		must(t, "rm", "-rf", "/etc/unitc")
-		must(t, "mv", "/root/etc-unitc", "/etc/unitc")
 		must(t, "cp", "-a", "/root/usr-local/.", "/usr/local")
 		must(t, "systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/unitc.conf")
 		reload(t)

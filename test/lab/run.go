@@ -35,11 +35,11 @@ type job struct {
 	// Terminal asks for a pseudo-terminal inside, in a VM of that size.
 	Terminal bool
 	Winsize  *unix.Winsize
-	// VM asks for the faithful lane, Timeout bounds that (0: the default), and
-	// Agent is the lab's binary to put into it.
-	VM      bool
+	// Timeout bounds the run; 0 is no bound, or in a VM vmTimeout.
 	Timeout time.Duration
-	Agent   string
+	// VM asks for the faithful lane, and Agent is the lab's binary to put into it.
+	VM    bool
+	Agent string
 	// Console shows the VM's console as it goes.
 	Console bool
 	// cpu is what the machine has used, known after run.
@@ -133,8 +133,16 @@ func (j *job) run(stdin io.Reader, stdout, stderr io.Writer) error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- stage.Wait() }()
+	var late <-chan time.Time
+	if j.Timeout > 0 && !j.VM {
+		late = time.After(j.Timeout)
+	}
 	select {
 	case err = <-done:
+	case <-late:
+		stage.Process.Kill()
+		<-done
+		return fmt.Errorf("the machine was not done after %v", j.Timeout)
 	case sig := <-interrupts:
 		stage.Process.Kill()
 		<-done

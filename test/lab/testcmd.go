@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -55,7 +56,7 @@ func cmdTest(args []string) error {
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	only := flags.String("lanes", "*", "run the lanes that match one of these `patterns`, separated by commas")
 	filter := flags.String("run", "", "run the tests that match this `regexp`")
-	jobs := flags.Int("j", 1, "`number` of machines at a time")
+	jobs := flags.Int("j", min(2, runtime.NumCPU()), "`number` of machines at a time")
 	if err := flags.Parse(args); err != nil {
 		return &statusError{2}
 	}
@@ -231,8 +232,12 @@ func (r *testRun) inside(name string) error {
 // labPackages are where the tests live that run inside, by kind of machine.
 var labPackages = map[string]string{"fast": "test/systemd", "vm": "test/vm"}
 
+// laneTimeout is for machines that hang, not for slow ones.
+const laneTimeout = 30 * time.Minute
+
 func (r *testRun) testJob(kind, suiteName string) (*job, error) {
-	flags := []string{"-test.v=test2json"}
+	// The binary's own limit comes first: it says which test it was that hung.
+	flags := []string{"-test.v=test2json", "-test.timeout=" + (laneTimeout - 2*time.Minute).String()}
 	switch {
 	case r.filter != "":
 		flags = append(flags, "-test.run="+r.filter)
@@ -240,5 +245,9 @@ func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 		// The others have run on this release already.
 		flags = append(flags, "-test.run=^TestDaemon")
 	}
-	return newTestJob(r.source, labPackages[kind], suiteName, kind == "vm", flags)
+	j, err := newTestJob(r.source, labPackages[kind], suiteName, kind == "vm", flags)
+	if j != nil {
+		j.Timeout = laneTimeout
+	}
+	return j, err
 }

@@ -141,7 +141,7 @@ func (r *testRun) lane(l lane) {
 
 // repeat is the run of some tests, or of all where a machine died.
 func (r *testRun) repeat(names []string, whole bool) *testRun {
-	again := &testRun{ctx: r.ctx, source: r.source, tally: r.tally}
+	again := &testRun{ctx: r.ctx, source: r.source, tally: r.tally, cpu: map[string]time.Duration{}}
 	if !whole {
 		again.filter = "^(" + strings.Join(names, "|") + ")$"
 	}

@@ -100,9 +100,11 @@ if __name__ == "__main__":
 
 func TestDaemonNode(t *testing.T) {
 	runProgram(t, "node", `const { Worker } = require("worker_threads"), http = require("http"), { execFileSync } = require("child_process"), fs = require("fs")
+console.log("begins")
 fs.writeFileSync("/tmp/x", "y")
 if (execFileSync("/bin/echo", ["x"]).toString() !== "x\n") process.exit(1)
 new Worker("require('worker_threads').parentPort.postMessage(42)", { eval: true }).on("message", () => {
+  console.log("worker answers")
   const s = http.createServer((q, r) => r.end("hi")).listen(80, "127.0.0.1", () =>
     http.get("http://127.0.0.1:80/", r => r.on("data", d => { console.log("all well"); s.close() })))
 })

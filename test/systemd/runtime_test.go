@@ -80,13 +80,23 @@ func TestRuntimeThatIsMissing(t *testing.T) {
 // awaitLine waits until the unit's journal has a line.
 func awaitLine(t *testing.T, unit, line string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		out := must(t, "journalctl", "-q", "-o", "cat", "-u", unit, "_SYSTEMD_INVOCATION_ID="+property(t, unit, "InvocationID"))
 		if strings.Contains("\n"+out, "\n"+line+"\n") {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the journal of %s has no line %q:\n%s", unit, line, out)
+			t.Fatalf("the journal of %s has no line %q:\n%s\n%s", unit, line, out, whereabouts(t, unit))
 		}
 	}
+}
+
+// whereabouts says what a unit's processes are doing, for a failure's report.
+func whereabouts(t *testing.T, unit string) string {
+	t.Helper()
+	status, _ := command(t, "systemctl", "status", "-l", "-n", "40", unit)
+	threads, _ := command(t, "sh", "-c", `for t in /proc/$0/task/*; do echo "$t $(cat $t/comm) $(cat $t/wchan) $(cat $t/syscall)"; grep -E "^(State|TracerPid|SigBlk|SigIgn|Seccomp)" $t/status; done`,
+		property(t, unit, "MainPID"))
+	processes, _ := command(t, "ps", "-eo", "pid,ppid,stat,wchan:20,time,args")
+	return status + threads + processes
 }

@@ -3,56 +3,15 @@
 package launch
 
 import (
-	"fmt"
-	"os"
-	"syscall"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
-
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 // sealHelper keeps a payload that shares the host's user ids from writing to
-// this very program through /proc/self/exe (CVE-2019-5736): the helper starts
-// once more from a private, read-only mount of its own file, and that is what
-// the link leads to. With a user namespace the file's owner is not mapped, so
-// the start is not needed, and not paid for.
+// this very program (CVE-2019-5736).
 func (s *starter) sealHelper() error {
 	if planner.WantsUserNamespace(s.service) {
 		return nil
 	}
-	sealed, err := isSealed()
-	if err != nil || sealed {
-		return err
-	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("open_tree /proc/self/exe: %w", err)
-	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		return fmt.Errorf("mount_setattr /proc/self/exe MOUNT_ATTR_RDONLY: %w", err)
-	}
-	argv, err := syscall.SlicePtrFromStrings(os.Args)
-	if err != nil {
-		return err
-	}
-	envv, err := syscall.SlicePtrFromStrings(append(os.Environ(), s.notify.environ()...))
-	if err != nil {
-		return err
-	}
-	var empty [1]byte
-	_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
-		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
-	return fmt.Errorf("execveat of the sealed helper: %w", errno)
-}
-
-// isSealed reads back whether this program was started from a read-only mount.
-func isSealed() (bool, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs("/proc/self/exe", &st); err != nil {
-		return false, fmt.Errorf("statfs /proc/self/exe: %w", err)
-	}
-	return st.Flags&unix.ST_RDONLY != 0, nil
+	return runtime.Seal(s.notify.environ()...)
 }

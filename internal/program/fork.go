@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -40,6 +41,7 @@ type ForkOptions struct {
 // Child is a forked child that runs a program.
 type Child struct {
 	PID    int // in the caller's PID namespace
+	first  int // as forked
 	prog   *Program
 	page   *page
 	mem    []byte
@@ -96,7 +98,7 @@ func (p *Program) Fork(opt ForkOptions) (*Child, error) {
 		c.Close()
 		return nil, &os.SyscallError{Syscall: "clone3", Err: errno}
 	}
-	c.PID = pid
+	c.PID, c.first = pid, pid
 	return c, nil
 }
 
@@ -236,6 +238,7 @@ func (c *Child) await() (synced bool, err error) {
 	if n == 0 && err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("reading the report pipe: %w", err)
 	}
+	c.settle()
 	i := int(c.page.op)
 	step, what, detail := c.prog.Describe(i)
 	exit := int(c.prog.ops[i].exit)
@@ -272,6 +275,15 @@ func (c *Child) Times() []StepTime {
 		}
 	}
 	return out
+}
+
+// Kill ends the child, whichever process goes on with the program.
+func (c *Child) Kill() error {
+	pid := c.first
+	if reborn := atomic.LoadUint32(&c.page.reborn); reborn != 0 {
+		pid = int(reborn)
+	}
+	return unix.Kill(pid, unix.SIGKILL)
 }
 
 // Close closes the parent's ends: a child that waits at the gate exits.

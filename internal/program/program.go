@@ -32,13 +32,16 @@ const MaxSteps = 96
 type opKind uint8
 
 const (
-	opCall    opKind = iota // make the call
-	opStep                  // a step begins: note it on the shared page
-	opJump                  // go to target
-	opCompare               // args[0] bytes at a and b; differing bytes are a failure
-	opFail                  // fail with errno args[0]
-	opInit                  // fork: the child goes on, this process reaps
-	opSpawn                 // run a program and wait for it: see Spawn
+	opCall      opKind = iota // make the call
+	opStep                    // a step begins: note it on the shared page
+	opJump                    // go to target
+	opCompare                 // args[0] bytes at a and b; differing bytes are a failure
+	opFail                    // fail with errno args[0]
+	opInit                    // fork: the child goes on, this process reaps
+	opSpawn                   // run a program and wait for it: see Spawn
+	opRebirth                 // fork: the child goes on, this process exits
+	opStore                   // write the register args[0] to a
+	opCloseFrom               // close what is open from args[0] on; see CloseFrom
 )
 
 // op is read by the child: fixed size, ready to run.

@@ -17,6 +17,7 @@ type page struct {
 	errno  uint32
 	kill   uint32 // 1: the child reached the step at which a test stops it
 	got    uint64
+	reborn uint32           // PID of the process that Rebirth made; 0 = none
 	times  [MaxSteps]uint64 // CLOCK_MONOTONIC of each step's start, ns; 0 = not reached
 }
 
@@ -65,6 +66,18 @@ func run(c *child) {
 			fail(c, o.args[0], 0, uintptr(o.exit))
 		case opSpawn:
 			spawn(c, o)
+			i++
+			continue
+		case opRebirth:
+			rebirth(c, uintptr(o.exit))
+			i++
+			continue
+		case opStore:
+			*(*int32)(o.a) = int32(c.regs[o.args[0]])
+			i++
+			continue
+		case opCloseFrom:
+			closeFrom(c, o)
 			i++
 			continue
 		case opInit:

@@ -24,7 +24,6 @@ func checkPlan(l *Launch) error {
 			errs = append(errs, fmt.Errorf("%s is not supported by unitc's runtime", what))
 		}
 	}
-	refuse(s.Process.Terminal, "process.terminal")
 	refuse(s.Linux.IntelRdt != nil, "linux.intelRdt")
 	refuse(len(s.Linux.NetDevices) > 0, "linux.netDevices")
 	refuse(s.Linux.Resources != nil, "linux.resources (limits are on the systemd scope)")

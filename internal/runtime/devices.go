@@ -56,7 +56,10 @@ func createDevices(c *compiler) {
 	for _, d := range c.spec.Linux.Devices {
 		c.device(d)
 	}
-	// Everything made from here on has the payload's usual mask.
+}
+
+// umask is the payload's, 022 as everybody's unless it says otherwise.
+func (c *compiler) umask() {
 	umask := 0o022
 	if c.spec.Process.User.Umask != nil {
 		umask = int(*c.spec.Process.User.Umask)

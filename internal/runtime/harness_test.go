@@ -250,9 +250,8 @@ func (c *container) run(probes ...string) map[string]string {
 	return seen
 }
 
-// exec runs the container's command and gives its output.
-func (c *container) exec() ([]byte, error) {
-	c.t.Helper()
+// plan is the container's plan.
+func (c *container) plan() (*plan.Plan, error) {
 	p, err := planner.Build(&c.service, c.facts)
 	if err != nil {
 		return nil, err
@@ -267,6 +266,16 @@ func (c *container) exec() ([]byte, error) {
 	}
 	if c.spec != nil {
 		c.spec(p)
+	}
+	return p, nil
+}
+
+// exec runs the container's command and gives its output.
+func (c *container) exec() ([]byte, error) {
+	c.t.Helper()
+	p, err := c.plan()
+	if err != nil {
+		return nil, err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {

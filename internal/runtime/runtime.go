@@ -6,6 +6,16 @@
 // one table of steps (steps.go), compiled to system calls that the forked
 // child runs inside its new namespaces before it becomes the payload.
 //
+// A second process of a container that runs is Exec (exec.go): a table of steps
+// as well, in which namespaces are joined and not made. Its caller owns what
+// comes back, a child process and with process.terminal the other end of its
+// terminal:
+//
+//	runtime.SealFor(pid) // first of all: may start this program once more
+//	j, err := runtime.Exec(ctx, runtime.ExecConfig{PID: pid, Spec: spec, Process: process, Stdio: stdio})
+//	...copy to and from j.Terminal...
+//	status, err := j.Wait()
+//
 // The room can be read on its own: it imports no YAML, no D-Bus and no HTTP,
 // and paths inside a root file system are resolved on descriptors only.
 package runtime
@@ -63,7 +73,8 @@ type Launch struct {
 	// An image: its layers, topmost first, and where the container writes.
 	layers   []*os.File
 	writable *os.File
-	states   []*os.File // write ends of the pipes from which the child's hooks read
+	console  [2]*os.File // with a terminal: this process's end, the child's end
+	states   []*os.File  // write ends of the pipes from which the child's hooks read
 }
 
 // Prepare does the outer half.
@@ -98,6 +109,8 @@ var outerSteps = []struct {
 		lookUpUser},
 	{"open-mount-sources", exitNamespace, "as detached mounts, while host paths can still be named",
 		openSources},
+	{"open-console-socket", exitStdout, "the child alone can open a terminal of the container's devpts, and hands its other end back",
+		openConsole},
 	{"compile-seccomp", exitSeccomp, "from the profile to the program that the kernel takes",
 		compileFilter},
 	{"compile-steps", exitNamespace, "the inner steps become system calls with prepared arguments: the forked child runs no Go",

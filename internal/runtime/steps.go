@@ -67,6 +67,10 @@ var innerSteps = []step{
 		always, mountAll},
 	{"create-devices", exitNamespace, "after mount: /dev is a fresh tmpfs by now",
 		ownDev, createDevices},
+	{"set-umask", exitExec, "create-devices needed none",
+		always, func(c *compiler) { c.umask() }},
+	{"open-terminal", exitStdout, "after mount: in the container's own devpts; it becomes /dev/console",
+		hasTerminal, openOwnTerminal},
 	{"await-runtime-hooks", exitNamespace, "prestart and createRuntime hooks see the namespaces, but not yet the new root",
 		hasRuntimeHooks, awaitRuntimeHooks},
 	{"create-container-hooks", exitNamespace, "in the container's namespaces, with paths of the host",
@@ -109,6 +113,8 @@ var innerSteps = []step{
 		always, newSession},
 	{"redirect-stdio", exitStdout, "descriptors 0 to 2, nothing else",
 		always, redirectStdio},
+	{"take-terminal", exitStdout, "a session's leader alone can",
+		hasTerminal, takeTerminal},
 	{"reset-signals", exitExec, "the helper's handlers and mask are not the payload's",
 		always, resetSignals},
 	{"enter-user-namespace", exitUser, "after the last step that needs the host's privilege",
@@ -169,6 +175,7 @@ type compiler struct {
 	proc program.Reg // the private procfs
 	// rootReg is the root file system where the child itself has mounted it.
 	rootReg program.Reg
+	tty     program.Reg // the terminal's slave
 	cg      program.Reg // where cgroup2 will be mounted
 	null    program.Reg // a null device of our own
 	empty   program.Reg // an empty directory of our own

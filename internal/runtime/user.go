@@ -39,15 +39,44 @@ func lookUpUser(l *Launch) error {
 		return err
 	}
 	l.user = u
-	p := l.spec.Process
+	settleUser(l)
+	return nil
+}
+
+// settleUser writes the user that was found into the configuration.
+func settleUser(l *Launch) {
+	u, p := l.user, l.spec.Process
 	p.User.UID, p.User.GID, p.User.AdditionalGids = u.UID, u.GID, u.Groups
 	if u.UID != 0 && p.Capabilities != nil && len(p.Capabilities.Ambient) == 0 {
 		// As execve(2) would: nothing effective, and nothing to gain later.
 		p.Capabilities.Effective, p.Capabilities.Permitted, p.Capabilities.Inheritable = nil, nil, nil
 	}
 	if !slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, "HOME=") }) {
-		p.Env = append(p.Env, "HOME="+u.Home)
+		p.Env = append(slices.Clone(p.Env), "HOME="+u.Home)
 	}
+}
+
+// exactUser takes process.user as it stands, ids and capabilities; only HOME
+// is looked up where it is not given.
+func exactUser(l *Launch, roots []*os.File) error {
+	p := l.spec.Process
+	for _, id := range append([]uint32{p.User.UID, p.User.GID}, p.User.AdditionalGids...) {
+		if id > maxID {
+			return fmt.Errorf("process.user: id %d is not from 0 to %d", id, uint32(maxID))
+		}
+	}
+	l.user = User{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids, Home: "/"}
+	if slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, "HOME=") }) {
+		return nil
+	}
+	uid := strconv.FormatUint(uint64(p.User.UID), 10)
+	e, err := findEntry(roots, nameFile{path: "etc/passwd"}, func(f []string) bool { return len(f) > 5 && f[2] == uid })
+	if err == nil {
+		l.user.Home = cleanHome(e[5])
+	} else if !errors.Is(err, errNoEntry) {
+		return err
+	}
+	p.Env = append(slices.Clone(p.Env), "HOME="+l.user.Home)
 	return nil
 }
 

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package program
+
+import (
+	"errors"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Rebirth forks: the new process goes on with the program, this one exits. A
+// process cannot change its own PID namespace (pid_namespaces(7)): setns(2)
+// counts for its children, so who joins one must be born once more. The new
+// process is the caller's child, not this one's; Child.PID becomes its.
+func (p *Program) Rebirth(what string) {
+	p.add(op{kind: opRebirth, into: -1}, note{what: what})
+}
+
+// Store writes a register to the first four bytes of b, for calls that take a
+// descriptor in memory (cmsg(3)).
+func (p *Program) Store(r Reg, b []byte) {
+	p.keep = append(p.keep, b)
+	_ = b[3]
+	p.add(op{kind: opStore, into: -1, a: unsafe.Pointer(&b[0]), args: [6]uintptr{uintptr(r)}}, note{what: "store"})
+}
+
+// CloseFrom closes every descriptor from first on, now and not at exec, but
+// for those that Fork made and keep, a register or -1.
+func (p *Program) CloseFrom(what string, first int, keep Reg) {
+	p.add(op{kind: opCloseFrom, into: keep, args: [6]uintptr{uintptr(first)}}, note{what: what})
+}
+
+// rebirth returns in the new process only.
+//
+//go:nosplit
+//go:norace
+func rebirth(c *child, exit uintptr) {
+	// CLONE_PARENT_SETTID is written before the new process runs, to the page
+	// that the parent shares.
+	pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PARENT|unix.CLONE_PARENT_SETTID, 0,
+		uintptr(unsafe.Pointer(&c.page.reborn)), 0, 0, 0)
+	if e != 0 {
+		fail(c, uintptr(e), 0, exit)
+	}
+	for pid != 0 {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+	}
+}
+
+//go:nosplit
+//go:norace
+func closeFrom(c *child, o *op) {
+	a, b, d := c.report, c.gate, c.gate
+	if o.into >= 0 {
+		d = c.regs[o.into]
+	}
+	if a > b {
+		a, b = b, a
+	}
+	if b > d {
+		b, d = d, b
+	}
+	if a > b {
+		a, b = b, a
+	}
+	low := closeBelow(o.args[0], a)
+	low = closeBelow(low, b)
+	low = closeBelow(low, d)
+	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, low, uintptr(^uint32(0)), 0)
+}
+
+// closeBelow closes low to keep-1 and gives where to go on.
+//
+//go:nosplit
+//go:norace
+func closeBelow(low, keep uintptr) uintptr {
+	if keep < low {
+		return low
+	}
+	if keep > low {
+		syscall.RawSyscall(unix.SYS_CLOSE_RANGE, low, keep-1, 0)
+	}
+	return keep + 1
+}
+
+// settle makes PID that of the process which goes on with the program, and
+// reaps the one that did not.
+func (c *Child) settle() {
+	reborn := int(atomic.LoadUint32(&c.page.reborn))
+	if reborn == 0 || reborn == c.PID {
+		return
+	}
+	for {
+		if _, err := unix.Wait4(c.PID, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	c.PID = reborn
+}

@@ -86,8 +86,13 @@ var subnetShape = shape{kinds: mapping, keys: []field{
 }}
 
 var volumeShape = shape{kinds: null | mapping, keys: []field{
-	{name: "driver", shape: &shape{kinds: text, format: &plainNameFormat}, example: "local", doc: "The kind of volume."},
-	{name: "driver_opts", shape: &driverOptions, example: "{type: nfs}", doc: "Options of the driver."},
+	{name: "driver", shape: &shape{kinds: text, format: &volumeDriverFormat}, example: "local", doc: "local is the only kind."},
+	{name: "driver_opts", shape: &shape{kinds: null | mapping, keys: []field{
+		{name: "device", shape: &shape{kinds: boolean | number | text}, example: "/srv/data", doc: "What is mounted."},
+		{name: "o", shape: &shape{kinds: boolean | number | text}, example: "bind", doc: "Options of the mount, as for mount(8)."},
+		{name: "size", shape: &shape{kinds: boolean | number | text}, refused: "set a quota on the file system of /var/lib/unitc, or write o: size=… for a tmpfs"},
+		{name: "type", shape: &shape{kinds: boolean | number | text}, example: "none", doc: "The kind of file system; none is a bind mount."},
+	}}, example: "{type: none, o: bind, device: /srv/data}", doc: "A file system of its own for the volume, or a directory of the host."},
 	{name: "external", shape: &externalShape, example: "true", doc: "The volume exists already."},
 	{name: "labels", shape: &pairsShape, example: "{tier: data}", doc: "Notes."},
 	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "data", doc: "The volume's name; PROJECT_KEY if left out."},
@@ -141,11 +146,8 @@ func (r *reader) readProject(file *definition.File) {
 	})
 	r.eachDeclared("volumes", func(p *pair, at definition.Position) {
 		r.checkExternal(p.value)
-		v := definition.NamedVolume{Key: p.key, Name: r.ownName(p.value, p.key), Source: at, External: isExternal(p.value), Driver: p.value.get("driver").str()}
-		if v.Driver == "local" {
-			v.Driver = ""
-		}
-		v.Options, v.Labels = r.optionalPairs(p.value.get("driver_opts")), r.optionalPairs(p.value.get("labels"))
+		v := r.namedVolume(p, at)
+		r.checkVolume(p.value, &v)
 		file.Volumes = append(file.Volumes, v)
 	})
 	r.eachDeclared("secrets", func(p *pair, at definition.Position) {
@@ -154,6 +156,44 @@ func (r *reader) readProject(file *definition.File) {
 	r.eachDeclared("configs", func(p *pair, at definition.Position) {
 		file.Configs = append(file.Configs, r.material(p, at))
 	})
+}
+
+func (r *reader) namedVolume(p *pair, at definition.Position) definition.NamedVolume {
+	v := definition.NamedVolume{Key: p.key, Name: r.ownName(p.value, p.key), Source: at, External: isExternal(p.value), Driver: p.value.get("driver").str()}
+	if v.Driver == "local" {
+		v.Driver = ""
+	}
+	v.Options, v.Labels = r.optionalPairs(p.value.get("driver_opts")), r.optionalPairs(p.value.get("labels"))
+	return v
+}
+
+var volumeDriverFormat = format{
+	name:    "volume-driver",
+	pattern: `^(local)?$`,
+	check: func(s string) (string, string) {
+		if s == "" || s == "local" {
+			return "", ""
+		}
+		return unsupported + "the volume driver " + quote(s), "write driver: local, with driver_opts: for a file system of its own"
+	},
+}
+
+// checkVolume finds what no mount can be made of.
+func (r *reader) checkVolume(n *node, v *definition.NamedVolume) {
+	options := n.get("driver_opts")
+	if options == nil || len(options.pairs) == 0 {
+		return
+	}
+	kind, device := v.Option("type"), v.Option("device")
+	switch {
+	case kind == "tmpfs", v.BindSource() != "":
+	case kind == "" && device == "":
+		r.fault(options, "write for example {type: nfs, device: \":/export\", o: \"addr=192.0.2.1\"}", "the options name no file system")
+	case kind == "" || kind == "none" || kind == "bind":
+		r.fault(options, "write device: with the absolute path of a directory", "a bind without an absolute path")
+	case device == "":
+		r.fault(options, "add device:", "a file system of type %s without a device", quote(kind))
+	}
 }
 
 // optionalPairs is keyValues of a key that may be missing.

@@ -64,7 +64,6 @@ func decodeVolumes(r *reader, s *definition.Service, n *node) {
 			v, ok = r.longVolume(item)
 		}
 		if ok && v.Type == definition.VolumeNamed {
-			r.addPendingValue(s, item, "named and anonymous volumes")
 			ok = r.nameVolume(item, &v)
 		}
 		if ok {
@@ -73,13 +72,19 @@ func decodeVolumes(r *reader, s *definition.Service, n *node) {
 	}
 }
 
-// nameVolume gives a project's volume its own name.
+// nameVolume gives a project's volume its own name, and what the project says
+// of it: the helper reads the service alone.
 func (r *reader) nameVolume(n *node, v *definition.Volume) bool {
 	if v.Source == "" || r.services() == nil {
 		return true
 	}
 	key := v.Source
-	v.Source = r.ownName(r.root.get("volumes").get(key), key)
+	declared := r.root.get("volumes").get(key)
+	v.Source = r.ownName(declared, key)
+	if p := findPair(r.root.get("volumes"), key); p != nil && !p.value.bad && len(p.value.pairs) > 0 {
+		d := r.namedVolume(p, definition.Position{})
+		v.Declared = &d
+	}
 	return r.declared(n, "volumes", key)
 }
 
@@ -254,6 +259,9 @@ func (r *reader) longNamed(n, source *node, v *definition.Volume) bool {
 		v.Source = source.text
 	}
 	options := n.get("volume")
+	if labels := r.optionalPairs(options.get("labels")); labels != nil && source == nil {
+		v.Declared = &definition.NamedVolume{Labels: labels}
+	}
 	v.NoCopy = options.get("nocopy") != nil && options.get("nocopy").truth()
 	if subpath := options.get("subpath"); subpath != nil {
 		if path.IsAbs(subpath.text) || hasDotDot(subpath.text) {

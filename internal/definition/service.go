@@ -204,6 +204,8 @@ type Volume struct {
 	// Named
 	NoCopy  bool   `json:"nocopy,omitempty"`
 	Subpath string `json:"subpath,omitempty"`
+	// Declared is what is said of the volume beyond its name.
+	Declared *NamedVolume `json:"declared,omitempty"`
 }
 
 // Device makes a host device node visible in the container.

@@ -18,6 +18,12 @@ func install(list ...definition.Directive) definition.System {
 	return definition.System{Install: list}
 }
 
+// named is a volume of the project "shop".
+func named(key string, options ...definition.KeyValue) definition.Volume {
+	name := "shop_" + key
+	return definition.Volume{Type: definition.VolumeNamed, Source: name, Target: "/" + key, Declared: &definition.NamedVolume{Key: key, Name: name, Options: options}}
+}
+
 // Each row becomes testdata/NAME.txt: the whole output of one definition file.
 var goldenCases = []struct {
 	name, file string
@@ -86,6 +92,14 @@ var goldenCases = []struct {
 		{Name: "blog-job", Project: "blog", RootFS: "/srv/db"},
 		{Name: "blog-debug", Project: "blog", RootFS: "/srv/db", Profiles: []string{"x"}, Restart: definition.Restart{Policy: definition.RestartAlways}},
 		{Name: "blog-extra", Project: "blog", RootFS: "/srv/db", Profiles: []string{"y"}, Active: true}}}},
+	{"volumes", "shop", definition.File{Project: true, Services: []definition.Service{
+		{Name: "shop-web", Project: "shop", RootFS: "/srv/web", Volumes: []definition.Volume{
+			named("data"), named("bind", definition.KeyValue{Key: "type", Value: "none"}, definition.KeyValue{Key: "o", Value: "bind"}, definition.KeyValue{Key: "device", Value: "/srv/a b"}),
+			named("nfs", definition.KeyValue{Key: "type", Value: "nfs4"}, definition.KeyValue{Key: "o", Value: "addr=fd00::1,rw"}, definition.KeyValue{Key: "device", Value: ":/export"}),
+			{Type: definition.VolumeNamed, Target: "/anonymous"}}},
+		{Name: "shop-db", Project: "shop", RootFS: "/srv/db", Volumes: []definition.Volume{
+			named("data"), named("memory", definition.KeyValue{Key: "type", Value: "tmpfs"})}}}}},
+	{"template-volume", "worker@", one(definition.Service{RootFS: "/srv/w", Volumes: []definition.Volume{{Type: definition.VolumeNamed, Source: "data-%i", Target: "/data"}}})},
 	{"timer", "backup", one(definition.Service{RootFS: "/srv/web", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "daily"), directive("Persistent", "yes")}}})},
 	{"timer-of-two-lines", "backup", one(definition.Service{RootFS: "/srv/web", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "a\nb")}}})},
 	{"socket", "web", one(definition.Service{RootFS: "/srv/web", System: definition.System{Socket: []definition.Directive{directive("ListenStream", "80")}}})},

@@ -3,6 +3,8 @@
 package generator
 
 import (
+	"slices"
+
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/unitfile"
 )
@@ -29,8 +31,24 @@ func projectTarget(file definition.File) unit {
 			w.Set("Wants", unitName(s.Name))
 		}
 	}
+	// For those who look: `systemctl list-dependencies` goes from a target to
+	// its services and no further.
+	for _, name := range projectVolumes(file) {
+		w.Set("Wants", name)
+	}
 	text, _ := w.Bytes()
 	return unit{name: unitfile.MangleName(file.Name) + targetSuffix, text: text}
+}
+
+func projectVolumes(file definition.File) []string {
+	var names []string
+	for i := range file.Services {
+		if s := &file.Services[i]; isActive(s) {
+			names = append(names, volumeNames(s)...)
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return unitfile.NameKind(name) == unitfile.Invalid })
 }
 
 // isActive leaves out the services whose profiles nobody has asked for.

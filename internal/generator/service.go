@@ -91,6 +91,7 @@ func (t *translation) unitSection(problems diag.List) {
 		t.w.Set("RequiresMountsFor", path) // V-6
 	}
 	t.imageDependency()
+	t.volumeDependencies()
 	t.projectDependencies()
 	t.restartLimit()
 	t.pass(t.service.System.Unit)
@@ -164,6 +165,9 @@ func (t *translation) paths() []string {
 			list = append(list, v.Source)
 		case definition.VolumeNamed:
 			list = append(list, storeDir)
+			if d := v.Declared; d != nil {
+				list = append(list, d.MountPoint(), d.BindSource())
+			}
 		}
 	}
 	for _, f := range s.EnvFiles {

@@ -88,7 +88,7 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	if image, ok := t.imageUnit(); ok {
 		units = append(units, image)
 	}
-	return units
+	return append(units, t.volumeUnits()...)
 }
 
 // errorUnit is the unit of a definition that nothing could be made of: starting

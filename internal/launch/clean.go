@@ -44,8 +44,11 @@ func Clean(name string) int {
 	}
 	p, err := readPlan(dir)
 	if err != nil {
-		// A start that was killed before it wrote its state leaves nothing else.
-		if !errors.Is(err, fs.ErrNotExist) {
+		// A start that ended before it wrote its state leaves nothing but this.
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		if err = errors.Join(err, releaseImage(name+".service")); err != nil {
 			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 		return 0
@@ -57,8 +60,10 @@ func Clean(name string) int {
 	} else if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), dir); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
 	}
-	if err := releaseImage(p); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+	if p.Root.Kind == plan.RootOverlay {
+		if err := releaseImage(p.Unit); err != nil {
+			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+		}
 	}
 	reportDeath(p, notify)
 	if p.Scope == nil {

@@ -6,19 +6,29 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/store"
 )
 
 // Facts is what a start would tell the planner about this host, for those who
 // print a plan. It changes nothing.
 func Facts(s *definition.Service) (planner.Facts, error) {
+	s, err := planner.Expand(s)
+	if err != nil {
+		return planner.Facts{}, err
+	}
 	f, err := inspect(s)
 	if err != nil {
 		return f, err
 	}
+	volumes := volumeFinder{service: s}
 	if s.Image != "" {
-		if f.Image, err = findImage(s); err != nil {
+		if volumes.image, err = findImage(s); err != nil {
 			return f, err
 		}
+		f.Image = imageFacts(volumes.image, store.Upper{})
+	}
+	if f.Volumes, err = volumes.findVolumes(f.Image); err != nil {
+		return f, err
 	}
 	if !planner.WantsUserNamespace(s) {
 		return f, nil

@@ -6,14 +6,13 @@ import (
 	"errors"
 
 	"github.com/unitc/unitc/internal/definition"
-	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/store"
 )
 
 // findImage looks an image up in the local store. A start never fetches: that
 // is the work of the unit's own image unit, which has run by now.
-func findImage(s *definition.Service) (*planner.Image, error) {
+func findImage(s *definition.Service) (*store.Image, error) {
 	st, err := store.Open("")
 	if err != nil {
 		return nil, err
@@ -22,37 +21,33 @@ func findImage(s *definition.Service) (*planner.Image, error) {
 	if err != nil {
 		return nil, imageError(s, err)
 	}
-	return imageFacts(img), nil
+	return &img, nil
 }
 
 // useImage is findImage for a start: no prune takes the image away while the
 // unit runs, and there is a fresh directory to write in. A read-only root needs
 // none.
-func useImage(s *definition.Service) (*planner.Image, error) {
+func useImage(s *definition.Service) (*store.Image, store.Upper, error) {
 	st, err := store.Open("")
 	if err != nil {
-		return nil, err
+		return nil, store.Upper{}, err
 	}
 	img, err := st.Use(s.Image, s.UnitName())
 	if err != nil {
-		return nil, imageError(s, err)
+		return nil, store.Upper{}, imageError(s, err)
 	}
-	facts := imageFacts(img)
 	if s.ReadOnly {
-		return facts, nil
+		return &img, store.Upper{}, nil
 	}
-	u, err := st.Upper(s.UnitName(), img.Root, false)
-	if err != nil {
-		return nil, err
-	}
-	facts.Upper, facts.Work = u.Dir, u.Work
-	return facts, nil
+	u, err := st.Upper(s.UnitName(), img.Root)
+	return &img, u, err
 }
 
-func imageFacts(img store.Image) *planner.Image {
+func imageFacts(img *store.Image, u store.Upper) *planner.Image {
 	c := img.Config
 	return &planner.Image{
-		Lowers: img.Lowers, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, User: c.User, WorkingDir: c.WorkingDir,
+		Lowers: img.Lowers, Upper: u.Dir, Work: u.Work,
+		Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, User: c.User, WorkingDir: c.WorkingDir, Volumes: c.Volumes,
 	}
 }
 
@@ -60,14 +55,12 @@ func imageError(s *definition.Service, err error) error {
 	return &planner.KeyError{Key: "image", What: err.Error(), Cure: "fetch it with `unitc pull " + s.Image + "` or look at its image unit in `systemctl --failed`"}
 }
 
-// releaseImage ends useImage; what the container wrote goes with it.
-func releaseImage(p *plan.Plan) error {
-	if p.Root.Kind != plan.RootOverlay {
-		return nil
-	}
+// releaseImage ends useImage; what the container wrote goes with it, unless it
+// is kept. It may be called for a unit that has no image.
+func releaseImage(unit string) error {
 	st, err := store.Open("")
 	if err != nil {
 		return err
 	}
-	return errors.Join(st.Unuse(p.Unit), st.RemoveUpper(p.Unit))
+	return errors.Join(st.Unuse(unit), st.RemoveUpper(unit)) // a kept one is a volume
 }

@@ -85,14 +85,24 @@ func removeState(dir string) {
 
 // gather asks the host what the planner needs to know, and claims an id range.
 func gather(s *definition.Service) (planner.Facts, error) {
+	s, err := planner.Expand(s)
+	if err != nil {
+		return planner.Facts{}, err
+	}
 	f, err := inspect(s)
 	if err != nil {
 		return f, err
 	}
+	volumes := volumeFinder{service: s, make: true}
 	if s.Image != "" {
-		if f.Image, err = useImage(s); err != nil {
+		img, upper, err := useImage(s)
+		if err != nil {
 			return f, err
 		}
+		volumes.image, f.Image = img, imageFacts(img, upper)
+	}
+	if f.Volumes, err = volumes.findVolumes(f.Image); err != nil {
+		return f, err
 	}
 	if !planner.WantsUserNamespace(s) {
 		return f, nil

@@ -22,6 +22,9 @@ type Facts struct {
 	// Seccomp is the profile of SeccompFile, Kernel the version it is resolved for.
 	Seccomp *seccomp.Profile
 	Kernel  seccomp.Kernel
+	// Volumes says what is mounted for each volume of Volumes() that is no path
+	// of the host, by target.
+	Volumes map[string]VolumeSource
 	// Image is the local image of `image:`, nil where the definition has none.
 	Image *Image
 	// IDStart is the first of the 65,536 user and group ids that are the unit's
@@ -48,4 +51,11 @@ type Image struct {
 	Env        []string // NAME=value
 	User       string
 	WorkingDir string
+	Volumes    []string // paths inside that are volumes
+}
+
+// VolumeSource is a directory of the host that stands for a volume.
+type VolumeSource struct {
+	Path    string
+	Options []string // of its bind mount
 }

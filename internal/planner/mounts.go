@@ -72,34 +72,70 @@ func bindOf(path string, options ...string) specs.Mount {
 func HostEtc() []string { return hostEtc }
 
 func (b *builder) volumes() error {
-	for i, v := range b.s.Volumes {
+	for _, v := range Volumes(b.s, b.f.Image) {
 		m := specs.Mount{Destination: v.Target}
-		if err := noNUL(fmt.Sprintf("volumes[%d]", i), v.Source, v.Target, v.Subpath); err != nil {
+		key := VolumeKey(b.s, v.Target)
+		if err := noNUL(key, v.Source, v.Target, v.Subpath); err != nil {
 			return err
 		}
 		switch v.Type {
+		case definition.VolumeTmpfs:
+			m.Type, m.Source, m.Options = "tmpfs", "tmpfs", tmpfsOptions(v)
+			b.spec.Mounts = append(b.spec.Mounts, m)
+			continue
 		case definition.VolumeBind:
-			m.Type, m.Source, m.Options = "bind", v.Source, bindOptions(v)
-			if v.IDMap == nil || *v.IDMap {
-				m.Options = b.idmapped(m.Options)
-			}
-			if v.Subpath != "" {
-				if b.plan.Subpaths == nil {
-					b.plan.Subpaths = map[string]string{}
-				}
-				b.plan.Subpaths[v.Target] = v.Subpath
-			}
+			m.Source, m.Options = v.Source, bindOptions(v)
 			if v.CreateHostPath {
 				b.plan.CreateSources = append(b.plan.CreateSources, v.Source)
 			}
-		case definition.VolumeTmpfs:
-			m.Type, m.Source, m.Options = "tmpfs", "tmpfs", tmpfsOptions(v)
 		default:
-			return &KeyError{fmt.Sprintf("volumes[%d]", i), "named volumes do not work yet", "bind a directory: `- /srv/data:" + v.Target + "`"}
+			source, ok := b.f.Volumes[v.Target]
+			if !ok {
+				return &KeyError{key, "a volume that nobody has made", "report this as a bug of unitc"}
+			}
+			m.Source, m.Options = source.Path, append(bindOptions(v), source.Options...)
+		}
+		m.Type = "bind"
+		if v.IDMap == nil || *v.IDMap {
+			m.Options = b.idmapped(m.Options)
+		}
+		if v.Subpath != "" {
+			if b.plan.Subpaths == nil {
+				b.plan.Subpaths = map[string]string{}
+			}
+			b.plan.Subpaths[v.Target] = v.Subpath
 		}
 		b.spec.Mounts = append(b.spec.Mounts, m)
 	}
 	return nil
+}
+
+// Volumes lists what is mounted beside the root file system: the definition's
+// volumes and those of the image that it does not replace, each after what it
+// lies in.
+func Volumes(s *definition.Service, i *Image) []definition.Volume {
+	all := slices.Clone(s.Volumes)
+	if i != nil {
+		for _, target := range i.Volumes {
+			if !slices.ContainsFunc(all, func(v definition.Volume) bool { return v.Target == target }) {
+				all = append(all, definition.Volume{Type: definition.VolumeNamed, Target: target})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(x, y definition.Volume) int {
+		return strings.Count(x.Target, "/") - strings.Count(y.Target, "/")
+	})
+	return all
+}
+
+// VolumeKey is where the definition has the volume: "image" if that brings it.
+func VolumeKey(s *definition.Service, target string) string {
+	for i, v := range s.Volumes {
+		if v.Target == target {
+			return fmt.Sprintf("volumes[%d]", i)
+		}
+	}
+	return "image"
 }
 
 // bindOptions are the OCI names. nosuid and nodev always stand: set-id bits do

@@ -22,12 +22,9 @@ import (
 
 // Build makes the plan. Errors name the key of the definition.
 func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
-	if s.Instance != "" || strings.HasSuffix(s.Name, "@") {
-		expanded, err := expand(s)
-		if err != nil {
-			return nil, err
-		}
-		s = expanded
+	s, err := Expand(s)
+	if err != nil {
+		return nil, err
 	}
 	for key, value := range map[string]string{
 		"working_dir": s.WorkingDir, "hostname": s.Hostname, "domainname": s.Domainname, "user": s.User, "rootfs": s.RootFS,

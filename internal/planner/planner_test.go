@@ -207,6 +207,33 @@ func TestSpecifiers(t *testing.T) {
 	}
 }
 
+// A mount comes after what it lies in, whoever asked for either.
+func TestVolumesOfTheImage(t *testing.T) {
+	s := definition.Service{Name: "web", Image: "x", Command: []string{"/x"}, Volumes: []definition.Volume{
+		{Type: definition.VolumeTmpfs, Target: "/data/db/tmp"}, {Type: definition.VolumeBind, Source: "/srv/data", Target: "/data"},
+		{Type: definition.VolumeNamed, Source: "v", Target: "/var/v", ReadOnly: true, Subpath: "a"},
+	}}
+	f := facts
+	f.EnvFiles = nil
+	f.Image = &Image{Lowers: []string{"/l"}, Volumes: []string{"/data", "/data/db"}}
+	f.Volumes = map[string]VolumeSource{"/var/v": {Path: "/vols/v", Options: []string{"noexec"}}, "/data/db": {Path: "/vols/anon"}}
+	p, err := Build(&s, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range p.Spec.Mounts[len(p.Spec.Mounts)-4:] {
+		got = append(got, m.Source+" "+m.Destination)
+	}
+	want := []string{"/srv/data /data", "/vols/v /var/v", "/vols/anon /data/db", "tmpfs /data/db/tmp"}
+	if !slices.Equal(got, want) {
+		t.Errorf("mounts are %q", got)
+	}
+	if o := p.Spec.Mounts[len(p.Spec.Mounts)-3].Options; !slices.Contains(o, "ro") || !slices.Contains(o, "noexec") || !slices.Contains(o, "ridmap") || p.Subpaths["/var/v"] != "a" {
+		t.Errorf("options of the named volume: %q, subpaths %v", o, p.Subpaths)
+	}
+}
+
 func TestSecurityOptions(t *testing.T) {
 	build := func(options ...string) (*plan.Plan, error) {
 		s := services["minimal"]

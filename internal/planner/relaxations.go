@@ -204,7 +204,11 @@ func optionPaths(s *definition.Service, is func(name, value string) bool) []stri
 func bound(is func(*definition.Volume) bool) func(*definition.Service) []string {
 	return func(s *definition.Service) []string {
 		return indexed("volumes", len(s.Volumes), func(i int) bool {
-			return s.Volumes[i].Type == definition.VolumeBind && is(&s.Volumes[i])
+			v := s.Volumes[i]
+			if d := v.Declared; d != nil && d.BindSource() != "" {
+				v.Type, v.Source = definition.VolumeBind, d.BindSource()
+			}
+			return v.Type == definition.VolumeBind && is(&v)
 		})
 	}
 }

@@ -11,6 +11,14 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 )
 
+// Expand is expand where s is a template's, and s itself where it is not.
+func Expand(s *definition.Service) (*definition.Service, error) {
+	if s.Instance == "" && !strings.HasSuffix(s.Name, "@") {
+		return s, nil
+	}
+	return expand(s)
+}
+
 // expand replaces the specifiers of a template in every string of s, with
 // systemd.unit(5)'s meanings: %i the instance as in the unit's name, %I the
 // same unescaped, %p and %P the part before "@", %n the unit's name, %N the

@@ -319,7 +319,7 @@ func TestOrphanedNameGoes(t *testing.T) {
 
 func TestUpper(t *testing.T) {
 	s := open(t)
-	u, err := s.Upper("web.service", Attr{Mode: 0o1755, MTime: time.Unix(5, 0)}, false)
+	u, err := s.Upper("web.service", Attr{Mode: 0o1755, MTime: time.Unix(5, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,20 +329,36 @@ func TestUpper(t *testing.T) {
 	if err := os.WriteFile(u.Dir+"/x", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Upper("web.service", Attr{}, true); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(u.Dir + "/x"); err != nil {
-		t.Errorf("a kept upper lost a file: %v", err)
-	}
-	if _, err := s.Upper("web.service", Attr{Mode: 0o755}, false); err != nil {
+	if _, err := s.Upper("web.service", Attr{Mode: 0o755}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(u.Dir + "/x"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a fresh upper has an old file: %v", err)
 	}
+	for n := range 2 {
+		kept, err := s.KeptUpper(t.Context(), "web.service", Attr{Mode: 0o755})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(kept.Dir+"/x", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = f.WriteString("x"); err == nil {
+			err = f.Close()
+		}
+		if data, _ := os.ReadFile(kept.Dir + "/x"); err != nil || len(data) != n+1 {
+			t.Fatalf("start %d finds %q, %v", n, data, err)
+		}
+		if err := s.RemoveUpper("web.service"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := s.Volumes(); err != nil || len(all) != 1 || all[0].Unit != "web.service" {
+		t.Errorf("the kept upper is no volume: %+v, %v", all, err)
+	}
 	for _, unit := range []string{"", "..", "a/b", ".x", "a\nb", strings.Repeat("a", 300)} {
-		if _, err := s.Upper(unit, Attr{}, false); err == nil {
+		if _, err := s.Upper(unit, Attr{}); err == nil {
 			t.Errorf("unit name %q was accepted", unit)
 		}
 	}

@@ -3,10 +3,12 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,21 +20,16 @@ type Upper struct {
 	Work string
 }
 
-// Upper gives the writable directories of a unit. Unless they are kept, they
-// are fresh: what an earlier start left, also one that was killed, is removed.
-// A fresh directory looks like the image's root directory, because the upper
-// one's owner and mode are what the container sees.
-func (s *Store) Upper(unit string, root Attr, keep bool) (Upper, error) {
+// Upper gives fresh writable directories to a unit: what an earlier start left,
+// also one that was killed, is removed. A fresh directory looks like the image's
+// root directory, because the upper one's owner and mode are what the container
+// sees.
+func (s *Store) Upper(unit string, root Attr) (Upper, error) {
 	if err := checkUnit(unit); err != nil {
 		return Upper{}, err
 	}
 	dir := s.path("containers", unit)
 	u := Upper{Dir: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
-	if keep {
-		if _, err := os.Lstat(u.Dir); err == nil {
-			return u, nil
-		}
-	}
 	if err := s.RemoveUpper(unit); err != nil {
 		return Upper{}, err
 	}
@@ -43,6 +40,25 @@ func (s *Store) Upper(unit string, root Attr, keep bool) (Upper, error) {
 		return Upper{}, fmt.Errorf("creating the upper directory of %s: %w", unit, err)
 	}
 	return u, nil
+}
+
+// KeptUpper gives the writable directories that a unit finds again at each
+// start. They are a volume, so that nothing but RemoveVolume deletes them.
+func (s *Store) KeptUpper(ctx context.Context, unit string, root Attr) (Upper, error) {
+	if err := checkUnit(unit); err != nil {
+		return Upper{}, err
+	}
+	v := Volume{Name: keptName(unit), Anonymous: true, Unit: unit, Used: true}
+	_, err := s.EnsureVolume(ctx, v, &Seed{Fill: func(dir string) error {
+		return makeUpper(Upper{Dir: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}, root)
+	}})
+	dir := s.VolumeData(v.Name)
+	return Upper{Dir: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}, err
+}
+
+// keptName is AnonymousName of what is no path in the container.
+func keptName(unit string) string {
+	return "root" + strings.TrimPrefix(AnonymousName(unit, ""), "anon")
 }
 
 // makeUpper creates Dir last: it is what says that all is there.

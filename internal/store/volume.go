@@ -25,9 +25,12 @@ type Volume struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 	// Anonymous is set for a volume that a definition did not name; Unit is
 	// the one it was made for.
-	Anonymous bool      `json:"anonymous,omitempty"`
-	Unit      string    `json:"unit,omitempty"`
-	Created   time.Time `json:"created"`
+	Anonymous bool   `json:"anonymous,omitempty"`
+	Unit      string `json:"unit,omitempty"`
+	// Used is set as soon as a container may have it mounted: from then on its
+	// directory is never put in another's place.
+	Used    bool      `json:"used,omitempty"`
+	Created time.Time `json:"created"`
 }
 
 // Seed is what a new or empty volume begins with: what the image has at Path,
@@ -123,13 +126,14 @@ func (s *Store) Volumes() ([]Volume, error) {
 }
 
 // EnsureVolume gives the volume of that name and makes it if there is none. A
-// new one, or one that is still empty, gets what seed says; it is seen with
-// all of it or not at all. Any number of units may do this at once.
+// new one, or one that is empty and was never used, gets what seed says; it is
+// seen with all of it or not at all. Any number of units may do this at once.
+// v.Used says that the caller will mount it.
 func (s *Store) EnsureVolume(ctx context.Context, v Volume, seed *Seed) (Volume, error) {
 	if err := CheckVolumeName(v.Name); err != nil {
 		return v, err
 	}
-	if have, ready, err := s.ready(v, seed); ready || err != nil {
+	if have, err := s.Volume(v.Name); err == nil && have.isReady(v, seed) || err != nil && !errors.Is(err, ErrNotFound) {
 		return have, err
 	}
 	lock, err := s.Acquire(ctx, "volume-"+v.Name, nil)
@@ -137,12 +141,21 @@ func (s *Store) EnsureVolume(ctx context.Context, v Volume, seed *Seed) (Volume,
 		return v, err
 	}
 	defer lock.Unlock()
-	have, ready, err := s.ready(v, seed)
-	if ready || err != nil {
-		return have, err
-	}
-	if have.Name == "" {
+	have, err := s.Volume(v.Name)
+	switch {
+	case errors.Is(err, ErrNotFound):
 		have = v
+	case err != nil || have.isReady(v, seed):
+		return have, err
+	default:
+		entries, err := readDir(s.VolumeData(v.Name))
+		if err != nil {
+			return have, fmt.Errorf("looking into volume %s: %w", v.Name, err)
+		}
+		have.Used = have.Used || v.Used
+		if seed == nil || len(have.Options) > 0 || len(entries) > 0 {
+			return have, s.noteVolume(have)
+		}
 	}
 	if err := s.makeVolume(have, seed); err != nil {
 		return have, fmt.Errorf("making volume %s: %w", v.Name, err)
@@ -150,20 +163,21 @@ func (s *Store) EnsureVolume(ctx context.Context, v Volume, seed *Seed) (Volume,
 	return have, nil
 }
 
-// ready: the volume is there, and nothing is to be copied into it.
-func (s *Store) ready(v Volume, seed *Seed) (Volume, bool, error) {
-	have, err := s.Volume(v.Name)
-	if errors.Is(err, ErrNotFound) {
-		return Volume{}, false, nil
+// isReady: nothing is to be copied into the volume or written about it.
+func (v *Volume) isReady(want Volume, seed *Seed) bool {
+	return v.Used || !want.Used && seed == nil
+}
+
+// noteVolume writes down what has changed about a volume.
+func (s *Store) noteVolume(v Volume) error {
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = s.change(func() error { return s.writeFile(filepath.Join(s.volumeDir(v.Name), "volume.json"), data) })
 	}
 	if err != nil {
-		return have, false, err
+		return fmt.Errorf("writing down volume %s: %w", v.Name, err)
 	}
-	if seed == nil || len(have.Options) > 0 {
-		return have, true, nil
-	}
-	entries, err := readDir(s.VolumeData(v.Name))
-	return have, len(entries) > 0, err
+	return nil
 }
 
 // makeVolume stages a volume and puts it in place, or in the place of an empty

@@ -142,6 +142,43 @@ func TestVolumeLife(t *testing.T) {
 	}
 }
 
+// A volume that containers may have mounted is never replaced, however empty
+// it is; one that was only created is filled at its first use.
+func TestVolumeInUseIsNotReplaced(t *testing.T) {
+	s := open(t)
+	ctx := context.Background()
+	seed := &Seed{Image: &Image{Lowers: []string{tree(t, "d/", "d/new")}}, Path: "/d"}
+	used := Volume{Name: "x", Used: true}
+	if _, err := s.EnsureVolume(ctx, used, nil); err != nil {
+		t.Fatal(err)
+	}
+	mounted, err := os.Open(s.VolumeData("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mounted.Close()
+	if _, err := s.EnsureVolume(ctx, used, seed); err != nil {
+		t.Fatal(err)
+	}
+	var before, after unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(mounted.Fd()), &before), unix.Stat(s.VolumeData("x"), &after)); err != nil {
+		t.Fatal(err)
+	}
+	if before.Ino != after.Ino {
+		t.Error("the directory of a volume in use was replaced")
+	}
+	if _, err := s.EnsureVolume(ctx, Volume{Name: "y"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	v, err := s.EnsureVolume(ctx, Volume{Name: "y", Used: true}, seed)
+	if entries, _ := readDir(s.VolumeData("y")); err != nil || !v.Used || len(entries) != 1 {
+		t.Errorf("at its first use a created volume has %v: %+v, %v", entries, v, err)
+	}
+	if v, err := s.Volume("y"); err != nil || !v.Used {
+		t.Errorf("its use was not noted: %+v, %v", v, err)
+	}
+}
+
 func TestVolumeConcurrently(t *testing.T) {
 	s := open(t)
 	seed := &Seed{Image: &Image{Lowers: []string{tree(t, "d/", "d/one", "d/two")}}, Path: "/d"}

@@ -5,8 +5,11 @@
 package systemd
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -14,11 +17,25 @@ import (
 // loadBusybox makes a local image of one static program.
 func loadBusybox(t *testing.T, name string) {
 	t.Helper()
+	loadConfigured(t, name, `{"Cmd": ["/bin/sh", "-c", "echo from the image; exec sleep 1000"], "Env": ["FROM=image"]}`)
+}
+
+// loadConfigured makes a local image of one static program with the given
+// configuration, as `docker save` writes it. /seed holds a file.
+func loadConfigured(t *testing.T, name, config string) {
+	t.Helper()
 	if _, err := os.Stat("/var/lib/unitc"); os.IsNotExist(err) {
 		t.Cleanup(func() { must(t, "rm", "-rf", "/var/lib/unitc") })
 	}
+	must(t, "unitc", "load", "--quiet", savedImage(t, name, config))
+	t.Cleanup(func() { command(t, "unitc", "rmi", "--force", name) })
+}
+
+// savedImage is the archive of such an image.
+func savedImage(t *testing.T, name, config string) string {
+	t.Helper()
 	root := t.TempDir()
-	for _, dir := range []string{"bin", "etc", "tmp"} {
+	for _, dir := range []string{"bin", "etc", "tmp", "seed"} {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -26,18 +43,29 @@ func loadBusybox(t *testing.T, name string) {
 	must(t, "chmod", "1777", root+"/tmp")
 	must(t, "chmod", "755", root)
 	must(t, "cp", "/usr/bin/busybox", root+"/bin/")
-	for _, link := range []string{"sh", "cat", "sleep", "id", "echo", "ls"} {
+	for _, link := range []string{"sh", "cat", "sleep", "id", "echo", "ls", "touch", "grep", "cp"} {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", link)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(root+"/etc/passwd", []byte("root:x:0:0::/:/bin/sh\napp:x:1000:1000::/tmp:/bin/sh\n"), 0o644); err != nil {
+	dir := t.TempDir()
+	must(t, "chown", "1000:1000", root+"/seed")
+	save := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(root+"/etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:1000:1000::/tmp:/bin/sh\n")
+	save(root+"/seed/first", "from the image\n")
+	must(t, "tar", "-C", root, "-cf", dir+"/layer.tar", ".")
+	layer, err := os.ReadFile(dir + "/layer.tar")
+	if err != nil {
 		t.Fatal(err)
 	}
-	tar := filepath.Join(t.TempDir(), "rootfs.tar")
-	must(t, "tar", "-C", root, "--owner=0", "--group=0", "-cf", tar, ".")
-	must(t, "unitc", "load", "--rootfs", "--name", name, "--cmd", "/bin/sh", "--cmd", "-c", "--cmd", "echo from the image; exec sleep 1000", "--env", "FROM=image", tar)
-	t.Cleanup(func() { command(t, "unitc", "rmi", "--force", name) })
+	save(dir+"/config.json", fmt.Sprintf(`{"architecture": %q, "os": "linux", "config": %s, "rootfs": {"type": "layers", "diff_ids": ["sha256:%x"]}}`, runtime.GOARCH, config, sha256.Sum256(layer)))
+	save(dir+"/manifest.json", fmt.Sprintf(`[{"Config": "config.json", "RepoTags": [%q], "Layers": ["layer.tar"]}]`, name))
+	must(t, "tar", "-C", dir, "-cf", dir+"/image.tar", "manifest.json", "config.json", "layer.tar")
+	return dir + "/image.tar"
 }
 
 // A local image starts as a directory does, with what its configuration says;

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/store"
+)
+
+// volumeTimeout bounds the wait for another unit that is filling the same
+// volume; the start's own time-out, 90 s as systemd comes, is longer.
+const volumeTimeout = 80 * time.Second
+
+// volumeFinder finds, or makes, the volumes of one start.
+type volumeFinder struct {
+	service *definition.Service
+	image   *store.Image // nil without one
+	store   *store.Store
+	make    bool // else only look
+}
+
+// findVolumes says what is mounted for each volume that is no path of the host.
+func (f *volumeFinder) findVolumes(facts *planner.Image) (map[string]planner.VolumeSource, error) {
+	var found map[string]planner.VolumeSource
+	for _, v := range planner.Volumes(f.service, facts) {
+		if v.Type != definition.VolumeNamed {
+			continue
+		}
+		if f.store == nil {
+			var err error
+			if f.store, err = store.Open(""); err != nil {
+				return nil, err
+			}
+			found = map[string]planner.VolumeSource{}
+		}
+		source, err := f.find(v)
+		if err != nil {
+			return nil, f.fault(v, err)
+		}
+		found[v.Target] = source
+	}
+	return found, nil
+}
+
+func (f *volumeFinder) find(v definition.Volume) (planner.VolumeSource, error) {
+	want := f.describe(v)
+	if d := v.Declared; d != nil && d.External {
+		have, err := f.store.Volume(want.Name)
+		if err != nil {
+			return planner.VolumeSource{}, err
+		}
+		want.Options = have.Options
+	}
+	if err := store.CheckVolumeName(want.Name); err != nil {
+		return planner.VolumeSource{}, err
+	}
+	have, err := want, error(nil)
+	if f.make {
+		ctx, cancel := context.WithTimeout(context.Background(), volumeTimeout)
+		defer cancel()
+		have, err = f.store.EnsureVolume(ctx, want, f.seed(v))
+	} else if there, missing := f.store.Volume(want.Name); missing == nil {
+		have = there
+	}
+	if err != nil {
+		return planner.VolumeSource{}, err
+	}
+	if v.Declared != nil && !v.Declared.External && !maps.Equal(have.Options, want.Options) {
+		return planner.VolumeSource{}, &optionsError{have.Name}
+	}
+	if at := v.Declared.MountPoint(); at != "" {
+		return planner.VolumeSource{Path: at}, nil
+	}
+	m, err := f.store.MountOf(have)
+	if err == nil && m.Type != "bind" {
+		err = &undeclaredError{have.Name, m.Type}
+	}
+	return planner.VolumeSource{Path: m.Source, Options: slices.DeleteFunc(m.Options, func(o string) bool { return o == "rbind" })}, err
+}
+
+func (f *volumeFinder) describe(v definition.Volume) store.Volume {
+	want := store.Volume{Name: v.Source, Used: true}
+	if v.Source == "" {
+		want.Name, want.Anonymous, want.Unit = store.AnonymousName(f.service.UnitName(), v.Target), true, f.service.UnitName()
+	}
+	if d := v.Declared; d != nil {
+		want.Options, want.Labels = mapOf(d.Options), mapOf(d.Labels)
+	}
+	return want
+}
+
+// seed: as Docker does, a new volume begins with what the image has there.
+func (f *volumeFinder) seed(v definition.Volume) *store.Seed {
+	if f.image == nil || v.NoCopy || v.Subpath != "" {
+		return nil
+	}
+	return &store.Seed{Image: f.image, Path: v.Target}
+}
+
+func mapOf(list []definition.KeyValue) map[string]string {
+	if len(list) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(list))
+	for _, kv := range list {
+		m[kv.Key] = kv.Value
+	}
+	return m
+}
+
+type optionsError struct{ name string }
+
+func (e *optionsError) Error() string {
+	return "volume " + e.name + " was made with other options"
+}
+
+type undeclaredError struct{ name, kind string }
+
+func (e *undeclaredError) Error() string {
+	return fmt.Sprintf("volume %s is a file system of type %s, which needs a mount unit", e.name, e.kind)
+}
+
+// fault puts an error at the volume's line.
+func (f *volumeFinder) fault(v definition.Volume, err error) error {
+	cure := "look at `unitc volume inspect " + v.Source + "`"
+	var options *optionsError
+	var undeclared *undeclaredError
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		cure = "make it with `unitc volume create " + v.Source + "`, or remove `external:`"
+	case errors.As(err, &options):
+		cure = "write driver_opts: as `unitc volume inspect " + v.Source + "` has them, or remove it with `unitc volume rm`"
+	case errors.As(err, &undeclared):
+		cure = "write its driver_opts: in the project's volumes: in place of external:"
+	}
+	return &planner.KeyError{Key: planner.VolumeKey(f.service, v.Target), What: err.Error(), Cure: cure}
+}

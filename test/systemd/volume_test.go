@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// forgetVolumes removes the volumes that a test has made, after its units.
+func forgetVolumes(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		for name := range strings.FieldsSeq(must(t, "unitc", "volume", "ls", "--quiet")) {
+			must(t, "unitc", "volume", "rm", name)
+		}
+	})
+}
+
+const volumeProject = `services:
+  web:
+    image: localhost/volumes:1
+    init: true
+    command: [/bin/sh, -c, 'ls -ln /seed; cat /seed/first; ls /seed /kept /sub /host; touch /seed/web /kept/web /host/web && echo ready; exec sleep 1000']
+    volumes:
+      - data:/seed
+      - {type: volume, source: parts, target: /sub, volume: {subpath: inner}}
+      - host:/host
+  job:
+    image: localhost/volumes:1
+    init: true
+    user: app
+    command: [/bin/sh, -c, 'ls /seed /kept; touch /seed/x || echo read-only; touch /shared/x && echo ready; exec sleep 1000']
+    volumes: [data:/seed:ro, shared:/shared]
+volumes:
+  data: {}
+  parts: {external: true}
+  host: {driver_opts: {type: none, o: bind, device: /srv/volume-test}}
+  shared: {driver_opts: {type: tmpfs, o: "size=1m,mode=1777"}}
+`
+
+// Named volumes are filled from the image once, shared, and kept; so is what
+// the image declares as a volume. Nothing is deleted but by name.
+func TestVolumes(t *testing.T) {
+	cleanReload(t)
+	loadConfigured(t, "localhost/volumes:1", `{"Volumes": {"/kept": {}, "/seed": {}}}`)
+	forgetVolumes(t)
+	t.Cleanup(func() { must(t, "rm", "-r", "/srv/volume-test") })
+	place(t, "/srv/volume-test/there", "x")
+	place(t, definitions+"shop.yaml", volumeProject)
+	reload(t)
+
+	// An external volume has to be there.
+	if _, status := command(t, "systemctl", "start", "shop-web"); status == 0 {
+		t.Fatal("it started without the external volume")
+	}
+	if out, _ := command(t, "systemctl", "status", "shop-web"); !strings.Contains(out, "shop.yaml:8:9: error: volumes[1]: ") || !strings.Contains(out, "unitc volume create parts") {
+		t.Errorf("systemctl status says:\n%s", out)
+	}
+	must(t, "unitc", "volume", "create", "parts")
+	if err := os.MkdirAll("/var/lib/unitc/volumes/parts/data/inner/part", 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { must(t, "systemctl", "stop", "shop-web", "shop-job") })
+	must(t, "systemctl", "start", "shop-web")
+	for _, line := range []string{"from the image", "part", "there", "ready"} {
+		awaitLine(t, "shop-web", line)
+	}
+	must(t, "systemctl", "start", "shop-job")
+	for _, line := range []string{"first", "web", "read-only", "ready"} {
+		awaitLine(t, "shop-job", line)
+	}
+	tree := must(t, "systemctl", "list-dependencies", "--plain", "shop.target")
+	t.Log(tree)
+	for _, unit := range []string{"unitc-volume@shop_data.target", `run-unitc\x2dvolumes-shop_shared.mount`} {
+		if !strings.Contains(tree, unit) || property(t, unit, "ActiveState") != "active" {
+			t.Errorf("%s is not active, or not in\n%s", unit, tree)
+		}
+	}
+	if out, status := command(t, "unitc", "volume", "rm", "shop_data"); status == 0 || !strings.Contains(out, "shop") {
+		t.Errorf("a volume in use was removed, or it was not said by whom: %s", out)
+	}
+	if got := must(t, "stat", "-c", "%u:%g", "/var/lib/unitc/volumes/shop_data/data"); got != "1000:1000\n" {
+		t.Errorf("the volume belongs to %s", got)
+	}
+
+	// What was written is there after a restart, and for its own unit alone.
+	must(t, "systemctl", "restart", "shop-web")
+	awaitLine(t, "shop-web", "web")
+	must(t, "systemctl", "stop", "shop-web", "shop-job")
+	await(t, "the tmpfs is gone", func() bool {
+		return property(t, `run-unitc\x2dvolumes-shop_shared.mount`, "ActiveState") == "inactive"
+	})
+	list := must(t, "unitc", "volume", "ls", "--quiet")
+	if strings.Count(list, "anon-shop-web-") != 1 || strings.Count(list, "anon-shop-job-") != 1 || !strings.Contains(list, "shop_data\n") {
+		t.Errorf("after the stop there are these volumes:\n%s", list)
+	}
+
+	// A volume that was made with other options is not used in their place.
+	place(t, definitions+"shop.yaml", strings.Replace(volumeProject, "data: {}", "data: {driver_opts: {type: tmpfs}}", 1))
+	reload(t)
+	if _, status := command(t, "systemctl", "start", "shop-job"); status == 0 {
+		t.Error("it started with other options")
+	}
+	if out, _ := command(t, "systemctl", "status", "shop-job"); !strings.Contains(out, "was made with other options") {
+		t.Errorf("systemctl status says:\n%s", out)
+	}
+	must(t, "systemctl", "reset-failed", "shop-job")
+}

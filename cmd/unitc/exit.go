@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,6 +40,7 @@ func exitStatus(err error) int {
 	var status statusError
 	var usage *usageError
 	var notFound *catalog.NotFoundError
+	var foreign *units.ForeignError
 	switch {
 	case err == nil:
 		return exitOK
@@ -46,11 +48,11 @@ func exitStatus(err error) int {
 		return int(status)
 	case errors.As(err, &usage), catalog.IsUsage(err):
 		return exitUsage
-	case errors.As(err, &notFound):
+	case errors.As(err, &notFound), errors.As(err, &foreign):
 		return exitNotFound
 	case errors.Is(err, units.ErrNoSystemd):
 		return exitNoSystemd
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), units.IsDenied(err):
 		return exitForbidden
 	}
 	return exitFailed
@@ -58,11 +60,18 @@ func exitStatus(err error) int {
 
 // cure is what to do about an error that does not say it itself.
 func cure(err error) string {
+	var bus *units.BusError
 	switch {
 	case errors.Is(err, units.ErrNoSystemd):
 		return "start the machine with systemd as PID 1, or work on an image with --root"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root"
+	case units.IsDenied(err):
+		return "run it as root, or have polkit allow org.freedesktop.systemd1.manage-units"
+	case errors.As(err, &bus):
+		return "start dbus (systemctl start dbus.socket), or run it as root, which needs no bus"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "systemd is busy or hangs; systemctl list-jobs shows what it does"
 	}
 	return ""
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/image"
-	"github.com/unitc/unitc/internal/store"
 )
 
 // imageRow is an image as the lists show it.
@@ -105,29 +104,6 @@ func orUnnamed(names []string) []string {
 func shortDigest(digest string) string {
 	s := strings.TrimPrefix(digest, "sha256:")
 	return s[:min(len(s), 12)]
-}
-
-func (a *app) inspect() *cobra.Command {
-	return &cobra.Command{
-		Use:   "inspect IMAGE…",
-		Short: "print what is known of images, as JSON",
-		Args:  some("the name of an image"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
-			out := []store.Image{}
-			for _, name := range args {
-				img, err := s.Resolve(name)
-				if err != nil {
-					return err
-				}
-				out = append(out, img)
-			}
-			return a.printJSON(out)
-		},
-	}
 }
 
 func (a *app) history() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -18,8 +19,8 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/cli/units"
 )
 
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 // and their properties; without it there is no systemd.
 func runWithFakes(args []string) int {
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, unitDir: os.Getenv("UNITC_TEST_UNIT_DIR")}
+	a.host = live.Host{State: os.Getenv("UNITC_TEST_STATE"), Cgroups: os.Getenv("UNITC_TEST_CGROUPS"), Proc: "/proc"}
 	a.now = func() time.Time { return time.Unix(7300, 0) }
 	file := os.Getenv("UNITC_TEST_UNITS")
 	a.booted = func() error {
@@ -42,7 +44,7 @@ func runWithFakes(args []string) int {
 		}
 		return nil
 	}
-	a.connect = func(*cobra.Command) (units.Bus, error) {
+	a.connect = func(context.Context) (units.Bus, error) {
 		if err := a.booted(); err != nil {
 			return nil, err
 		}
@@ -90,6 +92,29 @@ func (b *fakeBus) GetUnitPropertyContext(_ context.Context, unit, name string) (
 
 func (b *fakeBus) GetUnitTypePropertyContext(ctx context.Context, unit, _, name string) (*dbus.Property, error) {
 	return b.GetUnitPropertyContext(ctx, unit, name)
+}
+
+func (b *fakeBus) KillUnitWithTarget(_ context.Context, unit string, who dbus.Who, signal int32) error {
+	return b.told(fmt.Sprintf("kill %s %s %d", unit, who, signal), unit)
+}
+
+func (b *fakeBus) FreezeUnit(_ context.Context, unit string) error {
+	return b.told("freeze "+unit, unit)
+}
+
+func (b *fakeBus) ThawUnit(_ context.Context, unit string) error { return b.told("thaw "+unit, unit) }
+
+// told writes down what systemd was asked for. A unit "denied" is not ours to
+// change, one without properties does not exist.
+func (b *fakeBus) told(what, unit string) error {
+	if b.Properties[unit] == nil {
+		return godbus.Error{Name: "org.freedesktop.systemd1.NoSuchUnit", Body: []any{"Unit " + unit + " not loaded."}}
+	}
+	if strings.Contains(unit, "denied") {
+		return godbus.Error{Name: "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", Body: []any{"Interactive authentication required."}}
+	}
+	fmt.Fprintln(os.Stderr, "systemd: "+what)
+	return nil
 }
 
 func TestScripts(t *testing.T) {

@@ -17,10 +17,6 @@ import (
 	"github.com/unitc/unitc/internal/compose"
 )
 
-// psTimeout bounds the questions to systemd: a listing must end, also when PID 1
-// does not answer.
-const psTimeout = 25 * time.Second
-
 func (a *app) ps() *cobra.Command {
 	all, asJSON, quiet := false, false, false
 	cmd := &cobra.Command{
@@ -30,14 +26,11 @@ func (a *app) ps() *cobra.Command {
 stopped, or have failed; with --all or a name the stopped ones too.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.root != "" {
-				return usagef("ps: nothing runs in --root %s", a.root)
-			}
-			var wanted func(string) bool
+			q := units.Question{MainPID: asJSON}
 			if len(args) == 0 && !all {
-				wanted = func(state string) bool { return state != "stopped" }
+				q.Wanted = func(state string) bool { return state != "stopped" }
 			}
-			list, err := a.listUnits(cmd, wanted)
+			list, err := a.listUnits(cmd, q)
 			if err != nil {
 				return err
 			}
@@ -63,26 +56,19 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 	return cmd
 }
 
-func (a *app) listUnits(cmd *cobra.Command, wanted func(string) bool) ([]units.Unit, error) {
-	if cmd.Context() == nil {
-		cmd.SetContext(context.Background())
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), psTimeout)
-	defer cancel()
-	bus, err := a.connect(cmd)
-	if err != nil {
-		return nil, err
-	}
-	defer bus.Close()
-	generated, err := units.ListGenerated(a.unitDir)
-	if err != nil {
-		return nil, err
-	}
-	list, err := units.List(ctx, bus, generated, wanted)
-	if err != nil {
-		return nil, fmt.Errorf("asking systemd for units: %w", err)
-	}
-	return list, nil
+func (a *app) listUnits(cmd *cobra.Command, q units.Question) (list []units.Unit, err error) {
+	q.Host = a.host
+	err = a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
+		generated, err := units.ListGenerated(a.unitDir)
+		if err != nil {
+			return err
+		}
+		if list, err = units.List(ctx, bus, generated, q); err != nil {
+			return fmt.Errorf("asking systemd for units: %w", err)
+		}
+		return nil
+	})
+	return list, err
 }
 
 // selectUnits keeps the named units. A project's name means its services, a
@@ -118,12 +104,12 @@ func unknownUnit(name, stem string, list []units.Unit) error {
 
 // stateColour of a state's word.
 var stateColour = map[string]terminal.Colour{
-	"running": terminal.Good, "starting": terminal.Warn, "restarting": terminal.Warn, "stopping": terminal.Warn,
+	"running": terminal.Good, "paused": terminal.Warn, "starting": terminal.Warn, "restarting": terminal.Warn, "stopping": terminal.Warn,
 	"failed": terminal.Bad, "stopped": terminal.Faint, "exited": terminal.Plain,
 }
 
 func writeUnits(w terminal.Screen, list []units.Unit, now time.Time) error {
-	t := terminal.Table{Header: []string{"UNIT", "STATE", "SINCE", "MEMORY", "IMAGE", "PORTS"}, Shrink: []int{4, 5, 0}}
+	t := terminal.Table{Header: []string{"UNIT", "STATE", "SINCE", "CPU", "MEMORY", "IMAGE", "PORTS"}, Shrink: []int{5, 6, 0}}
 	for _, u := range list {
 		state := u.State
 		if u.Result != "" && u.Result != "success" {
@@ -137,10 +123,26 @@ func writeUnits(w terminal.Screen, list []units.Unit, now time.Time) error {
 		if u.MemoryLimit != 0 {
 			memory += "/" + size(u.MemoryLimit)
 		}
-		t.Add(u.Name, state, ago(u.Since, now), memory, orDash(u.Image), orDash(strings.Join(u.Ports, " ")))
+		t.Add(u.Name, state, ago(u.Since, now), processorTime(u.CPU), memory, orDash(u.Image), orDash(strings.Join(u.Ports, " ")))
 		t.Rows[len(t.Rows)-1][1].Colour = stateColour[u.State]
 	}
 	return t.Write(w)
+}
+
+// processorTime as systemctl status rounds it.
+func processorTime(usec uint64) string {
+	d := time.Duration(usec) * time.Microsecond
+	switch {
+	case d == 0:
+		return "-"
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dmin %ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%dh %dmin", int(d.Hours()), int(d.Minutes())%60)
 }
 
 func orDash(s string) string {

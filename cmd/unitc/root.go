@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/cli/units"
 )
 
@@ -25,23 +27,16 @@ type app struct {
 	root string
 	// unitDir is where the generated units are.
 	unitDir string
+	host    live.Host
 	now     func() time.Time
 	// connect and booted are systemd; tests put another there.
-	connect func(*cobra.Command) (units.Bus, error)
+	connect func(context.Context) (units.Bus, error)
 	booted  func() error
 }
 
-// Groups of verbs, as help shows them.
-const (
-	groupRun    = "run"
-	groupDefine = "define"
-	groupImages = "images"
-	groupOther  = "other"
-)
-
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, unitDir: catalog.OutDir, now: time.Now, booted: units.Booted,
-		connect: func(cmd *cobra.Command) (units.Bus, error) { return units.Connect(cmd.Context()) }}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, unitDir: catalog.OutDir, host: live.Here, now: time.Now, booted: units.Booted,
+		connect: units.Connect}
 	return a.run(args)
 }
 
@@ -94,54 +89,33 @@ func (a *app) command() *cobra.Command {
 		return usagef("%s: %w; see `%s --help`", strings.TrimPrefix(cmd.CommandPath(), "unitc "), err, cmd.CommandPath())
 	})
 	root.SetVersionTemplate("unitc {{.Version}}\n")
-	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Running containers:"}, &cobra.Group{ID: groupDefine, Title: "Definitions:"},
-		&cobra.Group{ID: groupImages}, &cobra.Group{ID: groupOther})
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+	}
 	for _, v := range []struct {
 		group string
 		cmd   *cobra.Command
 	}{
-		{groupRun, a.ps()}, {groupRun, a.logs()}, {groupRun, a.enable()}, {groupRun, a.disable()},
+		{groupRun, a.ps()}, {groupRun, a.logs()}, {groupRun, a.stats()}, {groupRun, a.inspect()}, {groupRun, a.kill()}, {groupRun, a.pause()}, {groupRun, a.unpause()}, {groupRun, a.wait()}, {groupRun, a.events()},
+		{groupRun, a.enable()}, {groupRun, a.disable()},
 		{groupDefine, a.check()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()}, {groupDefine, a.schema()},
 		{groupImages, a.images()}, {groupImages, a.pull()}, {groupImages, a.load()}, {groupImages, a.save()}, {groupImages, a.push()}, {groupImages, a.tag()},
-		{groupImages, a.rmi()}, {groupImages, a.prune()}, {groupImages, a.inspect()}, {groupImages, a.history()}, {groupImages, a.df()}, {groupImages, a.verify()}, {groupImages, a.volume()},
+		{groupImages, a.rmi()}, {groupImages, a.prune()}, {groupImages, a.history()}, {groupImages, a.df()}, {groupImages, a.verify()}, {groupImages, a.volume()},
 		{groupOther, a.version()}, {groupOther, a.completion()},
 	} {
 		v.cmd.GroupID = v.group
 		v.cmd.DisableFlagsInUseLine = true
 		root.AddCommand(v.cmd)
 	}
-	root.SetHelpCommandGroupID(groupOther)
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetUsageTemplate(usageTemplate)
+	help := a.help(root)
+	help.GroupID = groupOther
+	root.SetHelpCommand(help)
 	root.InitDefaultHelpCmd()
-	for _, cmd := range root.Commands() {
-		if cmd.Name() == "help" {
-			cmd.Short = "explain a verb"
-		}
-	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	cobra.AddTemplateFunc("overview", overview)
+	root.SetUsageTemplate(usageTemplate)
 	return root
 }
-
-// usageTemplate fits all verbs on a screen of 24 lines: groups without a title
-// are listed in one.
-const usageTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]{{range $g := .Groups}}{{if $g.Title}}
-
-{{$g.Title}}{{range $.Commands}}{{if and (eq .GroupID $g.ID) (or .IsAvailableCommand (eq .Name "help"))}}
-  {{rpad .Name 11}}{{.Short}}{{end}}{{end}}{{end}}{{end}}
-
-Images and volumes:
- {{range .Commands}}{{if eq .GroupID "images"}} {{.Name}}{{end}}{{end}}
-
-Other:{{range .Commands}}{{if eq .GroupID "other"}} {{.Name}}{{end}}{{end}}
-Start, stop and inspect units with systemctl; unitc(1) is the manual.{{else}}{{if .HasExample}}
-
-Examples:
-{{.Example}}{{end}}{{if .HasAvailableLocalFlags}}
-
-Options:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
-{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{end}}
-`
 
 // unknownVerb is all that the root command itself can be given.
 func unknownVerb(cmd *cobra.Command, args []string) error {

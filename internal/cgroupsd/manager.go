@@ -41,6 +41,10 @@ func Connect(ctx context.Context) (*Manager, error) {
 	return &Manager{conn, conn.Object(managerName, managerPath)}, nil
 }
 
+// DialPrivate opens PID 1's private socket for those who speak more of its
+// language than a launch does. ctx bounds the connection.
+func DialPrivate(ctx context.Context) (*dbus.Conn, error) { return connectPrivate(ctx) }
+
 func connectPrivate(ctx context.Context) (*dbus.Conn, error) {
 	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: privateSocket, Net: "unix"})
 	if err != nil {

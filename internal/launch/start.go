@@ -35,6 +35,7 @@ type starter struct {
 	path, instance string
 	stateDir       string
 	notify         *notifier
+	resolved       []byte // the definition as it was read
 	service        *definition.Service
 	plan           *plan.Plan
 	launch         *runtime.Launch
@@ -116,10 +117,11 @@ func (s *starter) run(steps []startStep) int {
 }
 
 func (s *starter) readDefinition() error {
-	resolved, err := readResolved(s.path)
+	resolved, data, err := readResolved(s.path)
 	if err != nil {
 		return err
 	}
+	s.resolved = data
 	if resolved.Problems.HasErrors() || resolved.Service == nil {
 		return &brokenDefinition{resolved.Problems}
 	}

@@ -26,7 +26,7 @@ import (
 // milliseconds, and a helper it started just before finds nothing.
 const reloadTimeout = 10 * time.Second
 
-func readResolved(path string) (*definition.Resolved, error) {
+func readResolved(path string) (*definition.Resolved, []byte, error) {
 	deadline := time.Now().Add(reloadTimeout)
 	data, err := os.ReadFile(path)
 	for errors.Is(err, fs.ErrNotExist) && time.Now().Before(deadline) {
@@ -34,19 +34,20 @@ func readResolved(path string) (*definition.Resolved, error) {
 		data, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the resolved definition: %w; run `systemctl daemon-reload`", err)
+		return nil, nil, fmt.Errorf("reading the resolved definition: %w; run `systemctl daemon-reload`", err)
 	}
 	r := &definition.Resolved{}
 	if err := json.Unmarshal(data, r); err != nil {
-		return nil, fmt.Errorf("reading the resolved definition %s: %w; run `systemctl daemon-reload`", path, err)
+		return nil, nil, fmt.Errorf("reading the resolved definition %s: %w; run `systemctl daemon-reload`", path, err)
 	}
 	if r.Version != definition.ResolvedVersion {
-		return nil, fmt.Errorf("resolved definition %s has version %d, this helper reads %d; run `systemctl daemon-reload`", path, r.Version, definition.ResolvedVersion)
+		return nil, nil, fmt.Errorf("resolved definition %s has version %d, this helper reads %d; run `systemctl daemon-reload`", path, r.Version, definition.ResolvedVersion)
 	}
-	return r, nil
+	return r, data, nil
 }
 
-// writeState leaves the plan below /run for those who ask what runs, and makes
+// writeState leaves the definition and the plan below /run for those who ask
+// what runs and how it differs from the file by now, and makes
 // the point at which the child attaches its root. systemd made the directory
 // (RuntimeDirectory=) and removes it with the service, but for names that its
 // executor cannot read (see the generator): then both are ours to do.
@@ -58,6 +59,10 @@ func (s *starter) writeState() error {
 		}
 	}
 	if err := os.Mkdir(s.stateDir+"/root", 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// The plan comes last: it says that all is there.
+	if err := os.WriteFile(s.stateDir+"/definition.json", s.resolved, 0o600); err != nil {
 		return err
 	}
 	data, err := json.Marshal(s.plan)
@@ -78,7 +83,7 @@ func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.B
 // may be a mount.
 func removeState(dir string) {
 	_ = os.RemoveAll(dir + "/runtime") // another runtime's own state
-	for _, name := range []string{"/.plan.json", "/plan.json", "/config.json", "/pid", "/runtime.log", "/root", ""} {
+	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/root", ""} {
 		_ = os.Remove(dir + name)
 	}
 }

@@ -170,3 +170,16 @@ func Wrap(text string, width int) []string {
 	}
 	return append(lines, line)
 }
+
+// Rows is the height of the terminal, 0 without one.
+func Rows(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Row)
+}

@@ -8,10 +8,13 @@ package units
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
+	"slices"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
 )
 
 // Bus is what is asked of systemd.
@@ -19,6 +22,9 @@ type Bus interface {
 	ListUnitsContext(ctx context.Context) ([]dbus.UnitStatus, error)
 	GetUnitPropertyContext(ctx context.Context, unit, name string) (*dbus.Property, error)
 	GetUnitTypePropertyContext(ctx context.Context, unit, unitType, name string) (*dbus.Property, error)
+	KillUnitWithTarget(ctx context.Context, name string, target dbus.Who, signal int32) error
+	FreezeUnit(ctx context.Context, unit string) error
+	ThawUnit(ctx context.Context, unit string) error
 	Close()
 }
 
@@ -43,14 +49,33 @@ func Connect(ctx context.Context) (Bus, error) {
 		return nil, err
 	}
 	if os.Geteuid() == 0 {
-		conn, err := dbus.NewSystemdConnectionContext(ctx)
+		conn, err := dbus.NewConnection(func() (*godbus.Conn, error) { return cgroupsd.DialPrivate(ctx) })
 		if err == nil {
 			return conn, nil
 		}
 	}
 	conn, err := dbus.NewSystemConnectionContext(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to systemd over the system bus: %w", err)
+		return nil, &BusError{err}
 	}
 	return conn, nil
+}
+
+// BusError is a system bus that does not answer: those who are not root reach
+// systemd by no other way.
+type BusError struct{ err error }
+
+func (e *BusError) Error() string {
+	return "connecting to systemd over the system bus: " + e.err.Error()
+}
+
+func (e *BusError) Unwrap() error { return e.err }
+
+// denials are how systemd and the bus say that one may not.
+var denials = []string{"org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "org.freedesktop.DBus.Error.AuthFailed"}
+
+// IsDenied tells whether systemd has refused for want of a permission.
+func IsDenied(err error) bool {
+	var refused godbus.Error
+	return errors.As(err, &refused) && slices.Contains(denials, refused.Name)
 }

@@ -25,6 +25,19 @@ type Generated struct {
 	Ports  []string
 }
 
+// readLaunched takes from the definition that was launched what a reload may
+// have changed in the file since.
+func (g *Generated) readLaunched(path string) {
+	l := Generated{}
+	if l.readResolved(path); l.Image == "" {
+		return // it is not running, or not ours to read
+	}
+	g.Image, g.Ports = l.Image, l.Ports
+	if g.Source == "" {
+		g.Source = l.Source
+	}
+}
+
 // ListGenerated lists our units in the directory of generated ones, and opens
 // as few files as it can: a host may have thousands.
 func ListGenerated(dir string) ([]Generated, error) {
@@ -75,10 +88,10 @@ func (g *Generated) stem() string { return strings.TrimSuffix(g.Name, ".service"
 
 // read fills in what stands in the files.
 func (g *Generated) read() {
-	if g.Source == "" {
+	if g.Source == "" && g.dir != "" {
 		g.Source, _ = signedSource(g.dir + "/" + g.Name)
 	}
-	if g.Image == "" {
+	if g.dir != "" && g.Image == "" {
 		g.readResolved(g.dir + "/.unitc/" + g.stem() + ".json")
 	}
 }
@@ -104,6 +117,9 @@ func (g *Generated) readResolved(path string) {
 	}
 	var r struct {
 		Service *struct {
+			Source struct {
+				File string `json:"file"`
+			} `json:"source"`
 			RootFS string `json:"rootfs"`
 			Image  string `json:"image"`
 			Bundle string `json:"bundle"`
@@ -120,6 +136,9 @@ func (g *Generated) readResolved(path string) {
 		return
 	}
 	s := r.Service
+	if g.Source == "" {
+		g.Source = s.Source.File
+	}
 	switch {
 	case s.Image != "":
 		g.Image = s.Image

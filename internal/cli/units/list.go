@@ -5,7 +5,6 @@ package units
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
 
+	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/definition"
 )
 
@@ -24,7 +24,7 @@ type Unit struct {
 	Description string    `json:"description,omitempty"`
 	Definition  string    `json:"definition"`
 	Image       string    `json:"image,omitempty"`
-	State       string    `json:"state"` // running, starting, restarting, stopping, exited, failed, stopped
+	State       string    `json:"state"` // running, paused, starting, restarting, stopping, exited, failed, stopped
 	Active      string    `json:"active_state"`
 	Sub         string    `json:"sub_state,omitempty"`
 	Since       time.Time `json:"since,omitzero"`
@@ -32,38 +32,55 @@ type Unit struct {
 	ExitStatus  int       `json:"exit_status,omitempty"`
 	Memory      uint64    `json:"memory_bytes,omitempty"`
 	MemoryLimit uint64    `json:"memory_limit_bytes,omitempty"`
+	CPU         uint64    `json:"cpu_usec,omitempty"` // since the start
 	MainPID     uint32    `json:"main_pid,omitempty"`
 	Ports       []string  `json:"ports,omitempty"`
 }
-
-// unlimited is how systemd says "no value" and "no limit" (sd-bus, CGROUP_LIMIT_MAX).
-const unlimited = math.MaxUint64
 
 // askers bounds the questions on their way. PID 1 answers one after another;
 // more in flight only fill its queue.
 const askers = 8
 
-// List asks systemd for all our units in one call. Details are asked for, and
-// files read, only of those for which wanted is true; nil wants all.
-func List(ctx context.Context, bus Bus, generated []Generated, wanted func(state string) bool) ([]Unit, error) {
+// Question is what a listing wants to know.
+type Question struct {
+	// Wanted tells of which states; nil = of all.
+	Wanted func(state string) bool
+	// Names are those that are asked for; nil = all.
+	Names []string
+	// MainPID asks systemd once more for each unit.
+	MainPID bool
+	Host    live.Host
+}
+
+// List asks systemd for all our units in one call. Details are read from files,
+// also with a thousand of them, and systemd is asked again only for what it
+// alone knows: how a failed one ended, since when others are in their state.
+func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Unit, error) {
 	known, err := bus.ListUnitsContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	scopes := map[string]bool{}
+	launched, err := q.Host.Names()
+	if err != nil {
+		return nil, err
+	}
 	var list []Unit
 	add := func(g *Generated, k dbus.UnitStatus) {
-		if wanted == nil || wanted(state(k.ActiveState, k.SubState)) {
-			list = append(list, newUnit(g, k))
+		named := q.Names == nil || slices.Contains(q.Names, strings.TrimSuffix(k.Name, ".service"))
+		if named && (q.Wanted == nil || q.Wanted(state(k.ActiveState, k.SubState))) {
+			list = append(list, q.newUnit(g, k))
 		}
 	}
 	seen := map[string]bool{}
 	for _, k := range known {
-		if strings.HasSuffix(k.Name, ".scope") {
-			scopes[k.Name] = true
-			continue
+		g := find(generated, k.Name)
+		if name, isService := strings.CutSuffix(k.Name, ".service"); g == nil && isService {
+			// One that was launched without a generated unit.
+			if _, ok := slices.BinarySearch(launched, name); ok {
+				g = &Generated{Name: k.Name}
+			}
 		}
-		if g := find(generated, k.Name); g != nil && k.LoadState != "not-found" {
+		if g != nil && k.LoadState != "not-found" {
 			seen[k.Name] = true
 			add(g, k)
 		}
@@ -75,14 +92,19 @@ func List(ctx context.Context, bus Bus, generated []Generated, wanted func(state
 		}
 	}
 	slices.SortFunc(list, func(a, b Unit) int { return strings.Compare(a.Name, b.Name) })
-	return list, askDetails(ctx, bus, list, scopes)
+	return list, q.askDetails(ctx, bus, list)
 }
 
-func newUnit(g *Generated, k dbus.UnitStatus) Unit {
-	g.read()
+func (q *Question) newUnit(g *Generated, k dbus.UnitStatus) Unit {
+	of := *g // a template's instances may have been launched with another definition each
+	of.read()
+	name := strings.TrimSuffix(k.Name, ".service")
+	if k.ActiveState != "inactive" {
+		of.readLaunched(q.Host.DefinitionPath(name))
+	}
 	return Unit{
-		Name: strings.TrimSuffix(k.Name, ".service"), Unit: k.Name, Description: k.Description,
-		Definition: g.Source, Image: g.Image, Ports: g.Ports,
+		Name: name, Unit: k.Name, Description: k.Description,
+		Definition: of.Source, Image: of.Image, Ports: of.Ports,
 		State: state(k.ActiveState, k.SubState), Active: k.ActiveState, Sub: k.SubState,
 	}
 }
@@ -108,7 +130,12 @@ func state(active, sub string) string {
 
 // askDetails fills the units in. A unit that goes away meanwhile keeps what is
 // known of it.
-func askDetails(ctx context.Context, bus Bus, list []Unit, scopes map[string]bool) error {
+func (q *Question) askDetails(ctx context.Context, bus Bus, list []Unit) error {
+	var names []string
+	for i := range list {
+		names = append(names, list[i].Name)
+	}
+	payloads := q.Host.Payloads(names, scopeOf)
 	work := make(chan *Unit)
 	errs := make(chan error, askers)
 	var wg sync.WaitGroup
@@ -116,10 +143,10 @@ func askDetails(ctx context.Context, bus Bus, list []Unit, scopes map[string]boo
 		wg.Go(func() {
 			var first error
 			for u := range work {
-				q := question{ctx: ctx, bus: bus, unit: u}
-				q.details(scopes)
+				talk := conversation{Question: q, ctx: ctx, bus: bus, unit: u}
+				talk.details(payloads[u.Name])
 				if first == nil {
-					first = q.err
+					first = talk.err
 				}
 			}
 			errs <- first
@@ -140,40 +167,57 @@ func askDetails(ctx context.Context, bus Bus, list []Unit, scopes map[string]boo
 	return err
 }
 
-// question is a conversation about one unit; after an error it is over.
-type question struct {
+// conversation is about one unit; after an error it is over.
+type conversation struct {
+	*Question
 	ctx  context.Context
 	bus  Bus
 	unit *Unit
 	err  error
 }
 
-func (q *question) details(scopes map[string]bool) {
+// details fills in what a unit's name and state do not tell. The payload and
+// its limits are in cgroup, "" if it has none.
+func (q *conversation) details(cgroup string) {
 	u := q.unit
-	stamp := "StateChangeTimestamp"
-	if u.Active == "active" {
-		stamp = "ActiveEnterTimestamp"
-	}
-	if usec := number(q.ask(u.Unit, "", stamp)); usec > 0 {
-		u.Since = time.UnixMicro(int64(usec))
+	if started, ok := q.Host.Started(u.Name); ok && u.State == "running" {
+		u.Since = started
+	} else {
+		q.since()
 	}
 	if u.State == "failed" {
 		u.Result, _ = q.ask(u.Unit, "Service", "Result").(string)
 		u.ExitStatus = int(number(q.ask(u.Unit, "Service", "ExecMainStatus")))
 		return
 	}
-	u.MainPID = uint32(number(q.ask(u.Unit, "Service", "MainPID")))
-	// The payload and its limits are in the scope, unless the definition says
-	// `cgroup: service`.
-	holder, kind := scopeOf(u.Name), "Scope"
-	if !scopes[holder] {
-		holder, kind = u.Unit, "Service"
+	if q.MainPID {
+		u.MainPID = uint32(number(q.ask(u.Unit, "Service", "MainPID")))
 	}
-	if n := number(q.ask(holder, kind, "MemoryCurrent")); n != unlimited {
-		u.Memory = n
+	if cgroup == "" {
+		return
 	}
-	if n := number(q.ask(holder, kind, "MemoryMax")); n != unlimited {
-		u.MemoryLimit = n
+	current, limit := live.Memory(cgroup)
+	if current != nil {
+		u.Memory = *current
+	}
+	if limit != nil {
+		u.MemoryLimit = *limit
+	}
+	if cpu, ok := live.CPU(cgroup); ok {
+		u.CPU = uint64(cpu.Microseconds())
+	}
+	if u.State == "running" && live.Frozen(cgroup) {
+		u.State = "paused"
+	}
+}
+
+func (q *conversation) since() {
+	stamp := "StateChangeTimestamp"
+	if q.unit.Active == "active" {
+		stamp = "ActiveEnterTimestamp"
+	}
+	if usec := number(q.ask(q.unit.Unit, "", stamp)); usec > 0 {
+		q.unit.Since = time.UnixMicro(int64(usec))
 	}
 }
 
@@ -187,7 +231,7 @@ func scopeOf(name string) string {
 }
 
 // ask gives a property's value, nil if there is none.
-func (q *question) ask(unit, kind, name string) any {
+func (q *conversation) ask(unit, kind, name string) any {
 	if q.err != nil {
 		return nil
 	}

@@ -5,6 +5,7 @@
 package systemd
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -80,13 +81,22 @@ func TestRuntimeThatIsMissing(t *testing.T) {
 // awaitLine waits until the unit's journal has a line.
 func awaitLine(t *testing.T, unit, line string) {
 	t.Helper()
+	if problem := lineAppears(t, unit, line); problem != "" {
+		t.Fatal(problem)
+	}
+}
+
+// lineAppears waits for a line in the journal of a unit's present run, and says
+// what is to be seen where none comes.
+func lineAppears(t *testing.T, unit, line string) (problem string) {
+	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		out := must(t, "journalctl", "-q", "-o", "cat", "-u", unit, "_SYSTEMD_INVOCATION_ID="+property(t, unit, "InvocationID"))
 		if strings.Contains("\n"+out, "\n"+line+"\n") {
-			return
+			return ""
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the journal of %s has no line %q:\n%s\n%s", unit, line, out, whereabouts(t, unit))
+			return fmt.Sprintf("the journal of %s has no line %q:\n%s\n%s", unit, line, out, whereabouts(t, unit))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/signals"
 )
 
 // lifeKeys say how the payload is started, stopped, logged and described.
@@ -34,7 +35,7 @@ var lifeKeys = []field{
 		decode: decodeGrace},
 	{name: "stop_signal", shape: &shape{kinds: integer | text, format: &signalFormat}, example: "SIGQUIT",
 		doc:    "The signal that asks the payload to stop; SIGTERM by default.",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.StopSignal, _ = signalName(n.text) }},
+		decode: func(_ *reader, s *definition.Service, n *node) { s.StopSignal, _ = signals.Name(n.text) }},
 	{name: "systemd", shape: &systemdShape, example: "{unit: {After: network.target}}",
 		doc:    "What Compose lacks, in systemd's words.",
 		decode: decodeSystemd},

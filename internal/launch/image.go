@@ -48,6 +48,20 @@ func imageFacts(img *store.Image, u store.Upper) *planner.Image {
 	return &planner.Image{
 		Lowers: img.Lowers, Upper: u.Dir, Work: u.Work,
 		Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, User: c.User, WorkingDir: c.WorkingDir, Volumes: c.Volumes,
+		StopSignal: c.StopSignal, Healthcheck: imageHealth(c.Healthcheck), ExposedPorts: c.ExposedPorts, Labels: c.Labels,
+	}
+}
+
+// imageHealth is an image's check in the definition's words.
+func imageHealth(h *store.Healthcheck) *definition.Healthcheck {
+	switch {
+	case h == nil || len(h.Test) == 0:
+		return nil
+	case h.Test[0] == "NONE":
+		return &definition.Healthcheck{Disable: true}
+	}
+	return &definition.Healthcheck{
+		Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries, StartPeriod: h.StartPeriod, StartInterval: h.StartInterval,
 	}
 }
 

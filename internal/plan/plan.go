@@ -29,6 +29,8 @@ type Plan struct {
 	Runtime string `json:"runtime,omitempty"`
 	// Init puts a reaping first process in front of the payload.
 	Init bool `json:"init,omitempty"`
+	// StopSignal is what Init passes on in the place of SIGTERM; 0 = SIGTERM.
+	StopSignal int `json:"stop_signal,omitempty"`
 	// CreateSources are bind sources that are made when they are missing.
 	CreateSources []string `json:"create_sources,omitempty"`
 	// Subpaths are the places in the sources of bind mounts that are mounted in

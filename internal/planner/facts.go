@@ -52,6 +52,11 @@ type Image struct {
 	User       string
 	WorkingDir string
 	Volumes    []string // paths inside that are volumes
+	StopSignal string
+	// Healthcheck is the image's own check, nil if it has none.
+	Healthcheck  *definition.Healthcheck
+	ExposedPorts []string // "80/tcp"
+	Labels       map[string]string
 }
 
 // VolumeSource is a directory of the host that stands for a volume.

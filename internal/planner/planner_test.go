@@ -234,6 +234,39 @@ func TestVolumesOfTheImage(t *testing.T) {
 	}
 }
 
+// The image's stop signal counts where the definition has none.
+func TestStopSignalOfTheImage(t *testing.T) {
+	for _, c := range []struct {
+		image, own, runtime string
+		init                bool
+		signal              int
+		refused             bool
+	}{
+		{"", "", "", false, 0, false},
+		{"SIGTERM", "", "", false, 0, false},
+		{"15", "", "crun", false, 0, false},
+		{"QUIT", "", "", true, 3, false},
+		{"SIGQUIT", "SIGINT", "", false, 0, false},
+		{"SIGWINCH", "", "crun", false, 0, true},
+		{"SIGRTMIN+3", "", "", false, 0, true},
+		{"SIGRTMIN+3", "SIGRTMIN+3", "", false, 0, false},
+		{"SIGSTOOP", "", "", false, 0, true},
+	} {
+		s := definition.Service{Name: "web", Image: "x", Command: []string{"/x"}, StopSignal: c.own, Runtime: c.runtime, Labels: []definition.KeyValue{{Key: "a", Value: "own"}}}
+		f := facts
+		f.EnvFiles = nil
+		f.Image = &Image{Lowers: []string{"/l"}, StopSignal: c.image, Labels: map[string]string{"a": "image", "b": "image"}}
+		p, err := Build(&s, f)
+		var ke *KeyError
+		if c.refused != errors.As(err, &ke) || !c.refused && err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err == nil && (p.Init != c.init || p.StopSignal != c.signal || p.Spec.Annotations["a"] != "own" || p.Spec.Annotations["b"] != "image") {
+			t.Errorf("%+v: init %v, signal %d, annotations %v", c, p.Init, p.StopSignal, p.Spec.Annotations)
+		}
+	}
+}
+
 func TestSecurityOptions(t *testing.T) {
 	build := func(options ...string) (*plan.Plan, error) {
 		s := services["minimal"]

@@ -15,7 +15,7 @@ const sigsetSize = 8
 //
 //go:nosplit
 //go:norace
-func splitInit(c *child, exit uintptr) {
+func splitInit(c *child, stop, exit uintptr) {
 	// Blocked signals are kept for PID 1 of a namespace too, which otherwise
 	// ignores those without a handler (pid_namespaces(7)).
 	all, none := ^uint64(0), uint64(0)
@@ -28,14 +28,14 @@ func splitInit(c *child, exit uintptr) {
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, sigsetSize, 0, 0)
 		return
 	}
-	reap(pid, c.gate)
+	reap(pid, c.gate, stop)
 }
 
 // reap is the rest of an init's life.
 //
 //go:nosplit
 //go:norace
-func reap(payload, gate uintptr) {
+func reap(payload, gate, stop uintptr) {
 	// The report pipe must close when the payload execs.
 	if gate > 3 {
 		syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, gate-1, 0)
@@ -49,6 +49,9 @@ func reap(payload, gate uintptr) {
 			continue
 		}
 		if sig != uintptr(unix.SIGCHLD) {
+			if sig == uintptr(unix.SIGTERM) && stop != 0 {
+				sig = stop
+			}
 			syscall.RawSyscall(unix.SYS_KILL, payload, sig, 0)
 			continue
 		}
@@ -62,6 +65,9 @@ func reap(payload, gate uintptr) {
 				code := uintptr(status>>8) & 0xff
 				if signal := uintptr(status & 0x7f); signal != 0 {
 					code = 128 + signal
+				}
+				if stop != 0 && code == 128+stop {
+					code = 128 + uintptr(unix.SIGTERM)
 				}
 				// Not before the parent has said that the payload runs (Resume).
 				var b [1]byte

@@ -216,8 +216,11 @@ func (p *Program) Fail(what, detail string, errno unix.Errno) {
 // init. It passes every signal on to the new process, reaps what becomes its
 // child, and exits as the new process did, with 128 and the number of the
 // signal if one killed it.
-func (p *Program) Init(what string) {
-	p.add(op{kind: opInit, into: -1}, note{what: what})
+//
+// stop, if not 0, is what the new process gets in the place of SIGTERM; its end
+// by that signal is told as one by SIGTERM.
+func (p *Program) Init(what string, stop int) {
+	p.add(op{kind: opInit, into: -1, args: [6]uintptr{uintptr(stop)}}, note{what: what})
 }
 
 // Jump goes on at the place that the returned label is set to.

@@ -157,7 +157,33 @@ func TestInitReapsAndPassesSignalsAndStatus(t *testing.T) {
 	} {
 		p := New()
 		p.Step("init", 1)
-		p.Init("init")
+		p.Init("init", 0)
+		p.Step("exec", 203)
+		p.Call("execve", "/bin/sh", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strv([]string{"sh", "-c", script}), p.Strv([]string{"PATH=/usr/bin:/bin"}))
+		c := start(t, p, ForkOptions{Flags: unix.CLONE_NEWPID})
+		if err := c.AwaitExec(); err != nil {
+			t.Fatal(err)
+		}
+		c.Resume()
+		if ws := await(t, c.PID); ws.ExitStatus() != want {
+			t.Errorf("%s: status %#x, want exit %d", script, uint32(ws), want)
+		}
+		c.Close()
+	}
+}
+
+// A stop signal of the payload's own arrives in the place of SIGTERM, and an end
+// by it looks as an end by SIGTERM does.
+func TestInitTranslatesTheStopSignal(t *testing.T) {
+	for script, want := range map[string]int{
+		"trap 'exit 42' QUIT; trap 'exit 1' TERM; kill -TERM 1; sleep 5 & wait; exit 1": 42,
+		"kill -TERM 1; sleep 5 & wait; exit 1":                                          128 + 15,
+		"exit 131":                                                                      128 + 15,
+		"trap 'exit 7' HUP; kill -HUP 1; sleep 5 & wait; exit 1":                        7,
+	} {
+		p := New()
+		p.Step("init", 1)
+		p.Init("init", int(unix.SIGQUIT))
 		p.Step("exec", 203)
 		p.Call("execve", "/bin/sh", unix.SYS_EXECVE, p.Str("/bin/sh"), p.Strv([]string{"sh", "-c", script}), p.Strv([]string{"PATH=/usr/bin:/bin"}))
 		c := start(t, p, ForkOptions{Flags: unix.CLONE_NEWPID})

@@ -81,7 +81,7 @@ func run(c *child) {
 			i++
 			continue
 		case opInit:
-			splitInit(c, uintptr(o.exit))
+			splitInit(c, o.args[0], uintptr(o.exit))
 			i++
 			continue
 		}

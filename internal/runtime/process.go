@@ -167,7 +167,7 @@ func verifyPrivileges(c *compiler) {
 
 func wantsInit(l *Launch) bool { return l.plan.Init }
 
-func startInit(c *compiler) { c.p.Init("init") }
+func startInit(c *compiler) { c.p.Init("init", c.plan.StopSignal) }
 
 func closeDescriptors(c *compiler) {
 	c.p.Call("close_range", "3.. CLOEXEC", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)

@@ -99,6 +99,37 @@ func TestImageStarts(t *testing.T) {
 	}
 }
 
+// What the image's configuration says holds, and the definition's word comes
+// first.
+func TestImageConfiguration(t *testing.T) {
+	cleanReload(t)
+	loadConfigured(t, "localhost/configured:1", `{"Entrypoint": ["/bin/sh", "-c"],
+		"Cmd": ["trap 'echo quit; exit 0' QUIT; trap 'echo term; exit 1' TERM; id -un; echo $PWD; echo ready; while :; do sleep 0.1; done"],
+		"User": "app", "WorkingDir": "/seed", "StopSignal": "SIGQUIT"}`)
+	place(t, definitions+"asis.yaml", "image: localhost/configured:1\n")
+	place(t, definitions+"else.yaml", "image: localhost/configured:1\nuser: root\nworking_dir: /tmp\nstop_signal: SIGTERM\n")
+	place(t, definitions+"dies.yaml", "image: localhost/configured:1\nentrypoint: [/bin/sleep, \"1000\"]\n")
+	reload(t)
+	must(t, "systemctl", "start", "asis", "else", "dies")
+	for unit, lines := range map[string][]string{"asis": {"app", "/seed", "ready"}, "else": {"root", "/tmp", "ready"}} {
+		for _, line := range lines {
+			awaitLine(t, unit, line)
+		}
+	}
+	must(t, "systemctl", "stop", "asis", "else", "dies")
+	t.Cleanup(func() { must(t, "systemctl", "reset-failed", "else") })
+	for unit, line := range map[string]string{"asis": "quit", "else": "term"} {
+		await(t, line+" of "+unit, func() bool {
+			return strings.Contains(must(t, "journalctl", "-q", "-o", "cat", "-u", unit), "\n"+line+"\n")
+		})
+	}
+	for unit, want := range map[string]string{"asis": "success", "dies": "success", "else": "exit-code"} {
+		if got := property(t, unit, "Result"); got != want {
+			t.Errorf("Result of %s is %s", unit, got)
+		}
+	}
+}
+
 func TestImageThatIsMissing(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"none.yaml", "image: localhost/nothing:1\n")

@@ -85,6 +85,9 @@ func (t *tally) add(lane string, e event) {
 			t.set(id, e.Action)
 			t.seconds[id] += e.Elapsed
 		}
+		if text := t.output[id]; e.Action == "skip" && e.Test != "" && text != nil {
+			fmt.Fprintf(t.out, "--- SKIP %s\n%s", id, text)
+		}
 		delete(t.output, id)
 	case "fail":
 		t.seconds[id] += e.Elapsed

@@ -216,3 +216,47 @@ func TestEvents(t *testing.T) {
 		t.Error("no start and then an exit with 5")
 	}
 }
+
+// Files go in as the container's root's, with the ids that it has on the host,
+// and come out as the caller's.
+func TestCopyInAndOut(t *testing.T) {
+	defineFor(t, "verb-cp", sleeper+"tmpfs: [/data]\nvolumes: ['/run/verb-cp:/mnt']\n")
+	defineFor(t, "verb-cp-host", sleeper+"userns_mode: host\ntmpfs: [/data]\n")
+	place(t, "/run/verb-cp/in/sub/file", "content\n")
+	must(t, "systemctl", "start", "verb-cp", "verb-cp-host")
+	for _, name := range []string{"verb-cp", "verb-cp-host"} {
+		must(t, "unitc", "cp", "/run/verb-cp/in", name+":/data")
+		pid := property(t, name+".service", "MainPID")
+		// Root inside owns it, in the container's own words.
+		ids := strings.Fields(must(t, "awk", "NR==1{print $2}", "/proc/"+pid+"/uid_map"))[0]
+		if got := must(t, "stat", "-c", "%u", "/proc/"+pid+"/root/data/in/sub/file"); got != ids+"\n" {
+			t.Errorf("%s: the file belongs to %s, root inside is %s", name, got, ids)
+		}
+		out := t.TempDir()
+		must(t, "unitc", "cp", name+":/data/in/.", out)
+		if got := must(t, "stat", "-c", "%u", out+"/sub/file"); got != "0\n" {
+			t.Errorf("%s: what came out belongs to %s", name, got)
+		}
+		if got := must(t, "cat", out+"/sub/file"); got != "content\n" {
+			t.Errorf("%s: what came out is %q", name, got)
+		}
+		if got := must(t, "sh", "-c", "unitc cp "+name+":/data/in - | tar -tf -"); got != "in/\nin/sub/\nin/sub/file\n" {
+			t.Errorf("%s: the tar has\n%s", name, got)
+		}
+		must(t, "sh", "-c", "tar -C /run/verb-cp/in -cf - sub | unitc cp - "+name+":/data")
+		must(t, "test", "-f", "/proc/"+pid+"/root/data/sub/file")
+	}
+	// Into a volume of the host, and from one container into another.
+	must(t, "unitc", "cp", "/run/verb-cp/in/sub/file", "verb-cp:/mnt/new")
+	must(t, "unitc", "cp", "verb-cp:/data/in/sub/file", "verb-cp-host:/data/other")
+	if out, status := command(t, "unitc", "cp", "/run/verb-cp/in", "verb-cp:/usr"); status != 1 || !strings.Contains(out, "read-only") {
+		t.Errorf("into a read-only place: %d\n%s", status, out)
+	}
+	if out, status := command(t, "unitc", "cp", "verb-cp:/no/such", "/tmp"); status != 1 || !strings.Contains(out, "verb-cp:/no/such: no such file") {
+		t.Errorf("a file that is not there: %d\n%s", status, out)
+	}
+	must(t, "systemctl", "stop", "verb-cp")
+	if out, status := command(t, "unitc", "cp", "verb-cp:/data", "/tmp"); status != 1 || !strings.Contains(out, "is not running") {
+		t.Errorf("out of one that does not run: %d\n%s", status, out)
+	}
+}

@@ -207,7 +207,7 @@ func (j *job) setEnv() {
 	if j.VM {
 		kind = "vm"
 	}
-	j.Env = append(j.Env, "UNITC_LAB="+kind, "UNITC_LAB_SUITE="+j.Suite, "CI="+os.Getenv("CI"))
+	j.Env = append(j.Env, "UNITC_LAB="+kind, "UNITC_LAB_SUITE="+j.Suite)
 }
 
 // sourceDir is the root of the module the lab was called in.

@@ -18,14 +18,17 @@ var imageKeys = []field{
 		doc:    "The image that the root file system comes from.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Image = n.text }},
 	{name: "platform", shape: &shape{kinds: text, format: &platformFormat}, example: "linux/amd64",
-		doc: "The platform of the image.", pending: "images",
+		doc:    "The platform of the image.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Platform = n.text }},
 	{name: "pull_policy", shape: &shape{kinds: text, format: &pullPolicyFormat}, example: "missing",
-		doc: "When the image is fetched: always, never, missing (the default), daily, weekly or every_TIME.", pending: "images",
+		doc:    "When the image is fetched: always, never, missing (the default), daily, weekly or every_TIME.",
 		decode: decodePullPolicy},
 	{name: "pull_refresh_after", shape: &durationShape, example: "24h",
-		doc: "When a present image is looked up again.", pending: "images",
+		doc:    "When a present image is looked up again.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.PullRefreshAfter, _ = parseDuration(n.text) }},
+	{name: "x-persist", shape: &boolShape, example: "true",
+		doc:    "Keep what the container writes to its root file system, as a volume of the unit's own.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Persist = n.truth() }},
 }
 
 var platformFormat = format{

@@ -14,6 +14,9 @@ import (
 var serviceKeys = joinTables(processKeys, imageKeys, fileKeys, resourceKeys, securityKeys, lifeKeys,
 	networkKeys, grantKeys, projectKeys, deployKeys, laterKeys)
 
+// ownExtensions are keys of unitc that other readers of a compose file pass over.
+var ownExtensions = []string{"x-persist", "x-systemd"}
+
 var serviceShape = shape{kinds: mapping, keys: serviceKeys}
 
 func joinTables(tables ...[]field) []field {

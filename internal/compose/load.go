@@ -248,7 +248,7 @@ func (l *loader) convertPairs(n *node, y *yaml.Node, depth int) {
 			continue
 		}
 		outer := l.extension
-		l.extension = outer || strings.HasPrefix(p.key, "x-") && p.key != "x-systemd"
+		l.extension = outer || strings.HasPrefix(p.key, "x-") && !contains(ownExtensions, p.key)
 		p.value = l.convert(value, depth+1)
 		l.extension = outer
 		n.pairs = append(n.pairs, p)

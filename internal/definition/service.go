@@ -89,6 +89,8 @@ type Service struct {
 	Platform         string        `json:"platform,omitempty"`    // "linux/arm64/v8"
 	PullPolicy       string        `json:"pull_policy,omitempty"` // always, never, missing (""), daily, weekly, "every_12h"
 	PullRefreshAfter time.Duration `json:"pull_refresh_after,omitempty"`
+	// Persist keeps what the container writes to the image's root file system.
+	Persist bool `json:"x_persist,omitempty"`
 	// ContainerName is a further name by which neighbours know the service.
 	ContainerName string `json:"container_name,omitempty"`
 

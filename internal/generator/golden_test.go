@@ -3,6 +3,7 @@
 package generator
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,12 @@ var goldenCases = []struct {
 		Devices:   []definition.Device{{Source: "/dev/fuse", Target: "/dev/fuse", Permissions: "rw"}},
 		System:    definition.System{Cgroup: definition.CgroupService, Scope: []definition.Directive{directive("MemoryHigh", "48M")}}})},
 	{"image", "web", one(definition.Service{Image: "docker.io/library/nginx:1", StopGracePeriod: 1500 * time.Millisecond})},
+	{"image-policies", "shop", definition.File{Project: true, Services: []definition.Service{
+		{Name: "shop-a", Project: "shop", Image: "nginx", PullPolicy: "always"},
+		{Name: "shop-b", Project: "shop", Image: "nginx", PullPolicy: "every_12h", Platform: "linux/riscv64"},
+		{Name: "shop-c", Project: "shop", Image: "nginx", PullPolicy: "never"},
+		{Name: "shop-d", Project: "shop", Image: "nginx", PullPolicy: "refresh", PullRefreshAfter: 90 * time.Minute},
+		{Name: "shop-e", Project: "shop", Image: "nginx@sha256:" + strings.Repeat("a", 64), PullPolicy: "always"}}}},
 	{"kill-at-once", "web", one(definition.Service{RootFS: "/srv/web", StopGracePeriod: 1})},
 	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
 	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},

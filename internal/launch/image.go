@@ -3,7 +3,9 @@
 package launch
 
 import (
+	"context"
 	"errors"
+	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
@@ -36,8 +38,15 @@ func useImage(s *definition.Service) (*store.Image, store.Upper, error) {
 	if err != nil {
 		return nil, store.Upper{}, imageError(s, err)
 	}
+	if err := checkPlatform(s, &img); err != nil {
+		return nil, store.Upper{}, err
+	}
 	if s.ReadOnly {
 		return &img, store.Upper{}, nil
+	}
+	if s.Persist {
+		u, err := st.KeptUpper(context.Background(), s.UnitName(), img.Root)
+		return &img, u, err
 	}
 	u, err := st.Upper(s.UnitName(), img.Root)
 	return &img, u, err
@@ -66,7 +75,30 @@ func imageHealth(h *store.Healthcheck) *definition.Healthcheck {
 }
 
 func imageError(s *definition.Service, err error) error {
-	return &planner.KeyError{Key: "image", What: err.Error(), Cure: "fetch it with `unitc pull " + s.Image + "` or look at its image unit in `systemctl --failed`"}
+	cure := "fetch it with `unitc pull " + s.Image + "` or look at its image unit in `systemctl --failed`"
+	if s.Pull() == definition.PullNever {
+		cure = "bring it in with `unitc load` or `unitc pull " + s.Image + "`, or drop `pull_policy: never`"
+	}
+	return &planner.KeyError{Key: "image", What: err.Error(), Cure: cure}
+}
+
+// checkPlatform refuses an image of another platform than the definition's: a
+// name stands for one image at a time.
+func checkPlatform(s *definition.Service, img *store.Image) error {
+	if s.Platform == "" {
+		return nil
+	}
+	parts := append(strings.Split(s.Platform, "/"), "", "")
+	if parts[1] == "" { // an architecture alone
+		parts[0], parts[1] = "linux", parts[0]
+	}
+	if (img.OS == "" || parts[0] == img.OS) && parts[1] == img.Architecture && (parts[2] == "" || img.Variant == "" || parts[2] == img.Variant) {
+		return nil
+	}
+	return &planner.KeyError{
+		Key: "platform", What: "the image " + s.Image + " that is here is for " + strings.TrimSuffix(img.OS+"/"+img.Architecture+"/"+img.Variant, "/"),
+		Cure: "fetch it with `unitc pull --platform " + s.Platform + " " + s.Image + "`",
+	}
 }
 
 // releaseImage ends useImage; what the container wrote goes with it, unless it

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Pull policies; daily, weekly and every_TIME are ages.
+const (
+	PullMissing = "missing"
+	PullAlways  = "always"
+	PullNever   = "never"
+)
+
+// Pull is the pull policy in the words of `unitc pull --policy`: missing,
+// always, never, or an age.
+func (s *Service) Pull() string {
+	_, pinned := s.imageDigest()
+	switch {
+	case s.PullPolicy == PullNever:
+		return PullNever
+	case s.PullPolicy == "" && s.PullRefreshAfter <= 0, pinned:
+		return PullMissing // what a digest names never changes
+	case s.PullPolicy == "refresh" || s.PullPolicy == "":
+		if s.PullRefreshAfter <= 0 {
+			return PullAlways
+		}
+		return "every_" + strconv.FormatInt(int64((s.PullRefreshAfter+time.Second-1)/time.Second), 10) + "s"
+	}
+	return s.PullPolicy
+}
+
+func (s *Service) imageDigest() (string, bool) {
+	_, digest, found := strings.Cut(s.Image, "@")
+	return digest, found
+}

@@ -15,3 +15,6 @@ var CommandPath = "/usr/local/bin/unitc"
 // HelperPath is where generated units find the launch helper, an absolute path
 // (systemd.service(5): ExecStart= takes no other, short of a search in $PATH).
 var HelperPath = "/usr/local/lib/unitc/unitc-exec"
+
+// RelayPath is what the helper becomes where a payload needs company.
+var RelayPath = "/usr/local/lib/unitc/unitc-relay"

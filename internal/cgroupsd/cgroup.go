@@ -94,8 +94,16 @@ func openDelegated(group string) (*os.File, error) {
 	return nil, fmt.Errorf("systemd has not delegated the cgroup %s (no delegate mark on it); is Delegate= overridden by a drop-in?", group)
 }
 
+// relayLeaf is the relay's, in the service's own delegated cgroup.
+const relayLeaf = "relay"
+
 // Leaf makes and opens the payload's leaf below a delegated cgroup.
-func Leaf(dir *os.File) (*os.File, error) {
+func Leaf(dir *os.File) (*os.File, error) { return openLeaf(dir, leaf) }
+
+// RelayLeaf is Leaf for the process that stays beside the payload.
+func RelayLeaf(dir *os.File) (*os.File, error) { return openLeaf(dir, relayLeaf) }
+
+func openLeaf(dir *os.File, leaf string) (*os.File, error) {
 	if err := unix.Mkdirat(int(dir.Fd()), leaf, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("mkdir %s/%s: %w", dir.Name(), leaf, err)
 	}

@@ -143,10 +143,22 @@ func (r *reader) checkCondition(s, other *definition.Service, d definition.Depen
 		}
 	case definition.ServiceHealthy:
 		// An image may bring its own check; a directory can't.
-		if h := other.Healthcheck; h != nil && h.Disable || h == nil && other.RootFS != "" {
+		if !mayBeHealthy(other) {
 			r.faultDependency(s, other, "add healthcheck: to "+other.Key+", or write condition: service_started", "%s has no check that could find it healthy", other.Key)
 		}
 	}
+}
+
+func mayBeHealthy(s *definition.Service) bool {
+	switch h := s.Healthcheck; {
+	case s.System.Notify == definition.NotifyStarted:
+		return false
+	case s.System.Notify == definition.NotifyContainer, s.System.Probe != nil, h != nil && h.Test != nil:
+		return true
+	case h != nil && h.Disable:
+		return false
+	}
+	return s.Image != ""
 }
 
 // faultDependency reports at the dependency on another service.

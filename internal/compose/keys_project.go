@@ -17,7 +17,7 @@ var projectKeys = []field{
 	{name: "extends", shape: &extendsShape, example: "{file: base.yaml, service: base}",
 		doc: "Another service, here or in another file, that this one is made from."},
 	{name: "healthcheck", shape: &healthShape, example: "{test: [CMD, /healthy]}",
-		doc: "How to find out whether the payload is well.", pending: "health checks",
+		doc:    "How to find out whether the payload is well, and how often.",
 		decode: decodeHealthcheck},
 	{name: "label_file", shape: &shape{kinds: text | list, merge: mergeAppend, format: &hostPathFormat, item: &hostPathShape}, example: "/etc/web/labels",
 		doc:    "Files of KEY=value lines that are added to the labels; those under labels win.",
@@ -55,11 +55,8 @@ func decodeDependsOn(r *reader, s *definition.Service, n *node) {
 	for i := range byName.pairs {
 		p := &byName.pairs[i]
 		d := definition.Dependency{Condition: p.value.get("condition").str()}
-		switch d.Condition {
-		case "":
+		if d.Condition == "" {
 			d.Condition = definition.ServiceStarted
-		case definition.ServiceHealthy, definition.ServiceCompleted:
-			r.addPendingValue(s, p.value.get("condition"), "condition "+d.Condition)
 		}
 		if required := p.value.get("required"); required != nil {
 			d.Optional = !required.truth()
@@ -133,7 +130,9 @@ func decodeHealthcheck(r *reader, s *definition.Service, n *node) {
 		h.Retries = int(retries.int())
 	}
 	if test := n.get("test"); test != nil {
-		h.Test = r.healthTest(h, test)
+		if h.Test = r.healthTest(h, test); h.Test != nil {
+			r.addPendingValue(s, test, "checks inside the container")
+		}
 	}
 	s.Healthcheck = h
 }

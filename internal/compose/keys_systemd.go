@@ -20,6 +20,10 @@ var systemdKeys = []field{
 		doc: "Where the payload runs: in a transient scope (the default) or in the service's own delegated cgroup."},
 	{name: "install", shape: &directiveBlock, example: "{WantedBy: multi-user.target}",
 		doc: "Directives of the [Install] section; the generator makes the links."},
+	{name: "notify", shape: &shape{kinds: text, words: []string{definition.NotifyStarted, definition.NotifyHealthy, definition.NotifyContainer}}, example: "container",
+		doc: "What makes the unit active: started, healthy (the default where there is a check) or container, the payload's own READY=1."},
+	{name: "probe", shape: &probeShape, example: "{http: \"http://:8080/health\"}",
+		doc: "A check for which the image needs no program: exec, file, http, log, tcp or unix. Its times are those of healthcheck."},
 	{name: "scope", shape: &directiveBlock, example: "{MemoryHigh: 400M}",
 		doc: "Resource-control directives of the cgroup in which the payload runs."},
 	{name: "service", shape: &directiveBlock, example: "{RestartSec: 5s}",
@@ -63,6 +67,17 @@ func decodeSystemd(r *reader, s *definition.Service, n *node) {
 			continue
 		case "cgroup":
 			s.System.Cgroup = p.value.str()
+			continue
+		case "notify":
+			s.System.Notify = p.value.str()
+			continue
+		case "probe":
+			if p.value.kind == mapping && !p.value.bad {
+				s.System.Probe = r.probe(p.value)
+				if s.System.Probe != nil && s.System.Probe.Kind == definition.ProbeExec {
+					r.addPendingValue(s, p.value, "checks inside the container")
+				}
+			}
 			continue
 		}
 		for j := range sections {

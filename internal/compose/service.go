@@ -41,6 +41,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	if s.ReadOnly && s.Persist {
 		r.conflict(n, "read_only", "x-persist", "nothing can be written")
 	}
+	r.checkChecks(s, n)
 	if mode := n.get("network_mode"); mode != nil && mode.text == "none" {
 		r.conflict(n, "network_mode", "ports", "a container without a network has no ports")
 	}
@@ -54,6 +55,22 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 				r.report(diag.Error, p.place, join(r.pathOf(n), block)+".service.Restart", "keep one of the two", "restart: at %s says it too", r.where(p.place, findPair(n, "restart").place))
 			}
 		}
+	}
+}
+
+// checkChecks: a service has one check, or none of which nothing is asked.
+func (r *reader) checkChecks(s *definition.Service, n *node) {
+	h, health := s.Healthcheck, findPair(n, "healthcheck")
+	if h == nil || health == nil {
+		return
+	}
+	for _, block := range []string{"systemd", "x-systemd"} {
+		probe := findPair(n.get(block), "probe")
+		if probe == nil || !h.Disable && h.Test == nil {
+			continue
+		}
+		r.report(diag.Error, probe.place, join(r.pathOf(n), block)+".probe", "keep one of the two, the times of healthcheck: aside",
+			"conflicts with healthcheck at %s: a service has one check", r.where(probe.place, health.place)).Rule = diag.RuleConflict
 	}
 }
 

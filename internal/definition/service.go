@@ -298,6 +298,33 @@ type System struct {
 	Timer   []Directive `json:"timer,omitempty"`
 	Slice   string      `json:"slice,omitempty"`  // "" = unitc.slice
 	Cgroup  string      `json:"cgroup,omitempty"` // CgroupScope or CgroupService, "" = scope
+	Notify  string      `json:"notify,omitempty"` // NotifyStarted, …; "" = healthy where there is a check
+	Probe   *Probe      `json:"probe,omitempty"`
+}
+
+// What makes the unit active.
+const (
+	NotifyStarted   = "started"   // the payload's first instruction
+	NotifyHealthy   = "healthy"   // the first check that succeeds
+	NotifyContainer = "container" // the payload's own READY=1 (sd_notify(3))
+)
+
+// Kinds of probe.
+const (
+	ProbeExec = "exec"
+	ProbeFile = "file"
+	ProbeHTTP = "http"
+	ProbeLog  = "log"
+	ProbeTCP  = "tcp"
+	ProbeUnix = "unix"
+)
+
+// Probe is a check that the image need not bring. How often it is made and what
+// its failures mean stands in Healthcheck.
+type Probe struct {
+	Kind    string   `json:"kind"`
+	Target  string   `json:"target,omitempty"`  // path, address, URL or expression
+	Command []string `json:"command,omitempty"` // exec
 }
 
 // Directive is one assignment of a unit file, its value as written.

@@ -94,9 +94,10 @@ var goldenCases = []struct {
 			{Service: "blog-db", Condition: definition.ServiceHealthy, Restart: true},
 			{Service: "blog-cache", Condition: definition.ServiceStarted},
 			{Service: "blog-job", Condition: definition.ServiceCompleted, Optional: true}}},
-		{Name: "blog-db", Project: "blog", RootFS: "/srv/db"},
+		{Name: "blog-db", Project: "blog", RootFS: "/srv/db", StopSignal: "SIGINT",
+			System: definition.System{Probe: &definition.Probe{Kind: definition.ProbeTCP, Target: "5432"}}},
 		{Name: "blog-cache", Project: "blog", RootFS: "/srv/db"},
-		{Name: "blog-job", Project: "blog", RootFS: "/srv/db"},
+		{Name: "blog-job", Project: "blog", RootFS: "/srv/db", AwaitedCompletion: true},
 		{Name: "blog-debug", Project: "blog", RootFS: "/srv/db", Profiles: []string{"x"}, Restart: definition.Restart{Policy: definition.RestartAlways}},
 		{Name: "blog-extra", Project: "blog", RootFS: "/srv/db", Profiles: []string{"y"}, Active: true}}}},
 	{"volumes", "shop", definition.File{Project: true, Services: []definition.Service{

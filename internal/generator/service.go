@@ -52,6 +52,7 @@ func (t *translation) text(problems diag.List) []byte {
 	if t.service != nil {
 		t.stop()
 		t.restart()
+		t.ready()
 		t.cgroup()
 		if !t.broken {
 			t.pass(t.service.System.Service)
@@ -244,6 +245,22 @@ func (t *translation) stop() {
 		// A shell or a JVM that ends on its stop signal exits with 128+n, others
 		// are killed by it: both are an orderly stop, not a failure (V-7).
 		t.w.Set("SuccessExitStatus", strconv.Itoa(status)+" "+signal)
+	}
+}
+
+// ready: a job is active once it has ended well. With RemainAfterExit= systemd
+// takes that end as no failure of a Type=notify service, and waits for the
+// READY=1 that the relay then sends.
+func (t *translation) ready() {
+	s := t.service
+	if s.AwaitedCompletion {
+		t.w.Set("RemainAfterExit", "yes")
+		t.w.Set("TimeoutStartSec", "infinity") // as of Type=oneshot
+	}
+	if s.System.Probe != nil || s.Healthcheck != nil || s.Image != "" {
+		// An unhealthy payload is asked to stop as ever; SIGABRT would not reach
+		// the first process of a PID namespace.
+		t.w.Set("WatchdogSignal", cmp.Or(s.StopSignal, "SIGTERM"))
 	}
 }
 

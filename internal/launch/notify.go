@@ -43,6 +43,17 @@ func (n *notifier) environ() []string {
 	return []string{"NOTIFY_SOCKET=" + strings.Replace(n.addr.Name, "\x00", "@", 1)}
 }
 
+// connect ties the socket to systemd's: who gets it need not know the name.
+func (n *notifier) connect() error {
+	if n.fd < 0 {
+		return nil
+	}
+	if err := unix.Connect(n.fd, n.addr); err != nil {
+		return fmt.Errorf("connecting to NOTIFY_SOCKET: %w", err)
+	}
+	return nil
+}
+
 // send passes one message of NAME=VALUE lines.
 func (n *notifier) send(lines ...string) error {
 	if n.fd < 0 {

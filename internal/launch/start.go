@@ -13,10 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
@@ -44,6 +41,8 @@ type starter struct {
 	cgroup         *os.File // service placement: the leaf to be born in
 	child          *program.Child
 	payload        int             // main PID, once it is known
+	relay          *relayFiles     // of our own relay, nil without one
+	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
 	bundle         *runtime.Bundle // another runtime's, nil with our own
 }
 
@@ -64,6 +63,7 @@ var (
 		{"seal-helper", exitNamespace, (*starter).sealHelper},
 		{"build-plan", exitConfig, (*starter).buildPlan},
 		{"write-state", exitRuntimeDirectory, (*starter).writeState},
+		{"bind-notify-socket", exitRuntimeDirectory, (*starter).openProxy},
 		{"open-logs", exitStdout, (*starter).openLogs},
 		{"prepare-cgroup", exitCgroup, (*starter).prepareCgroup},
 	}
@@ -83,6 +83,8 @@ var (
 		{"post-start-hooks", exitFailure, (*starter).postStart},
 	}
 	lastSteps = []startStep{
+		// While the payload is held: its process is still the one that was made.
+		{"prepare-relay", exitFailure, (*starter).prepareRelay},
 		{"send-ready", exitFailure, (*starter).sendReady},
 		{"become-relay", exitExec, (*starter).becomeRelay},
 	}
@@ -248,7 +250,12 @@ func (s *starter) postStart() error {
 }
 
 func (s *starter) sendReady() error {
-	err := s.notify.send("READY=1", "STATUS=")
+	var err error
+	if s.plan.Ready == "" {
+		err = s.notify.send("READY=1", "STATUS=")
+	} else {
+		err = s.notify.send(status(waitingFor[s.plan.Ready]))
+	}
 	if s.child != nil {
 		// Only now may the payload run, and end.
 		s.child.Resume()
@@ -267,25 +274,4 @@ func (s *starter) trace() {
 			fmt.Fprintf(os.Stderr, "<7>step %-24s %6d µs\n", t.Name, (times[i+1].Start - t.Start).Microseconds())
 		}
 	}
-}
-
-// becomeRelay replaces the helper by cat(1): it copies the payload's pipe to
-// the service's journal stream, so that journald finds the service's cgroup
-// behind every line, and ends with the last writer.
-func (s *starter) becomeRelay() error {
-	if s.logs == nil {
-		// The messages must be read before this process is gone (S-9).
-		return s.notify.barrier()
-	}
-	cat, err := catPath()
-	if err != nil {
-		return err
-	}
-	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
-		return fmt.Errorf("dup3 of the log pipe: %w", err)
-	}
-	if err := syscall.Exec(cat, []string{"unitc-relay"}, nil); err != nil {
-		return fmt.Errorf("exec %s: %w", cat, err)
-	}
-	return nil
 }

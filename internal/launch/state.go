@@ -83,7 +83,7 @@ func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.B
 // may be a mount.
 func removeState(dir string) {
 	_ = os.RemoveAll(dir + "/runtime") // another runtime's own state
-	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/root", ""} {
+	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", "/root", ""} {
 		_ = os.Remove(dir + name)
 	}
 }
@@ -119,7 +119,7 @@ func gather(s *definition.Service) (planner.Facts, error) {
 
 // inspect is gather without what changes the host.
 func inspect(s *definition.Service) (planner.Facts, error) {
-	var f planner.Facts
+	f := planner.Facts{WatchdogUSec: os.Getenv("WATCHDOG_USEC")}
 	for i, e := range s.EnvFiles {
 		vars, err := readEnvFile(e)
 		if err != nil {

@@ -7,6 +7,8 @@
 package plan
 
 import (
+	"time"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -39,8 +41,35 @@ type Plan struct {
 	// Scope is the transient scope of the payload; nil places it in the
 	// service's own delegated cgroup.
 	Scope *Scope `json:"scope,omitempty"`
+	// Ready is what makes the unit active; "" = the payload's first instruction.
+	Ready string `json:"ready,omitempty"`
+	// Health is how to find out whether the payload is well; nil = not at all.
+	Health *Health `json:"health,omitempty"`
 	// Logging is a driver of the definition: journald, direct or none.
 	Logging string `json:"logging"`
+}
+
+// What Ready says beside "".
+const (
+	ReadyHealthy   = "healthy"   // the first check that succeeds
+	ReadyContainer = "container" // the payload's own READY=1
+	ReadyExit      = "exit"      // the payload's end with status 0
+)
+
+// Health is a check, complete: no value means a default any more.
+type Health struct {
+	Kind          string        `json:"kind"`              // a probe's kind of the definition
+	Target        string        `json:"target,omitempty"`  // path, address, URL or expression
+	Command       []string      `json:"command,omitempty"` // exec
+	Interval      time.Duration `json:"interval"`          // nanoseconds, as the others
+	Timeout       time.Duration `json:"timeout"`
+	StartPeriod   time.Duration `json:"start_period"`
+	StartInterval time.Duration `json:"start_interval"`
+	Retries       int           `json:"retries"`
+	// Restart hands an unhealthy payload to systemd's Restart=.
+	Restart bool `json:"restart,omitempty"`
+	// OwnTimeout leaves TimeoutStartSec= as the operator has set it.
+	OwnTimeout bool `json:"own_timeout,omitempty"`
 }
 
 // Kinds of root file system.

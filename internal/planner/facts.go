@@ -27,6 +27,8 @@ type Facts struct {
 	Volumes map[string]VolumeSource
 	// Image is the local image of `image:`, nil where the definition has none.
 	Image *Image
+	// WatchdogUSec is WATCHDOG_USEC= of the helper's environment (sd_watchdog_enabled(3)).
+	WatchdogUSec string
 	// IDStart is the first of the 65,536 user and group ids that are the unit's
 	// own; 0 = the payload shares the host's ids.
 	IDStart uint32

@@ -47,6 +47,19 @@ var services = map[string]definition.Service{
 	"service-placement": {
 		Name: "s", RootFS: "/srv/s", Command: []string{"/s"}, System: definition.System{Cgroup: definition.CgroupService},
 	},
+	"probe": {
+		Name: "p", RootFS: "/srv/p", Command: []string{"/p"}, Restart: definition.Restart{Policy: definition.RestartAlways},
+		Healthcheck: &definition.Healthcheck{Interval: time.Second, StartPeriod: time.Minute},
+		System:      definition.System{Probe: &definition.Probe{Kind: definition.ProbeTCP, Target: "5432"}},
+	},
+	"notify": {
+		Name: "n", RootFS: "/srv/n", Command: []string{"/n"}, Environment: []definition.Env{{Name: "NOTIFY_SOCKET", Value: text("/x")}},
+		System: definition.System{Notify: definition.NotifyContainer},
+	},
+	"job": {
+		Name: "j", RootFS: "/srv/j", Command: []string{"/j"}, AwaitedCompletion: true,
+		Healthcheck: &definition.Healthcheck{Test: []string{"CMD-SHELL", "test -e /x"}, Retries: 5},
+	},
 	"template": {
 		Name: "worker@", Instance: "a-b", RootFS: "/srv/%i", Command: []string{"/w", "--path=%I", "100%%"},
 	},

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"fmt"
+	"os"
+	goruntime "runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/buildinfo"
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/relay/order"
+)
+
+// waitingFor is what `systemctl status` shows until READY=1.
+var waitingFor = map[string]string{
+	plan.ReadyHealthy:   "starting: waiting for the first check that succeeds",
+	plan.ReadyContainer: "starting: waiting for READY=1 of the payload",
+	plan.ReadyExit:      "running: waiting for its end",
+}
+
+// relayFiles are the descriptors of a relay of ours.
+type relayFiles struct{ payload, root, network *os.File }
+
+// wantsRelay tells whether the payload needs more company than cat(1) is.
+func (s *starter) wantsRelay() bool {
+	return s.plan.Health != nil || s.plan.Ready != ""
+}
+
+// openProxy makes the socket of `systemd: notify: container`. The payload's
+// user, whoever that is, may write to it; on the host nobody comes past the
+// unit's directory.
+func (s *starter) openProxy() error {
+	if s.plan.Ready != plan.ReadyContainer {
+		return nil
+	}
+	path := s.stateDir + "/" + planner.NotifySocket
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening the payload's notify socket: %w", err)
+	}
+	s.proxy = os.NewFile(uintptr(fd), path)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return fmt.Errorf("bind %s: %w", path, err)
+	}
+	return os.Chmod(path, 0o666)
+}
+
+// prepareRelay opens what the relay watches while the payload cannot end.
+func (s *starter) prepareRelay() error {
+	if !s.wantsRelay() {
+		return nil
+	}
+	if err := unix.Access(buildinfo.RelayPath, unix.X_OK); err != nil {
+		return fmt.Errorf("the relay %s: %w; install unitc again", buildinfo.RelayPath, err)
+	}
+	pidfd, err := unix.PidfdOpen(s.payload, 0)
+	if err != nil {
+		return fmt.Errorf("pidfd_open %d: %w", s.payload, err)
+	}
+	r := &relayFiles{payload: os.NewFile(uintptr(pidfd), "payload")}
+	proc := fmt.Sprintf("/proc/%d/", s.payload)
+	if r.root, err = os.OpenFile(proc+"root", unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+		return err
+	}
+	if r.network, err = os.Open(proc + "ns/net"); err != nil {
+		return err
+	}
+	s.relay = r
+	return s.leaveTop()
+}
+
+// leaveTop moves the helper out of a delegated cgroup's inner node (C-3, C-7):
+// beside the payload's leaf the relay has one of its own.
+func (s *starter) leaveTop() error {
+	if s.plan.Scope != nil {
+		return nil
+	}
+	dir, err := cgroupsd.OwnDelegated()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	leaf, err := cgroupsd.RelayLeaf(dir)
+	if err != nil {
+		return err
+	}
+	defer leaf.Close()
+	return cgroupsd.Enter(leaf, os.Getpid())
+}
+
+// order is what the relay is told.
+func (s *starter) order() *order.Order {
+	o := &order.Order{Unit: s.plan.Unit, Dir: s.stateDir, Helper: buildinfo.HelperPath, Ready: s.plan.Ready}
+	if s.cgroup != nil {
+		o.Cgroup = s.cgroup.Name()
+	}
+	if s.logs != nil {
+		o.Log = order.LogCopy
+	}
+	if h := s.plan.Health; h != nil {
+		o.Probe, o.Target = h.Kind, h.Target
+		o.Interval, o.Timeout, o.StartPeriod, o.StartInterval, o.Retries = h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries
+		o.Restart, o.Extend = h.Restart, !h.OwnTimeout
+		if h.Kind == definition.ProbeExec {
+			o.Target = strings.Join(h.Command, " ")
+		}
+	}
+	return o
+}
+
+// becomeRelay replaces the helper by what stays beside the payload, in the
+// service's cgroup, so that journald finds the service behind every line, and
+// which ends with the last writer. Where only log bytes flow cat(1) does that.
+func (s *starter) becomeRelay() error {
+	switch {
+	case s.relay != nil:
+		return s.execRelay()
+	case s.logs == nil:
+		// The messages must be read before this process is gone (S-9).
+		return s.notify.barrier()
+	}
+	cat, err := catPath()
+	if err != nil {
+		return err
+	}
+	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
+		return fmt.Errorf("dup3 of the log pipe: %w", err)
+	}
+	if err := syscall.Exec(cat, []string{"unitc-relay"}, nil); err != nil {
+		return fmt.Errorf("exec %s: %w", cat, err)
+	}
+	return nil
+}
+
+// execRelay passes descriptors by number (package order) and leaves all others
+// to close-on-exec.
+func (s *starter) execRelay() error {
+	text, err := memfd("order", s.order().Encode())
+	if err != nil {
+		return err
+	}
+	if err := s.notify.connect(); err != nil {
+		return err
+	}
+	logs := s.logs
+	if logs == nil {
+		logs = s.stdio[0] // /dev/null
+	}
+	passed := map[int]int{
+		order.Logs: int(logs.Fd()), order.Text: int(text.Fd()), order.Payload: int(s.relay.payload.Fd()), order.Root: int(s.relay.root.Fd()),
+	}
+	if s.notify.fd >= 0 {
+		passed[order.Notify] = s.notify.fd
+	}
+	if s.proxy != nil {
+		passed[order.Proxy] = int(s.proxy.Fd())
+	}
+	// The calling thread alone survives the exec, with its namespaces and mask.
+	goruntime.LockOSThread()
+	if err := unix.Setns(int(s.relay.network.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("setns of the payload's network: %w", err)
+	}
+	if err := blockStopSignals(); err != nil {
+		return err
+	}
+	if err := placeDescriptors(passed, order.Limit); err != nil {
+		return err
+	}
+	err = syscall.Exec(buildinfo.RelayPath, []string{"unitc-relay"}, []string{"GOMAXPROCS=1"})
+	return fmt.Errorf("exec %s: %w", buildinfo.RelayPath, err)
+}
+
+// placeDescriptors makes each descriptor known by its number, above all others
+// first: a target may be the source of another.
+func placeDescriptors(passed map[int]int, limit int) error {
+	const above = 64
+	for to, from := range passed {
+		high, err := unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, above)
+		if err != nil {
+			return fmt.Errorf("fcntl F_DUPFD_CLOEXEC: %w", err)
+		}
+		passed[to] = high
+	}
+	for to := range limit {
+		from, has := passed[to]
+		switch {
+		case has:
+			if err := unix.Dup3(from, to, 0); err != nil {
+				return fmt.Errorf("dup3 %d: %w", to, err)
+			}
+		case to > 2:
+			_ = unix.Close(to) // most are not open
+		}
+	}
+	return nil
+}
+
+// memfd is a file without a name, to hand a text to the next program.
+func memfd(name string, text []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create %s: %w", name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(text); err != nil {
+		return nil, fmt.Errorf("writing %s: %w", name, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/relay/order"
+)
+
+// attempt is one check on its way: descriptors to wait for, and what to do when
+// one of them is ready.
+type attempt struct {
+	deadline time.Time
+	fds      [2]unix.PollFd // Fd -1 = none
+	// step goes on; done ends the attempt with failure, "" = it succeeded.
+	step func(fd int, revents int16) (done bool, failure string)
+	stop func()
+	// late is what to say when time is up, "" = the usual.
+	late func() string
+}
+
+func newAttempt(deadline time.Time) *attempt {
+	return &attempt{deadline: deadline, fds: [2]unix.PollFd{{Fd: -1}, {Fd: -1}}}
+}
+
+func (a *attempt) end() {
+	if a != nil && a.stop != nil {
+		a.stop()
+	}
+}
+
+func (a *attempt) timedOut(after time.Duration) string {
+	if a.late != nil {
+		return a.late()
+	}
+	return "no answer in " + after.String()
+}
+
+// startDue begins an attempt whose time has come.
+func (r *relay) startDue(now time.Time) error {
+	if r.attempt != nil || r.next.IsZero() || now.Before(r.next) || r.gone || r.stopping {
+		return nil
+	}
+	if r.frozen() {
+		r.next = now.Add(time.Second) // who cannot answer is not unwell
+		return nil
+	}
+	var a *attempt
+	failure := ""
+	deadline := now.Add(r.o.Timeout)
+	switch r.o.Probe {
+	case order.ProbeFile:
+		failure = fileProbe(r.o.Target)
+	case order.ProbeLog:
+		if !r.log.matched() {
+			failure = "no line matches " + r.o.Target
+		}
+	case order.ProbeUnix:
+		a, failure = unixProbe(r.o.Target, deadline)
+	case order.ProbeTCP, order.ProbeHTTP:
+		a, failure = r.socketProbe(deadline)
+	case order.ProbeExec:
+		a, failure = r.execProbe(deadline)
+	}
+	if a == nil {
+		r.finish(now, failure)
+		return nil
+	}
+	r.attempt = a
+	return nil
+}
+
+func (r *relay) advance(a *attempt, fd int, revents int16) {
+	if r.attempt != a {
+		return // it ended in this very round
+	}
+	if done, failure := a.step(fd, revents); done {
+		r.finish(time.Now(), failure)
+	}
+}
+
+// finish draws the consequences of a check.
+func (r *relay) finish(now time.Time, failure string) {
+	r.attempt.end()
+	r.attempt = nil
+	before := r.health.state
+	out := r.health.result(now, oneLine(failure))
+	r.next = out.next
+	if out.ready && r.o.Ready == order.ReadyHealthy {
+		r.notify.last = out.status
+		r.notify.send("READY=1", "STATUS="+out.status)
+	} else {
+		r.notify.status(out.status)
+	}
+	if before != r.health.state || failure != "" {
+		r.writeHealth(out.status)
+	}
+	if out.trigger && r.trigger == nil {
+		r.askBeforeTrigger()
+	}
+}
+
+// writeHealth leaves the last word below /run, for clean-up and for `unitc why`:
+// systemd forgets the status of a service that ends.
+func (r *relay) writeHealth(status string) {
+	path := r.o.Dir + "/health"
+	if os.WriteFile(path+".new", []byte(status+"\n"), 0o600) == nil {
+		_ = os.Rename(path+".new", path)
+	}
+}
+
+// askBeforeTrigger looks whether the service is being stopped: systemd takes
+// WATCHDOG=trigger in any state, and a payload that shuts down answers no probe.
+func (r *relay) askBeforeTrigger() {
+	p, err := start([]string{"/usr/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil)
+	if err != nil {
+		p, err = start([]string{"/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil)
+	}
+	if err == nil {
+		r.trigger = p
+	}
+}
+
+func (r *relay) triggerAnswered() {
+	state, _ := r.trigger.wait()
+	r.trigger = nil
+	if state = strings.TrimSpace(state); (state == "active" || state == "activating") && !r.gone && !r.stopping && r.health.state == unhealthy {
+		os.Stderr.WriteString("<3>" + r.notify.last + "\n")
+		r.notify.send("WATCHDOG=trigger")
+	}
+}
+
+// frozen tells whether the payload's cgroup is frozen (`systemctl freeze`,
+// `unitc pause`).
+func (r *relay) frozen() bool {
+	if r.o.Cgroup == "" {
+		return false
+	}
+	var b [256]byte
+	fd, err := unix.Open(r.o.Cgroup+"/cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	n, _ := unix.Read(fd, b[:])
+	unix.Close(fd)
+	return strings.Contains(string(b[:max(n, 0)]), "frozen 1")
+}

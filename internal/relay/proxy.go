@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/relay/order"
+)
+
+// maxNotification is what systemd reads of one message (NOTIFY_BUFFER_MAX).
+const maxNotification = 4096
+
+// passed are the words of a payload that reach systemd. Those left out would
+// let it act for its service: name another main process, keep descriptors in
+// systemd, change its own watchdog (SECURITY §3).
+var passed = []string{"READY=", "STATUS=", "WATCHDOG=", "RELOADING=", "STOPPING=", "ERRNO=", "EXTEND_TIMEOUT_USEC="}
+
+// proxy passes one datagram on. Descriptors that come with it are dropped by
+// the kernel, as no room is given for them; that is what BARRIER=1 waits for.
+func (r *relay) proxy() {
+	if r.datagram == nil {
+		r.datagram = make([]byte, maxNotification)
+	}
+	n, _, err := unix.Recvfrom(order.Proxy, r.datagram, unix.MSG_DONTWAIT)
+	if err != nil {
+		return
+	}
+	if lines := filter(string(r.datagram[:n])); len(lines) > 0 {
+		r.notify.last = ""
+		r.notify.send(lines...)
+	}
+}
+
+// filter keeps the lines that may pass, each value plain text.
+func filter(message string) []string {
+	var lines []string
+	for line := range strings.SplitSeq(message, "\n") {
+		for _, name := range passed {
+			value, ok := strings.CutPrefix(line, name)
+			if !ok {
+				continue
+			}
+			if name == "STATUS=" {
+				value = oneLine(value)
+			} else if strings.Trim(value, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+				continue
+			}
+			lines = append(lines, name+value)
+		}
+	}
+	return lines
+}

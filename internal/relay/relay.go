@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package relay is the process that stays beside a payload whose definition asks
+// for probes, readiness from inside or structured logs (DESIGN §5). It lives in
+// the service's cgroup, with the payload's network namespace and the host's
+// everything else; it ignores the stop signals, copies the log to its end and
+// ends with the payload.
+//
+// One is resident for each such container, so the room is held to plain system
+// calls: no net, no encoding/json, no os/exec, one loop over poll(2), and one
+// more thread for the log. What comes from the payload (output, answers to
+// probes, notifications) is hostile: it is bounded, and never more than text.
+package relay
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/relay/order"
+)
+
+// heapPercent keeps the heap near what lives in it: a probe every half minute
+// makes little garbage, and 4 MiB of it would be resident for each container.
+const heapPercent = 10
+
+// relay is a payload's companion.
+type relay struct {
+	o      *order.Order
+	notify notifier
+	health health
+	log    *logCopy
+
+	stops    int  // signalfd of the stop signals, which stay blocked
+	gone     bool // the payload's first process has ended
+	stopping bool // systemd is stopping the service
+	attempt  *attempt
+	next     time.Time // of the next attempt
+	trigger  *process  // asks systemd before it is told of an unhealthy payload
+	fds      []unix.PollFd
+	datagram []byte
+}
+
+// Run is the whole life of the relay; it gives the exit status.
+func Run() int {
+	debug.SetGCPercent(heapPercent)
+	r, err := open()
+	if err == nil {
+		err = r.loop()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "<3>relay: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func open() (*relay, error) {
+	text := os.NewFile(order.Text, "order")
+	defer text.Close()
+	st, err := text.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("reading the order: %w; this program is started by the launch helper alone", err)
+	}
+	data := make([]byte, st.Size())
+	if n, err := unix.Pread(order.Text, data, 0); err != nil || n != len(data) {
+		return nil, fmt.Errorf("reading the order: %d of %d bytes: %w", n, len(data), err)
+	}
+	o, err := order.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	r := &relay{o: o, stops: -1, health: health{o: o, begun: time.Now()}}
+	if o.Probe != "" {
+		r.next = r.health.begun
+	}
+	// The helper has blocked them before it became this program: there is no
+	// moment at which a stop ends the relay.
+	var set unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &set); err != nil {
+		return nil, fmt.Errorf("reading the blocked signals: %w", err)
+	}
+	if r.stops, err = unix.Signalfd(-1, &set, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("opening a descriptor for signals: %w", err)
+	}
+	if r.log, err = startLog(o); err != nil {
+		return nil, err
+	}
+	return r, r.begin()
+}
+
+// begin says what is waited for.
+func (r *relay) begin() error {
+	if r.o.Extend && r.o.Ready == order.ReadyHealthy {
+		r.notify.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", r.health.patience().Microseconds()))
+	}
+	return nil
+}
+
+// loop waits for whatever comes first. It ends when the payload is gone and its
+// output is at its end.
+func (r *relay) loop() error {
+	for !(r.gone && r.log.ended()) {
+		if err := r.startDue(time.Now()); err != nil {
+			return err
+		}
+		if err := r.poll(); err != nil {
+			return err
+		}
+		now := time.Now()
+		if a := r.attempt; a != nil && !now.Before(a.deadline) {
+			r.finish(now, a.timedOut(r.o.Timeout))
+		}
+	}
+	return nil
+}
+
+// source is a descriptor of the loop and what to do when it is ready.
+type source struct {
+	fd     int
+	events int16
+	ready  func(revents int16)
+}
+
+func (r *relay) sources() []source {
+	list := []source{
+		{r.stops, unix.POLLIN, func(int16) { r.stopSignal() }},
+		{r.log.wake, unix.POLLIN, func(int16) { r.logWoke() }},
+	}
+	if !r.gone {
+		list = append(list, source{order.Payload, unix.POLLIN, func(int16) { r.payloadEnded() }})
+		if r.o.Ready == order.ReadyContainer {
+			list = append(list, source{order.Proxy, unix.POLLIN, func(int16) { r.proxy() }})
+		}
+	}
+	if a := r.attempt; a != nil {
+		for _, p := range a.fds {
+			if p.Fd >= 0 {
+				list = append(list, source{int(p.Fd), p.Events, func(revents int16) { r.advance(a, int(p.Fd), revents) }})
+			}
+		}
+	}
+	if t := r.trigger; t != nil {
+		list = append(list, source{t.pidfd, unix.POLLIN, func(int16) { r.triggerAnswered() }})
+	}
+	return list
+}
+
+func (r *relay) poll() error {
+	list := r.sources()
+	r.fds = r.fds[:0]
+	for _, s := range list {
+		r.fds = append(r.fds, unix.PollFd{Fd: int32(s.fd), Events: s.events})
+	}
+	if _, err := unix.Poll(r.fds, r.timeout(time.Now())); err != nil {
+		if err == unix.EINTR {
+			return nil
+		}
+		return fmt.Errorf("poll: %w", err)
+	}
+	for i, s := range list {
+		if r.fds[i].Revents != 0 {
+			s.ready(r.fds[i].Revents)
+		}
+	}
+	return nil
+}
+
+// timeout is for poll(2): milliseconds until something is due, -1 = never.
+func (r *relay) timeout(now time.Time) int {
+	at := r.next
+	if r.attempt != nil {
+		at = r.attempt.deadline
+	}
+	if at.IsZero() {
+		return -1
+	}
+	// Rounded up: a loop that wakes too early would spin until the time has come.
+	return int(max(at.Sub(now)+time.Millisecond-1, 0) / time.Millisecond)
+}
+
+// stopSignal is what systemctl stop sends to all of the service's cgroup. The
+// payload is ending by order: what its probes would say is of no interest.
+func (r *relay) stopSignal() {
+	var info [128]byte // signalfd_siginfo
+	n, err := unix.Read(r.stops, info[:])
+	if err == nil && n > 0 {
+		switch unix.Signal(info[0]) {
+		case unix.SIGUSR1, unix.SIGUSR2, unix.SIGHUP, unix.SIGWINCH, unix.SIGCONT:
+			return // `systemctl kill` asks the payload for something else
+		}
+		r.stopping = true
+		r.stopProbing()
+	}
+}
+
+func (r *relay) stopProbing() {
+	r.attempt.end()
+	r.attempt, r.next = nil, time.Time{}
+}
+
+// payloadEnded waits until PID 1 has taken note of the end: it forgets a process
+// only after it has told the service. A READY=1 sent before would make the
+// service active whatever the exit status is; sent now it counts only if systemd
+// still waits for it, which it does after status 0 alone.
+func (r *relay) payloadEnded() {
+	r.gone = true
+	r.stopProbing()
+	if r.o.Ready != order.ReadyExit {
+		return
+	}
+	for unix.PidfdSendSignal(order.Payload, 0, nil, 0) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	r.notify.send("READY=1", "STATUS=completed")
+	r.notify.barrier()
+}
+
+func (r *relay) logWoke() {
+	var b [16]byte
+	n, _ := unix.Read(r.log.wake, b[:])
+	if n <= 0 {
+		r.log.close()
+		return
+	}
+	if r.o.Probe == order.ProbeLog && !r.gone && !r.stopping && r.attempt == nil {
+		r.next = time.Now()
+	}
+}

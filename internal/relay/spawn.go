@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/relay/order"
+)
+
+// maxOutput is what is kept of a program's output, in bytes (Docker's figure).
+const maxOutput = 4096
+
+// process is a program that the relay has started.
+type process struct {
+	pid, pidfd int
+	out        int // read end of its output, non-blocking
+	output     []byte
+}
+
+// start runs a program of the host with extra as its descriptor 3.
+func start(argv []string, extra []int) (*process, error) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	defer unix.Close(pipe[1])
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(pipe[0])
+		return nil, err
+	}
+	defer unix.Close(null)
+	p := &process{out: pipe[0]}
+	files := []uintptr{uintptr(null), uintptr(pipe[1]), uintptr(pipe[1])}
+	for _, fd := range extra {
+		files = append(files, uintptr(fd))
+	}
+	p.pid, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1"}, Files: files,
+		Sys: &syscall.SysProcAttr{PidFD: &p.pidfd},
+	})
+	if err != nil {
+		unix.Close(pipe[0])
+		return nil, err
+	}
+	_ = unix.SetNonblock(p.out, true)
+	return p, nil
+}
+
+// drain reads what there is; output beyond maxOutput is read and dropped, so
+// that the program does not wait.
+func (p *process) drain() (open bool) {
+	var b [4096]byte
+	for {
+		n, err := unix.Read(p.out, b[:])
+		if n > 0 {
+			p.output = append(p.output, b[:min(n, maxOutput-len(p.output))]...)
+			continue
+		}
+		return err == unix.EAGAIN || err == unix.EINTR
+	}
+}
+
+// wait gives the output and the end of a program that has ended or will at once.
+func (p *process) wait() (string, syscall.WaitStatus) {
+	p.drain()
+	var ws syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(p.pid, &ws, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	unix.Close(p.out)
+	unix.Close(p.pidfd)
+	return string(p.output), ws
+}
+
+// execSlack is what the helper has beyond the time-out of the program that it
+// runs, to end it and to say so.
+const execSlack = 5 * time.Second
+
+// execProbe has the helper run the check inside, confined as the payload is.
+func (r *relay) execProbe(deadline time.Time) (*attempt, string) {
+	p, err := start([]string{r.o.Helper, "probe", r.o.Dir, strconv.FormatInt(int64(r.o.Timeout), 10)}, []int{order.Payload})
+	if err != nil {
+		return nil, r.o.Helper + ": " + err.Error()
+	}
+	a := newAttempt(deadline.Add(execSlack))
+	a.fds[0] = unix.PollFd{Fd: int32(p.pidfd), Events: unix.POLLIN}
+	a.fds[1] = unix.PollFd{Fd: int32(p.out), Events: unix.POLLIN}
+	ended := false
+	a.stop = func() {
+		if !ended {
+			_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+			p.wait()
+		}
+	}
+	a.step = func(fd int, _ int16) (bool, string) {
+		if fd != p.pidfd {
+			if !p.drain() {
+				a.fds[1].Fd = -1
+			}
+			return false, ""
+		}
+		ended = true
+		output, ws := p.wait()
+		return true, execFailure(output, ws)
+	}
+	return a, ""
+}
+
+// execFailure says how a check has failed, "" = it has not.
+func execFailure(output string, ws syscall.WaitStatus) string {
+	text := ""
+	switch {
+	case ws.Exited() && ws.ExitStatus() == 0:
+		return ""
+	case ws.Exited() && ws.ExitStatus() == order.ProbeFailed:
+		return oneLine(output) // the helper's own words
+	case ws.Exited():
+		text = "exit status " + strconv.Itoa(ws.ExitStatus())
+	default:
+		text = "killed by " + unix.SignalName(unix.Signal(ws.Signal()))
+	}
+	if output = oneLine(output); output != "" {
+		text += ": " + output
+	}
+	return text
+}
+
+// fileProbe looks for a file in the payload's tree, and nowhere else.
+func fileProbe(path string) string {
+	fd, err := openInRoot(path)
+	if err != nil {
+		return "file " + path + ": " + err.Error()
+	}
+	unix.Close(fd)
+	return ""
+}
+
+// openInRoot finds a path as the payload would, without leaving its root.
+func openInRoot(path string) (int, error) {
+	return unix.Openat2(order.Root, path, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+}

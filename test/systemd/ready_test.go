@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// probePlacements: beside its own relay a payload may have a log that passes it
+// or not, and one of two cgroups.
+var probePlacements = []placement{scoped, {"scope", "direct"}, {"service", "direct"}}
+
+func everyProbePlacement(t *testing.T, test func(t *testing.T, p placement)) {
+	for _, p := range probePlacements {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			test(t, p)
+		})
+	}
+}
+
+// startAsync starts without waiting for the unit to be active.
+func (c *container) startAsync() *container {
+	c.t.Helper()
+	must(c.t, "systemctl", "start", "--no-block", "--", c.unit())
+	return c
+}
+
+// defineProbe is define with more keys of the systemd block.
+func (p placement) defineProbe(t *testing.T, name, definition, systemd string, directives ...string) *container {
+	t.Helper()
+	place(t, "/etc/unitc/"+name+"-"+p.String()+".yaml.d/probe.yaml", "systemd: {"+systemd+"}\n")
+	return p.define(t, name, definition, directives...)
+}
+
+func (c *container) signal(name string) {
+	c.t.Helper()
+	must(c.t, "systemctl", "kill", "--kill-whom=main", "--signal="+name, c.unit())
+}
+
+func (c *container) awaitStatus(text string) {
+	c.t.Helper()
+	await(c.t, fmt.Sprintf("the status of %s has %q", c.unit(), text), func() bool { return strings.Contains(c.show("StatusText"), text) })
+}
+
+const quickly = "healthcheck: {interval: 200ms, timeout: 5s, retries: 100000, start_interval: 100ms}\n"
+
+// "READY=1 when first healthy; failures shown in STATUS=": each kind of probe.
+func TestProbesGateReadiness(t *testing.T) {
+	t.Parallel()
+	server := `exec perl -MIO::Socket::INET -MIO::Socket::UNIX -e '`
+	for kind, c := range map[string]struct{ probe, script, starting string }{
+		"file": {"file: /run/app/ready", `trap "touch /run/app/ready" USR1; echo up; while sleep 0.05; do :; done`, "starting: file /run/app/ready: "},
+		"tcp":  {"tcp: 4711", server + `$SIG{USR1}=sub{$s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>4711,Listen=>5)}; $|=1; print "up\n"; while(1){select(undef,undef,undef,0.05)}'`, "starting: tcp localhost:4711: connection refused"},
+		"unix": {"unix: /run/app/s", server + `$SIG{USR1}=sub{$s=IO::Socket::UNIX->new(Local=>"/run/app/s",Listen=>5)}; $|=1; print "up\n"; while(1){select(undef,undef,undef,0.05)}'`, "starting: unix /run/app/s: "},
+		"http": {`http: "http://:4712/health"`, server + `$SIG{USR1}=sub{$ok=1}; $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>4712,Listen=>5); $|=1; print "up\n"; while(1){$c=$s->accept or next; while(<$c>){last if /^\r/} print $c ($ok?"HTTP/1.1 200 OK\r\n\r\n":"HTTP/1.1 503 No\r\n\r\n"); close $c}'`, "starting: http 503 on /health"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			everyProbePlacement(t, func(t *testing.T, p placement) {
+				u := p.defineProbe(t, "probe-"+kind, "rootfs: host\nstop_signal: SIGKILL\ntmpfs: [/run/app]\n"+quickly+"command: [sh, -c, "+strconv.Quote(strings.ReplaceAll(c.script, "$", "$$"))+"]", "probe: {"+c.probe+"}").startAsync()
+				u.awaitStatus(c.starting)
+				u.expect(u.unit(), "ActiveState=activating")
+				u.signal("USR1")
+				u.await("ActiveState", "active")
+				u.expect(u.unit(), "StatusText=healthy")
+			})
+		})
+	}
+}
+
+// A line of the payload's output makes it ready.
+func TestLogProbe(t *testing.T) {
+	t.Parallel()
+	u := scoped.defineProbe(t, "probe-log", "rootfs: host\nstop_signal: SIGKILL\n"+quickly+"command: [sh, -c, 'trap \"echo server is ready to serve\" USR1; echo up; while sleep 0.05; do :; done']", `probe: {log: "ready .* serve$$"}`).startAsync()
+	u.awaitOutput("up\n")
+	u.expect(u.unit(), "ActiveState=activating")
+	u.signal("USR1")
+	u.await("ActiveState", "active")
+	u.awaitOutput("server is ready to serve\n")
+}
+
+// "Unhealthy → WATCHDOG trigger → systemd's Restart=."
+func TestUnhealthyIsRestarted(t *testing.T) {
+	t.Parallel()
+	everyProbePlacement(t, func(t *testing.T, p placement) {
+		script := `touch /run/app/ready; trap "rm -f /run/app/ready" USR1; trap "exit 0" TERM; while sleep 0.05; do :; done`
+		u := p.defineProbe(t, "unwell", "rootfs: host\nrestart: on-failure\ntmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 3}\ncommand: [sh, -c, '"+script+"']", "probe: {file: /run/app/ready}", "RestartSec=100ms").start()
+		u.expect(u.unit(), "ActiveState=active", "StatusText=healthy", "NRestarts=0")
+		u.signal("USR1")
+		u.await("NRestarts", "1")
+		u.await("ActiveState", "active")
+		out := must(t, "journalctl", "-u", u.unit(), "-o", "cat", "--no-pager")
+		if want := "unhealthy: file /run/app/ready: no such file or directory, 3 of 3"; !strings.Contains(out, want) {
+			t.Errorf("the journal does not say %q:\n%s", want, out)
+		}
+	})
+}
+
+// Without a restart policy an unhealthy payload goes on, and is told of; a
+// start that never gets healthy has failed.
+func TestUnhealthyWithoutRestart(t *testing.T) {
+	t.Parallel()
+	u := scoped.defineProbe(t, "unwell-told", "rootfs: host\ntmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 2}\ncommand: [sh, -c, 'touch /run/app/ready; trap \"rm /run/app/ready\" USR1; while sleep 0.05; do :; done']", "probe: {file: /run/app/ready}").start()
+	u.signal("USR1")
+	u.awaitStatus("unhealthy: file /run/app/ready: no such file or directory, 2 of 2")
+	u.expect(u.unit(), "ActiveState=active")
+	never := scoped.defineProbe(t, "unwell-never", "rootfs: host\nstop_grace_period: 1s\nhealthcheck: {interval: 100ms, retries: 2}\ncommand: [sleep, infinity]", "probe: {file: /run/nothing}")
+	if out, status := command(t, "systemctl", "start", never.unit()); status == 0 {
+		t.Errorf("a payload that never gets healthy has started:\n%s", out)
+	}
+	never.expect(never.unit(), "Result=watchdog")
+}
+
+// "systemd.notify: container": the payload's own words reach systemd, and those
+// that would let it act for its service do not.
+func TestNotifyFromInside(t *testing.T) {
+	t.Parallel()
+	everyProbePlacement(t, func(t *testing.T, p placement) {
+		script := `echo up; trap : USR1; until sleep 0.05 && test -e /run/app/go; do :; done
+systemd-notify --no-block STATUS=lies MAINPID=1 FDSTORE=1 WATCHDOG_USEC=1 NOTIFYACCESS=none BUSERROR=x
+systemd-notify --ready --status="all set"
+echo told; exec sleep infinity`
+		u := p.defineProbe(t, "notify", "rootfs: host\nuser: \"1000\"\nstop_signal: SIGKILL\ntmpfs: [\"/run/app:mode=0777\"]\ncommand: [sh, -c, "+strconv.Quote(script)+"]", "notify: container").startAsync()
+		u.awaitOutput("up\n")
+		u.expect(u.unit(), "ActiveState=activating")
+		pid := u.mainPID()
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/root/run/app/go", pid), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		u.await("ActiveState", "active")
+		u.awaitOutput("told\n")
+		u.expect(u.unit(), "StatusText=all set", "NotifyAccess=all", "NFileDescriptorStore=0", fmt.Sprint("MainPID=", pid))
+		env := file(t, fmt.Sprintf("/proc/%d/environ", pid))
+		if !strings.Contains(env, "NOTIFY_SOCKET=/run/host/notify\x00") {
+			t.Errorf("the payload's environment is %q", env)
+		}
+	})
+}
+
+// "Nothing of unitc is resident but the relay": where there are probes it is
+// ours, it ends with the payload, and it costs little.
+func TestRelayOfOurOwn(t *testing.T) {
+	t.Parallel()
+	everyProbePlacement(t, func(t *testing.T, p placement) {
+		u := p.defineProbe(t, "company", "rootfs: host\nstop_signal: SIGKILL\nhealthcheck: {interval: 100ms}\ncommand: [sleep, infinity]", "probe: {file: /usr}").start()
+		group := "/unitc.slice/" + u.unit()
+		if p.cgroup == "service" {
+			group += "/relay"
+		}
+		await(t, "the relay is alone", func() bool { return fmt.Sprint(processes(t, group)) == "[unitc-relay]" })
+		pid := pids(group)[0]
+		private := 0
+		for line := range strings.Lines(file(t, "/proc/"+pid+"/smaps_rollup")) {
+			if f := strings.Fields(line); len(f) > 1 && (f[0] == "Private_Dirty:" || f[0] == "Private_Clean:") {
+				n, _ := strconv.Atoi(f[1])
+				private += n
+			}
+		}
+		t.Logf("the relay has %d KiB of its own", private)
+		if private == 0 || private > 900 {
+			t.Errorf("the relay has %d KiB of its own", private)
+		}
+		u.stop()
+		await(t, "the relay is gone", func() bool { return len(pids(group)) == 0 })
+	})
+}
+
+// "Never loses the last lines", also with probes beside.
+func TestRelayKeepsLastLines(t *testing.T) {
+	t.Parallel()
+	u := scoped.defineProbe(t, "lastlines", "rootfs: host\nhealthcheck: {interval: 50ms}\ncommand: [sh, -c, 'i=0; while [ $$i -lt 20000 ]; do i=$$((i+1)); echo line $$i; done; sleep 0.5; echo last words; exit 3']", "probe: {file: /usr}")
+	u.start()
+	u.await("ActiveState", "failed")
+	u.expect(u.unit(), "ExecMainStatus=3")
+	u.awaitOutput("last words\n")
+	if got := strings.Count(u.output(), "line "); got != 20000 {
+		t.Errorf("%d lines of 20000 arrived", got)
+	}
+}
+
+// chain is a database that others wait for, a job, and who needs both.
+const chain = `services:
+  web:
+    rootfs: host
+    init: true
+    command: [sleep, infinity]
+    depends_on:
+      db: {condition: service_healthy}
+      job: {condition: service_completed_successfully}
+  db:
+    rootfs: host
+    stop_signal: SIGKILL
+    restart: on-failure
+    tmpfs: [/run/app]
+    healthcheck: {interval: 200ms, start_interval: 100ms, retries: 100000}
+    command: [sh, -c, 'trap "touch /run/app/ready" USR1; while sleep 0.05; do :; done']
+    systemd: {probe: {file: /run/app/ready}}
+  job:
+    rootfs: host
+    tmpfs: [/run/app]
+    command: [sh, -c, 'until test -e /run/app/go; do sleep 0.05; done; echo job is done; exit $$(cat /run/app/go)']
+`
+
+// "`depends_on` with `service_healthy` holds at boot, at restart and for host
+// units"; a dependent starts only after the job has exited with 0.
+func TestDependsOnConditions(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"chain.yaml", chain)
+	reload(t)
+	t.Cleanup(func() {
+		must(t, "systemctl", "stop", "chain.target", "chain-web", "chain-db", "chain-job")
+		command(t, "systemctl", "reset-failed", "chain-web", "chain-db", "chain-job")
+	})
+	state := func(name string) string {
+		return property(t, "chain-"+name, "ActiveState") + "/" + property(t, "chain-"+name, "SubState")
+	}
+	expect := func(name, want string) {
+		t.Helper()
+		await(t, name+" is "+want, func() bool { return state(name) == want })
+	}
+	finish := func(status string) {
+		t.Helper()
+		path := "/proc/" + property(t, "chain-job", "MainPID") + "/root/run/app/"
+		if err := os.WriteFile(path+"new", []byte(status), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+"new", path+"go"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, "systemctl", "start", "--no-block", "chain.target")
+	expect("db", "activating/start")
+	expect("job", "activating/start")
+	awaitStatus := func() {
+		await(t, "the payloads run", func() bool {
+			return strings.Contains(property(t, "chain-db", "StatusText"), "no such file") && strings.Contains(property(t, "chain-job", "StatusText"), "waiting for its end")
+		})
+	}
+	awaitStatus()
+	must(t, "systemctl", "kill", "--kill-whom=main", "--signal=USR1", "chain-db")
+	expect("db", "active/running")
+	if got := state("web"); got != "inactive/dead" {
+		t.Errorf("the job is not done, and web is %s", got)
+	}
+	finish("0")
+	expect("job", "active/exited")
+	expect("web", "active/running")
+	if code := property(t, "chain-job", "ExecMainCode") + property(t, "chain-job", "ExecMainStatus") + property(t, "chain-job", "Result"); code != "10success" {
+		t.Errorf("the job's end is %s", code)
+	}
+	// A restart of what others need is a restart of theirs, in the same order.
+	before := property(t, "chain-web", "InvocationID")
+	must(t, "systemctl", "restart", "--no-block", "chain-db")
+	expect("db", "activating/start")
+	if got := state("web"); strings.HasPrefix(got, "active/") {
+		t.Errorf("db restarts, and web is %s", got)
+	}
+	await(t, "db is probed again", func() bool { return strings.Contains(property(t, "chain-db", "StatusText"), "no such file") })
+	must(t, "systemctl", "kill", "--kill-whom=main", "--signal=USR1", "chain-db")
+	expect("web", "active/running")
+	if property(t, "chain-web", "InvocationID") == before {
+		t.Error("web was not started again")
+	}
+	// A job that fails keeps its dependents from starting.
+	must(t, "systemctl", "stop", "chain-web", "chain-job")
+	must(t, "systemctl", "start", "--no-block", "chain-web")
+	await(t, "the job runs", func() bool { return strings.Contains(property(t, "chain-job", "StatusText"), "waiting for its end") })
+	finish("3")
+	expect("job", "failed/failed")
+	expect("web", "inactive/dead")
+	if code := property(t, "chain-job", "ExecMainStatus") + property(t, "chain-job", "Result"); code != "3exit-code" {
+		t.Errorf("the job's end is %s", code)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -69,11 +70,25 @@ func Clean(name string) int {
 	if p.Scope == nil {
 		return 0
 	}
+	removeLimits(p.Scope.Name)
 	if err := stopScope(p.Scope.Name); err != nil {
 		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
 		return 1
 	}
 	return 0
+}
+
+// LimitsPath is the drop-in by which the limits of a running scope are changed.
+func LimitsPath(scope string) string {
+	return "/run/systemd/system/" + scope + ".d/50-unitc.conf"
+}
+
+// removeLimits lets the next scope of this name begin with its definition's.
+func removeLimits(scope string) {
+	path := LimitsPath(scope)
+	if os.Remove(path) == nil {
+		_ = os.Remove(filepath.Dir(path)) // it stays if others have drop-ins in it
+	}
 }
 
 func readPlan(dir string) (*plan.Plan, error) {

@@ -324,16 +324,19 @@ const defaultGrace = 10 * time.Second
 
 // scopeProperties are the limits, and what a scope does not inherit from its
 // service (S-5, S-13); the definition's own `systemd.scope` comes last and wins.
-func (b *builder) scopeProperties() []definition.Directive {
-	grace := b.s.StopGracePeriod
+func (b *builder) scopeProperties() []definition.Directive { return ScopeProperties(b.s) }
+
+// ScopeProperties are the same for those who change a scope that runs.
+func ScopeProperties(s *definition.Service) []definition.Directive {
+	grace := s.StopGracePeriod
 	if grace <= 0 {
 		grace = defaultGrace
 	}
 	own := []definition.Directive{
 		{Name: "TimeoutStopSec", Value: strconv.FormatInt(grace.Milliseconds(), 10) + "ms"},
-		{Name: "OOMPolicy", Value: resource.OOMPolicy(b.s)},
+		{Name: "OOMPolicy", Value: resource.OOMPolicy(s)},
 	}
-	return append(own, resource.Directives(b.s)...)
+	return append(own, resource.Directives(s)...)
 }
 
 // KeyError is a fault of the definition that shows only against the host; the

@@ -89,6 +89,21 @@ func (h Host) Definition(name string) (*definition.Service, error) {
 // DefinitionPath is the file of the definition that was launched.
 func (h Host) DefinitionPath(name string) string { return h.path(name, "definition.json") }
 
+// Record writes down that a definition runs, after changes that took no restart.
+func (h Host) Record(name string, s *definition.Service) error {
+	data := (&definition.Resolved{Version: definition.ResolvedVersion, Service: s}).AppendJSON(nil)
+	temp := h.path(name, ".definition.json")
+	err := os.WriteFile(temp, data, 0o600)
+	if err == nil {
+		err = os.Rename(temp, h.DefinitionPath(name))
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		return fmt.Errorf("writing down what runs: %w", err)
+	}
+	return nil
+}
+
 func (h Host) read(name, file string, into any) error {
 	data, err := os.ReadFile(h.path(name, file))
 	if err != nil {

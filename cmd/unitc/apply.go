@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/change"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/planner"
+)
+
+func (a *app) apply() *cobra.Command {
+	dry, noRestart := false, false
+	cmd := &cobra.Command{
+		Use:   "apply [--dry-run] [--no-restart] [NAME…]",
+		Short: "bring what runs to what its file says, with the least effort",
+		Long: `Bring containers that run to what their files now say: systemd is reloaded, new
+limits hold at once, and only what cannot be changed in a running container is
+restarted. Nothing is restarted that would not start. What does not run is not
+started. unitc diff tells beforehand.`,
+		ValidArgsFunction: a.completeRunning,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.differences(cmd, args)
+			if err != nil {
+				return err
+			}
+			if dry {
+				return a.writeDifferences(list)
+			}
+			return a.applyAll(list, noRestart)
+		},
+	}
+	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only say what would be done, as unitc diff")
+	cmd.Flags().BoolVar(&noRestart, "no-restart", false, "apply what takes no restart, and leave the rest")
+	return cmd
+}
+
+func (a *app) applyAll(list []difference, noRestart bool) error {
+	var restart []string
+	var live []difference
+	var first error
+	for _, d := range list {
+		switch {
+		case d.Effort == "":
+			continue
+		case d.Effort == change.Live || noRestart:
+			live = append(live, d)
+		case d.planErr != nil:
+			err := fmt.Errorf("%s is left running as it is, because it would not start: %w", d.Name, d.planErr)
+			a.complain(err)
+			first = errors.Join(first, err)
+		default:
+			restart = append(restart, d.Name+".service")
+		}
+	}
+	if len(live)+len(restart) > 0 {
+		if err := a.applyLive(live); err != nil {
+			return err
+		}
+	}
+	if len(restart) > 0 {
+		if err := a.systemctl(append([]string{"try-restart", "--"}, restart...)...); err != nil {
+			return err
+		}
+	}
+	for _, d := range list {
+		switch {
+		case d.Effort == "":
+		case d.Effort == change.Live:
+			fmt.Fprintf(a.stdout, "%s: applied\n", d.Name)
+		case noRestart:
+			fmt.Fprintf(a.stdout, "%s: applied what takes no %s\n", d.Name, d.Effort)
+		case d.planErr == nil:
+			fmt.Fprintf(a.stdout, "%s: restarted\n", d.Name)
+		}
+	}
+	if first != nil {
+		return statusError(exitStatus(first))
+	}
+	return nil
+}
+
+// applyLive writes new limits where systemd looks for them, and has it look.
+// Then, not before, it is written down that they hold.
+func (a *app) applyLive(list []difference) error {
+	type applied struct {
+		name string
+		s    *definition.Service
+	}
+	var done []applied
+	for _, d := range list {
+		s := change.LiveOnly(d.running, d.file)
+		if err := a.writeLimits(d.launched, s); err != nil {
+			return fmt.Errorf("%s: %w", d.Name, err)
+		}
+		done = append(done, applied{d.Name, s})
+	}
+	if err := a.systemctl("daemon-reload"); err != nil {
+		return err
+	}
+	for _, d := range done {
+		if err := a.host.Record(d.name, d.s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeLimits makes the drop-in that turns the limits of a running scope into
+// those of a definition. It is a file and no call over the bus, so that it holds
+// at the next reload too; clean-up removes it with the scope. With `cgroup:
+// service` the limits stand in the generated unit, and a reload is all.
+func (a *app) writeLimits(launched *plan.Plan, s *definition.Service) error {
+	if launched.Scope == nil {
+		return nil
+	}
+	path := launch.LimitsPath(launched.Scope.Name)
+	text := change.Limits("Scope", launched.Scope.Properties, planner.ScopeProperties(s))
+	if text == "" {
+		err := os.Remove(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temp := path + ".new" // systemd reads only what ends in ".conf"
+	if err := os.WriteFile(temp, []byte("# Made by unitc; it goes with the container.\n"+text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}

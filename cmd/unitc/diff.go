@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/change"
+	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/planner"
+)
+
+// difference is one container that runs, beside what its file now says.
+type difference struct {
+	Name    string          `json:"name"`
+	Effort  change.Effort   `json:"effort,omitempty"` // "" = nothing differs
+	Changes []change.Change `json:"changes"`
+	// Removed is true if no file defines it any more.
+	Removed bool `json:"removed,omitempty"`
+
+	running, file *definition.Service
+	launched      *plan.Plan
+	planned       *plan.Plan
+	planErr       error // why a start would fail
+}
+
+func (a *app) diff() *cobra.Command {
+	asJSON, status := false, false
+	cmd := &cobra.Command{
+		Use:   "diff [OPTION…] [NAME…]",
+		Short: "compare what runs with what its file now says",
+		Long: `Compare what runs with what its file now says, field by field, and say what each
+change takes: live (limits and what systemd alone heeds; nothing ends), restart, or
+recreate (a restart with other files or other user ids). unitc apply does it.`,
+		ValidArgsFunction: a.completeRunning,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.differences(cmd, args)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = a.printJSON(list)
+			} else {
+				err = a.writeDifferences(list)
+			}
+			if err == nil && status && slices.ContainsFunc(list, func(d difference) bool { return d.Effort != "" || d.Removed }) {
+				return statusError(exitFailed)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&status, "exit-code", false, "exit with 1 if something differs")
+	return cmd
+}
+
+// differences are those of the named containers that run, or of all.
+func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, error) {
+	var names []string
+	err := a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) (err error) {
+		if len(words) == 0 {
+			names, err = a.host.Names()
+			return err
+		}
+		if names, err = a.targets(ctx, bus, words); err != nil {
+			return err
+		}
+		for _, name := range names {
+			if _, ok := a.host.Started(name); !ok {
+				return a.notRunning(ctx, bus, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := []difference{}
+	for _, name := range names {
+		d, err := a.difference(name)
+		if errors.Is(err, fs.ErrNotExist) && len(words) == 0 {
+			continue // it ended meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if d != nil {
+			list = append(list, *d)
+		}
+	}
+	return list, nil
+}
+
+// difference is nil for what was started without a file.
+func (a *app) difference(name string) (*difference, error) {
+	d := &difference{Name: name, Changes: []change.Change{}}
+	var err error
+	if d.running, err = a.host.Definition(name); err != nil {
+		return nil, err
+	}
+	if d.launched, err = a.host.Plan(name); err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(d.running.Source.File, "/") {
+		return nil, nil
+	}
+	found, err := catalog.Find(a.root, name)
+	var notFound *catalog.NotFoundError
+	if errors.As(err, &notFound) {
+		d.Removed = true
+		return d, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.file, err = found.One(); err != nil {
+		return nil, err
+	}
+	if d.Changes, err = change.Compare(d.running, d.file); err != nil {
+		return nil, err
+	}
+	d.compareWorld()
+	if d.Changes == nil {
+		d.Changes = []change.Change{}
+	}
+	d.Effort = change.Most(d.Changes)
+	return d, nil
+}
+
+// compareWorld finds what changed beside the file: another image of the same
+// name, another content of an env_file.
+func (d *difference) compareWorld() {
+	facts, err := launch.Facts(d.file)
+	if err == nil {
+		d.planned, err = planner.Build(d.file, facts)
+	}
+	if d.planErr = err; err != nil {
+		return
+	}
+	changed := func(field string) bool {
+		return slices.ContainsFunc(d.Changes, func(c change.Change) bool { return strings.HasPrefix(c.Field, field) })
+	}
+	was, is := d.launched.Root.Lowers, d.planned.Root.Lowers
+	if !slices.Equal(was, is) && !changed("image") && !changed("rootfs") {
+		d.Changes = append(d.Changes, change.Change{Field: "image", Running: d.file.Image, File: "another image of this name", Effort: change.Recreate})
+		return
+	}
+	if d.launched.Spec == nil || d.launched.Spec.Process == nil || changed("environment") || changed("env_file") || changed("image") || len(d.file.EnvFiles) == 0 {
+		return
+	}
+	if !slices.Equal(d.launched.Spec.Process.Env, d.planned.Spec.Process.Env) {
+		d.Changes = append(d.Changes, change.Change{Field: "env_file", Running: "as it was at the start", File: "has other variables now", Effort: change.Restart})
+	}
+}
+
+var effortColour = map[change.Effort]terminal.Colour{change.Live: terminal.Good, change.Restart: terminal.Warn, change.Recreate: terminal.Bad}
+
+func (a *app) writeDifferences(list []difference) error {
+	t := terminal.Table{Header: []string{"NAME", "FIELD", "RUNNING", "FILE", "TAKES"}, Shrink: []int{2, 3, 1}}
+	for _, d := range list {
+		if d.Removed {
+			t.Add(d.Name, "-", "-", "no definition any more", "systemctl stop "+d.Name)
+		}
+		for _, c := range d.Changes {
+			t.Add(d.Name, c.Field, orDash(c.Running), orDash(c.File), string(c.Effort))
+			t.Rows[len(t.Rows)-1][4].Colour = effortColour[c.Effort]
+		}
+	}
+	for _, d := range list {
+		if d.planErr != nil {
+			fmt.Fprintf(a.stderr, "unitc: %s would not start: %v\n", d.Name, d.planErr)
+		}
+	}
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	return t.Write(terminal.Of(a.stdout))
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package change
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// bytes and spans are fields whose numbers an operator writes with a unit.
+var (
+	bytes = []string{"mem_limit", "mem_reservation", "memswap_limit", "shm_size"}
+	spans = []string{"stop_grace_period", "restart.delay", "restart.window", "pull_refresh_after",
+		"healthcheck.interval", "healthcheck.timeout", "healthcheck.start_period", "healthcheck.start_interval"}
+)
+
+func human(field string, v float64) string {
+	switch {
+	case slices.Contains(spans, field):
+		return time.Duration(v).String()
+	case slices.Contains(bytes, field) && v > 0:
+		n, unit := int64(v), ""
+		for _, u := range []string{"k", "m", "g", "t"} {
+			if n%1024 != 0 {
+				break
+			}
+			n, unit = n/1024, u
+		}
+		return strconv.FormatInt(n, 10) + unit
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+// Limits gives the text of a drop-in that turns the directives of one cgroup
+// into those of another, "" if they are the same. An empty assignment takes a
+// directive back (systemd.resource-control(5)).
+func Limits(section string, running, file []definition.Directive) string {
+	var b strings.Builder
+	for _, name := range names(running, file) {
+		was, is := values(running, name), values(file, name)
+		if slices.Equal(was, is) {
+			continue
+		}
+		fmt.Fprintf(&b, "%s=\n", name)
+		for _, v := range is {
+			fmt.Fprintf(&b, "%s=%s\n", name, v)
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "[" + section + "]\n" + b.String()
+}
+
+func names(lists ...[]definition.Directive) []string {
+	var all []string
+	for _, list := range lists {
+		for _, d := range list {
+			if !slices.Contains(all, d.Name) {
+				all = append(all, d.Name)
+			}
+		}
+	}
+	return all
+}
+
+func values(list []definition.Directive, name string) []string {
+	var all []string
+	for _, d := range list {
+		if d.Name == name {
+			all = append(all, d.Value)
+		}
+	}
+	return all
+}
+
+// LiveOnly is the definition that runs with everything of the file's that takes
+// no restart.
+func LiveOnly(running, file *definition.Service) *definition.Service {
+	s := *running
+	s.Resources = file.Resources
+	s.Restart, s.StopSignal, s.StopGracePeriod = file.Restart, file.StopSignal, file.StopGracePeriod
+	s.DependsOn, s.Profiles, s.Active, s.Replicas = file.DependsOn, file.Profiles, file.Active, file.Replicas
+	s.PullPolicy, s.PullRefreshAfter = file.PullPolicy, file.PullRefreshAfter
+	s.System.Scope, s.System.Unit, s.System.Install, s.System.Timer = file.System.Scope, file.System.Unit, file.System.Install, file.System.Timer
+	// What is no limit of a cgroup is the kernel's for the whole life of a process.
+	s.Resources.MemSwappiness, s.Resources.OOMKillDisable = running.Resources.MemSwappiness, running.Resources.OOMKillDisable
+	return &s
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+)
+
+type differs struct {
+	Name, Effort string
+	Removed      bool
+	Changes      []struct{ Field, Running, File, Effort string }
+}
+
+func difference(t *testing.T, name string) differs {
+	t.Helper()
+	var list []differs
+	out := must(t, "unitc", "diff", "--json", name)
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 1 {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	return list[0]
+}
+
+func mainPID(t *testing.T, name string) string {
+	t.Helper()
+	return property(t, name+".service", "MainPID")
+}
+
+// Limits change in a container that goes on, and hold through reloads; what
+// cannot be changed in it takes a restart, and nothing takes more than it must.
+func TestDiffAndApply(t *testing.T) {
+	const file = "/etc/unitc/verb-apply.yaml"
+	rewrite := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(sleeper+text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defineFor(t, "verb-apply", sleeper+"mem_limit: 64m\ncpus: 0.5\n")
+	defineFor(t, "verb-other", sleeper)
+	leavesNothing(t, func() {
+		must(t, "systemctl", "start", "verb-apply", "verb-other")
+		if out := must(t, "unitc", "diff", "--exit-code"); out != "" {
+			t.Errorf("what was just started differs:\n%s", out)
+		}
+		pid, other := mainPID(t, "verb-apply"), mainPID(t, "verb-other")
+
+		rewrite("mem_limit: 128m\npids_limit: 50\nrestart: on-failure\n")
+		d := difference(t, "verb-apply")
+		if d.Effort != "live" || len(d.Changes) != 4 {
+			t.Errorf("%+v", d)
+		}
+		if _, status := command(t, "unitc", "diff", "--exit-code"); status != 1 {
+			t.Errorf("exit status %d with a difference, want 1", status)
+		}
+		must(t, "unitc", "apply")
+		for name, want := range map[string]string{"MemoryMax": "134217728", "TasksMax": "50", "CPUQuotaPerSecUSec": "infinity"} {
+			if got := property(t, "unitc-verb-apply.scope", name); got != want {
+				t.Errorf("%s is %s, want %s", name, got, want)
+			}
+		}
+		if got := property(t, "verb-apply.service", "Restart"); got != "on-failure" {
+			t.Errorf("Restart is %s", got)
+		}
+		must(t, "systemctl", "daemon-reload")
+		if got := property(t, "unitc-verb-apply.scope", "MemoryMax"); got != "134217728" {
+			t.Errorf("after another reload MemoryMax is %s", got)
+		}
+		if d := difference(t, "verb-apply"); d.Effort != "" {
+			t.Errorf("after apply it still differs: %+v", d)
+		}
+		if got := mainPID(t, "verb-apply"); got != pid {
+			t.Errorf("it was restarted: %s, before %s", got, pid)
+		}
+
+		// By hand, until it stops.
+		must(t, "unitc", "update-limits", "verb-apply", "mem_limit=32m")
+		if got := property(t, "unitc-verb-apply.scope", "MemoryMax"); got != "33554432" {
+			t.Errorf("after update-limits MemoryMax is %s", got)
+		}
+		if d := difference(t, "verb-apply"); d.Effort != "live" || len(d.Changes) != 1 || d.Changes[0].Running != "32m" {
+			t.Errorf("after update-limits it is %+v", d)
+		}
+		if out, status := command(t, "unitc", "update-limits", "verb-apply", "mem_limt=1m"); status != 2 || !strings.Contains(out, "did you mean mem_limit") {
+			t.Errorf("a mistyped limit: %d\n%s", status, out)
+		}
+		if out, status := command(t, "unitc", "update-limits", "verb-apply", "mem_limit=much"); status != 1 || !strings.Contains(out, "mem_limit") {
+			t.Errorf("a wrong limit: %d\n%s", status, out)
+		}
+
+		rewrite("mem_limit: 128m\npids_limit: 50\nenvironment: {A: b}\n")
+		if d := difference(t, "verb-apply"); d.Effort != "restart" {
+			t.Errorf("%+v", d)
+		}
+		must(t, "unitc", "apply", "--no-restart")
+		if got := mainPID(t, "verb-apply"); got != pid {
+			t.Error("apply --no-restart restarts")
+		}
+		if got := property(t, "unitc-verb-apply.scope", "MemoryMax"); got != "134217728" {
+			t.Errorf("after apply --no-restart MemoryMax is %s", got)
+		}
+		must(t, "unitc", "apply", "verb-apply")
+		if got := mainPID(t, "verb-apply"); got == pid || got == "0" {
+			t.Errorf("after apply its process is %s, before %s", got, pid)
+		}
+		if got := mainPID(t, "verb-other"); got != other {
+			t.Error("a container that does not differ was restarted")
+		}
+		if _, err := os.Stat("/run/systemd/system/unitc-verb-apply.scope.d"); err == nil {
+			t.Error("the limits of the scope before are still there")
+		}
+
+		// What would not start is not stopped.
+		pid = mainPID(t, "verb-apply")
+		rewrite("devices: [/dev/no-such-device]\n")
+		if out, status := command(t, "unitc", "apply", "verb-apply"); status != 1 || !strings.Contains(out, "would not start") {
+			t.Errorf("apply of what would not start: %d\n%s", status, out)
+		}
+		if got := mainPID(t, "verb-apply"); got != pid {
+			t.Error("it was ended all the same")
+		}
+		must(t, "systemctl", "stop", "verb-apply", "verb-other")
+	})
+}
+
+func TestLimitsPersist(t *testing.T) {
+	defineFor(t, "verb-persist", sleeper+"mem_limit: 64m\n")
+	t.Cleanup(func() { os.RemoveAll("/etc/unitc/verb-persist.yaml.d") })
+	must(t, "systemctl", "start", "verb-persist")
+	must(t, "unitc", "update-limits", "--persist", "verb-persist", "mem_limit=96m")
+	must(t, "unitc", "update-limits", "--persist", "verb-persist", "pids_limit=77")
+	if d := difference(t, "verb-persist"); d.Effort != "" {
+		t.Errorf("what is kept differs: %+v", d)
+	}
+	must(t, "systemctl", "restart", "verb-persist")
+	for name, want := range map[string]string{"MemoryMax": "100663296", "TasksMax": "77"} {
+		if got := property(t, "unitc-verb-persist.scope", name); got != want {
+			t.Errorf("after a restart %s is %s, want %s", name, got, want)
+		}
+	}
+	must(t, "systemctl", "stop", "verb-persist")
+	if out, status := command(t, "unitc", "update-limits", "verb-persist", "cpus=1"); status != 1 || !strings.Contains(out, "is not running") {
+		t.Errorf("limits of what does not run: %d\n%s", status, out)
+	}
+}

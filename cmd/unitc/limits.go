@@ -25,6 +25,9 @@ import (
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
+// limitsPrefix begins the names of the drop-ins that --persist makes.
+const limitsPrefix = "90-limits"
+
 // limitKeys are the keys of definitions that one value changes live.
 var limitKeys = []string{"mem_limit", "mem_reservation", "memswap_limit", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset", "pids_limit"}
 
@@ -216,7 +219,7 @@ func (a *app) persistLimits(found *catalog.Found, running *definition.Service, l
 	if strings.HasSuffix(running.Name, "@") {
 		return usagef("--persist: %s is one of several instances, and a drop-in of %s.yaml would change them all; write it by hand if that is meant", running.UnitName(), running.Name)
 	}
-	path := searchpath.Dirs[0] + "/" + found.Entry.Name + ".yaml.d/90-limits"
+	path := searchpath.Dirs[0] + "/" + found.Entry.Name + ".yaml.d/" + limitsPrefix
 	if found.File.Project {
 		path += "-" + running.Key
 	}

@@ -119,12 +119,19 @@ func writeUnits(w terminal.Screen, list []units.Unit, now time.Time) error {
 			}
 			state += ")"
 		}
+		colour := stateColour[u.State]
+		if health, _, _ := strings.Cut(u.Health, ":"); health != "" && u.State == "running" {
+			state += " (" + health + ")"
+			if health != "healthy" {
+				colour = terminal.Bad
+			}
+		}
 		memory := size(u.Memory)
 		if u.MemoryLimit != 0 {
 			memory += "/" + size(u.MemoryLimit)
 		}
 		t.Add(u.Name, state, ago(u.Since, now), processorTime(u.CPU), memory, orDash(u.Image), orDash(strings.Join(u.Ports, " ")))
-		t.Rows[len(t.Rows)-1][1].Colour = stateColour[u.State]
+		t.Rows[len(t.Rows)-1][1].Colour = colour
 	}
 	return t.Write(w)
 }

@@ -98,7 +98,7 @@ func (a *app) command() *cobra.Command {
 	}{
 		{groupRun, a.ps()}, {groupRun, a.logs()}, {groupRun, a.stats()}, {groupRun, a.inspect()}, {groupRun, a.kill()}, {groupRun, a.pause()}, {groupRun, a.unpause()}, {groupRun, a.wait()}, {groupRun, a.cp()}, {groupRun, a.events()},
 		{groupRun, a.enable()}, {groupRun, a.disable()},
-		{groupDefine, a.check()}, {groupDefine, a.diff()}, {groupDefine, a.apply()}, {groupDefine, a.updateLimits()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()}, {groupDefine, a.schema()},
+		{groupDefine, a.up()}, {groupDefine, a.down()}, {groupDefine, a.edit()}, {groupDefine, a.check()}, {groupDefine, a.diff()}, {groupDefine, a.apply()}, {groupDefine, a.updateLimits()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()}, {groupDefine, a.schema()},
 		{groupImages, a.images()}, {groupImages, a.pull()}, {groupImages, a.load()}, {groupImages, a.save()}, {groupImages, a.push()}, {groupImages, a.tag()},
 		{groupImages, a.rmi()}, {groupImages, a.prune()}, {groupImages, a.history()}, {groupImages, a.df()}, {groupImages, a.verify()}, {groupImages, a.volume()},
 		{groupOther, a.version()}, {groupOther, a.completion()},

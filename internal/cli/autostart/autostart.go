@@ -93,6 +93,11 @@ func (u Unit) Disable() ([]Change, error) {
 	return changes, err
 }
 
+// Forget removes all links that Enable and Disable have made.
+func (u Unit) Forget() ([]Change, error) {
+	return u.remove(func(target string) bool { return target == mask || strings.HasPrefix(target, u.Generated+"/") })
+}
+
 // link makes one link. The same one there already is no change.
 func (u Unit) link(name, target string) ([]Change, error) {
 	path := dir + "/" + name

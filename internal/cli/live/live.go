@@ -89,6 +89,15 @@ func (h Host) Definition(name string) (*definition.Service, error) {
 // DefinitionPath is the file of the definition that was launched.
 func (h Host) DefinitionPath(name string) string { return h.path(name, "definition.json") }
 
+// Health is what the last check found: "healthy", or "unhealthy: " and why.
+func (h Host) Health(name string) string {
+	data, err := os.ReadFile(h.path(name, "health"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
 // Record writes down that a definition runs, after changes that took no restart.
 func (h Host) Record(name string, s *definition.Service) error {
 	data := (&definition.Resolved{Version: definition.ResolvedVersion, Service: s}).AppendJSON(nil)

@@ -27,6 +27,7 @@ type Unit struct {
 	State       string    `json:"state"` // running, paused, starting, restarting, stopping, exited, failed, stopped
 	Active      string    `json:"active_state"`
 	Sub         string    `json:"sub_state,omitempty"`
+	Health      string    `json:"health,omitempty"` // healthy, unhealthy and why; "" = nothing checks
 	Since       time.Time `json:"since,omitzero"`
 	Result      string    `json:"result,omitempty"` // of a failed one: exit-code, signal, oom-kill, …
 	ExitStatus  int       `json:"exit_status,omitempty"`
@@ -193,6 +194,7 @@ func (q *conversation) details(cgroup string) {
 	if q.MainPID {
 		u.MainPID = uint32(number(q.ask(u.Unit, "Service", "MainPID")))
 	}
+	u.Health = q.Host.Health(u.Name)
 	if cgroup == "" {
 		return
 	}

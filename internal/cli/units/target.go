@@ -152,3 +152,13 @@ func NameOfScope(unit string) string {
 	}
 	return strings.ReplaceAll(strings.Replace(name, ":", "@", 1), `\x40`, "@")
 }
+
+// StatusText is the last STATUS= of a service, "" if there is none.
+func StatusText(ctx context.Context, bus Bus, unit string) string {
+	p, err := bus.GetUnitTypePropertyContext(ctx, unit, "Service", "StatusText")
+	if err != nil {
+		return ""
+	}
+	text, _ := p.Value.Value().(string)
+	return text
+}

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/autostart"
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/searchpath"
+)
+
+func (a *app) up() *cobra.Command {
+	name, enable := "", false
+	cmd := &cobra.Command{
+		Use:   "up [--name NAME] [--enable] FILE…|-",
+		Short: "install definitions, start them and wait until they are up",
+		Long: `Check definitions, install them in /etc/unitc, reload systemd, start them and wait
+until they are up. What runs already is brought to what its file now says, as by
+unitc apply. A file called compose.yaml becomes the project that its directory is
+called after, and takes the .env beside it along. A definition that was there
+before is kept as NAME.yaml~.`,
+		Example: "  unitc up web.yaml\n  unitc up --name blog ./compose.yaml",
+		Args:    some("the file of a definition"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("up: nothing runs in --root %s; copy the file to %s%s", a.root, a.root, searchpath.Dirs[0])
+			}
+			if name != "" && len(args) > 1 {
+				return usagef("up: --name goes with one file")
+			}
+			if err := a.booted(); err != nil {
+				return err
+			}
+			var list []*catalog.Candidate
+			for _, arg := range args {
+				c, err := a.candidate(arg, name)
+				if err != nil {
+					return err
+				}
+				list = append(list, c)
+			}
+			for _, c := range list {
+				if err := a.install(c); err != nil {
+					return err
+				}
+			}
+			return a.bringUp(cmd, list, enable)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "call it `NAME`")
+	cmd.Flags().BoolVar(&enable, "enable", false, "start it with the system, too")
+	return cmd
+}
+
+// candidate reads and checks a file before anything is changed.
+func (a *app) candidate(path, name string) (*catalog.Candidate, error) {
+	c, err := catalog.ReadCandidate(path, name, a.stdin)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := c.Check()
+	if problems.HasErrors() {
+		return nil, &catalog.BrokenError{Problems: problems}
+	}
+	return c, err
+}
+
+// install puts the files in their places; the same ones there already are none
+// of its business.
+func (a *app) install(c *catalog.Candidate) error {
+	if err := os.MkdirAll(searchpath.Dirs[0], 0o755); err != nil {
+		return err
+	}
+	if c.Env != nil {
+		if err := a.installFile(c.EnvTarget(), c.Env.Data, 0o600); err != nil {
+			return err
+		}
+	}
+	return a.installFile(c.Target(), c.Data, c.Mode)
+}
+
+func (a *app) installFile(path string, data []byte, mode fs.FileMode) error {
+	before, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(before, data) {
+		return nil
+	}
+	verb := "Installed"
+	if err == nil {
+		verb = "Replaced"
+		if err := keepBackup(path); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeWhole(path, data, mode); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "%s '%s'.\n", verb, path)
+	return nil
+}
+
+// keepBackup makes a second name, so that the first is never missing.
+func keepBackup(path string) error {
+	err := os.Remove(path + "~")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Link(path, path+"~")
+}
+
+// bringUp starts what does not run and changes what runs.
+func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool) error {
+	if err := a.systemctl("daemon-reload"); err != nil {
+		return err
+	}
+	var services, targets, names []string
+	for _, c := range list {
+		names = append(names, c.Name)
+		if c.File.Project {
+			targets = append(targets, c.Name+".target")
+		}
+		for i := range c.File.Services {
+			s := &c.File.Services[i]
+			switch {
+			case strings.HasSuffix(s.Name, "@"):
+				fmt.Fprintf(a.stderr, "%s is a template; start an instance of it: systemctl start %s1\n", s.Name, s.Name)
+			case len(s.Profiles) == 0 || s.Active:
+				services = append(services, s.Name)
+			}
+		}
+	}
+	if enable {
+		if err := a.autostart(names, autostart.Unit.Enable, "start", false); err != nil {
+			return err
+		}
+	}
+	var running []string
+	for _, name := range services {
+		if _, ok := a.host.Started(name); ok {
+			running = append(running, name)
+		}
+	}
+	if len(running) > 0 {
+		list, err := a.differences(cmd, running)
+		if err == nil {
+			err = a.applyAll(list, false)
+		}
+		var gone *units.NotRunningError
+		if err != nil && !errors.As(err, &gone) {
+			return err
+		}
+	}
+	if len(services)+len(targets) == 0 {
+		return nil
+	}
+	if err := a.systemctl(append([]string{"start", "--"}, append(services, targets...)...)...); err != nil {
+		a.explain(cmd, services)
+		return err
+	}
+	return a.showUnits(cmd, services)
+}
+
+// explain adds what systemd was told of the units that failed.
+func (a *app) explain(cmd *cobra.Command, services []string) {
+	_ = a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
+		for _, name := range services {
+			if state, err := units.State(ctx, bus, name+".service"); err != nil || state == "running" || state == "exited" {
+				continue
+			}
+			if text := units.StatusText(ctx, bus, name+".service"); text != "" {
+				fmt.Fprintf(a.stderr, "%s: %s\n", name, terminal.Clean(text))
+			}
+		}
+		return nil
+	})
+}
+
+func (a *app) showUnits(cmd *cobra.Command, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	list, err := a.listUnits(cmd, units.Question{Names: names})
+	if err != nil {
+		return err
+	}
+	return writeUnits(terminal.Of(a.stdout), list, a.now())
+}
+
+func (a *app) down() *cobra.Command {
+	purge := false
+	cmd := &cobra.Command{
+		Use:   "down [--purge] NAME|FILE…",
+		Short: "stop containers and take their definitions away",
+		Long: `Stop containers, do not start them with the system any more, and take their
+definitions out of /etc/unitc: the reverse of unitc up. Each definition is kept as
+NAME.yaml~, which nothing reads, unless --purge is given. Images and volumes stay.`,
+		Args:              some("the name of a definition"),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("down: nothing runs in --root %s", a.root)
+			}
+			if err := a.booted(); err != nil {
+				return err
+			}
+			var list []*catalog.Found
+			for _, arg := range args {
+				found, err := a.removable(arg)
+				if err != nil {
+					return err
+				}
+				list = append(list, found)
+			}
+			for _, found := range list {
+				if err := a.takeDown(found, purge); err != nil {
+					return err
+				}
+			}
+			return a.systemctl("daemon-reload")
+		},
+	}
+	cmd.Flags().BoolVar(&purge, "purge", false, "keep no copy of the definitions")
+	return cmd
+}
+
+// removable finds a whole definition that is the administrator's.
+func (a *app) removable(arg string) (*catalog.Found, error) {
+	name := arg
+	if strings.Contains(arg, "/") || strings.HasSuffix(arg, ".yml") {
+		c, err := catalog.ReadCandidate(arg, "", nil)
+		if err != nil {
+			return nil, err
+		}
+		name = c.Name
+	}
+	found, err := catalog.Find("", name)
+	if err != nil {
+		return nil, err
+	}
+	if found.File.Project && !found.Project {
+		return nil, usagef("%s is one service of the project %s; stop it with systemctl, or take the project down", arg, found.File.Name)
+	}
+	if strings.Contains(units.Stem(name), "@") && !strings.HasSuffix(units.Stem(name), "@") {
+		return nil, usagef("%s is an instance of a template; stop it with systemctl", arg)
+	}
+	if !strings.HasPrefix(found.Entry.Path, searchpath.Dirs[0]+"/") && !strings.HasPrefix(found.Entry.Path, searchpath.Dirs[1]+"/") {
+		return nil, usagef("%s belongs to a package; unitc disable --now %s keeps it from running", found.Entry.Path, arg)
+	}
+	return found, nil
+}
+
+// takeDown stops what runs of a definition, then removes its files. A stop that
+// fails leaves them: the unit must stay known while something of it runs.
+func (a *app) takeDown(found *catalog.Found, purge bool) error {
+	names := []string{}
+	if found.Project {
+		names = append(names, found.File.Name+".target")
+	}
+	services := found.Services
+	if len(services) == 0 {
+		services = []definition.Service{{Name: found.File.Name}}
+	}
+	for _, s := range services {
+		unit := s.Name + ".service"
+		if strings.HasSuffix(s.Name, "@") {
+			unit = s.Name + "*.service" // all instances that are loaded
+		}
+		names = append(names, unit)
+	}
+	if err := a.systemctl(append([]string{"stop", "--"}, names...)...); err != nil {
+		return err
+	}
+	// A failed unit whose file goes would be listed until the next boot.
+	if err := a.forget(names); err != nil {
+		return err
+	}
+	list, err := a.autostartUnits([]string{found.Entry.Name})
+	var broken *catalog.BrokenError
+	var template *catalog.TemplateError
+	if err != nil && !errors.As(err, &broken) && !errors.As(err, &template) {
+		return err
+	}
+	for _, u := range list {
+		changes, err := u.Forget()
+		for _, c := range changes {
+			fmt.Fprintln(a.stderr, c)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	base := strings.TrimSuffix(found.Entry.Path, ".yaml")
+	for _, path := range []string{base + ".env", base + ".yaml"} {
+		if err := a.removeFile(path, purge); err != nil {
+			return err
+		}
+	}
+	return a.removeDropIns(base+".yaml.d", purge)
+}
+
+// forget resets what has failed; a unit that systemd does not know is no fault.
+func (a *app) forget(names []string) error {
+	quiet := *a
+	quiet.stderr = nil
+	var status statusError
+	if err := quiet.systemctl(append([]string{"reset-failed", "--"}, names...)...); err != nil && !errors.As(err, &status) {
+		return err
+	}
+	return nil
+}
+
+func (a *app) removeFile(path string, purge bool) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var err error
+	if purge {
+		err = os.Remove(path)
+	} else {
+		err = os.Rename(path, path+"~")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "Removed '%s'.\n", path)
+	return nil
+}
+
+// removeDropIns takes away what update-limits has made; what somebody wrote
+// stays, and is named.
+func (a *app) removeDropIns(dir string, purge bool) error {
+	items, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	left := 0
+	for _, item := range items {
+		if purge || strings.HasPrefix(item.Name(), limitsPrefix) {
+			if err := a.removeFile(filepath.Join(dir, item.Name()), true); err != nil {
+				return err
+			}
+			continue
+		}
+		left++
+	}
+	if left > 0 {
+		fmt.Fprintf(a.stderr, "'%s' stays: it has drop-ins of yours.\n", dir)
+		return nil
+	}
+	return os.Remove(dir)
+}

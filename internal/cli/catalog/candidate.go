@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/loader"
+	"github.com/unitc/unitc/internal/searchpath"
+)
+
+// Candidate is a definition that is to be installed.
+type Candidate struct {
+	Name string // web
+	Path string // where it stands now; "-" = standard input
+	Data []byte
+	Env  *searchpath.Layer // variables that stand beside it
+	Mode fs.FileMode
+	File definition.File
+}
+
+// composeNames are files whose project is called as their directory is.
+var composeNames = []string{"compose", "docker-compose", "container-compose"}
+
+// ReadCandidate reads a file for installation under a name, "" for its own.
+func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
+	c := &Candidate{Name: name, Path: path, Mode: 0o644}
+	var err error
+	if path == "-" {
+		if name == "" {
+			return nil, errors.New("a definition on standard input has no name; give --name")
+		}
+		c.Data, err = io.ReadAll(io.LimitReader(stdin, searchpath.MaxSize+1))
+		return c, err
+	}
+	if c.Path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	if st.Size() > searchpath.MaxSize {
+		return nil, fmt.Errorf("%s has %d bytes, a definition has at most %d", path, st.Size(), searchpath.MaxSize)
+	}
+	// Nobody but its owner may read a definition that only its owner could read.
+	c.Mode = st.Mode().Perm() & 0o644
+	if c.Data, err = os.ReadFile(c.Path); err != nil {
+		return nil, err
+	}
+	if name == "" {
+		c.Name = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(c.Path), ".yaml"), ".yml")
+		if slices.Contains(composeNames, c.Name) {
+			c.Name = filepath.Base(filepath.Dir(c.Path))
+		}
+	}
+	return c, c.readEnv()
+}
+
+// readEnv takes NAME.env, or the .env that a compose file has beside it.
+func (c *Candidate) readEnv() error {
+	for _, name := range []string{c.Name + ".env", ".env"} {
+		path := filepath.Join(filepath.Dir(c.Path), name)
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		c.Env = &searchpath.Layer{Path: path, Data: data}
+		return nil
+	}
+	return nil
+}
+
+// Target is where it will stand.
+func (c *Candidate) Target() string { return searchpath.Dirs[0] + "/" + c.Name + ".yaml" }
+
+// EnvTarget is where its variables will stand.
+func (c *Candidate) EnvTarget() string { return searchpath.Dirs[0] + "/" + c.Name + ".env" }
+
+// Parse reads it as if it stood in dir.
+func (c *Candidate) Parse(dir string) definition.File {
+	src := searchpath.Source{Name: c.Name, Path: c.Path, Dir: dir, Layers: []searchpath.Layer{{Path: c.Path, Data: c.Data}}}
+	if c.Env != nil {
+		src.Env = []searchpath.Layer{*c.Env}
+	}
+	return loader.Parse(src)
+}
+
+// Check finds faults, and paths that would mean another file where it will
+// stand.
+func (c *Candidate) Check() (diag.List, error) {
+	c.File = c.Parse(searchpath.Dirs[0])
+	if c.Path == "-" || filepath.Dir(c.Path) == searchpath.Dirs[0] {
+		return c.File.Problems, nil
+	}
+	here := c.Parse(filepath.Dir(c.Path))
+	if here.Problems.HasErrors() {
+		return here.Problems, nil
+	}
+	fields, err := moved(here, c.File)
+	if err == nil && (len(fields) > 0 || c.File.Problems.HasErrors()) {
+		if len(fields) == 0 {
+			fields = []string{c.File.Problems[0].What}
+		}
+		err = fmt.Errorf("%s has paths that begin at its directory and would mean others in %s: %s; write absolute paths, or put it there with what it names",
+			c.Path, searchpath.Dirs[0], strings.Join(fields, ", "))
+	}
+	return here.Problems, err
+}

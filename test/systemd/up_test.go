@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte(text), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// From a file to a container that runs, and back, with nothing left.
+func TestUpAndDown(t *testing.T) {
+	dir := t.TempDir()
+	const installed = "/etc/unitc/verb-up.yaml"
+	leavesNothing(t, func() {
+		file := dir + "/verb-up.yaml"
+		writeFile(t, file, sleeper)
+		if out := must(t, "unitc", "up", "--enable", file); !strings.Contains(out, "running") {
+			t.Errorf("up says\n%s", out)
+		}
+		if got := property(t, "verb-up.service", "ActiveState"); got != "active" {
+			t.Errorf("after up it is %s", got)
+		}
+		if !startedWithSystem(t, "verb-up.service") {
+			t.Error("it is not enabled")
+		}
+		pid := mainPID(t, "verb-up")
+		must(t, "unitc", "up", file)
+		if got := mainPID(t, "verb-up"); got != pid {
+			t.Error("the same file once more restarts it")
+		}
+		writeFile(t, file, sleeper+"mem_limit: 64m\n")
+		must(t, "unitc", "up", file)
+		if got := property(t, "unitc-verb-up.scope", "MemoryMax"); got != "67108864" || mainPID(t, "verb-up") != pid {
+			t.Errorf("a new limit: MemoryMax %s, process %s, before %s", got, mainPID(t, "verb-up"), pid)
+		}
+		writeFile(t, file, sleeper+"hostname: other\n")
+		must(t, "unitc", "up", file)
+		if got := mainPID(t, "verb-up"); got == pid {
+			t.Error("a new hostname without a restart")
+		}
+
+		// A broken one changes nothing.
+		writeFile(t, file, sleeper+"mem_limt: 64m\n")
+		if out, status := command(t, "unitc", "up", file); status != 1 || !strings.Contains(out, file+":3:1") || !strings.Contains(out, "mem_limit") {
+			t.Errorf("a broken file: %d\n%s", status, out)
+		}
+		if text, _ := os.ReadFile(installed); !strings.Contains(string(text), "hostname: other") {
+			t.Errorf("it is installed all the same:\n%s", text)
+		}
+
+		must(t, "unitc", "down", "verb-up")
+		if _, err := os.Lstat(installed); err == nil {
+			t.Error("the definition is still there")
+		}
+		if _, err := os.Lstat(installed + "~"); err != nil {
+			t.Errorf("no copy is kept: %v", err)
+		}
+		os.Remove(installed + "~")
+		if startedWithSystem(t, "verb-up.service") {
+			t.Error("it is still enabled")
+		}
+		if _, status := command(t, "unitc", "down", "verb-up"); status != 3 {
+			t.Errorf("down of what is gone: %d", status)
+		}
+	})
+}
+
+// A compose file takes its directory's name and its variables along; one that
+// does not start is said with its reason.
+func TestUpOfAProject(t *testing.T) {
+	dir := t.TempDir() + "/verb-blog"
+	leavesNothing(t, func() {
+		indented := strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ")
+		text := "services:\n  web:\n    " + indented + "\n    hostname: ${NAME}\n  db:\n    " + indented + "\n"
+		writeFile(t, dir+"/compose.yaml", text)
+		writeFile(t, dir+"/.env", "NAME=from-env\n")
+		must(t, "unitc", "up", dir+"/compose.yaml")
+		for _, unit := range []string{"verb-blog-web.service", "verb-blog-db.service", "verb-blog.target"} {
+			if got := property(t, unit, "ActiveState"); got != "active" {
+				t.Errorf("%s is %s", unit, got)
+			}
+		}
+		if got := must(t, "cat", "/proc/"+mainPID(t, "verb-blog-web")+"/root/etc/hostname"); got != "from-env\n" {
+			t.Errorf("the host name is %q", got)
+		}
+		writeFile(t, dir+"/compose.yaml", text+"    volumes: ['./data:/data']\n")
+		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "volumes[/data]") {
+			t.Errorf("a relative path: %d\n%s", status, out)
+		}
+		if out, status := command(t, "unitc", "down", "verb-blog-web"); status != 2 || !strings.Contains(out, "one service of the project verb-blog") {
+			t.Errorf("down of one service: %d\n%s", status, out)
+		}
+		must(t, "unitc", "down", "--purge", "verb-blog")
+
+		writeFile(t, dir+"/fails.yaml", "rootfs: /no/such/directory\ncommand: /bin/true\n")
+		out, status := command(t, "unitc", "up", "--name", "verb-fails", dir+"/fails.yaml")
+		if status != 1 || !strings.Contains(out, "/no/such/directory") {
+			t.Errorf("one that does not start: %d\n%s", status, out)
+		}
+		must(t, "unitc", "down", "--purge", "verb-fails")
+	})
+}
+
+func TestEdit(t *testing.T) {
+	defineFor(t, "verb-edit", sleeper)
+	edit := func(script string) (string, int) {
+		cmd := exec.Command("unitc", "edit", "verb-edit")
+		path := t.TempDir() + "/editor"
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(os.Environ(), "EDITOR="+path, "SYSTEMD_EDITOR=")
+		out, _ := cmd.CombinedOutput()
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	if out, status := edit("true"); status != 0 || !strings.Contains(out, "was not changed") {
+		t.Errorf("no change: %d\n%s", status, out)
+	}
+	if out, status := edit(`echo 'mem_limt: 1m' >> "$1"`); status != 1 || !strings.Contains(out, "/etc/unitc/verb-edit.yaml:3:1") || !strings.Contains(out, "is kept in /tmp/") {
+		t.Errorf("a mistake: %d\n%s", status, out)
+	}
+	if out, status := edit(`echo 'mem_limit: 16m' >> "$1"`); status != 0 {
+		t.Errorf("a change: %d\n%s", status, out)
+	}
+	if text, _ := os.ReadFile("/etc/unitc/verb-edit.yaml"); string(text) != sleeper+"mem_limit: 16m\n" {
+		t.Errorf("the definition is\n%s", text)
+	}
+	must(t, "systemctl", "start", "verb-edit")
+	if got := property(t, "unitc-verb-edit.scope", "MemoryMax"); got != "16777216" {
+		t.Errorf("systemd was not reloaded: MemoryMax is %s", got)
+	}
+	// Somebody else was quicker.
+	if out, status := edit(`echo '# theirs' >> /etc/unitc/verb-edit.yaml; echo '# mine' >> "$1"`); status != 1 || !strings.Contains(out, "by somebody else") {
+		t.Errorf("two at once: %d\n%s", status, out)
+	}
+	for _, path := range func() []string { l, _ := filepath.Glob("/tmp/unitc-edit-*"); return l }() {
+		os.RemoveAll(path)
+	}
+}

@@ -37,6 +37,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	r.checkMemory(s, n)
 	r.conflict(n, "cpus", "cpu_quota", "both limit processor time")
 	r.conflict(n, "systemd", "x-systemd", "both are the same block")
+	r.conflict(n, "rootfs", "x-update", "only an image can be newer")
 	r.conflict(n, "rootfs", "x-persist", "what is written to a directory stays in it")
 	if s.ReadOnly && s.Persist {
 		r.conflict(n, "read_only", "x-persist", "nothing can be written")

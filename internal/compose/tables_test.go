@@ -104,7 +104,7 @@ func TestExamples(t *testing.T) {
 		text := f.name + ": " + f.example + "\n"
 		switch f.name {
 		case "rootfs", "image":
-		case "build", "x-persist":
+		case "build", "x-persist", "x-update":
 			text += "image: web\n"
 		case "memswap_limit":
 			text += "mem_limit: 512m\nrootfs: host\n"

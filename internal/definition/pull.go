@@ -15,6 +15,12 @@ const (
 	PullNever   = "never"
 )
 
+// Where `unitc update` finds newer images.
+const (
+	UpdateRegistry = "registry"
+	UpdateLocal    = "local"
+)
+
 // Pull is the pull policy in the words of `unitc pull --policy`: missing,
 // always, never, or an age.
 func (s *Service) Pull() string {
@@ -22,8 +28,10 @@ func (s *Service) Pull() string {
 	switch {
 	case s.PullPolicy == PullNever:
 		return PullNever
-	case s.PullPolicy == "" && s.PullRefreshAfter <= 0, pinned:
-		return PullMissing // what a digest names never changes
+	case s.PullPolicy == "" && s.PullRefreshAfter <= 0, pinned, s.Update != "":
+		// What a digest names never changes; and an update decides by itself when
+		// to ask, or a restart would undo its way back.
+		return PullMissing
 	case s.PullPolicy == "refresh" || s.PullPolicy == "":
 		if s.PullRefreshAfter <= 0 {
 			return PullAlways

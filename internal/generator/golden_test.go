@@ -63,6 +63,7 @@ var goldenCases = []struct {
 		{Name: "shop-c", Project: "shop", Image: "nginx", PullPolicy: "never"},
 		{Name: "shop-d", Project: "shop", Image: "nginx", PullPolicy: "refresh", PullRefreshAfter: 90 * time.Minute},
 		{Name: "shop-e", Project: "shop", Image: "nginx@sha256:" + strings.Repeat("a", 64), PullPolicy: "always"}}}},
+	{"update", "web", one(definition.Service{Image: "nginx", Update: "registry", PullPolicy: "always"})},
 	{"kill-at-once", "web", one(definition.Service{RootFS: "/srv/web", StopGracePeriod: 1})},
 	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
 	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},

@@ -88,7 +88,7 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	if image, ok := t.imageUnit(); ok {
 		units = append(units, image)
 	}
-	return append(units, t.volumeUnits()...)
+	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
 }
 
 // errorUnit is the unit of a definition that nothing could be made of: starting

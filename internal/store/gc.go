@@ -102,6 +102,9 @@ func (c *collector) images() error {
 	byImage := map[string][]Name{}
 	for _, n := range names {
 		byImage[n.Image] = append(byImage[n.Image], n)
+		if n.Previous != "" && !c.p.All && c.p.only == "" {
+			c.keep["images/"+hexOf(n.Previous)] = true // the way back
+		}
 	}
 	for _, img := range images {
 		named := byImage[img.Digest]

@@ -25,6 +25,10 @@ type Name struct {
 	Target string `json:"target,omitempty"`
 	// Time is when the registry was last asked, for pull_policy.
 	Time time.Time `json:"time"`
+	// Previous is the image that the name meant before the last update, which is
+	// kept for the way back; Rejected is one that was gone back from.
+	Previous string `json:"previous,omitempty"`
+	Rejected string `json:"rejected,omitempty"`
 
 	file string
 }
@@ -158,6 +162,38 @@ func (s *Store) Tag(ref string, to reference.Reference, at time.Time) error {
 		n := NewName(to, img.Digest, at)
 		n.Image = img.Digest
 		return s.writeName(n)
+	})
+}
+
+// ChangeName lets f change what a name means, or what is known of it.
+func (s *Store) ChangeName(r reference.Reference, f func(*Name)) error {
+	return s.change(func() error {
+		found := false
+		// An alias is filed under its short name too.
+		for _, file := range []string{r.ShortFile(), r.File()} {
+			if file == "" {
+				continue
+			}
+			n, err := s.readNameFile(file)
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			f(&n)
+			if _, err := os.Lstat(s.imagePath(hexOf(n.Image))); err != nil {
+				return notFound(n.Image)
+			}
+			if err := s.writeName(n); err != nil {
+				return err
+			}
+			found = true
+		}
+		if !found {
+			return notFound(r.String())
+		}
+		return nil
 	})
 }
 

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/cli/updater"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/image"
+	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/store"
+)
+
+// settleTime is how long a container must stay up after an update. Docker takes
+// one that lasted ten seconds for started.
+const settleTime = 10 * time.Second
+
+func (a *app) update() *cobra.Command {
+	var t transfer
+	u := updater.Updater{}
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "update [OPTION…] [NAME…]",
+		Short: "bring running containers to newer images, or back",
+		Long: `Bring the running containers whose definitions have x-update: to newer images: fetch
+them, restart what runs an older one, and go back to that if a container does not
+become ready or does not stay up. Without names all are looked at, as the timer
+unitc-update.timer does every day. An image from which there was a way back is not
+tried again unless --retry says so, and counts as a failure until there is a newer one.`,
+		ValidArgsFunction: a.completeRunning,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUpdater(cmd, t, &u, asJSON, func(ctx context.Context) error {
+				all, err := a.containers(u.Store, args)
+				if err != nil {
+					return err
+				}
+				for _, c := range all {
+					if c.Service.Update == "" && len(args) > 0 {
+						return usagef("update: %s has no x-update: in its definition", c.Unit)
+					}
+				}
+				return u.Run(ctx, slices.DeleteFunc(all, func(c updater.Container) bool { return c.Service.Update == "" || c.Service.Image == "" }))
+			})
+		},
+	}
+	t.files(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&u.DryRun, "dry-run", false, "say what is newer; fetch and restart nothing")
+	f.BoolVar(&u.Retry, "retry", false, "try an image again that did not start")
+	f.BoolVar(&asJSON, "json", false, "print JSON, a line for each image")
+	f.DurationVar(&u.Settle, "settle", settleTime, "how long a container must stay up")
+	return cmd
+}
+
+func (a *app) rollback() *cobra.Command {
+	var u updater.Updater
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "rollback [OPTION…] NAME…",
+		Short: "bring containers back to the image before the last update",
+		Long: `Give the image of a container the meaning that it had before the last unitc update,
+and restart all containers that run it. Twice is once forward again.`,
+		Args:              some("the name of a container"),
+		ValidArgsFunction: a.completeRunning,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUpdater(cmd, transfer{quiet: true}, &u, asJSON, func(ctx context.Context) error {
+				all, err := a.containers(u.Store, nil)
+				if err != nil {
+					return err
+				}
+				var errs []error
+				for _, name := range args {
+					errs = append(errs, a.rollBack(ctx, &u, name, all))
+				}
+				return errors.Join(errs...)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&asJSON, "json", false, "print JSON, a line for each image")
+	f.DurationVar(&u.Settle, "settle", settleTime, "how long a container must stay up")
+	return cmd
+}
+
+func (a *app) rollBack(ctx context.Context, u *updater.Updater, name string, all []updater.Container) error {
+	found, err := catalog.Find(a.root, name)
+	if err != nil {
+		return err
+	}
+	s, err := found.One()
+	if err != nil {
+		return err
+	}
+	if s.Image == "" {
+		return fmt.Errorf("%s has no image", s.UnitName())
+	}
+	same := slices.DeleteFunc(slices.Clone(all), func(c updater.Container) bool { return c.Service.Image != s.Image })
+	return u.Rollback(ctx, s.Image, same)
+}
+
+// withUpdater runs f while no other update does.
+func (a *app) withUpdater(cmd *cobra.Command, t transfer, u *updater.Updater, asJSON bool, f func(context.Context) error) error {
+	if a.root != "" {
+		return usagef("%s: nothing runs in --root %s", cmd.Name(), a.root)
+	}
+	if err := a.booted(); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%s: %w", cmd.Name(), os.ErrPermission)
+	}
+	return a.withClient(t, func(ctx context.Context, c *image.Client) error {
+		m, err := updater.Connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		lock, err := c.Store.Acquire(ctx, "update", nil)
+		if err != nil {
+			return err
+		}
+		defer lock.Unlock()
+		u.Store, u.Systemd, u.Registry = c.Store, m, puller{c}
+		u.Report = func(o updater.Outcome) { a.printOutcome(o, asJSON) }
+		return f(ctx)
+	})
+}
+
+type puller struct{ client *image.Client }
+
+func (p puller) Newest(ctx context.Context, name, platform string) (string, error) {
+	return p.client.Remote(ctx, name, platform)
+}
+
+func (p puller) Pull(ctx context.Context, name, platform string) (store.Image, error) {
+	return p.client.Pull(ctx, name, image.PullOptions{Policy: image.PullAlways, Platform: platform})
+}
+
+// containers are those that run an image, the named ones or all.
+func (a *app) containers(s *store.Store, words []string) ([]updater.Container, error) {
+	names, err := a.host.Names()
+	if err == nil && len(words) > 0 {
+		names, err = a.targets(context.Background(), nil, words)
+	}
+	if err != nil {
+		return nil, err
+	}
+	users, err := s.Users()
+	if err != nil {
+		return nil, err
+	}
+	running := map[string]string{}
+	for digest, units := range users {
+		for _, unit := range units {
+			running[unit] = digest
+		}
+	}
+	var all []updater.Container
+	for _, name := range names {
+		d, err := a.reloaded(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // its definition is gone
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, updater.Container{Unit: name + ".service", Service: d, Running: running[name+".service"]})
+	}
+	return all, nil
+}
+
+// reloaded is the definition that the next start would take.
+func (a *app) reloaded(name string) (*definition.Service, error) {
+	stem, instance, isInstance := strings.Cut(name, "@")
+	if isInstance {
+		stem += "@"
+	}
+	data, err := os.ReadFile(a.unitDir + "/.unitc/" + stem + ".json")
+	if err != nil {
+		return nil, err
+	}
+	r := &definition.Resolved{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("reading the resolved definition of %s: %w; run `systemctl daemon-reload`", name, err)
+	}
+	if r.Service == nil || r.Problems.HasErrors() {
+		return nil, fmt.Errorf("the definition of %s has faults; `unitc check` shows them", name)
+	}
+	r.Service.Instance = instance
+	return planner.Expand(r.Service)
+}
+
+func (a *app) printOutcome(o updater.Outcome, asJSON bool) {
+	if asJSON {
+		e := json.NewEncoder(a.stdout)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(o) // a closed pipe ends the process
+		return
+	}
+	line := fmt.Sprintf("%s: %s", strings.Join(o.Units, " "), o.Result)
+	if o.From != "" {
+		line += fmt.Sprintf(" (%s: %s → %s)", o.Image, shortDigest(o.From), shortDigest(o.To))
+	}
+	fmt.Fprintln(a.stdout, terminal.Clean(line))
+}

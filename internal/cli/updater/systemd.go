@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+)
+
+// Manager is systemd over its private socket.
+type Manager struct{ conn *dbus.Conn }
+
+// Connect opens the private socket, which tells of jobs without being asked to
+// tell of everything (S-11).
+func Connect(ctx context.Context) (*Manager, error) {
+	conn, err := dbus.NewConnection(func() (*godbus.Conn, error) { return cgroupsd.DialPrivate(ctx) })
+	if err != nil {
+		return nil, fmt.Errorf("connecting to systemd: %w", err)
+	}
+	return &Manager{conn}, nil
+}
+
+// Close ends the connection.
+func (m *Manager) Close() { m.conn.Close() }
+
+// Start ends with its job.
+func (m *Manager) Start(ctx context.Context, unit string) error {
+	return m.job(ctx, unit, m.conn.StartUnitContext)
+}
+
+// Restart ends with its job.
+func (m *Manager) Restart(ctx context.Context, unit string) error {
+	return m.job(ctx, unit, m.conn.RestartUnitContext)
+}
+
+// pollTime is how often a unit is looked at that may never be done: with
+// Restart= a start that fails goes on in the same job.
+const pollTime = 200 * time.Millisecond
+
+func (m *Manager) job(ctx context.Context, unit string, call func(context.Context, string, string, chan<- string) (int, error)) error {
+	// A way there and back must not be stopped by the start limit, nor be judged
+	// by restarts of long ago.
+	var refused godbus.Error
+	err := m.conn.ResetFailedUnitContext(ctx, unit)
+	if err != nil && !(errors.As(err, &refused) && refused.Name == "org.freedesktop.systemd1.NoSuchUnit") {
+		return fmt.Errorf("resetting %s: %w", unit, err)
+	}
+	done := make(chan string, 1)
+	if _, err := call(ctx, unit, "replace", done); err != nil {
+		return fmt.Errorf("starting %s: %w", unit, err)
+	}
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	for {
+		select {
+		case result := <-done:
+			if result != "done" && result != "skipped" {
+				return fmt.Errorf("%s: its start ends with %q%s", unit, result, m.why(ctx, unit))
+			}
+			return nil
+		case <-tick.C:
+			if n, _ := m.number(ctx, unit, "NRestarts"); n > 0 {
+				return fmt.Errorf("%s: it does not start%s", unit, m.why(ctx, unit))
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// why is what the unit says of itself.
+func (m *Manager) why(ctx context.Context, unit string) string {
+	p, err := m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", "StatusText")
+	if err != nil {
+		return ""
+	}
+	if text, _ := p.Value.Value().(string); text != "" {
+		return ": " + text
+	}
+	return ""
+}
+
+func (m *Manager) number(ctx context.Context, unit, name string) (uint32, error) {
+	p, err := m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", name)
+	if err != nil {
+		return 0, err
+	}
+	n, _ := p.Value.Value().(uint32)
+	return n, nil
+}
+
+// Watch polls: whether a unit that is up stays up is known only by waiting.
+func (m *Manager) Watch(ctx context.Context, units []string, settle time.Duration) error {
+	deadline := time.NewTimer(settle)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	for last := false; ; {
+		for _, unit := range units {
+			if err := m.look(ctx, unit); err != nil {
+				return err
+			}
+		}
+		if last {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			last = true
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (m *Manager) look(ctx context.Context, unit string) error {
+	state, err := m.state(ctx, unit)
+	if err != nil {
+		return err
+	}
+	restarts, err := m.number(ctx, unit, "NRestarts")
+	if err != nil {
+		return fmt.Errorf("asking about %s: %w", unit, err)
+	}
+	if state == "failed" || restarts > 0 {
+		return fmt.Errorf("%s: it started and did not stay up%s", unit, m.why(ctx, unit))
+	}
+	return nil
+}
+
+func (m *Manager) state(ctx context.Context, unit string) (string, error) {
+	p, err := m.conn.GetUnitPropertyContext(ctx, unit, "ActiveState")
+	if err != nil {
+		return "", fmt.Errorf("asking about %s: %w", unit, err)
+	}
+	state, _ := p.Value.Value().(string)
+	return state, nil
+}
+
+// IsActive tells whether a unit runs or is on its way up.
+func (m *Manager) IsActive(ctx context.Context, unit string) (bool, error) {
+	state, err := m.state(ctx, unit)
+	return state == "active" || state == "activating" || state == "reloading", err
+}
+
+// Dependents follows the dependencies by which a stop travels. Scopes hold
+// payloads; nobody can start them.
+func (m *Manager) Dependents(ctx context.Context, units []string) ([]string, error) {
+	seen := slices.Clone(units)
+	var found []string
+	for i := 0; i < len(seen); i++ {
+		for _, relation := range []string{"RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf"} {
+			p, err := m.conn.GetUnitPropertyContext(ctx, seen[i], relation)
+			if err != nil {
+				return nil, fmt.Errorf("asking who needs %s: %w", seen[i], err)
+			}
+			names, _ := p.Value.Value().([]string)
+			for _, name := range names {
+				if strings.HasSuffix(name, ".scope") || slices.Contains(seen, name) {
+					continue
+				}
+				active, err := m.IsActive(ctx, name)
+				if err != nil {
+					return nil, err
+				}
+				if active {
+					seen, found = append(seen, name), append(found, name)
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
+var _ Systemd = (*Manager)(nil)

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package updater brings running containers to newer images, and back to the
+// ones they had when those do not start. What is kept for that lies in the
+// store, with the name of the image; systemd tells what runs.
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/store"
+)
+
+// Container is one that runs an image.
+type Container struct {
+	Unit    string // web.service
+	Service *definition.Service
+	Running string // digest of the image that it runs, "" = not known
+}
+
+// Systemd is what is asked of it.
+type Systemd interface {
+	// Start and Restart end with their job; an error says how it failed.
+	Start(ctx context.Context, unit string) error
+	Restart(ctx context.Context, unit string) error
+	// Watch returns an error as soon as a unit fails or is started again by
+	// itself, and nil after the given time.
+	Watch(ctx context.Context, units []string, settle time.Duration) error
+	// Dependents are the active units that a restart of these takes down.
+	Dependents(ctx context.Context, units []string) ([]string, error)
+	IsActive(ctx context.Context, unit string) (bool, error)
+}
+
+// Registry brings images.
+type Registry interface {
+	// Newest is the digest that a name means in the registry.
+	Newest(ctx context.Context, name, platform string) (string, error)
+	Pull(ctx context.Context, name, platform string) (store.Image, error)
+}
+
+// Updater is one run.
+type Updater struct {
+	Store    *store.Store
+	Systemd  Systemd
+	Registry Registry
+	DryRun   bool
+	// Retry tries an image again from which there was a way back.
+	Retry bool
+	// Settle is how long a container must stay up to be an update.
+	Settle time.Duration
+	Report func(Outcome)
+}
+
+// What happened to the containers of one image.
+const (
+	UpToDate   = "up to date"
+	Pending    = "newer image" // of a dry run
+	Updated    = "updated"
+	RolledBack = "rolled back"
+	Rejected   = "newer image was rejected"
+	Failed     = "failed"
+)
+
+// Outcome is what happened to the containers of one image.
+type Outcome struct {
+	Image  string   `json:"image"`
+	Units  []string `json:"units"`
+	Result string   `json:"result"`
+	From   string   `json:"from,omitempty"` // digests
+	To     string   `json:"to,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+// group are the containers that one name means the image of: they go forward
+// and back together, as the name does.
+type group struct {
+	ref        reference.Reference
+	name       string
+	platform   string
+	registry   bool
+	containers []Container
+}
+
+// Run updates all containers that want it. The error joins what went wrong; all
+// the others are updated nevertheless.
+func (u *Updater) Run(ctx context.Context, all []Container) error {
+	groups, err := groupByImage(all)
+	errs := []error{err}
+	for _, g := range groups {
+		o := u.group(ctx, g)
+		u.Report(o)
+		if o.Error != "" {
+			errs = append(errs, fmt.Errorf("%s: %s: %s", strings.Join(o.Units, " "), o.Result, o.Error))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func groupByImage(all []Container) ([]*group, error) {
+	var groups []*group
+	var errs []error
+	for _, c := range all {
+		ref, err := reference.Parse(c.Service.Image)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.Unit, err))
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.ref.File() == ref.File() })
+		if i < 0 {
+			groups = append(groups, &group{ref: ref, name: c.Service.Image, platform: c.Service.Platform})
+			i = len(groups) - 1
+		}
+		g := groups[i]
+		g.registry = g.registry || c.Service.Update == definition.UpdateRegistry
+		g.containers = append(g.containers, c)
+	}
+	return groups, errors.Join(errs...)
+}
+
+func (g *group) units() []string {
+	var names []string
+	for _, c := range g.containers {
+		names = append(names, c.Unit)
+	}
+	return names
+}
+
+func (u *Updater) group(ctx context.Context, g *group) Outcome {
+	o := Outcome{Image: g.name, Units: g.units(), Result: UpToDate}
+	fail := func(err error) Outcome {
+		o.Result, o.Error = Failed, err.Error()
+		return o
+	}
+	n, err := u.Store.LookupName(g.ref)
+	if err != nil {
+		return fail(err)
+	}
+	o.To = n.Image
+	if g.registry {
+		if o.To, err = u.Registry.Newest(ctx, g.name, g.platform); err != nil {
+			return fail(err)
+		}
+	}
+	outdated := g.outdated(o.To)
+	if len(outdated.containers) == 0 {
+		return o
+	}
+	o.Units, o.From = outdated.units(), outdated.containers[0].Running
+	switch {
+	case o.To == n.Rejected && !u.Retry:
+		o.Result = Rejected
+		o.Error = "it was tried and did not stay up; `unitc update --retry` tries it again"
+		return o
+	case u.DryRun:
+		o.Result = Pending
+		return o
+	}
+	if o.To != n.Image {
+		img, err := u.Registry.Pull(ctx, g.name, g.platform)
+		if err != nil {
+			return fail(err)
+		}
+		o.To = img.Digest
+	}
+	if err := u.Store.ChangeName(g.ref, func(n *store.Name) { n.Previous = o.From }); err != nil {
+		return fail(err)
+	}
+	before, err := u.Systemd.Dependents(ctx, o.Units)
+	if err != nil {
+		return fail(err)
+	}
+	if err := u.restart(ctx, o.Units); err != nil {
+		return u.goBack(ctx, outdated, o, err, before)
+	}
+	o.Result = Updated
+	if err := u.revive(ctx, before); err != nil {
+		return fail(err)
+	}
+	return o
+}
+
+// outdated are the containers that run something else.
+func (g *group) outdated(digest string) *group {
+	old := *g
+	old.containers = slices.DeleteFunc(slices.Clone(g.containers), func(c Container) bool { return c.Running == digest || c.Running == "" })
+	return &old
+}
+
+// restart is done when all of them are ready and have stayed up.
+func (u *Updater) restart(ctx context.Context, units []string) error {
+	for _, unit := range units {
+		if err := u.Systemd.Restart(ctx, unit); err != nil {
+			return err
+		}
+	}
+	return u.Systemd.Watch(ctx, units, u.Settle)
+}
+
+// goBack gives the name its former image and starts that.
+func (u *Updater) goBack(ctx context.Context, g *group, o Outcome, why error, before []string) Outcome {
+	o.Result, o.Error = RolledBack, why.Error()
+	err := u.Store.ChangeName(g.ref, func(n *store.Name) { n.Image, n.Previous, n.Rejected = o.From, "", o.To })
+	if err == nil {
+		err = u.restart(ctx, o.Units)
+	}
+	if err == nil {
+		err = u.revive(ctx, before)
+	}
+	if err != nil {
+		o.Result, o.Error = Failed, fmt.Sprintf("%v; going back: %v", why, err)
+	}
+	return o
+}
+
+// revive starts what was running before and went down with a failed start:
+// systemd restarts those who require a unit only if the unit comes up.
+func (u *Updater) revive(ctx context.Context, before []string) error {
+	var errs []error
+	for _, unit := range before {
+		active, err := u.Systemd.IsActive(ctx, unit)
+		if err == nil && !active {
+			err = u.Systemd.Start(ctx, unit)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// ErrNoPrevious is an image without an earlier one.
+var ErrNoPrevious = errors.New("no earlier image is kept")
+
+// Rollback gives an image's name the meaning that it had before the last
+// update, and restarts the containers that run it. The one gone back from is
+// not tried again by itself; another Rollback goes forward to it.
+func (u *Updater) Rollback(ctx context.Context, name string, containers []Container) error {
+	ref, err := reference.Parse(name)
+	if err != nil {
+		return err
+	}
+	g := &group{ref: ref, name: name, containers: containers}
+	o := Outcome{Image: name, Units: g.units(), Result: RolledBack}
+	err = u.Store.ChangeName(ref, func(n *store.Name) {
+		o.From, o.To = n.Image, n.Previous
+		if n.Previous != "" {
+			n.Image, n.Previous, n.Rejected = n.Previous, n.Image, n.Image
+		}
+	})
+	if err == nil && o.To == "" {
+		err = ErrNoPrevious
+	}
+	if err != nil {
+		return fmt.Errorf("image %s: %w", name, err)
+	}
+	before, err := u.Systemd.Dependents(ctx, o.Units)
+	if err == nil {
+		err = u.restart(ctx, o.Units)
+	}
+	err = errors.Join(err, u.revive(ctx, before))
+	if err != nil {
+		o.Result, o.Error = Failed, err.Error()
+	}
+	u.Report(o)
+	return err
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package updater
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/store"
+)
+
+// world is a host: what each image is, which of them are bad, and what was
+// asked of systemd.
+type world struct {
+	t          *testing.T
+	store      *store.Store
+	newest     string
+	bad        map[string]bool
+	dependents []string
+	down       map[string]bool
+	asked      []string
+	outcomes   []Outcome
+}
+
+const app = "example.org/app:1"
+
+func digest(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	s, err := store.Open(t.TempDir() + "/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Init(); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, store: s, newest: digest("a"), bad: map[string]bool{}, down: map[string]bool{}}
+	w.Pull(t.Context(), app, "")
+	return w
+}
+
+func (w *world) name() store.Name {
+	w.t.Helper()
+	ref, err := reference.Parse(app)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n, err := w.store.LookupName(ref)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
+
+func (w *world) Newest(context.Context, string, string) (string, error) { return w.newest, nil }
+
+func (w *world) Pull(context.Context, string, string) (store.Image, error) {
+	w.t.Helper()
+	ref, err := reference.Parse(app)
+	if err != nil {
+		return store.Image{}, err
+	}
+	img := store.Image{Digest: w.newest, ID: w.newest}
+	return img, w.store.PutImage(img, store.NewName(ref, w.newest, time.Unix(0, 0)))
+}
+
+func (w *world) Start(_ context.Context, unit string) error {
+	w.asked = append(w.asked, "start "+unit)
+	w.down[unit] = false
+	return nil
+}
+
+func (w *world) Restart(_ context.Context, unit string) error {
+	w.asked = append(w.asked, "restart "+unit+" "+w.name().Image[7:8])
+	return nil
+}
+
+func (w *world) Watch(context.Context, []string, time.Duration) error {
+	if w.bad[w.name().Image] {
+		for _, unit := range w.dependents {
+			w.down[unit] = true
+		}
+		return errors.New("it did not stay up")
+	}
+	return nil
+}
+
+func (w *world) Dependents(context.Context, []string) ([]string, error) { return w.dependents, nil }
+
+func (w *world) IsActive(_ context.Context, unit string) (bool, error) { return !w.down[unit], nil }
+
+func (w *world) run(change func(*Updater), running ...string) error {
+	w.t.Helper()
+	w.asked, w.outcomes = nil, nil
+	u := &Updater{Store: w.store, Systemd: w, Registry: w, Report: func(o Outcome) { w.outcomes = append(w.outcomes, o) }}
+	if change != nil {
+		change(u)
+	}
+	return u.Run(w.t.Context(), containers(running...))
+}
+
+func containers(running ...string) []Container {
+	var all []Container
+	for i, r := range running {
+		all = append(all, Container{
+			Unit: string(rune('a'+i)) + ".service", Running: digest(r), Service: &definition.Service{Image: app, Update: definition.UpdateRegistry},
+		})
+	}
+	return all
+}
+
+func (w *world) expect(result string, asked ...string) {
+	w.t.Helper()
+	if len(w.outcomes) != 1 || w.outcomes[0].Result != result || !slices.Equal(w.asked, asked) {
+		w.t.Errorf("asked %q, outcomes %+v; want %s, %q", w.asked, w.outcomes, result, asked)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	w := newWorld(t)
+	if err := w.run(nil, "a", "a"); err != nil {
+		t.Error(err)
+	}
+	w.expect(UpToDate)
+
+	w.newest = digest("b")
+	if err := w.run(func(u *Updater) { u.DryRun = true }, "a", "a"); err != nil {
+		t.Error(err)
+	}
+	w.expect(Pending)
+	if n := w.name(); n.Image != digest("a") {
+		t.Errorf("a dry run has changed the name: %+v", n)
+	}
+
+	// Only what is older is restarted; the old image is kept for the way back.
+	if err := w.run(nil, "a", "b"); err != nil {
+		t.Error(err)
+	}
+	w.expect(Updated, "restart a.service b")
+	if n := w.name(); n.Image != digest("b") || n.Previous != digest("a") {
+		t.Errorf("after the update the name is %+v", n)
+	}
+	if _, err := w.store.Collect(store.Prune{Dangling: true}); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.store.Resolve(digest("a")); err != nil {
+		t.Errorf("the image before the update: %v", err)
+	}
+}
+
+// A newer image that does not stay up is gone back from, tried once, and those
+// who need the container come back.
+func TestUpdateGoesBack(t *testing.T) {
+	w := newWorld(t)
+	w.newest, w.bad[digest("b")], w.dependents = digest("b"), true, []string{"needs-it.service"}
+	if err := w.run(nil, "a"); err == nil {
+		t.Error("a failed update is no error")
+	}
+	w.expect(RolledBack, "restart a.service b", "restart a.service a", "start needs-it.service")
+	if n := w.name(); n.Image != digest("a") || n.Rejected != digest("b") {
+		t.Errorf("after going back the name is %+v", n)
+	}
+	if err := w.run(nil, "a"); err == nil {
+		t.Error("an update that is held back is no error")
+	}
+	w.expect(Rejected)
+	w.bad[digest("b")] = false
+	if err := w.run(func(u *Updater) { u.Retry = true }, "a"); err != nil {
+		t.Error(err)
+	}
+	w.expect(Updated, "restart a.service b")
+}
+
+func TestRollback(t *testing.T) {
+	w := newWorld(t)
+	u := &Updater{Store: w.store, Systemd: w, Registry: w, Report: func(o Outcome) { w.outcomes = append(w.outcomes, o) }}
+	if err := u.Rollback(t.Context(), app, containers("a")); !errors.Is(err, ErrNoPrevious) {
+		t.Errorf("without an earlier image: %v", err)
+	}
+	w.newest = digest("b")
+	if err := w.run(nil, "a"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a", "b"} {
+		if err := u.Rollback(t.Context(), app, containers("b")); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.name(); n.Image != digest(want) {
+			t.Errorf("the name is %+v, want %s", n, want)
+		}
+	}
+}

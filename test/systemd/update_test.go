@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"strings"
+	"testing"
+)
+
+// An update restarts what runs an older image; one that does not stay up is
+// gone back from, shows as a failed unit, and what needs the container is there
+// all the time but for the restarts.
+func TestUpdate(t *testing.T) {
+	cleanReload(t)
+	r := startRegistry(t)
+	name := r.offer(t, "app:1", saying("version one"))
+	place(t, definitions+"app.yaml", "image: "+name+"\ninit: true\nx-update: registry\n")
+	place(t, "/run/systemd/system/needs-app.service", "[Unit]\nRequires=app.service\nAfter=app.service\n[Service]\nExecStart=/bin/sleep infinity\n")
+	place(t, "/run/systemd/system/unitc-update.service.d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/unitc update --settle 200ms\n")
+	t.Cleanup(func() { must(t, "rm", "-rf", "/run/systemd/system/unitc-update.service.d") })
+	reload(t)
+	t.Cleanup(func() {
+		command(t, "systemctl", "stop", "app", "needs-app", "unitc-update.timer")
+		command(t, "systemctl", "reset-failed")
+	})
+	must(t, "systemctl", "start", "needs-app")
+	awaitLine(t, "app", "version one")
+	if wants := property(t, "timers.target", "Wants"); !strings.Contains(wants, "unitc-update.timer") {
+		t.Errorf("timers.target wants %s", wants)
+	}
+	runs := func(words string) {
+		t.Helper()
+		awaitLine(t, "app", words)
+		for _, unit := range []string{"app", "needs-app"} {
+			if got := property(t, unit, "ActiveState"); got != "active" {
+				t.Errorf("%s is %s", unit, got)
+			}
+		}
+	}
+
+	if out := must(t, "unitc", "update", "app"); !strings.Contains(out, "up to date") {
+		t.Errorf("the first update says %s", out)
+	}
+	r.offer(t, "app:1", saying("version two"))
+	if out := must(t, "unitc", "update", "--dry-run"); !strings.Contains(out, "app.service: newer image") {
+		t.Errorf("the dry run says %s", out)
+	}
+	runs("version one")
+	must(t, "systemctl", "start", "unitc-update")
+	runs("version two")
+
+	r.offer(t, "app:1", `{"Cmd": ["/bin/sh", "-c", "echo version three is broken; exit 1"]}`)
+	if _, status := command(t, "systemctl", "start", "unitc-update"); status == 0 {
+		t.Error("an update that failed succeeded")
+	}
+	runs("version two")
+	if out := must(t, "journalctl", "-q", "-o", "cat", "-u", "app"); !strings.Contains(out, "version three is broken") {
+		t.Error("the broken version was never tried")
+	}
+	if out := must(t, "systemctl", "list-units", "--failed", "--plain", "--no-legend"); !strings.Contains(out, "unitc-update.service") || strings.Contains(out, "app") {
+		t.Errorf("failed units are\n%s", out)
+	}
+	before := property(t, "app", "InvocationID")
+	if out, status := command(t, "unitc", "update"); status != 1 || !strings.Contains(out, "rejected") || property(t, "app", "InvocationID") != before {
+		t.Errorf("the broken version was tried again: %d, %s", status, out)
+	}
+
+	r.offer(t, "app:1", saying("version four"))
+	must(t, "systemctl", "start", "unitc-update")
+	runs("version four")
+	must(t, "unitc", "rollback", "--settle", "200ms", "app")
+	runs("version two")
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/cli/updater"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/image"
@@ -122,7 +123,7 @@ func (a *app) withUpdater(cmd *cobra.Command, t transfer, u *updater.Updater, as
 		return fmt.Errorf("%s: %w", cmd.Name(), os.ErrPermission)
 	}
 	return a.withClient(t, func(ctx context.Context, c *image.Client) error {
-		m, err := updater.Connect(ctx)
+		m, err := units.ConnectJobs(ctx)
 		if err != nil {
 			return err
 		}

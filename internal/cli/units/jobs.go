@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package updater
+package units
 
 import (
 	"context"
@@ -16,29 +16,29 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 )
 
-// Manager is systemd over its private socket.
-type Manager struct{ conn *dbus.Conn }
+// Jobs starts units and waits for them, over systemd's private socket.
+type Jobs struct{ conn *dbus.Conn }
 
-// Connect opens the private socket, which tells of jobs without being asked to
-// tell of everything (S-11).
-func Connect(ctx context.Context) (*Manager, error) {
+// ConnectJobs opens the private socket, which tells of jobs without being asked
+// to tell of everything (S-11).
+func ConnectJobs(ctx context.Context) (*Jobs, error) {
 	conn, err := dbus.NewConnection(func() (*godbus.Conn, error) { return cgroupsd.DialPrivate(ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("connecting to systemd: %w", err)
 	}
-	return &Manager{conn}, nil
+	return &Jobs{conn}, nil
 }
 
 // Close ends the connection.
-func (m *Manager) Close() { m.conn.Close() }
+func (m *Jobs) Close() { m.conn.Close() }
 
 // Start ends with its job.
-func (m *Manager) Start(ctx context.Context, unit string) error {
+func (m *Jobs) Start(ctx context.Context, unit string) error {
 	return m.job(ctx, unit, m.conn.StartUnitContext)
 }
 
 // Restart ends with its job.
-func (m *Manager) Restart(ctx context.Context, unit string) error {
+func (m *Jobs) Restart(ctx context.Context, unit string) error {
 	return m.job(ctx, unit, m.conn.RestartUnitContext)
 }
 
@@ -46,7 +46,7 @@ func (m *Manager) Restart(ctx context.Context, unit string) error {
 // Restart= a start that fails goes on in the same job.
 const pollTime = 200 * time.Millisecond
 
-func (m *Manager) job(ctx context.Context, unit string, call func(context.Context, string, string, chan<- string) (int, error)) error {
+func (m *Jobs) job(ctx context.Context, unit string, call func(context.Context, string, string, chan<- string) (int, error)) error {
 	// A way there and back must not be stopped by the start limit, nor be judged
 	// by restarts of long ago.
 	var refused godbus.Error
@@ -78,7 +78,7 @@ func (m *Manager) job(ctx context.Context, unit string, call func(context.Contex
 }
 
 // why is what the unit says of itself.
-func (m *Manager) why(ctx context.Context, unit string) string {
+func (m *Jobs) why(ctx context.Context, unit string) string {
 	p, err := m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", "StatusText")
 	if err != nil {
 		return ""
@@ -89,7 +89,7 @@ func (m *Manager) why(ctx context.Context, unit string) string {
 	return ""
 }
 
-func (m *Manager) number(ctx context.Context, unit, name string) (uint32, error) {
+func (m *Jobs) number(ctx context.Context, unit, name string) (uint32, error) {
 	p, err := m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", name)
 	if err != nil {
 		return 0, err
@@ -99,7 +99,7 @@ func (m *Manager) number(ctx context.Context, unit, name string) (uint32, error)
 }
 
 // Watch polls: whether a unit that is up stays up is known only by waiting.
-func (m *Manager) Watch(ctx context.Context, units []string, settle time.Duration) error {
+func (m *Jobs) Watch(ctx context.Context, units []string, settle time.Duration) error {
 	deadline := time.NewTimer(settle)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollTime)
@@ -123,7 +123,7 @@ func (m *Manager) Watch(ctx context.Context, units []string, settle time.Duratio
 	}
 }
 
-func (m *Manager) look(ctx context.Context, unit string) error {
+func (m *Jobs) look(ctx context.Context, unit string) error {
 	state, err := m.state(ctx, unit)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (m *Manager) look(ctx context.Context, unit string) error {
 	return nil
 }
 
-func (m *Manager) state(ctx context.Context, unit string) (string, error) {
+func (m *Jobs) state(ctx context.Context, unit string) (string, error) {
 	p, err := m.conn.GetUnitPropertyContext(ctx, unit, "ActiveState")
 	if err != nil {
 		return "", fmt.Errorf("asking about %s: %w", unit, err)
@@ -148,14 +148,14 @@ func (m *Manager) state(ctx context.Context, unit string) (string, error) {
 }
 
 // IsActive tells whether a unit runs or is on its way up.
-func (m *Manager) IsActive(ctx context.Context, unit string) (bool, error) {
+func (m *Jobs) IsActive(ctx context.Context, unit string) (bool, error) {
 	state, err := m.state(ctx, unit)
 	return state == "active" || state == "activating" || state == "reloading", err
 }
 
 // Dependents follows the dependencies by which a stop travels. Scopes hold
 // payloads; nobody can start them.
-func (m *Manager) Dependents(ctx context.Context, units []string) ([]string, error) {
+func (m *Jobs) Dependents(ctx context.Context, units []string) ([]string, error) {
 	seen := slices.Clone(units)
 	var found []string
 	for i := 0; i < len(seen); i++ {
@@ -181,5 +181,3 @@ func (m *Manager) Dependents(ctx context.Context, units []string) ([]string, err
 	}
 	return found, nil
 }
-
-var _ Systemd = (*Manager)(nil)

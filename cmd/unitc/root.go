@@ -100,7 +100,7 @@ func (a *app) command() *cobra.Command {
 		{groupRun, a.enable()}, {groupRun, a.disable()},
 		{groupDefine, a.up()}, {groupDefine, a.down()}, {groupDefine, a.edit()}, {groupDefine, a.check()}, {groupDefine, a.diff()}, {groupDefine, a.apply()}, {groupDefine, a.updateLimits()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()}, {groupDefine, a.schema()},
 		{groupImages, a.images()}, {groupImages, a.pull()}, {groupImages, a.load()}, {groupImages, a.save()}, {groupImages, a.push()}, {groupImages, a.tag()},
-		{groupImages, a.rmi()}, {groupImages, a.prune()}, {groupImages, a.history()}, {groupImages, a.df()}, {groupImages, a.verify()}, {groupImages, a.volume()}, {groupImages, a.update()}, {groupImages, a.rollback()},
+		{groupImages, a.rmi()}, {groupImages, a.prune()}, {groupImages, a.history()}, {groupImages, a.df()}, {groupImages, a.verify()}, {groupImages, a.volume()}, {groupImages, a.secret()}, {groupImages, a.update()}, {groupImages, a.rollback()},
 		{groupOther, a.version()}, {groupOther, a.completion()},
 	} {
 		v.cmd.GroupID = v.group

@@ -68,6 +68,7 @@ func (r *reader) decodeProject(file *definition.File) {
 		file.Services = append(file.Services, r.projectService(services, &services.pairs[i]))
 	}
 	r.joinDefault(file)
+	r.fillGrants(file)
 	r.checkDependencies(file)
 }
 

@@ -17,13 +17,13 @@ import (
 // grantKeys pass secrets, configuration and special devices in.
 var grantKeys = []field{
 	{name: "configs", shape: &grantsShape, example: "[site.conf]",
-		doc: "Configuration files to mount.", pending: "configs",
+		doc:    "Configuration files to mount.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.Configs = r.grants(n, "configs") }},
 	{name: "gpus", shape: &gpusShape, example: "all",
 		doc: "The graphics processors to pass in.", pending: "gpus",
 		decode: func(r *reader, s *definition.Service, n *node) { s.GPUs = r.gpus(n) }},
 	{name: "secrets", shape: &grantsShape, example: "[token]",
-		doc: "Secrets to mount.", pending: "secrets",
+		doc:    "Secrets to mount, below /run/secrets.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.Secrets = r.grants(n, "secrets") }},
 }
 
@@ -72,10 +72,37 @@ func (r *reader) grants(n *node, kind string) (all []definition.Grant) {
 		}
 		seen[at] = item.place
 		if r.declared(item, kind, g.Source) {
+			g.Name = g.Source // outside of a project: a credential of the system
 			all = append(all, g)
 		}
 	}
 	return all
+}
+
+// fillGrants tells each grant of a project where it comes from: the helper sees
+// one service, not the project.
+func (r *reader) fillGrants(file *definition.File) {
+	for i := range file.Services {
+		s := &file.Services[i]
+		r.fillGrant(s.Secrets, file.Secrets)
+		r.fillGrant(s.Configs, file.Configs)
+	}
+}
+
+func (r *reader) fillGrant(grants []definition.Grant, declared []definition.Material) {
+	for i := range grants {
+		g := &grants[i]
+		for j := range declared {
+			m := &declared[j]
+			if m.Key != g.Source {
+				continue
+			}
+			g.Name, g.File, g.Environment, g.Content, g.Encrypted = m.Name, m.File, m.Environment, m.Content, m.Encrypted
+			if g.Environment != "" {
+				g.EnvFiles = []string{path.Join(r.in.Dir, r.in.Name+".env"), path.Join(r.in.Dir, ".env")}
+			}
+		}
+	}
 }
 
 // grantTarget makes a target absolute as Compose does: a secret's bare name is

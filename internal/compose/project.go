@@ -101,6 +101,7 @@ var volumeShape = shape{kinds: null | mapping, keys: []field{
 var secretShape = shape{kinds: mapping, keys: []field{
 	{name: "driver", shape: &stringShape, refused: "write file: or environment:"},
 	{name: "driver_opts", shape: &driverOptions, refused: "write file: or environment:"},
+	{name: "encrypted", shape: &shape{kinds: text, format: &encryptedFormat}, example: "./token.cred", doc: "What systemd-creds encrypt has made, as text or as a path; systemd decrypts it at start."},
 	{name: "environment", shape: &shape{kinds: text, format: &envNameFormat}, example: "TOKEN", doc: "A variable of NAME.env or .env that holds the secret."},
 	{name: "external", shape: &externalShape, example: "true", doc: "A credential that the system has already."},
 	{name: "file", shape: &hostPathShape, example: "./token", doc: "A file that holds the secret."},
@@ -118,6 +119,21 @@ var configShape = shape{kinds: mapping, keys: []field{
 	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "site.conf", doc: "The name; PROJECT_KEY if left out."},
 	{name: "template_driver", shape: &stringShape, refused: "write file: or content:"},
 }}
+
+// encryptedFormat: systemd-creds(1) writes base64, in lines.
+var encryptedFormat = format{
+	name:    "encrypted",
+	pattern: `^(\.{0,2}/.*[^/.].*|[A-Za-z0-9+/=\s]{16,})$`,
+	check: func(s string) (string, string) {
+		relative := strings.TrimPrefix(strings.TrimPrefix(s, "."), ".")
+		isPath := strings.HasPrefix(relative, "/") && strings.Trim(relative, "/.") != "" && !strings.Contains(s, "\n")
+		isText := len(s) >= 16 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n") == ""
+		if !isPath && !isText {
+			return quote(s) + " is no encrypted credential", "write ./FILE, or the text that `systemd-creds encrypt` prints"
+		}
+		return "", ""
+	},
+}
 
 // eachDeclared walks a top-level mapping: its shape was checked, and what is
 // wrong in it is left out.
@@ -255,12 +271,19 @@ func (r *reader) material(p *pair, at definition.Position) definition.Material {
 	if file := n.get("file"); file != nil {
 		m.File = r.hostPath(file, file.str())
 	}
+	if encrypted := n.get("encrypted"); encrypted != nil {
+		if m.Encrypted = encrypted.str(); strings.ContainsAny(m.Encrypted[:min(len(m.Encrypted), 1)], "./") {
+			m.Encrypted = r.hostPath(encrypted, m.Encrypted)
+		} else {
+			m.Encrypted = strings.Join(strings.Fields(m.Encrypted), "") // base64, of any line length
+		}
+	}
 	if content := n.get("content"); content != nil {
 		text := content.str()
 		m.Content = &text
 	}
 	var given []*pair
-	for _, key := range []string{"file", "environment", "content"} {
+	for _, key := range []string{"file", "environment", "content", "encrypted"} {
 		if source := findPair(n, key); source != nil {
 			given = append(given, source)
 		}

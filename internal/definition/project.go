@@ -37,14 +37,16 @@ type NamedVolume struct {
 // File, Environment, Content and External is given. Neither the content of a
 // secret's file nor a variable's value is ever here (DESIGN §4).
 type Material struct {
-	Key         string     `json:"key"`
-	Name        string     `json:"name"`
-	Source      Position   `json:"source"`
-	File        string     `json:"file,omitempty"` // absolute
-	Environment string     `json:"environment,omitempty"`
-	Content     *string    `json:"content,omitempty"` // configs only
-	External    bool       `json:"external,omitempty"`
-	Labels      []KeyValue `json:"labels,omitempty"`
+	Key         string   `json:"key"`
+	Name        string   `json:"name"`
+	Source      Position `json:"source"`
+	File        string   `json:"file,omitempty"` // absolute
+	Environment string   `json:"environment,omitempty"`
+	Content     *string  `json:"content,omitempty"` // configs only
+	// Encrypted is a credential of systemd-creds(1): its text, or its absolute path.
+	Encrypted string     `json:"encrypted,omitempty"`
+	External  bool       `json:"external,omitempty"`
+	Labels    []KeyValue `json:"labels,omitempty"`
 }
 
 // Grant mounts a secret or config into a service.
@@ -56,6 +58,15 @@ type Grant struct {
 	UID    string `json:"uid,omitempty"`
 	GID    string `json:"gid,omitempty"`
 	Mode   uint32 `json:"mode,omitempty"` // 0 = 0444
+
+	// Where it comes from, as of the Material. Name is that of a credential,
+	// EnvFiles are where a variable is looked up, the first that has it.
+	Name        string   `json:"name,omitempty"`
+	File        string   `json:"file,omitempty"`
+	Environment string   `json:"environment,omitempty"`
+	EnvFiles    []string `json:"env_files,omitempty"`
+	Content     *string  `json:"content,omitempty"`
+	Encrypted   string   `json:"encrypted,omitempty"`
 }
 
 // Healthcheck says how to find out whether the payload is well. Zero values

@@ -55,6 +55,7 @@ func (t *translation) text(problems diag.List) []byte {
 		t.ready()
 		t.cgroup()
 		if !t.broken {
+			t.credentials()
 			t.pass(t.service.System.Service)
 		}
 	}
@@ -174,6 +175,11 @@ func (t *translation) paths() []string {
 	for _, f := range s.EnvFiles {
 		list = append(list, f.Path)
 	}
+	for _, grants := range [][]definition.Grant{s.Secrets, s.Configs} {
+		for _, g := range grants {
+			list = append(list, g.File)
+		}
+	}
 	var words []string
 	for _, path := range list {
 		// systemd reads these words without C escapes, so a path that needs one
@@ -261,6 +267,28 @@ func (t *translation) ready() {
 		// An unhealthy payload is asked to stop as ever; SIGABRT would not reach
 		// the first process of a PID namespace.
 		t.w.Set("WatchdogSignal", cmp.Or(s.StopSignal, "SIGTERM"))
+	}
+}
+
+// credentials has systemd decrypt what is encrypted (V-9). A path that is
+// relative is one of its stores of encrypted credentials, and one that is missing
+// there is no failure: the helper says what to do.
+func (t *translation) credentials() {
+	seen := map[string]bool{}
+	for _, g := range append(t.service.Secrets[:len(t.service.Secrets):len(t.service.Secrets)], t.service.Configs...) {
+		if g.File != "" || g.Environment != "" || g.Content != nil || seen[g.Name] {
+			continue
+		}
+		seen[g.Name] = true
+		name := unitfile.EscapeSpecifiers(g.Name)
+		switch {
+		case g.Encrypted == "":
+			t.w.Set("LoadCredentialEncrypted", name+":"+name)
+		case g.Encrypted[0] == '/':
+			t.w.Set("LoadCredentialEncrypted", name+":"+unitfile.EscapeSpecifiers(g.Encrypted))
+		default:
+			t.w.Set("SetCredentialEncrypted", name+": "+g.Encrypted)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	exitCgroup           = 219
 	exitNamespace        = 226
 	exitRuntimeDirectory = 233
+	exitCredentials      = 243
 )
 
 // brokenDefinition is a definition with faults that the generator found.

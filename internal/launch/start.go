@@ -41,6 +41,7 @@ type starter struct {
 	cgroup         *os.File // service placement: the leaf to be born in
 	child          *program.Child
 	payload        int             // main PID, once it is known
+	contents       [][]byte        // of the plan's files
 	relay          *relayFiles     // of our own relay, nil without one
 	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
 	bundle         *runtime.Bundle // another runtime's, nil with our own
@@ -62,6 +63,7 @@ var (
 		// Before anything is opened that a second start of the helper would lose.
 		{"seal-helper", exitNamespace, (*starter).sealHelper},
 		{"build-plan", exitConfig, (*starter).buildPlan},
+		{"read-secrets", exitCredentials, (*starter).readSecrets},
 		{"write-state", exitRuntimeDirectory, (*starter).writeState},
 		{"bind-notify-socket", exitRuntimeDirectory, (*starter).openProxy},
 		{"open-logs", exitStdout, (*starter).openLogs},
@@ -166,6 +168,7 @@ func (s *starter) prepareRuntime() error {
 		Bundle:      s.stateDir,
 		AttachPoint: s.stateDir + "/root",
 		CgroupDir:   s.cgroup,
+		Contents:    s.contents,
 		Sibling:     true,
 		Gated:       true, // systemd must know its main PID before that can exit
 		Before:      reach,

@@ -38,6 +38,8 @@ type Plan struct {
 	// Subpaths are the places in the sources of bind mounts that are mounted in
 	// their stead, by destination; they are resolved inside the source.
 	Subpaths map[string]string `json:"subpaths,omitempty"`
+	// Files are secrets and configs; what is in them is in no plan.
+	Files []File `json:"files,omitempty"`
 	// Scope is the transient scope of the payload; nil places it in the
 	// service's own delegated cgroup.
 	Scope *Scope `json:"scope,omitempty"`
@@ -47,6 +49,14 @@ type Plan struct {
 	Health *Health `json:"health,omitempty"`
 	// Logging is a driver of the definition: journald, direct or none.
 	Logging string `json:"logging"`
+}
+
+// File is a read-only file that is made at start.
+type File struct {
+	Destination string `json:"destination"` // absolute, inside
+	UID         string `json:"uid"`         // name or number inside
+	GID         string `json:"gid"`
+	Mode        uint32 `json:"mode"`
 }
 
 // What Ready says beside "".

@@ -37,6 +37,7 @@ var standIns = map[string]func(*Launch) error{
 	"create-user-namespace": standInAnchor,
 	"open-rootfs":           standInRoot,
 	"open-mount-sources":    standInSources,
+	"fill-files":            standInFiles,
 }
 
 // Describe compiles the steps of a plan without carrying anything out, and
@@ -62,7 +63,7 @@ func Describe(p *plan.Plan) ([]StepDescription, error) {
 		if err := do(l); err != nil {
 			return nil, &StepError{Step: s.name, Exit: s.exit, Err: err}
 		}
-		list = append(list, StepDescription{Name: s.name, Applies: s.name != "create-user-namespace" || l.anchor != nil, Exit: s.exit, Why: s.why})
+		list = append(list, StepDescription{Name: s.name, Applies: applies(l, s.name), Exit: s.exit, Why: s.why})
 	}
 	calls := callsByStep(l.prog)
 	for _, s := range innerSteps {
@@ -70,6 +71,24 @@ func Describe(p *plan.Plan) ([]StepDescription, error) {
 		list = append(list, StepDescription{Name: s.name, Inner: true, Applies: applies, Exit: s.exit, Why: s.why, Calls: lines})
 	}
 	return list, nil
+}
+
+// applies tells whether an outer step has anything to do.
+func applies(l *Launch, name string) bool {
+	switch name {
+	case "create-user-namespace":
+		return l.anchor != nil
+	case "fill-files":
+		return l.filesDir != nil
+	}
+	return true
+}
+
+func standInFiles(l *Launch) error {
+	if len(l.plan.Files) > 0 {
+		l.filesDir = l.opt.Stdio[0]
+	}
+	return nil
 }
 
 // callsByStep cuts the listing of a program at its steps.

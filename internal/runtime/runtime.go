@@ -52,6 +52,9 @@ type Options struct {
 	// Before is called with each step's name before it is done in this process;
 	// nil = nothing is.
 	Before func(step string)
+	// Contents are those of the plan's Files, in their order: what is secret is in
+	// no plan.
+	Contents [][]byte
 	// StopAt is the step at which a test stops the child; "" = none.
 	StopAt string
 }
@@ -73,6 +76,7 @@ type Launch struct {
 	// An image: its layers, topmost first, and where the container writes.
 	layers   []*os.File
 	writable *os.File
+	filesDir *os.File    // detached mount of secrets and configs, nil without any
 	console  [2]*os.File // with a terminal: this process's end, the child's end
 	states   []*os.File  // write ends of the pipes from which the child's hooks read
 }
@@ -111,6 +115,8 @@ var outerSteps = []struct {
 		openSources},
 	{"open-console-socket", exitStdout, "the child alone can open a terminal of the container's devpts, and hands its other end back",
 		openConsole},
+	{"fill-files", exitCredentials, "secrets and configs, in memory that is never written to swap and that nobody else sees",
+		fillFiles},
 	{"compile-seccomp", exitSeccomp, "from the profile to the program that the kernel takes",
 		compileFilter},
 	{"compile-steps", exitNamespace, "the inner steps become system calls with prepared arguments: the forked child runs no Go",

@@ -32,6 +32,7 @@ const (
 	exitAppArmor     = 231
 	exitKeyring      = 237
 	exitNUMAPolicy   = 242
+	exitCredentials  = 243
 )
 
 // step is one named action of the inner half: when it applies and what it
@@ -61,10 +62,14 @@ var innerSteps = []step{
 		newNetwork, bringUpLoopback},
 	{"mount-scratch", exitNamespace, "before attach-rootfs, which covers the attach point",
 		hasMaskedPaths, mountScratch},
+	{"attach-files", exitCredentials, "before attach-rootfs, which covers the attach point",
+		hasFiles, attachFiles},
 	{"attach-rootfs", exitNamespace, "pivot_root needs a mount of this namespace",
 		always, attachRoot},
 	{"mount", exitNamespace, "in the order of the specification, destinations resolved on descriptors inside the rootfs (CVE-2021-30465)",
 		always, mountAll},
+	{"mount-files", exitCredentials, "after mount: a file may be meant for a place in a volume",
+		hasFiles, mountFiles},
 	{"create-devices", exitNamespace, "after mount: /dev is a fresh tmpfs by now",
 		ownDev, createDevices},
 	{"set-umask", exitExec, "create-devices needed none",

@@ -32,6 +32,7 @@ oom_score_adj: 100
 sysctls: {net.core.somaxconn: 64}
 devices: [/dev/fuse]
 volumes: [/usr:/srv]
+configs: [crash]
 tmpfs: [/scratch]`},
 	{placement{"service", "direct"}, "own", endless + `
 userns_mode: host
@@ -51,6 +52,8 @@ var otherSteps = []string{
 // arm): the next start works and nothing is left."
 func TestHelperKilledAtEveryStep(t *testing.T) {
 	var all, seen []string
+	pipe(t, "x", "unitc", "secret", "set", "crash")
+	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
 	leavesNothing(t, func() {
 		for _, l := range launches {
 			t.Run(l.String()+"-"+l.runtime, func(t *testing.T) {

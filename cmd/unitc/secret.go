@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/compose"
+)
+
+// secretStore is systemd's own store of encrypted credentials: the same secret
+// serves any unit of the host, systemd decrypts it with the host's key or its
+// TPM, and unitc keeps no key.
+const secretStore = "/etc/credstore.encrypted"
+
+// maxSecret is what systemd takes as a credential, in bytes.
+const maxSecret = 1 << 20
+
+func (a *app) secret() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "secret VERB",
+		Short: "set, list or remove secrets of the host",
+		Long: `Keep secrets that definitions name with external: true, encrypted by
+systemd-creds(1) with the host's key and its TPM in /etc/credstore.encrypted.
+systemd decrypts them for the units that ask for them.`,
+		Args: unknownVerb,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	for _, sub := range []*cobra.Command{a.secretSet(), a.secretList(), a.secretRemove()} {
+		sub.DisableFlagsInUseLine = true
+		cmd.AddCommand(sub)
+	}
+	cmd.SetUsageTemplate(volumeTemplate)
+	return cmd
+}
+
+func (a *app) secretSet() *cobra.Command {
+	return &cobra.Command{
+		Use:   "set NAME [FILE]",
+		Short: "encrypt standard input, or a file, as a secret",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.checkSecretName(args[0]); err != nil {
+				return err
+			}
+			in := a.stdin
+			if len(args) == 2 && args[1] != "-" {
+				f, err := os.Open(args[1])
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				in = f
+			}
+			content, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
+			if err != nil {
+				return fmt.Errorf("reading the secret: %w", err)
+			}
+			if len(content) > maxSecret {
+				return usagef("secret set: more than the %d KiB that systemd takes", maxSecret>>10)
+			}
+			return storeSecret(args[0], content)
+		},
+	}
+}
+
+// storeSecret has systemd-creds encrypt; the secret travels by a pipe, and what
+// is written is complete before it has its name.
+func storeSecret(name string, content []byte) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("encrypting %s: %w", name, fs.ErrPermission)
+	}
+	if err := os.MkdirAll(secretStore, 0o700); err != nil {
+		return err
+	}
+	var text, stderr bytes.Buffer
+	var err error
+	// Without a TPM, and with /var in memory, systemd's own choice is no key at all.
+	for _, key := range []string{"auto", "host"} {
+		text.Reset()
+		stderr.Reset()
+		cmd := exec.Command("systemd-creds", "encrypt", "--quiet", "--with-key="+key, "--name="+name, "-", "-")
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(content), &text, &stderr
+		if err = cmd.Run(); err == nil && text.Len() > 0 {
+			break
+		}
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("encrypting %s: %w; install systemd 250 or later", name, err)
+	}
+	if err != nil {
+		return fmt.Errorf("encrypting %s: %w: %s", name, err, strings.TrimSpace(stderr.String()))
+	}
+	f, err := os.CreateTemp(secretStore, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // it has another name by then, unless this failed
+	defer f.Close()
+	if _, err := f.Write(text.Bytes()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(secretStore, name))
+}
+
+// storedSecrets are the names in the store.
+func storedSecrets() ([]string, error) {
+	entries, err := os.ReadDir(secretStore)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	names := []string{}
+	for _, e := range entries {
+		if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func (a *app) secretList() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "ls [--json]",
+		Short: "list the names of secrets",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			names, err := storedSecrets()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.printJSON(names)
+			}
+			t := terminal.Table{Header: []string{"NAME"}}
+			for _, name := range names {
+				t.Add(name)
+			}
+			return t.Write(terminal.Of(a.stdout))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (a *app) secretRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm NAME…",
+		Short: "remove secrets",
+		Args:  some("the name of a secret"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, name := range args {
+				if err := a.checkSecretName(name); err != nil {
+					return err
+				}
+				known, err := storedSecrets()
+				if err != nil {
+					return err
+				}
+				if !slices.Contains(known, name) {
+					return &catalog.NotFoundError{Name: name, Nearest: compose.Nearest(name, known), None: len(known) == 0}
+				}
+				if err := os.Remove(filepath.Join(secretStore, name)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// checkSecretName: it becomes a file's name and stands in units.
+func (a *app) checkSecretName(name string) error {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+	switch {
+	case a.root != "":
+		return usagef("secret: the key of --root %s is not this host's", a.root)
+	case name == "" || len(name) > 200 || strings.Trim(name, allowed) != "" || strings.ContainsAny(name[:1], ".-"):
+		return usagef("secret: %q is no name; use letters, digits, _ . and -", name)
+	}
+	return nil
+}

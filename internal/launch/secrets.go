@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/planner"
+)
+
+// maxSecret bounds a secret or config, in bytes; it is that of systemd's
+// credentials.
+const maxSecret = 1 << 20
+
+// readSecrets reads what the plan's files hold. It stays in this process's
+// memory: no plan, no environment, no message has it.
+func (s *starter) readSecrets() error {
+	for i, g := range planner.Grants(s.service) {
+		key := fmt.Sprintf("secrets[%d]", i)
+		if i >= len(s.service.Secrets) {
+			key = fmt.Sprintf("configs[%d]", i-len(s.service.Secrets))
+		}
+		content, err := readGrant(&g, key)
+		if err != nil {
+			return err
+		}
+		s.contents = append(s.contents, content)
+	}
+	return nil
+}
+
+func readGrant(g *definition.Grant, key string) ([]byte, error) {
+	switch {
+	case g.Content != nil:
+		return []byte(*g.Content), nil
+	case g.File != "":
+		content, err := readSmall(g.File)
+		if err != nil {
+			return nil, &planner.KeyError{Key: key, What: err.Error(), Cure: "correct the path, or put the file there"}
+		}
+		return content, nil
+	case g.Environment != "":
+		return readVariable(g, key)
+	}
+	return readCredential(g, key)
+}
+
+// readVariable looks a variable up in the files beside the definition, never in
+// this process's own environment.
+func readVariable(g *definition.Grant, key string) ([]byte, error) {
+	for _, path := range g.EnvFiles {
+		vars, err := readEnvFile(definition.EnvFile{Path: path, Optional: true})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		for _, v := range vars {
+			if v.Name == g.Environment && v.Value != nil {
+				return []byte(*v.Value), nil
+			}
+		}
+	}
+	return nil, &planner.KeyError{Key: key, What: "no file beside the definition sets " + g.Environment, Cure: "set it in " + g.EnvFiles[0]}
+}
+
+// readCredential reads what systemd has decrypted for the unit (systemd.exec(5),
+// LoadCredentialEncrypted=).
+func readCredential(g *definition.Grant, key string) ([]byte, error) {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		content, err := readSmall(dir + "/" + g.Name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return content, err
+		}
+	}
+	return nil, &planner.KeyError{Key: key, What: "the system has no credential " + g.Name, Cure: "set it with `unitc secret set " + g.Name + "`"}
+}
+
+func readSmall(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err == nil && len(data) > maxSecret {
+		err = fmt.Errorf("%s is larger than %d KiB", path, maxSecret>>10)
+	}
+	return data, err
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The secrets of the tests, one for each way in. What is looked for everywhere
+// is never an argument of a command, which the journal may keep.
+var secretWords = []string{"swordfish-file", "swordfish-variable", "swordfish-stored", "swordfish-encrypted", "swordfish-inline"}
+
+const withSecrets = `services:
+  app:
+    rootfs: host
+    user: "1000:1000"
+    stop_signal: SIGKILL
+    secrets:
+      - token
+      - {source: variable, uid: "1000", gid: "1000", mode: 0o400}
+      - stored
+      - encrypted
+      - inline
+      - {source: token, target: /etc/app/key, mode: 0o440}
+    configs:
+      - {source: site, target: /etc/app/site.conf}
+      - site
+    command:
+      - sh
+      - -c
+      - |
+        cd /run/secrets
+        for f in token variable stored encrypted inline /etc/app/key; do test -r $$f && sha256sum <$$f | cut -c1-12; done
+        cat /etc/app/site.conf /site
+        stat -c '%n %a %u %g' token variable /etc/app/site.conf
+        touch token 2>/dev/null && echo writable
+        grep -E ' (/run/secrets|/etc/app/site.conf) ' /proc/self/mountinfo | grep -c 'ro,.* ramfs '
+        echo dir=$$CREDENTIALS_DIRECTORY
+        echo told; exec sleep infinity
+secrets:
+  token: {file: ./token}
+  variable: {environment: TOKEN}
+  stored: {external: true, name: stored}
+  encrypted: {encrypted: ./token.cred}
+  inline: {encrypted: "INLINE"}
+configs:
+  site: {content: "listen 80"}
+`
+
+// pipe runs a command with input on its standard input.
+func pipe(t *testing.T, input string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = strings.NewReader(input)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, stderr.String())
+	}
+	return string(out)
+}
+
+func encrypt(t *testing.T, name, secret string) string {
+	t.Helper()
+	return pipe(t, secret, "systemd-creds", "encrypt", "--quiet", "--with-key=host", "--name="+name, "-", "-")
+}
+
+// "Secrets and configs … delivered as read-only files in a non-swappable mount,
+// `$CREDENTIALS_DIRECTORY` set; … never in the unit file, the environment of the
+// helper, the plan on disk, the journal or `unitc inspect`."
+func TestSecrets(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"token", secretWords[0])
+	place(t, definitions+"vault.env", "TOKEN="+secretWords[1]+"\n")
+	pipe(t, secretWords[2], "unitc", "secret", "set", "stored")
+	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "stored"); os.Remove("/etc/credstore.encrypted") })
+	if out := must(t, "unitc", "secret", "ls"); !strings.Contains(out, "stored") {
+		t.Errorf("unitc secret ls: %s", out)
+	}
+	place(t, definitions+"token.cred", encrypt(t, "vault_encrypted", secretWords[3]))
+	inline := strings.Join(strings.Fields(encrypt(t, "vault_inline", secretWords[4])), "")
+	place(t, definitions+"vault.yaml", strings.Replace(withSecrets, "INLINE", inline, 1))
+	reload(t)
+	t.Cleanup(func() {
+		must(t, "systemctl", "stop", "vault-app")
+		command(t, "systemctl", "reset-failed", "vault-app")
+	})
+	if _, status := command(t, "systemctl", "start", "vault-app"); status != 0 {
+		out, _ := command(t, "systemctl", "status", "-l", "vault-app")
+		t.Fatalf("it does not start:\n%s", out)
+	}
+	awaitLine(t, "vault-app", "told")
+	out := must(t, "journalctl", "-q", "-o", "cat", "-u", "vault-app", "_TRANSPORT=stdout")
+	want := ""
+	for _, word := range append(secretWords, secretWords[0]) {
+		want += pipe(t, word, "sh", "-c", "sha256sum | cut -c1-12")
+	}
+	want += "listen 80listen 80token 444 0 0\nvariable 400 1000 1000\n/etc/app/site.conf 444 0 0\n2\ndir=/run/secrets\ntold\n"
+	lines := strings.Split(strings.TrimSuffix(want, "\n"), "\n")
+	lines = append(lines[:5], lines[6:]...) // /etc/app/key is root's with 0440
+	if want = strings.Join(lines, "\n") + "\n"; out != want {
+		t.Errorf("the payload says\n%s\nand should say\n%s", out, want)
+	}
+	searchSecrets(t)
+}
+
+// searchSecrets looks wherever unitc and systemd leave anything.
+func searchSecrets(t *testing.T) {
+	t.Helper()
+	places := map[string]string{
+		"the journal": must(t, "journalctl", "-q", "-o", "export", "--no-pager"),
+		"show":        must(t, "systemctl", "show", "vault-app.service", "unitc-vault-app.scope"),
+		"cat":         must(t, "systemctl", "cat", "vault-app.service"),
+		"plan":        must(t, "unitc", "plan", "--json", "vault-app"),
+		"spec":        must(t, "unitc", "spec", "vault-app"),
+		"inspect":     must(t, "unitc", "inspect", "vault-app"),
+	}
+	for _, dir := range []string{"/run/systemd/generator.late", "/run/systemd/transient", "/run/unitc", "/var/lib/unitc", "/etc/credstore.encrypted"} {
+		files, _ := filepath.Glob(dir + "/*")
+		below, _ := filepath.Glob(dir + "/*/*")
+		hidden, _ := filepath.Glob(dir + "/.unitc/*")
+		for _, path := range append(append(files, below...), hidden...) {
+			if data, err := os.ReadFile(path); err == nil {
+				places[path] = string(data)
+			}
+		}
+	}
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		if data, err := os.ReadFile(path); err == nil {
+			places[path] = string(data)
+		}
+	}
+	for _, name := range []string{"/run/systemd/generator.late/.unitc/vault-app.json", "/run/unitc/vault-app/plan.json"} {
+		if places[name] == "" {
+			t.Errorf("%s was not looked at", name)
+		}
+	}
+	for where, text := range places {
+		for _, word := range secretWords {
+			if strings.Contains(text, word) {
+				t.Errorf("%s has %s", where, word)
+			}
+		}
+	}
+}
+
+// A secret that is not there is named, with what to do.
+func TestMissingSecrets(t *testing.T) {
+	cleanReload(t)
+	for name, c := range map[string]struct{ definition, want string }{
+		"gone":   {"services: {app: {rootfs: host, command: [\"true\"], secrets: [s]}}\nsecrets: {s: {external: true}}\n", "secrets[0]: the system has no credential s; set it with `unitc secret set s`"},
+		"nofile": {"services: {app: {rootfs: host, command: [\"true\"], secrets: [s]}}\nsecrets: {s: {file: /nowhere/token}}\n", "open /nowhere/token: no such file or directory; correct the path"},
+		"unset":  {"services: {app: {rootfs: host, command: [\"true\"], secrets: [s]}}\nsecrets: {s: {environment: NOBODY}}\n", "no file beside the definition sets NOBODY; set it in /etc/unitc/unset.env"},
+	} {
+		place(t, definitions+name+".yaml", c.definition)
+		reload(t)
+		unit := name + "-app"
+		if _, status := command(t, "systemctl", "start", unit); status == 0 {
+			t.Errorf("%s starts", unit)
+		}
+		out, _ := command(t, "systemctl", "status", "-l", unit)
+		if !strings.Contains(out, c.want) || !strings.Contains(out, "243/CREDENTIALS") {
+			t.Errorf("the status of %s does not say %q:\n%s", unit, c.want, out)
+		}
+		command(t, "systemctl", "reset-failed", unit)
+	}
+}

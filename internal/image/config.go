@@ -61,6 +61,12 @@ func parseConfig(raw []byte, layers int) (*configFile, error) {
 			return nil, fmt.Errorf("%w: image configuration: %w", ErrRefused, err)
 		}
 	}
+	// No system call takes these.
+	for _, s := range slices.Concat([]string{c.Config.User, c.Config.WorkingDir, c.Config.StopSignal}, c.Config.Entrypoint, c.Config.Cmd) {
+		if strings.ContainsRune(s, 0) {
+			return nil, fmt.Errorf("%w: image configuration: a NUL byte in %q", ErrRefused, s)
+		}
+	}
 	if c.OS != "" && c.OS != "linux" {
 		return nil, fmt.Errorf("%w: an image for %s; containers here run Linux", ErrRefused, c.OS)
 	}

@@ -41,17 +41,31 @@ func killable(layout string) error {
 	c := NewClient(s)
 	c.Limits.Reserve = 0
 	c.PolicyFile = dir + ".policy"
-	if _, err := c.Load(context.Background(), layout, LoadOptions{Name: killName}); err != nil {
+	if world := os.Getenv("UNITC_TEST_WORLD"); world != "" {
+		// layout is a registry's.
+		certDirs = []string{world + "/certs.d"}
+		c.AuthFile, c.RegistriesFile = world+"/auth.json", world+"/registries.conf"
+		if _, err := c.Pull(context.Background(), layout, PullOptions{Policy: PullAlways}); err != nil {
+			return err
+		}
+		if err := s.Tag(layout, mustReference(killName), c.Now()); err != nil {
+			return err
+		}
+	} else if _, err := c.Load(context.Background(), layout, LoadOptions{Name: killName}); err != nil {
 		return err
 	}
 	if _, err := s.RemoveImage("localhost/old:1", false); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	r, err := reference.Parse("localhost/other:1")
+	return s.Tag(killName, mustReference("localhost/other:1"), c.Now())
+}
+
+func mustReference(name string) reference.Reference {
+	r, err := reference.Parse(name)
 	if err != nil {
-		return err
+		panic(err)
 	}
-	return s.Tag(killName, r, c.Now())
+	return r
 }
 
 // changes are the system calls that leave something behind.
@@ -167,6 +181,44 @@ func TestKilledAtEveryChange(t *testing.T) {
 		if !checkKilled(t, c, killName, n) {
 			t.Fatalf("killed at change %d: the image is missing after a load", n)
 		}
+		if finished {
+			break
+		}
+		kills++
+	}
+	if kills*step < 60 {
+		t.Errorf("only %d kills", kills)
+	}
+}
+
+// The same for a pull from a registry, which keeps the parts of broken
+// downloads: the next one goes on there.
+func TestPullKilledAtEveryChange(t *testing.T) {
+	w := newWorld(t)
+	b := build(t, gz,
+		tarOf(t, file{name: "a/"}, file{name: "a/1", content: "one"}, file{name: "l", link: "a/1"}),
+		tarOf(t, file{name: "a/2", content: "two"}, file{name: ".wh.l"}))
+	ref := w.push("killed", "1", b)
+	step, kills := killStep, 0
+	for n := 1; ; n += step {
+		dir := fmt.Sprintf("%s/store", t.TempDir())
+		c := killClient(t, dir)
+		c.AuthFile, c.RegistriesFile = w.client.AuthFile, w.client.RegistriesFile
+		finished := runUntil(t, n, "UNITC_TEST_PULL="+ref, "UNITC_TEST_STORE="+dir, "UNITC_TEST_WORLD="+w.dir)
+		if n%2 == 0 {
+			checkAfterKill(t, c, n) // it collects; without that the parts are there
+		}
+		img, err := c.Pull(ctx, ref, PullOptions{})
+		if err != nil {
+			t.Fatalf("killed at change %d: the next pull: %v", n, err)
+		}
+		if !checkKilled(t, c, ref, n) {
+			t.Fatalf("killed at change %d: the image is missing after a pull", n)
+		}
+		if faults, err := c.Verify(ctx, false); err != nil || len(faults) > 0 {
+			t.Errorf("killed at change %d: %s is not whole: %v, %v", n, img.Digest, faults, err)
+		}
+		checkAfterKill(t, c, n)
 		if finished {
 			break
 		}

@@ -520,6 +520,41 @@ func TestPullCancelled(t *testing.T) {
 	}
 }
 
+// A file system that has become read-only: a clear error, and what is there can
+// still be used.
+func TestPullOnReadOnlyDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=3m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	w := newWorld(t)
+	s, err := store.Open(dir + "/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.client.Store = s
+	good, other := w.push("good", "1", simple(t)), w.push("other", "1", build(t, gz, tarOf(t, file{name: "a", content: "1"})))
+	if _, err := w.client.Pull(ctx, good, PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "size=3m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client.Pull(ctx, other, PullOptions{}); !errors.Is(err, unix.EROFS) {
+		t.Errorf("a pull: %v", err)
+	}
+	if img, err := w.client.Pull(ctx, good, PullOptions{}); err != nil || read(t, img, "etc/conf") != "new" {
+		t.Errorf("an image that is there: %v", err)
+	}
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=3m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client.Pull(ctx, other, PullOptions{}); err != nil {
+		t.Errorf("when it is writable again: %v", err)
+	}
+}
+
 // A full file system: a clear error, nothing left, and the store still works.
 func TestPullOnFullDisk(t *testing.T) {
 	small := t.TempDir()

@@ -80,6 +80,10 @@ test: toolchain lab ## all lanes: unit, systemd in namespaces, systemd in a VM
 try: toolchain lab ## run the examples on a throwaway systemd; VM=1: in a VM
 	@bin/lab try $(if $(VM),-vm)
 
+.PHONY: bench
+bench: toolchain lab ## measure unitc beside its peers, into bin/bench; QUICK=1: in three minutes
+	@bin/lab bench $(if $(QUICK),-quick) $(BENCHFLAGS)
+
 .PHONY: clean
 clean: ## remove build results (the lab's cache stays: bin/lab clean)
 	rm -rf bin .lab

@@ -36,6 +36,7 @@ func init() {
 		{"test", "[-lanes PATTERN,...] [-run REGEXP]", "all tests, in all lanes", cmdTest},
 		{"gotest", "[-vm] SUITE PACKAGE [-test.FLAG]...", "the tests of one package, inside", cmdGotest},
 		{"try", "[-vm] [-suite SUITE]", "show unitc on a throwaway machine", cmdTry},
+		{"bench", "[-quick] [-rows RE] [-peers RE]", "unitc beside its peers, into bin/bench", cmdBench},
 		{"lint", "", "gofmt, go vet, staticcheck, govulncheck", cmdLint},
 		{"clean", "", "remove the cache", cmdClean},
 		{"stage", "", "", cmdStage},

@@ -75,10 +75,10 @@ const fetchKernel = `set -e
 const treeFormat = "2"
 
 func findSuite(name string) (suite, error) {
-	all := append(slices.Clone(suites), daemons)
+	all := append(slices.Clone(suites), daemons, peers)
 	i := slices.IndexFunc(all, func(s suite) bool { return s.name == name })
 	if i < 0 {
-		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky, daemons", name)
+		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky, daemons, peers", name)
 	}
 	return all[i], nil
 }

@@ -159,6 +159,8 @@ static void scope(const char *unit, pid_t child)
 	char name[256], service[256];
 	snprintf(name, sizeof name, "%s.scope", unit);
 	snprintf(service, sizeof service, "%s.service", unit);
+	for (char *c = name; *c; c++) // no scope has an @ in its name
+		*c = *c == '@' ? '-' : *c;
 	str(name);
 	str("fail");
 	size_t all = u32(0);

@@ -2,7 +2,10 @@
 
 package definition
 
-import "github.com/unitc/unitc/internal/diag"
+import (
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/quickjson"
+)
 
 // ResolvedVersion is raised when the JSON changes so that an old helper could
 // misread it; the helper refuses any other number.
@@ -16,3 +19,6 @@ type Resolved struct {
 	Service  *Service  `json:"service,omitempty"`
 	Problems diag.List `json:"problems,omitempty"`
 }
+
+// AppendJSON appends the JSON form of r.
+func (r *Resolved) AppendJSON(b []byte) []byte { return quickjson.Append(b, r) }

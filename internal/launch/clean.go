@@ -4,7 +4,6 @@ package launch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/quickjson"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -97,7 +97,7 @@ func readPlan(dir string) (*plan.Plan, error) {
 		return nil, err
 	}
 	p := &plan.Plan{}
-	if err := json.Unmarshal(data, p); err != nil {
+	if err := quickjson.Parse(data, p); err != nil {
 		return nil, fmt.Errorf("%s/plan.json: %w", dir, err)
 	}
 	return p, nil

@@ -123,6 +123,7 @@ func (s *starter) order() *order.Order {
 // service's cgroup, so that journald finds the service behind every line, and
 // which ends with the last writer. Where only log bytes flow cat(1) does that.
 func (s *starter) becomeRelay() error {
+	s.watch.print()
 	switch {
 	case s.relay != nil:
 		return s.execRelay()

@@ -45,6 +45,7 @@ type starter struct {
 	relay          *relayFiles     // of our own relay, nil without one
 	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
 	bundle         *runtime.Bundle // another runtime's, nil with our own
+	watch          *stopwatch
 }
 
 // startStep is one named action of the helper.
@@ -95,7 +96,7 @@ var (
 // Start runs a launch and gives the helper's exit status. It returns only when
 // there is no relay to become or when the start failed.
 func Start(path, instance string) int {
-	s := &starter{path: path, instance: instance, stateDir: os.Getenv("RUNTIME_DIRECTORY")}
+	s := &starter{path: path, instance: instance, stateDir: os.Getenv("RUNTIME_DIRECTORY"), watch: newStopwatch()}
 	var err error
 	if s.notify, err = openNotifier(); err != nil {
 		return s.fail("open-notify-socket", exitFailure, err)
@@ -113,7 +114,7 @@ func Start(path, instance string) int {
 func (s *starter) run(steps []startStep) int {
 	for _, step := range steps {
 		reach(step.name)
-		if err := step.do(s); err != nil {
+		if err := s.watch.time(step.name, func() error { return step.do(s) }); err != nil {
 			return s.fail(step.name, step.exit, err)
 		}
 	}
@@ -171,7 +172,7 @@ func (s *starter) prepareRuntime() error {
 		Contents:    s.contents,
 		Sibling:     true,
 		Gated:       true, // systemd must know its main PID before that can exit
-		Before:      reach,
+		Before:      func(step string) { s.watch.mark(step); reach(step) },
 		StopAt:      os.Getenv(killAt),
 	})
 	return err

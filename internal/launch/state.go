@@ -3,7 +3,6 @@
 package launch
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/quickjson"
 	"github.com/unitc/unitc/internal/seccomp"
 )
 
@@ -37,7 +37,7 @@ func readResolved(path string) (*definition.Resolved, []byte, error) {
 		return nil, nil, fmt.Errorf("reading the resolved definition: %w; run `systemctl daemon-reload`", err)
 	}
 	r := &definition.Resolved{}
-	if err := json.Unmarshal(data, r); err != nil {
+	if err := quickjson.Parse(data, r); err != nil {
 		return nil, nil, fmt.Errorf("reading the resolved definition %s: %w; run `systemctl daemon-reload`", path, err)
 	}
 	if r.Version != definition.ResolvedVersion {
@@ -65,10 +65,7 @@ func (s *starter) writeState() error {
 	if err := os.WriteFile(s.stateDir+"/definition.json", s.resolved, 0o600); err != nil {
 		return err
 	}
-	data, err := json.Marshal(s.plan)
-	if err != nil {
-		return err
-	}
+	data := quickjson.Append(make([]byte, 0, 16<<10), s.plan)
 	tmp := s.stateDir + "/.plan.json"
 	if err := os.WriteFile(tmp, data, 0o600); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,7 +65,7 @@ func (c *compiler) capabilities() capabilitySets {
 }
 
 // kernelCapabilities are those that the running kernel has (CAP_LAST_CAP).
-func kernelCapabilities() uint64 {
+var kernelCapabilities = sync.OnceValue(func() uint64 {
 	last := len(capabilityNames) - 1
 	if b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
 		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
@@ -72,7 +73,7 @@ func kernelCapabilities() uint64 {
 		}
 	}
 	return 1<<(last+1) - 1
-}
+})
 
 // dropBounding takes every capability that the kernel knows, named or not, out
 // of the bounding set unless the plan has it.

@@ -27,7 +27,7 @@ const leaf = "payload"
 // scope's directory. The kernel's own record is asked rather than the bus: see
 // StartScope. ctx bounds it.
 func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
-	for delay := 100 * time.Microsecond; ; delay = min(2*delay, 5*time.Millisecond) {
+	for delay := 150 * time.Microsecond; ; delay = min(delay*5/4, time.Millisecond) {
 		group, err := cgroupOf(strconv.Itoa(pid))
 		if err != nil {
 			return nil, err

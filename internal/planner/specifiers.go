@@ -3,12 +3,12 @@
 package planner
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/quickjson"
 )
 
 // Expand is expand where s is a template's, and s itself where it is not.
@@ -24,12 +24,9 @@ func Expand(s *definition.Service) (*definition.Service, error) {
 // same unescaped, %p and %P the part before "@", %n the unit's name, %N the
 // same without its suffix, %% a percent sign.
 func expand(s *definition.Service) (*definition.Service, error) {
-	data, err := json.Marshal(s) // a deep copy: the definition itself stays as it is
-	if err != nil {
-		return nil, fmt.Errorf("copying the definition: %w", err)
-	}
 	out := &definition.Service{}
-	if err := json.Unmarshal(data, out); err != nil {
+	// A deep copy: the definition itself stays as it is.
+	if err := quickjson.Parse(quickjson.Append(nil, s), out); err != nil {
 		return nil, fmt.Errorf("copying the definition: %w", err)
 	}
 	prefix := strings.TrimSuffix(s.Name, "@")

@@ -155,7 +155,7 @@ func (b *bench) many() error {
 // the last one. A peer that lost a line is an error.
 func (b *bench) logs() error {
 	const lines = 50_000
-	if err := b.command(fmt.Sprintf("lines %d", lines)); err != nil {
+	if err := b.command(fmt.Sprintf("lines '%d'", lines)); err != nil {
 		return err
 	}
 	defer b.command("stamp /out/%p-%i")

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -134,13 +133,25 @@ func Enter(dir *os.File, pid int) error {
 	return nil
 }
 
-// Exists tells whether some cgroup of the hierarchy still has a unit's name at
-// the places where unitc puts its units, without asking systemd.
-func Exists(unit string) bool {
-	matches, err := filepath.Glob(mountPoint + "/*.slice/" + unit)
-	if err == nil && len(matches) > 0 {
-		return true
+// Populated tells whether a unit of a slice still has processes, without asking
+// systemd (cgroup-v2, cgroup.events).
+func Populated(slice, unit string) bool {
+	events, err := os.ReadFile(mountPoint + slicePath(slice) + "/" + unit + "/cgroup.events")
+	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
+}
+
+// slicePath is where a slice is in the hierarchy: each dash is a level
+// (systemd.slice(5)).
+func slicePath(slice string) string {
+	name := strings.TrimSuffix(slice, ".slice")
+	if name == "-" || name == "" {
+		return ""
 	}
-	matches, err = filepath.Glob(mountPoint + "/*.slice/*.slice/" + unit)
-	return err == nil && len(matches) > 0
+	var b strings.Builder
+	for i := range len(name) {
+		if name[i] == '-' {
+			b.WriteString("/" + name[:i] + ".slice")
+		}
+	}
+	return b.String() + "/" + name + ".slice"
 }

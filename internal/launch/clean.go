@@ -71,7 +71,7 @@ func Clean(name string) int {
 		return 0
 	}
 	removeLimits(p.Scope.Name)
-	if err := stopScope(p.Scope.Name); err != nil {
+	if err := stopScope(p.Scope); err != nil {
 		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
 		return 1
 	}
@@ -105,8 +105,8 @@ func readPlan(dir string) (*plan.Plan, error) {
 
 // stopScope asks for the end of a scope that still has processes: a payload
 // that shares the host's PID namespace may have left some.
-func stopScope(name string) error {
-	if !cgroupsd.Exists(name) {
+func stopScope(s *plan.Scope) error {
+	if !cgroupsd.Populated(s.Slice, s.Name) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
@@ -116,8 +116,8 @@ func stopScope(name string) error {
 		return err
 	}
 	defer m.Close()
-	if err := m.StopUnit(ctx, name); err != nil {
-		return fmt.Errorf("stopping %s: %w", name, err)
+	if err := m.StopUnit(ctx, s.Name); err != nil {
+		return fmt.Errorf("stopping %s: %w", s.Name, err)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func Parse(in Input) definition.File {
 	r.readName()
 	r.readLayers()
 	file := r.decodeFile()
+	r.scale(&file)
 	r.problems.Sort()
 	r.reportDropped()
 	file.Problems = r.problems

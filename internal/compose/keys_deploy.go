@@ -22,7 +22,7 @@ var deployShape = shape{kinds: null | mapping, keys: []field{
 	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Swarm's: labels of its service."},
 	{name: "mode", shape: &shape{kinds: text, words: []string{"global", "global-job", "replicated", "replicated-job"}}, example: "replicated", doc: "Swarm's."},
 	{name: "placement", shape: &shape{kinds: mapping, open: &anyShape}, example: "{constraints: [node.role==manager]}", doc: "Swarm's."},
-	{name: "replicas", shape: &shape{kinds: integer, format: replicasFormat}, example: "2", doc: "The number of instances."},
+	{name: "replicas", shape: &shape{kinds: integer, format: replicasFormat}, example: "2", doc: "As scale."},
 	{name: "resources", shape: &deployResources, example: "{limits: {memory: 512m}}", doc: "Limits and reservations."},
 	{name: "restart_policy", shape: &shape{kinds: mapping, keys: []field{
 		{name: "condition", shape: &shape{kinds: text, words: []string{"none", "no", "on-failure", "any", "always", "unless-stopped"}}, example: "on-failure", doc: "When to start again; any is restart: always."},
@@ -67,7 +67,6 @@ func decodeDeploy(r *reader, s *definition.Service, n *node) {
 			r.warnSwarm(n, p)
 		case "replicas":
 			s.Replicas = intOf(p.value)
-			r.addPendingValue(s, p.value, "scale")
 		case "resources":
 			r.decodeLimits(s, p.value)
 		case "restart_policy":

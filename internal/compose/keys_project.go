@@ -32,7 +32,7 @@ var projectKeys = []field{
 		doc:    "The profiles in which the project starts the service.",
 		decode: decodeProfiles},
 	{name: "scale", shape: &shape{kinds: integer, format: replicasFormat}, example: "2",
-		doc: "The number of instances.", pending: "scale",
+		doc:    "The number of instances, which are units of their own: NAME-1, NAME-2 and so on.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Replicas = intOf(n) }},
 }
 

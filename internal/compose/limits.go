@@ -24,4 +24,6 @@ const (
 	// maxProblems is the number of problems that are shown; a file that has more
 	// is not a definition.
 	maxProblems = 100
+	// maxInstances bounds the units that one file makes by scale:.
+	maxInstances = 1000
 )

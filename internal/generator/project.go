@@ -51,8 +51,11 @@ func projectVolumes(file definition.File) []string {
 	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return unitfile.NameKind(name) == unitfile.Invalid })
 }
 
-// isActive leaves out the services whose profiles nobody has asked for.
-func isActive(s *definition.Service) bool { return len(s.Profiles) == 0 || s.Active }
+// isActive leaves out the services whose profiles nobody has asked for, and those
+// that are to have no instance.
+func isActive(s *definition.Service) bool {
+	return (len(s.Profiles) == 0 || s.Active) && (s.Replicas == nil || *s.Replicas > 0)
+}
 
 // projectDependencies puts a service into its project's life.
 func (t *translation) projectDependencies() {

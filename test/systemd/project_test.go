@@ -59,6 +59,31 @@ func TestProjectTarget(t *testing.T) {
 	}
 }
 
+// A service of several instances has as many units, and who depends on it waits
+// for all of them.
+func TestScale(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"farm.yaml", `services:
+  worker: {rootfs: host, init: true, command: [/bin/sh, -c, 'echo I am $$(hostname); exec sleep infinity'], scale: 3}
+  none: {rootfs: host, command: [/bin/true], restart: always, deploy: {replicas: 0}}
+  boss: {rootfs: host, init: true, command: [/bin/sleep, infinity], depends_on: [worker]}
+`)
+	reload(t)
+	must(t, "systemctl", "start", "farm-boss")
+	t.Cleanup(func() { must(t, "systemctl", "stop", "farm.target", "farm-boss", "farm-worker-1", "farm-worker-2", "farm-worker-3") })
+	for _, name := range []string{"farm-worker-1", "farm-worker-2", "farm-worker-3"} {
+		awaitLine(t, name, "I am "+name)
+	}
+	must(t, "systemctl", "start", "farm.target")
+	if got := property(t, "farm-none", "ActiveState"); got != "inactive" {
+		t.Errorf("a service without instances is %s", got)
+	}
+	must(t, "systemctl", "stop", "farm.target", "farm-worker-2")
+	if got := property(t, "farm-worker-2", "ActiveState"); got != "inactive" {
+		t.Errorf("after the stop of the target an instance is %s", got)
+	}
+}
+
 // A timer is there with its service and starts it.
 func TestTimer(t *testing.T) {
 	cleanReload(t)

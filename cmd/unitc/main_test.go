@@ -104,6 +104,14 @@ func (b *fakeBus) FreezeUnit(_ context.Context, unit string) error {
 
 func (b *fakeBus) ThawUnit(_ context.Context, unit string) error { return b.told("thaw "+unit, unit) }
 
+func (b *fakeBus) GetManagerProperty(name string) (string, error) {
+	v, ok := b.Properties["systemd"][name]
+	if !ok {
+		return "", errors.New("no property " + name)
+	}
+	return fmt.Sprintf("%q", v), nil
+}
+
 // told writes down what systemd was asked for. A unit "denied" is not ours to
 // change, one without properties does not exist.
 func (b *fakeBus) told(what, unit string) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"path/filepath"
 	"strings"
 	"time"
@@ -92,20 +93,12 @@ func (a *app) command() *cobra.Command {
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 	}
-	for _, v := range []struct {
-		group string
-		cmd   *cobra.Command
-	}{
-		{groupRun, a.ps()}, {groupRun, a.logs()}, {groupRun, a.stats()}, {groupRun, a.inspect()}, {groupRun, a.kill()}, {groupRun, a.pause()}, {groupRun, a.unpause()}, {groupRun, a.wait()}, {groupRun, a.cp()}, {groupRun, a.events()},
-		{groupRun, a.enable()}, {groupRun, a.disable()},
-		{groupDefine, a.up()}, {groupDefine, a.down()}, {groupDefine, a.edit()}, {groupDefine, a.check()}, {groupDefine, a.diff()}, {groupDefine, a.apply()}, {groupDefine, a.updateLimits()}, {groupDefine, a.cat()}, {groupDefine, a.generate()}, {groupDefine, a.plan()}, {groupDefine, a.spec()}, {groupDefine, a.schema()},
-		{groupImages, a.images()}, {groupImages, a.pull()}, {groupImages, a.load()}, {groupImages, a.save()}, {groupImages, a.push()}, {groupImages, a.tag()},
-		{groupImages, a.rmi()}, {groupImages, a.prune()}, {groupImages, a.history()}, {groupImages, a.df()}, {groupImages, a.verify()}, {groupImages, a.volume()}, {groupImages, a.secret()}, {groupImages, a.update()}, {groupImages, a.rollback()},
-		{groupOther, a.version()}, {groupOther, a.completion()},
-	} {
-		v.cmd.GroupID = v.group
-		v.cmd.DisableFlagsInUseLine = true
-		root.AddCommand(v.cmd)
+	for id, verbs := range a.verbs() {
+		for _, cmd := range verbs {
+			cmd.GroupID = id
+			cmd.DisableFlagsInUseLine = true
+			root.AddCommand(cmd)
+		}
 	}
 	help := a.help(root)
 	help.GroupID = groupOther
@@ -115,6 +108,31 @@ func (a *app) command() *cobra.Command {
 	cobra.AddTemplateFunc("overview", overview)
 	root.SetUsageTemplate(usageTemplate)
 	return root
+}
+
+// verbs by their groups, each in the order of help.
+func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
+	return func(yield func(string, []*cobra.Command) bool) {
+		_ = yield(groupRun, []*cobra.Command{
+			a.ps(), a.logs(), a.stats(), a.inspect(),
+			a.kill(), a.pause(), a.unpause(), a.wait(),
+			a.cp(), a.events(),
+			a.enable(), a.disable(),
+		}) && yield(groupDefine, []*cobra.Command{
+			a.up(), a.down(), a.edit(),
+			a.check(), a.diff(), a.apply(), a.updateLimits(),
+			a.cat(), a.generate(), a.plan(), a.spec(), a.schema(),
+		}) && yield(groupImages, []*cobra.Command{
+			a.images(), a.pull(), a.load(), a.save(), a.push(), a.tag(),
+			a.rmi(), a.prune(), a.history(), a.df(), a.verify(),
+			a.update(), a.rollback(),
+			a.volume(),
+			a.secret(),
+		}) && yield(groupOther, []*cobra.Command{
+			a.doctor(), a.graph(), a.boot(),
+			a.version(), a.completion(),
+		})
+	}
 }
 
 // unknownVerb is all that the root command itself can be given.

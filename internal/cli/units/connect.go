@@ -25,6 +25,7 @@ type Bus interface {
 	KillUnitWithTarget(ctx context.Context, name string, target dbus.Who, signal int32) error
 	FreezeUnit(ctx context.Context, unit string) error
 	ThawUnit(ctx context.Context, unit string) error
+	GetManagerProperty(name string) (string, error)
 	Close()
 }
 

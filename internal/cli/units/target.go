@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
@@ -161,4 +162,51 @@ func StatusText(ctx context.Context, bus Bus, unit string) string {
 	}
 	text, _ := p.Value.Value().(string)
 	return text
+}
+
+// Version is systemd's own, as "257.9-1~deb13u1".
+func Version(ctx context.Context, bus Bus) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() { // this question of go-systemd's knows no context
+		text, err := bus.GetManagerProperty("Version")
+		got <- answer{text, err}
+	}()
+	select {
+	case a := <-got:
+		return strings.Trim(a.text, `"`), a.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// Times of a unit's last start, since the boot; 0 = not reached.
+type Times struct{ Begun, Launched, Ready, Ended time.Duration }
+
+// TimesOf asks for them. What cannot be told stays 0.
+func TimesOf(ctx context.Context, bus Bus, name string) Times {
+	ask := func(unit, property string) time.Duration {
+		p, err := bus.GetUnitPropertyContext(ctx, unit, property)
+		if err != nil {
+			return 0
+		}
+		return time.Duration(number(p.Value.Value())) * time.Microsecond
+	}
+	unit := name + ".service"
+	t := Times{Begun: ask(unit, "InactiveExitTimestampMonotonic"), Ready: ask(unit, "ActiveEnterTimestampMonotonic"), Ended: ask(unit, "InactiveEnterTimestampMonotonic")}
+	t.Launched = ask(scopeOf(name), "ActiveEnterTimestampMonotonic")
+	if t.Ended < t.Begun {
+		t.Ended = 0
+	}
+	// Of an earlier start.
+	if t.Ready < t.Begun {
+		t.Ready = 0
+	}
+	if t.Launched < t.Begun {
+		t.Launched = 0
+	}
+	return t
 }

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// broken is a machine on which nothing is as it should be.
+func broken(t *testing.T) Machine {
+	t.Helper()
+	dir := t.TempDir()
+	for path, text := range map[string]string{
+		"proc/sys/kernel/seccomp/actions_avail": "allow trap\n",
+		"proc/sys/user/max_user_namespaces":     "0\n",
+		"sys/fs/cgroup/cgroup.controllers":      "cpu pids\n",
+	} {
+		path = filepath.Join(dir, path)
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil {
+			err = os.WriteFile(path, []byte(text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	masked := dir + "/generators"
+	if err := os.MkdirAll(masked, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/null", masked+"/unitc-generator"); err != nil {
+		t.Fatal(err)
+	}
+	return Machine{
+		Proc: dir + "/proc", Sys: dir + "/sys", Run: dir + "/run", Store: dir + "/no/such/store", Helper: dir + "/no-helper", Relay: dir + "/no-relay",
+		Generators: []string{masked},
+		Systemd:    func(context.Context) (string, error) { return "", errors.New("read: connection reset by peer") },
+	}
+}
+
+// What is wrong is said with what to do about it.
+func TestFaultsHaveCures(t *testing.T) {
+	found := map[string]Finding{}
+	for _, f := range Examine(broken(t)) {
+		found[f.Area+"/"+f.Check] = f
+	}
+	for check, want := range map[string]struct {
+		state      State
+		what, cure string
+	}{
+		"kernel/seccomp":         {Failed, "no action errno", "update the kernel"},
+		"cgroup/hierarchy":       {Failed, "not cgroup v2", "systemd.unified_cgroup_hierarchy=1"},
+		"cgroup/controllers":     {Warning, "without memory, io, cpuset, limits by mem_limit", "cgroup v1"},
+		"cgroup/pressure":        {Warning, "no pressure", "psi=1"},
+		"systemd/version":        {Failed, "connection reset", "systemctl list-jobs"},
+		"systemd/private socket": {Warning, "only after dbus", ""},
+		"systemd/generator":      {Failed, "link to /dev/null", "remove the link"},
+		"systemd/helper":         {Failed, "no-helper", "make install"},
+		"systemd/journal":        {Warning, "logs are lost", "systemd-journald"},
+		"namespaces/kinds":       {Failed, "no namespaces of kind mnt", ""},
+		"namespaces/user":        {Failed, "forbidden", "sysctl"},
+	} {
+		f := found[check]
+		if f.State != want.state || !strings.Contains(f.What, want.what) || !strings.Contains(f.Cure, want.cure) {
+			t.Errorf("%s: %+v, want %+v", check, f, want)
+		}
+	}
+	for check, f := range found {
+		if strings.Contains(f.What, "failed to") || f.What == "" {
+			t.Errorf("%s says %q", check, f.What)
+		}
+	}
+}
+
+func TestVersionsOfSystemd(t *testing.T) {
+	for version, want := range map[string]State{"257.9-1~deb13u1": OK, "252.39-1~deb12u1": OK, "249.11": Failed, "self-made": Warning} {
+		r := systemdVersion(Machine{Systemd: func(context.Context) (string, error) { return version, nil }})
+		if r.state != want {
+			t.Errorf("%s: %+v, want %s", version, r, want)
+		}
+	}
+}
+
+func TestWorst(t *testing.T) {
+	for _, c := range []struct {
+		list []Finding
+		want State
+	}{
+		{nil, OK},
+		{[]Finding{{State: Unknown}, {State: OK}}, OK},
+		{[]Finding{{State: Warning}, {State: OK}}, Warning},
+		{[]Finding{{State: Failed}, {State: Warning}}, Failed},
+	} {
+		if got := Worst(c.list); got != c.want {
+			t.Errorf("%v: %s, want %s", c.list, got, c.want)
+		}
+	}
+}

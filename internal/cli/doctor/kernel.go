@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+func kernelVersion(Machine) result {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return bad("", "uname: %v", err)
+	}
+	release := unix.ByteSliceToString(u.Release[:])
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return warn("", "Linux %s, which is no version that is known here", release)
+	}
+	switch v := major*1000 + minor; {
+	case v < 5015:
+		return bad("update the kernel", "Linux %s; 5.15 is the oldest that works", release)
+	case v < 6001:
+		return warn("update the kernel", "Linux %s; overlay file systems with id-mapped layers need 5.19, the target is 6.1", release)
+	}
+	return good("Linux %s", release)
+}
+
+func seccomp(m Machine) result {
+	data, err := os.ReadFile(m.Proc + "/sys/kernel/seccomp/actions_avail")
+	if err != nil {
+		return bad("build the kernel with CONFIG_SECCOMP_FILTER", "no seccomp filters: %v", err)
+	}
+	have := strings.Fields(string(data))
+	for _, want := range []string{"errno", "kill_process", "allow"} {
+		if !slices.Contains(have, want) {
+			return bad("update the kernel", "seccomp has no action %s", want)
+		}
+	}
+	return good("filters, with the actions %s", strings.Join(have, " "))
+}
+
+func securityModule(m Machine) result {
+	data, err := os.ReadFile(m.Sys + "/kernel/security/lsm")
+	if err != nil {
+		return good("none that is visible; containers are confined without")
+	}
+	list := strings.TrimSpace(string(data))
+	if strings.Contains(list, "selinux") {
+		mode := "permissive"
+		if text, err := os.ReadFile(m.Sys + "/fs/selinux/enforce"); err == nil && strings.TrimSpace(string(text)) == "1" {
+			mode = "enforcing"
+		}
+		return good("%s; SELinux is %s", list, mode)
+	}
+	if strings.Contains(list, "apparmor") {
+		if _, err := os.Stat(m.Sys + "/kernel/security/apparmor/policy"); err != nil {
+			return good("%s; AppArmor has no policy loaded that can be seen", list)
+		}
+		return good("%s; `security_opt: [apparmor=PROFILE]` works with a profile that is loaded", list)
+	}
+	return good("%s", list)
+}
+
+func hierarchy(m Machine) result {
+	var st unix.Statfs_t
+	if err := unix.Statfs(m.Sys+"/fs/cgroup", &st); err != nil {
+		return bad("boot with systemd", "%s/fs/cgroup: %v", m.Sys, err)
+	}
+	if st.Type != unix.CGROUP2_SUPER_MAGIC {
+		return bad("boot with systemd.unified_cgroup_hierarchy=1", "%s/fs/cgroup is not cgroup v2 alone", m.Sys)
+	}
+	return good("cgroup v2")
+}
+
+// wanted controllers and what is lost without each.
+var wanted = []struct{ name, loss string }{
+	{"memory", "mem_limit"}, {"cpu", "cpus and cpu_shares"}, {"pids", "pids_limit"}, {"io", "blkio_config"}, {"cpuset", "cpuset"},
+}
+
+func controllers(m Machine) result {
+	data, err := os.ReadFile(m.Sys + "/fs/cgroup/cgroup.controllers")
+	if errors.Is(err, os.ErrPermission) {
+		return asRoot("limits hold")
+	}
+	if err != nil {
+		return bad("boot with systemd.unified_cgroup_hierarchy=1", "no list of controllers: %v", err)
+	}
+	have := strings.Fields(string(data))
+	var missing, loss []string
+	for _, w := range wanted {
+		if !slices.Contains(have, w.name) {
+			missing, loss = append(missing, w.name), append(loss, w.loss)
+		}
+	}
+	if len(missing) > 0 {
+		return warn("free them from cgroup v1, or build the kernel with them", "without %s, limits by %s do not hold", strings.Join(missing, ", "), strings.Join(loss, ", "))
+	}
+	return good("%s", strings.Join(have, " "))
+}
+
+func pressure(m Machine) result {
+	if _, err := os.ReadFile(m.Proc + "/pressure/cpu"); err != nil {
+		return warn("boot with psi=1", "no pressure information: unitc stats has none, and systemd-oomd does not work")
+	}
+	return good("pressure stall information")
+}

@@ -24,6 +24,8 @@ func run(args []string) int {
 		return launch.Start(args[1], args[2])
 	case len(args) == 2 && args[0] == "clean":
 		return launch.Clean(args[1])
+	case len(args) == 3 && args[0] == "probe": // by unitc-relay
+		return launch.Probe(args[1], args[2])
 	case len(args) == 2 && args[0] == "steps": // for the tests
 		fmt.Println(strings.Join(launch.Steps(args[1] == "foreign"), "\n"))
 		return 0

@@ -130,9 +130,7 @@ func decodeHealthcheck(r *reader, s *definition.Service, n *node) {
 		h.Retries = int(retries.int())
 	}
 	if test := n.get("test"); test != nil {
-		if h.Test = r.healthTest(h, test); h.Test != nil {
-			r.addPendingValue(s, test, "checks inside the container")
-		}
+		h.Test = r.healthTest(h, test)
 	}
 	s.Healthcheck = h
 }

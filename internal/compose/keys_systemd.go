@@ -74,9 +74,6 @@ func decodeSystemd(r *reader, s *definition.Service, n *node) {
 		case "probe":
 			if p.value.kind == mapping && !p.value.bad {
 				s.System.Probe = r.probe(p.value)
-				if s.System.Probe != nil && s.System.Probe.Kind == definition.ProbeExec {
-					r.addPendingValue(s, p.value, "checks inside the container")
-				}
 			}
 			continue
 		}

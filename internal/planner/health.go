@@ -24,9 +24,6 @@ const (
 	leastInterval = 10 * time.Millisecond
 )
 
-// execChecks: an image's check is not made before the payload can be joined.
-const execChecks = false
-
 // NotifyPlace is where a payload finds the socket of its own readiness (K-10).
 const NotifyPlace = "/run/host/notify"
 
@@ -71,7 +68,7 @@ func (b *builder) check() *plan.Health {
 		return &plan.Health{Kind: definition.ProbeExec, Command: b.testCommand(own.Test)}
 	}
 	i := b.f.Image
-	if !execChecks || i == nil || i.Healthcheck == nil || len(i.Healthcheck.Test) < 2 || !slices.Contains([]string{"CMD", "CMD-SHELL"}, i.Healthcheck.Test[0]) {
+	if i == nil || i.Healthcheck == nil || len(i.Healthcheck.Test) < 2 || !slices.Contains([]string{"CMD", "CMD-SHELL"}, i.Healthcheck.Test[0]) {
 		return nil
 	}
 	h := i.Healthcheck

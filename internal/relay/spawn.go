@@ -4,6 +4,7 @@ package relay
 
 import (
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,11 +16,15 @@ import (
 // maxOutput is what is kept of a program's output, in bytes (Docker's figure).
 const maxOutput = 4096
 
+// maxTail is what is kept of its end: the helper's own words come last.
+const maxTail = 512
+
 // process is a program that the relay has started.
 type process struct {
 	pid, pidfd int
 	out        int // read end of its output, non-blocking
 	output     []byte
+	tail       []byte // the end of what was written
 }
 
 // start runs a program of the host with extra as its descriptor 3.
@@ -53,17 +58,21 @@ func start(argv []string, extra []int) (*process, error) {
 }
 
 // drain reads what there is; output beyond maxOutput is read and dropped, so
-// that the program does not wait.
+// that the program does not wait. A program that writes without end does not
+// keep the loop from all else.
 func (p *process) drain() (open bool) {
+	const most = 16
 	var b [4096]byte
-	for {
+	for range most {
 		n, err := unix.Read(p.out, b[:])
 		if n > 0 {
 			p.output = append(p.output, b[:min(n, maxOutput-len(p.output))]...)
+			p.tail = append(p.tail[max(0, len(p.tail)-maxTail):], b[max(0, n-maxTail):n]...)
 			continue
 		}
 		return err == unix.EAGAIN || err == unix.EINTR
 	}
+	return true
 }
 
 // wait gives the output and the end of a program that has ended or will at once.
@@ -109,6 +118,9 @@ func (r *relay) execProbe(deadline time.Time) (*attempt, string) {
 		}
 		ended = true
 		output, ws := p.wait()
+		if ws.Exited() && ws.ExitStatus() == order.ProbeFailed {
+			return true, lastLine(string(p.tail)) // the helper's own words
+		}
 		return true, execFailure(output, ws)
 	}
 	return a, ""
@@ -120,8 +132,6 @@ func execFailure(output string, ws syscall.WaitStatus) string {
 	switch {
 	case ws.Exited() && ws.ExitStatus() == 0:
 		return ""
-	case ws.Exited() && ws.ExitStatus() == order.ProbeFailed:
-		return oneLine(output) // the helper's own words
 	case ws.Exited():
 		text = "exit status " + strconv.Itoa(ws.ExitStatus())
 	default:
@@ -131,6 +141,11 @@ func execFailure(output string, ws syscall.WaitStatus) string {
 		text += ": " + output
 	}
 	return text
+}
+
+func lastLine(text string) string {
+	text = strings.TrimRight(text, "\n")
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // fileProbe looks for a file in the payload's tree, and nowhere else.

@@ -68,6 +68,26 @@ func savedImage(t *testing.T, name, config string) string {
 	return dir + "/image.tar"
 }
 
+// "Compose `healthcheck` …; the image's HEALTHCHECK as default."
+func TestImageHealthcheck(t *testing.T) {
+	cleanReload(t)
+	loadConfigured(t, "localhost/checked:1", `{"Cmd": ["/bin/sh", "-c", "while true; do sleep 0.05; done"], "Healthcheck": {"Test": ["CMD-SHELL", "cat /tmp/ready"], "Interval": 200000000, "Retries": 100000}}`)
+	place(t, definitions+"checked.yaml", "image: localhost/checked:1\ninit: true\n")
+	place(t, definitions+"unchecked.yaml", "image: localhost/checked:1\ninit: true\nhealthcheck: {disable: true}\n")
+	reload(t)
+	t.Cleanup(func() { must(t, "systemctl", "stop", "checked", "unchecked") })
+	must(t, "systemctl", "start", "unchecked")
+	must(t, "systemctl", "start", "--no-block", "checked")
+	await(t, "the image's check fails", func() bool {
+		return strings.Contains(property(t, "checked", "StatusText"), "starting: exit status 1: cat: ")
+	})
+	if state := property(t, "checked", "ActiveState"); state != "activating" {
+		t.Errorf("it is %s", state)
+	}
+	must(t, "nsenter", "-t", property(t, "checked", "MainPID"), "-m", "-U", "-r", "-w", "/bin/touch", "/tmp/ready")
+	await(t, "it is active", func() bool { return property(t, "checked", "ActiveState") == "active" })
+}
+
 // A local image starts as a directory does, with what its configuration says;
 // two containers share its layers and neither sees what the other writes, and
 // what they wrote is gone after the stop.

@@ -278,3 +278,58 @@ func TestDependsOnConditions(t *testing.T) {
 		t.Errorf("the job's end is %s", code)
 	}
 }
+
+// facts of a process that its check must share.
+const factsScript = `for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$$n; done; grep -E "^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:)" /proc/self/status; grep ^0:: /proc/self/cgroup; env | grep -v -E "^(PWD|SHLVL|_|OLDPWD)=" | sort; ulimit -n; pwd`
+
+// "Probes that run programs inside must join all the payload's namespaces,
+// cgroup, ids, capabilities, seccomp and no_new_privs (no weaker than the payload)."
+func TestHealthcheckIsConfinedAsThePayload(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]string{
+		"default": "",
+		"user":    "user: \"1000:1000\"\ngroup_add: [\"50\"]\nworking_dir: /run/app\n",
+		"host":    "userns_mode: host\ncap_drop: [ALL]\n",
+		"init":    "init: true\nulimits: {nofile: 99}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			everyProbePlacement(t, func(t *testing.T, p placement) {
+				u := p.define(t, "confined-"+name, "rootfs: host\nstop_signal: SIGKILL\ntmpfs: [\"/run/app:mode=0777\"]\nenvironment: {A: b}\n"+more+
+					"command: [sh, -c, '("+factsScript+") >/run/app/payload; exec sleep infinity']\n"+
+					"healthcheck: {interval: 100ms, timeout: 20s, retries: 100000, test: [CMD, sh, -c, '("+factsScript+") >/run/app/check.new && mv /run/app/check.new /run/app/check && cmp /run/app/payload /run/app/check']}").startAsync()
+				await(t, "the check is well", func() bool {
+					state := u.show("StatusText")
+					if strings.Contains(state, "differ") {
+						root := fmt.Sprintf("/proc/%d/root/run/app/", u.mainPID())
+						t.Fatalf("%s: the payload has\n%s\nand the check\n%s", state, file(t, root+"payload"), file(t, root+"check"))
+					}
+					return u.show("ActiveState") == "active"
+				})
+			})
+		})
+	}
+}
+
+// A check that fails is told of with its output, one that hangs is killed with
+// what it has started, one that cannot be run says why.
+func TestHealthcheckFailures(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ test, want string }{
+		"exit":    {`[CMD-SHELL, "echo no database; exit 7"]`, "starting: exit status 7: no database"},
+		"late":    {`"sleep 4711 & sleep 4711"`, "starting: no end in 1s"},
+		"absent":  {`[CMD, /nowhere/check]`, "starting: /nowhere/check: no such file or directory"},
+		"killed":  {`"kill -9 $$$$"`, "starting: killed by SIGKILL"},
+		"chatter": {`"yes"`, "starting: no end in 1s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := scoped.define(t, "check-"+name, "rootfs: host\nstop_signal: SIGKILL\ncommand: [sleep, infinity]\nhealthcheck: {interval: 100ms, timeout: 1s, retries: 100000, test: "+c.test+"}").startAsync()
+			u.awaitStatus(c.want)
+			if name == "late" {
+				await(t, "one check is there at most", func() bool {
+					return strings.Count(strings.Join(processes(t, u.leaf()), "\n"), "sleep 4711") <= 2
+				})
+			}
+		})
+	}
+}

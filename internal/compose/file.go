@@ -11,7 +11,7 @@ import (
 
 // rootShape is the shape of the whole tree: a compose file's or one service's.
 func (r *reader) rootShape() *shape {
-	if r.root.get("services") != nil {
+	if r.root.get("services") != nil || r.root.get("include") != nil {
 		return &projectShape
 	}
 	return &serviceShape
@@ -27,7 +27,7 @@ func (r *reader) decodeFile() definition.File {
 	if r.isTemplate() {
 		r.checkSpecifiers(r.root)
 	}
-	if findPair(r.root, "services") != nil {
+	if findPair(r.root, "services") != nil || findPair(r.root, "include") != nil {
 		r.decodeProject(&file)
 		return file
 	}
@@ -60,7 +60,12 @@ func (r *reader) decodeProject(file *definition.File) {
 	r.readProject(file)
 	services := r.services()
 	if services == nil || len(services.pairs) == 0 {
-		r.faultKey(r.root, findPair(r.root, "services"), "write for example services: {web: {image: nginx}}", "the project has no services")
+		const cure, what = "write for example services: {web: {image: nginx}}", "the project has no services"
+		if p := findPair(r.root, "services"); p != nil {
+			r.faultKey(r.root, p, cure, what)
+		} else if !r.problems.HasErrors() { // of a file that could not be included
+			r.faultKey(r.root, findPair(r.root, "include"), cure, what)
+		}
 		file.Services = []definition.Service{r.bareService(r.in.Name)}
 		return
 	}

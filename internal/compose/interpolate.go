@@ -42,7 +42,13 @@ func (l *loader) fillIn(n *node) {
 		return
 	}
 	x := interpolate.Expander{
-		Lookup: func(name string) (string, bool) { value, ok := l.in.Env[name]; return value, ok },
+		Lookup: func(name string) (string, bool) {
+			value, ok := l.in.Env[name]
+			if !ok {
+				value, ok = l.layerEnv[l.layer][name]
+			}
+			return value, ok
+		},
 		Unset:  func(name string) { l.warnUnset(n, name) },
 		Limit:  maxScalar,
 	}

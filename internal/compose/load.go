@@ -22,7 +22,7 @@ func (r *reader) readLayers() {
 		r.faultFile(place{}, fmt.Sprintf("keep at most %d drop-ins", maxLayers-1), "%d files make this definition", len(r.in.Layers))
 		r.in.Layers = r.in.Layers[:maxLayers]
 	}
-	for i := range len(r.in.Layers) { // extends adds layers of its own behind these
+	for i := range len(r.in.Layers) { // include and extends add layers of its own behind these
 		n := r.load(i)
 		if n == nil {
 			continue
@@ -34,6 +34,7 @@ func (r *reader) readLayers() {
 		r.merge(r.root, n, r.rootShape())
 	}
 	if r.root != nil {
+		r.include(r.root, []string{r.path(place{})})
 		r.extend()
 		r.dropResets(r.root)
 	}

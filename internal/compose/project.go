@@ -13,7 +13,8 @@ import (
 var topKeys = []field{
 	{name: "configs", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &configShape}, example: "{site.conf: {file: ./site.conf}}",
 		doc: "Configuration files that services mount."},
-	{name: "include", shape: &anyShape, refused: "copy the services into this file, or give the other file a definition of its own"},
+	{name: "include", shape: &includeShape, example: "[./db/compose.yaml]",
+		doc: "Compose files whose services, networks, volumes, secrets and configs are the project's too; keep them out of the search path, or they are definitions of their own."},
 	{name: "models", shape: &anyShape, refused: "run the model as a service of its own"},
 	{name: "name", shape: &shape{kinds: text, format: &projectNameFormat}, example: "blog",
 		doc: "Accepted and ignored: a project is named by its file."},

@@ -73,7 +73,7 @@ func root() *Object {
 		set("title", "unitc definition").
 		set("description", "A service in the Compose Specification's words, or a whole compose file.").
 		set("type", "object").
-		set("if", (&Object{}).set("required", []string{"services"})).
+		set("if", (&Object{}).set("anyOf", []*Object{(&Object{}).set("required", []string{"services"}), (&Object{}).set("required", []string{"include"})})).
 		set("then", mapping(compose.ProjectKeys())).
 		set("else", (&Object{}).set("$ref", "#/definitions/service")).
 		set("definitions", (&Object{}).set("service", service()).set("directive", directive()))

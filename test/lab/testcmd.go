@@ -49,7 +49,7 @@ func allLanes() []lane {
 	for _, s := range suites {
 		lanes = append(lanes, lane{"vm-" + s.name, (*testRun).inside})
 	}
-	return lanes
+	return append(lanes, lane{benchLane, (*testRun).ratios})
 }
 
 func cmdTest(args []string) error {
@@ -82,6 +82,9 @@ func cmdTest(args []string) error {
 	return r.report(skips)
 }
 
+// benchLane comes last and alone: what runs beside it would be measured too.
+const benchLane = "bench"
+
 // all runs lanes that share this machine one after the other, then those that
 // have machines of their own, several at a time.
 func (r *testRun) all(lanes []lane, jobs int) {
@@ -90,6 +93,9 @@ func (r *testRun) all(lanes []lane, jobs int) {
 	for _, l := range lanes {
 		if r.ctx.Err() != nil {
 			break
+		}
+		if l.name == benchLane {
+			group.Wait()
 		}
 		if !strings.Contains(l.name, "-") {
 			r.lane(l)
@@ -108,10 +114,12 @@ func (r *testRun) all(lanes []lane, jobs int) {
 // come up again where it hurts.
 func warmTrees(lanes []lane) {
 	for _, l := range lanes {
-		if _, name, ok := strings.Cut(l.name, "-"); ok {
-			if s, err := findSuite(name); err == nil {
-				s.tree()
-			}
+		_, name, _ := strings.Cut(l.name, "-")
+		if l.name == benchLane {
+			name = peers.name
+		}
+		if s, err := findSuite(name); err == nil {
+			s.tree()
 		}
 	}
 }
@@ -174,12 +182,16 @@ func (r *testRun) report(skips skipList) error {
 	return nil
 }
 
-func (r *testRun) unit(name string) error {
+func (r *testRun) unit(name string) error { return r.goTest(name, "./...") }
+
+func (r *testRun) ratios(name string) error { return r.goTest(name, "-tags=bench", "./test/bench") }
+
+func (r *testRun) goTest(name string, what ...string) error {
 	args := []string{"test", "-json", "-count=1"}
 	if r.filter != "" {
 		args = append(args, "-run", r.filter)
 	}
-	cmd := exec.CommandContext(r.ctx, "go", append(args, "./...")...)
+	cmd := exec.CommandContext(r.ctx, "go", append(args, what...)...)
 	// The go command leaves its tests running when it is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

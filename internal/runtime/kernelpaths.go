@@ -79,19 +79,21 @@ func mountScratch(c *compiler) {
 func hasMaskedPaths(l *Launch) bool { return len(l.spec.Linux.MaskedPaths) > 0 }
 
 // maskPaths hides directories under the empty directory and files under the
-// null device. What is absent needs no hiding. Whether a path is a file or a
-// directory shows when the directory does not fit (EINVAL).
+// null device. What is absent needs no hiding. Which of the two a path is is
+// asked first: trying costs a detached mount that fits nowhere, and closing one
+// waits for a grace period of the kernel (fs/namespace.c, dissolve_on_fput).
 func maskPaths(c *compiler) {
 	for _, p := range c.spec.Linux.MaskedPaths {
 		var absent, isFile, done program.Label
 		mark := c.p.Mark()
-		dst, src := c.p.Reg(), c.p.Reg()
+		dst, src, dir := c.p.Reg(), c.p.Reg(), c.p.Reg()
 		c.lookUp(p, dst, &absent)
+		c.p.Call("openat", p+"/.", unix.SYS_OPENAT, dst, c.p.Str("."), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(dir).Skip(&isFile, unix.ENOTDIR)
+		c.close(dir)
 		c.clone(c.empty, src)
-		c.attach("mask "+p, src, dst).Skip(&isFile, unix.ENOTDIR, unix.EINVAL)
+		c.attach("mask "+p, src, dst)
 		c.p.Jump(&done)
 		c.p.Here(&isFile)
-		c.close(src)
 		c.clone(c.null, src)
 		c.attach("mask "+p, src, dst)
 		c.p.Here(&done)

@@ -80,6 +80,7 @@ func (b *bench) all() error {
 		do   func(*bench) error
 	}{
 		{"start", (*bench).starts},
+		{"trace", (*bench).trace},
 		{"direct", (*bench).direct},
 		{"memory", (*bench).memory},
 		{"many", (*bench).many},

@@ -79,8 +79,8 @@ func (t *table) own(metric string) float64 {
 	return 0
 }
 
-// report prints the rows with their ratio to unitc and writes bench.md and
-// bench.svg.
+// report prints the rows with their ratio to unitc and writes bench.md,
+// trace.md and bench.svg.
 func report(from, out string) error {
 	t, err := readTable(from)
 	if err != nil {
@@ -88,6 +88,9 @@ func report(from, out string) error {
 	}
 	fmt.Printf("%-24s %-18s %10s %10s %10s %4s  %s\n", "metric", "peer", "median", "min", "max", "n", "÷ unitc")
 	for _, m := range t.metrics {
+		if strings.HasPrefix(m, "trace_") {
+			continue // trace.md has them
+		}
 		own := t.own(m)
 		for _, r := range t.of(m) {
 			ratio := "-"
@@ -100,6 +103,9 @@ func report(from, out string) error {
 	}
 	for _, g := range goals {
 		g.print(t)
+	}
+	if err := os.WriteFile(filepath.Join(out, "trace.md"), []byte(t.traceTable()), 0o644); err != nil {
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(out, "bench.md"), []byte(t.markdown()), 0o644); err != nil {
 		return err

@@ -40,6 +40,17 @@ var standIns = map[string]func(*Launch) error{
 	"fill-files":            standInFiles,
 }
 
+// StepNames are the names of all steps, the outer ones first.
+func StepNames() (names []string) {
+	for _, s := range outerSteps {
+		names = append(names, s.name)
+	}
+	for _, s := range innerSteps {
+		names = append(names, s.name)
+	}
+	return names
+}
+
 // Describe compiles the steps of a plan without carrying anything out, and
 // without privilege. The user is looked up on the way: p.Spec is complete
 // afterwards.

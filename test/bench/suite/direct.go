@@ -72,7 +72,6 @@ func runOnce(p *peer, argv []string) (first, cpu time.Duration, err error) {
 	before := processSet()
 	used, t := busy(), now()
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return 0, 0, err
 	}

@@ -71,7 +71,8 @@ func allPeers() []*peer {
 		plain("sandbox", false, payload, "RootDirectory="+root, "MountAPIVFS=yes", "BindPaths="+stamps+":/out", "PrivateNetwork=yes", "PrivateUsers=yes", "PrivateTmp=yes",
 			"PrivateDevices=yes", "PrivateIPC=yes", "ProtectHostname=yes", "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectControlGroups=yes",
 			"ProtectClock=yes", "RestrictNamespaces=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet=", "SystemCallFilter=@system-service", "ExecStart=/bin/payload @COMMAND@"),
-		plain("nspawn", true, "/usr/bin/systemd-nspawn", "Delegate=yes", "ExecStart=/usr/bin/systemd-nspawn -q --keep-unit --register=no --private-network --private-users=pick --private-users-ownership=map -D "+root+" --machine=b%i --volatile=no --bind="+stamps+":/out:idmap /bin/payload @COMMAND@"),
+		plain("nspawn", false, // it locks its directory: no two at once
+			"/usr/bin/systemd-nspawn", "Delegate=yes", "ExecStart=/usr/bin/systemd-nspawn -q --keep-unit --register=no --private-network --private-users=pick --private-users-ownership=map -D "+root+" --machine=b%i --volatile=no --bind="+stamps+":/out:idmap /bin/payload @COMMAND@"),
 		quadlet("quadlet", true, "Network=none\n"),
 		quadlet("quadlet-bridge", false, "PublishPort=127.0.0.1:18081:80\n"),
 	}

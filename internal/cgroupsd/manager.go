@@ -118,16 +118,28 @@ func (m *Manager) StopUnit(ctx context.Context, name string) error {
 	return err
 }
 
-// ActiveState is the unit's ActiveState=; a unit that is not loaded gives the
-// error NoSuchUnit.
-func (m *Manager) ActiveState(ctx context.Context, name string) (string, error) {
+// property reads one property of a unit; one that is not loaded gives the error
+// NoSuchUnit.
+func (m *Manager) property(ctx context.Context, unit, kind, name string) (v dbus.Variant, err error) {
 	var path dbus.ObjectPath
-	if err := m.call(ctx, "GetUnit", &path, name); err != nil {
-		return "", err
+	if err := m.call(ctx, "GetUnit", &path, unit); err != nil {
+		return v, err
 	}
-	var v dbus.Variant
-	call := m.conn.Object(managerName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, managerName+".Unit", "ActiveState")
-	if err := call.Store(&v); err != nil {
+	err = m.conn.Object(managerName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, managerName+"."+kind, name).Store(&v)
+	return v, err
+}
+
+// Restarts is how often systemd has restarted a service by itself (NRestarts=).
+func (m *Manager) Restarts(ctx context.Context, unit string) (uint32, error) {
+	v, err := m.property(ctx, unit, "Service", "NRestarts")
+	n, _ := v.Value().(uint32)
+	return n, err
+}
+
+// ActiveState is the unit's ActiveState=.
+func (m *Manager) ActiveState(ctx context.Context, name string) (string, error) {
+	v, err := m.property(ctx, name, "Unit", "ActiveState")
+	if err != nil {
 		return "", err
 	}
 	s, _ := v.Value().(string)

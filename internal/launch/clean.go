@@ -52,6 +52,7 @@ func Clean(name string) int {
 		if err = errors.Join(err, releaseImage(name+".service")); err != nil {
 			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
+		reportDeath(&plan.Plan{Unit: name + ".service"}, dir, notify)
 		return 0
 	}
 	if p.Runtime != "" {
@@ -66,7 +67,7 @@ func Clean(name string) int {
 			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 	}
-	reportDeath(p, notify)
+	reportDeath(p, dir, notify)
 	if p.Scope == nil {
 		return 0
 	}
@@ -120,36 +121,4 @@ func stopScope(s *plan.Scope) error {
 		return fmt.Errorf("stopping %s: %w", s.Name, err)
 	}
 	return nil
-}
-
-// reportDeath says in words what a signal number hides.
-func reportDeath(p *plan.Plan, notify *notifier) {
-	if os.Getenv("EXIT_CODE") != "killed" && os.Getenv("EXIT_CODE") != "dumped" && os.Getenv("SERVICE_RESULT") != "oom-kill" {
-		return
-	}
-	text := ""
-	switch os.Getenv("EXIT_STATUS") {
-	case "KILL":
-		// In the service's cgroup this program shares the payload's device rules,
-		// which keep it from the kernel's log, but finds the kernel's counters.
-		find := ownLimitHit
-		if p.Scope != nil {
-			find = func() (string, bool) { return oomKilled(p.Scope.Name) }
-		}
-		if limit, hit := find(); hit {
-			text = fmt.Sprintf("killed: the memory limit of %s was hit; raise `mem_limit:` in the definition, or make the program use less", limit)
-		}
-	case "SYS":
-		if p.Spec.Linux != nil && p.Spec.Linux.Seccomp != nil {
-			text = "killed: the program made a system call that its seccomp profile answers with death; `journalctl -k -g seccomp` may name it (syscall=, see `ausyscall`); allow it in the profile of `security_opt:`, or answer it with SCMP_ACT_ERRNO there"
-		}
-	}
-	if text == "" {
-		return
-	}
-	fmt.Fprintf(os.Stderr, "<3>%s\n", text)
-	// The journal has it in any case; the barrier lets systemd read it before
-	// this process is gone (S-9).
-	_ = notify.send(status(text))
-	_ = notify.barrier()
 }

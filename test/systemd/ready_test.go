@@ -35,7 +35,9 @@ func (c *container) startAsync() *container {
 // defineProbe is define with more keys of the systemd block.
 func (p placement) defineProbe(t *testing.T, name, definition, systemd string, directives ...string) *container {
 	t.Helper()
-	place(t, "/etc/unitc/"+name+"-"+p.String()+".yaml.d/probe.yaml", "systemd: {"+systemd+"}\n")
+	if systemd != "" {
+		place(t, "/etc/unitc/"+name+"-"+p.String()+".yaml.d/probe.yaml", "systemd: {"+systemd+"}\n")
+	}
 	return p.define(t, name, definition, directives...)
 }
 

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/launch"
+)
+
+// failure is the entry that clean-up has written (package launch), as others'
+// programs read it.
+type failure struct {
+	Unit       string    `json:"unit"`
+	Time       time.Time `json:"time"`
+	Cause      string    `json:"cause"`
+	Suggestion string    `json:"suggestion,omitempty"`
+	Result     string    `json:"result"`
+	ExitCode   string    `json:"exit_code,omitempty"`
+	ExitStatus string    `json:"exit_status,omitempty"`
+	Memory     string    `json:"memory_peak,omitempty"`
+	Limit      string    `json:"memory_limit,omitempty"`
+	Denied     string    `json:"denied,omitempty"`
+	Probe      string    `json:"probe,omitempty"`
+	Restarts   int       `json:"restarts"`
+	Lines      []string  `json:"lines,omitempty"`
+}
+
+func (a *app) why() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "why [--json] NAME…",
+		Short: "say why containers failed, and what to do",
+		Long: `Print the last failure of each container: how it ended, what the kernel, systemd and
+its checks say of it, its last lines, and what to do. The journal keeps it.`,
+		Args:              some("the name of a container"),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("why: nothing runs in --root %s", a.root)
+			}
+			names, err := a.targets(context.Background(), nil, args)
+			if err != nil {
+				return err
+			}
+			all := []failure{}
+			for _, name := range names {
+				f, err := lastFailure(name + ".service")
+				switch {
+				case err != nil:
+					return err
+				case f != nil:
+					all = append(all, *f)
+				case !asJSON:
+					fmt.Fprintf(a.stdout, "%s: the journal knows of no failure\n", name)
+				}
+			}
+			if asJSON {
+				return a.printJSON(all)
+			}
+			for i := range all {
+				a.writeFailure(&all[i])
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// lastFailure asks the journal, nil = it has none.
+func lastFailure(unit string) (*failure, error) {
+	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+launch.DeathMessageID, "UNITC_UNIT="+unit, "_UID=0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, fmt.Errorf("asking the journal: %w; install systemd", err)
+	}
+	if err != nil && len(bytes.TrimSpace(stderr.Bytes())) > 0 {
+		return nil, fmt.Errorf("asking the journal: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	if len(bytes.TrimSpace(out)) == 0 {
+		return nil, nil // journalctl exits with 1 where nothing matches
+	}
+	var entry map[string]any
+	if err := json.Unmarshal(out, &entry); err != nil {
+		return nil, fmt.Errorf("reading what journalctl says: %w", err)
+	}
+	text := func(name string) string { return journalText(entry[name]) }
+	f := &failure{
+		Unit: unit, Cause: text("UNITC_CAUSE"), Suggestion: text("UNITC_SUGGESTION"), Result: text("UNITC_RESULT"),
+		ExitCode: text("UNITC_EXIT_CODE"), ExitStatus: text("UNITC_EXIT_STATUS"), Memory: text("UNITC_MEMORY_PEAK"), Limit: text("UNITC_MEMORY_LIMIT"),
+		Denied: text("UNITC_DENIED"), Probe: text("UNITC_PROBE"),
+	}
+	if us, err := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64); err == nil {
+		f.Time = time.UnixMicro(us)
+	}
+	f.Restarts, _ = strconv.Atoi(text("UNITC_RESTARTS"))
+	if lines := text("UNITC_LINES"); lines != "" {
+		f.Lines = strings.Split(lines, "\n")
+	}
+	return f, nil
+}
+
+// journalText is a field of journalctl's JSON: a string, or the bytes of what
+// is no text.
+func journalText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []any:
+		var b []byte
+		for _, n := range v {
+			if f, ok := n.(float64); ok {
+				b = append(b, byte(f))
+			}
+		}
+		return strings.ToValidUTF8(string(b), "\ufffd")
+	}
+	return ""
+}
+
+func (a *app) writeFailure(f *failure) {
+	fmt.Fprintf(a.stdout, "%s failed %s: %s\n", f.Unit, ago(f.Time, a.now()), printable(f.Cause))
+	exit := f.Result
+	if f.ExitCode != "" {
+		exit += ", " + f.ExitCode + " " + f.ExitStatus
+	}
+	memory := f.Memory
+	if f.Limit != "" {
+		memory += " of " + f.Limit
+	}
+	restarts := ""
+	if f.Restarts > 0 {
+		restarts = strconv.Itoa(f.Restarts)
+	}
+	for _, row := range []struct{ name, value string }{
+		{"result", exit}, {"memory", strings.TrimPrefix(memory, " of ")}, {"denied", f.Denied}, {"probe", f.Probe}, {"restarts", restarts}, {"to do", f.Suggestion},
+	} {
+		if row.value != "" {
+			fmt.Fprintf(a.stdout, "  %-9s %s\n", row.name, printable(row.value))
+		}
+	}
+	for _, line := range f.Lines {
+		fmt.Fprintf(a.stdout, "  | %s\n", printable(line))
+	}
+}
+
+// printable keeps what a payload wrote from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 {
+			return '\ufffd'
+		}
+		return r
+	}, s)
+}

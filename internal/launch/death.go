@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// DeathMessageID marks the journal entry of a container that has failed; the
+// catalog (packaging/unitc.catalog) explains it, `unitc why` prints it.
+const DeathMessageID = "5c2f0f1a6e8d4e0d9b6e3d0c2f6f7a11"
+
+const (
+	// lastLines is how much of the output is kept with the entry, and lineBytes
+	// how much of a line.
+	lastLines, lineBytes = 20, 1000
+	// lookTimeout bounds what is asked of journald and systemd for the entry: who
+	// restarts a service that fails is not to be held up for its post-mortem.
+	lookTimeout = 3 * time.Second
+)
+
+// death is what is known of an end that systemd calls a failure.
+type death struct {
+	plan                 *plan.Plan
+	result, code, status string // SERVICE_RESULT, EXIT_CODE, EXIT_STATUS (systemd.exec(5))
+	found                findings
+	probe                string // the last word of the checks
+	cause, cure          string
+}
+
+// reportDeath writes one journal entry on every end that was not asked for or
+// not orderly: what happened, why as far as the kernel and the checks tell, the
+// last lines, and what to do. On the ordinary path it costs a look at the
+// environment.
+func reportDeath(p *plan.Plan, dir string, notify *notifier) {
+	d := &death{plan: p, result: os.Getenv("SERVICE_RESULT"), code: os.Getenv("EXIT_CODE"), status: os.Getenv("EXIT_STATUS")}
+	if d.result == "" || d.result == "success" {
+		return
+	}
+	if p.Scope != nil {
+		d.found = kernelFindings(p.Scope.Name)
+	} else {
+		// In the service's cgroup this program shares the payload's device rules,
+		// which keep it from the kernel's log, but finds the kernel's counters.
+		d.found = ownFindings()
+	}
+	if data, err := os.ReadFile(dir + "/health"); err == nil {
+		d.probe = strings.TrimSpace(string(data))
+	}
+	d.explain()
+	entry := d.entry() // with the payload's last words, before there are ours
+	if d.cure != "" {
+		fmt.Fprintf(os.Stderr, "<3>%s; %s\n", d.cause, d.cure)
+		// The journal has it in any case; the barrier lets systemd read it before
+		// this process is gone (S-9).
+		_ = notify.send(status(d.cause + "; " + d.cure))
+		_ = notify.barrier()
+	}
+	if err := writeJournal(entry); err != nil {
+		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
+	}
+}
+
+// explain finds the sentence, and the cure where there is one.
+func (d *death) explain() {
+	signal := d.code == "killed" || d.code == "dumped"
+	switch f := &d.found; {
+	case f.oom && (d.status == "KILL" || d.result == "oom-kill"):
+		d.cause = "killed: the memory limit of " + cmp.Or(kilobytes(f.limit), "its cgroup") + " was hit"
+		d.cure = "raise `mem_limit:` in the definition" + f.moreMemory() + ", or make the program use less"
+	case d.result == "watchdog" && d.probe != "":
+		d.cause = d.probe
+	case signal && d.status == "SYS" && d.plan.Spec != nil && d.plan.Spec.Linux != nil && d.plan.Spec.Linux.Seccomp != nil:
+		d.cause = "killed: the program made a system call that its seccomp profile answers with death"
+		d.cure = "`journalctl -k -g seccomp` may name it (syscall=, see `ausyscall`); allow it in the profile of `security_opt:`, or answer it with SCMP_ACT_ERRNO there"
+		if f.syscall != "" {
+			d.cure = "the kernel names it: " + f.syscall + " (see `ausyscall`); allow it in the profile of `security_opt:`, or answer it with SCMP_ACT_ERRNO there"
+		}
+	case d.result == "timeout" && signal:
+		d.cause = "killed by SIG" + d.status + ": it took longer than systemd waits for a start or a stop"
+	case signal:
+		d.cause = "killed by SIG" + d.status
+	case d.code == "exited":
+		d.cause = "exited with status " + d.status + launchStatus(d.status)
+	default:
+		d.cause = "ended with the result " + d.result
+	}
+	if d.cure == "" && d.found.pids {
+		d.cause += "; its limit on processes kept it from starting more"
+		d.cure = "raise `pids_limit:` in the definition" + d.moreProcesses()
+	}
+}
+
+// launchStatus names the statuses of a launch that failed before the payload.
+func launchStatus(status string) string {
+	n, _ := strconv.Atoi(status)
+	if n == exitConfig || n >= 200 && n <= exitCredentials {
+		return ", as a launch does that has failed"
+	}
+	return ""
+}
+
+// moreMemory is half as much again, in whole mebibytes.
+func (f *findings) moreMemory() string {
+	limit, err := strconv.ParseInt(f.limit, 10, 64)
+	if err != nil || limit <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (`mem_limit: %dm`)", (limit*3/2+1023)/1024)
+}
+
+func (d *death) moreProcesses() string {
+	if d.plan.Scope == nil {
+		return ""
+	}
+	for _, p := range d.plan.Scope.Properties {
+		if n, err := strconv.Atoi(p.Value); err == nil && p.Name == "TasksMax" {
+			return fmt.Sprintf(" (`pids_limit: %d`)", 2*n)
+		}
+	}
+	return ""
+}
+
+// field is one of a journal entry.
+type field struct{ name, value string }
+
+// entry is the journal's; fields that nothing is known of are left out.
+func (d *death) entry() []field {
+	message := d.plan.Unit + " failed: " + d.cause
+	if d.cure != "" {
+		message += "; " + d.cure
+	}
+	list := []field{
+		{"MESSAGE", message}, {"MESSAGE_ID", DeathMessageID}, {"PRIORITY", "3"},
+		{"SYSLOG_IDENTIFIER", strings.TrimSuffix(d.plan.Unit, ".service")},
+		{"UNITC_UNIT", d.plan.Unit}, {"UNITC_INVOCATION_ID", os.Getenv("INVOCATION_ID")},
+		{"UNITC_RESULT", d.result}, {"UNITC_EXIT_CODE", d.code}, {"UNITC_EXIT_STATUS", d.status},
+		{"UNITC_CAUSE", d.cause}, {"UNITC_SUGGESTION", d.cure},
+		{"UNITC_MEMORY_LIMIT", kilobytes(d.found.limit)}, {"UNITC_MEMORY_PEAK", kilobytes(d.found.peak)},
+		{"UNITC_DENIED", d.found.denied}, {"UNITC_PROBE", d.probe},
+		{"UNITC_RESTARTS", restarts(d.plan.Unit)}, {"UNITC_LINES", d.lines()},
+	}
+	kept := list[:0]
+	for _, f := range list {
+		if f.value != "" {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// restarts is how often systemd has started the service again by itself.
+func restarts(unit string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	m, err := cgroupsd.Connect(ctx)
+	if err != nil {
+		return ""
+	}
+	defer m.Close()
+	n, err := m.Restarts(ctx, unit)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+// lines are the last of the payload's output. The relay has drained the pipe by
+// now; journald is asked to read what it was sent.
+func (d *death) lines() string {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	_ = exec.CommandContext(ctx, "/usr/bin/journalctl", "--sync").Run()
+	out, err := exec.CommandContext(ctx, "/usr/bin/journalctl", "--quiet", "--no-pager", "--output=cat", "--lines="+strconv.Itoa(lastLines),
+		"SYSLOG_IDENTIFIER="+strings.TrimSuffix(d.plan.Unit, ".service"), "_TRANSPORT=stdout",
+		"+", "_SYSTEMD_INVOCATION_ID="+os.Getenv("INVOCATION_ID"), "_TRANSPORT=journal").Output()
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSuffix(line, "\n")
+		b.WriteString(line[:min(len(line), lineBytes)] + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+)
+
+// kernelWindow is how old a kernel message may be to speak of the death at hand.
+const kernelWindow = 30 * time.Second
+
+// findings are what the kernel says of a death.
+type findings struct {
+	oom         bool   // the memory limit was hit
+	limit, peak string // in kilobytes, "" = not known
+	pids        bool   // a fork was refused for the limit on processes
+	syscall     string // of a kill by seccomp: "syscall=101 arch=c000003e"
+	denied      string // what a security module has refused
+}
+
+// kernelFindings looks in the kernel's log for what it says of a cgroup: the
+// messages come before the process dies (mm/oom_kill.c), so they are there by
+// now; the cgroup's own files may be gone.
+func kernelFindings(group string) (f findings) {
+	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return f
+	}
+	defer unix.Close(fd)
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return f
+	}
+	oldest := time.Duration(now.Nano()) - kernelWindow
+	buf := make([]byte, 8192)
+	var usage, limit string
+	for {
+		n, err := unix.Read(fd, buf)
+		if err == unix.EPIPE || err == unix.EINTR {
+			continue // the ring went on while we read; the next record follows
+		}
+		if err != nil || n <= 0 {
+			return f
+		}
+		at, text := kmsgRecord(string(buf[:n]))
+		if at < oldest {
+			continue
+		}
+		text, _, _ = strings.Cut(text, "\n")
+		switch {
+		// "memory: usage 65536kB, limit 65536kB, failcnt 33", and what it speaks of
+		// one of the next: "oom-kill:constraint=CONSTRAINT_MEMCG,…,oom_memcg=/unitc.slice/unitc-web.scope,task_memcg=…"
+		case strings.HasPrefix(text, "memory: usage "):
+			usage, limit = between(text, "usage ", "kB"), between(text, "limit ", "kB")
+		case strings.HasPrefix(text, "oom-kill:constraint=CONSTRAINT_MEMCG,") && hasComponent(between(text, "oom_memcg=", ","), group):
+			f.oom, f.limit, f.peak = true, limit, usage
+		case strings.HasPrefix(text, "cgroup: fork rejected by pids controller in ") && hasComponent(text, group):
+			f.pids = true
+		case strings.Contains(text, "type=1326 ") && strings.Contains(text, " sig=31 "):
+			f.syscall = "syscall=" + between(text, " syscall=", " ") + " arch=" + between(text, " arch=", " ")
+		case strings.Contains(text, `apparmor="DENIED"`), strings.Contains(text, "avc:  denied"):
+			f.denied = text
+		}
+	}
+}
+
+// ownFindings asks the cgroup of the service that this program cleans up after.
+// A kill for want of memory on the whole host does not count as "oom" there
+// (cgroup-v2, memory.events).
+func ownFindings() (f findings) {
+	group, err := cgroupsd.OwnUnit()
+	if err != nil {
+		return f
+	}
+	read := func(name string) string {
+		data, _ := os.ReadFile(group + "/" + name)
+		return string(data)
+	}
+	count := func(name, key string) bool {
+		for line := range strings.Lines(read(name)) {
+			if n, has := strings.CutPrefix(line, key+" "); has {
+				return strings.TrimSpace(n) != "0"
+			}
+		}
+		return false
+	}
+	kib := func(name string) string {
+		n, err := strconv.ParseInt(strings.TrimSpace(read(name)), 10, 64)
+		if err != nil {
+			return ""
+		}
+		return strconv.FormatInt(n/1024, 10)
+	}
+	f.oom, f.limit, f.peak = count("memory.events", "oom"), kib("memory.max"), kib("memory.peak")
+	f.pids = count("pids.events", "max")
+	return f
+}
+
+func hasComponent(path, name string) bool {
+	for _, c := range strings.Split(path, "/") {
+		if c == name {
+			return true
+		}
+	}
+	return false
+}
+
+// kmsgRecord splits "level,sequence,µs,flags;text" (Documentation/ABI/testing/dev-kmsg).
+func kmsgRecord(record string) (time.Duration, string) {
+	head, text, _ := strings.Cut(record, ";")
+	fields := strings.Split(head, ",")
+	if len(fields) < 3 {
+		return 0, ""
+	}
+	us, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil {
+		return 0, ""
+	}
+	return time.Duration(us) * time.Microsecond, text
+}
+
+// kilobytes is a number of them in words, "" of none.
+func kilobytes(kb string) string {
+	n, err := strconv.ParseInt(kb, 10, 64)
+	if err != nil {
+		return ""
+	}
+	if n%1024 == 0 {
+		return fmt.Sprintf("%d MiB", n/1024)
+	}
+	return fmt.Sprintf("%d KiB", n)
+}
+
+func between(s, before, after string) string {
+	_, s, _ = strings.Cut(s, before)
+	s, _, _ = strings.Cut(s, after)
+	return s
+}

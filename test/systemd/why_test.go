@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// why is what `unitc why --json` says of one container.
+func why(t *testing.T, name string) map[string]any {
+	t.Helper()
+	var list []map[string]any
+	out := must(t, "unitc", "why", "--json", name)
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) > 1 {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list[0]
+}
+
+// "On every failed or unexpected exit, clean-up writes one journal entry
+// (MESSAGE_ID, catalog text): exit status or signal, OOM with limit and peak, …
+// last probe, last 20 lines, restarts so far, and the suggestion."
+func TestWhy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		definition, systemd string
+		provoke             func(c *container)
+		want                map[string]string
+		restarts            float64
+	}{
+		"exit": {
+			definition: "command: [sh, -c, 'i=0; while [ $$i -lt 30 ]; do i=$$((i+1)); echo line $$i; done; exit 7']",
+			want:       map[string]string{"cause": "exited with status 7", "result": "exit-code", "exit_status": "7"},
+		},
+		"signal": {
+			definition: "command: [sh, -c, 'echo line 30; exec sleep infinity']",
+			provoke:    func(c *container) { c.awaitOutput("line 30\n"); _ = syscall.Kill(c.mainPID(), syscall.SIGKILL) },
+			want:       map[string]string{"cause": "killed by SIGKILL", "result": "signal", "exit_status": "KILL"},
+		},
+		"memory": {
+			definition: "mem_limit: 64m\ncommand: [sh, -c, 'echo line 30; exec sleep infinity']",
+			provoke: func(c *container) {
+				c.awaitOutput("line 30\n")
+				// The kernel's words, as the kernel of this machine has no such limits.
+				for _, line := range []string{"memory: usage 65500kB, limit 65536kB, failcnt 33", "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,oom_memcg=/unitc.slice/" + c.payloadUnit() + ",task_memcg=/x,task=sh,pid=1,uid=0"} {
+					if err := os.WriteFile("/dev/kmsg", []byte(line), 0); err != nil {
+						c.t.Fatal(err)
+					}
+				}
+				_ = syscall.Kill(c.mainPID(), syscall.SIGKILL)
+			},
+			want: map[string]string{"cause": "killed: the memory limit of 64 MiB was hit", "suggestion": "(`mem_limit: 96m`)", "memory_peak": "65500 KiB", "memory_limit": "64 MiB"},
+		},
+		"probe": {
+			definition: "tmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 2}\nrestart: on-failure:1\ncommand: [sh, -c, 'echo line 30; test -e /x; exec sleep infinity']",
+			systemd:    "probe: {file: /run/app/ready}",
+			want:       map[string]string{"cause": "unhealthy: file /run/app/ready: no such file or directory, 2 of 2", "result": "watchdog", "probe": "2 of 2"},
+			restarts:   1,
+		},
+		"launch": {
+			definition: "command: [/nowhere/at/all]",
+			want:       map[string]string{"cause": "as a launch does that has failed", "result": "exit-code"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := scoped.defineProbe(t, "why-"+name, "rootfs: host\nstop_grace_period: 1s\n"+c.definition, c.systemd)
+			if got := why(t, u.name); got != nil {
+				t.Errorf("before it has run: %v", got)
+			}
+			u.startAsync()
+			if c.provoke != nil {
+				u.await("ActiveState", "active")
+				c.provoke(u)
+			}
+			u.await("ActiveState", "failed")
+			got := why(t, u.name)
+			for key, want := range c.want {
+				if said, _ := got[key].(string); !strings.Contains(said, want) {
+					t.Errorf("%s is %q, not %q", key, said, want)
+				}
+			}
+			if got["restarts"] != c.restarts {
+				t.Errorf("%v restarts", got["restarts"])
+			}
+			lines, _ := got["lines"].([]any)
+			if name == "launch" {
+				if len(lines) == 0 || !strings.Contains(lines[len(lines)-1].(string), "/nowhere/at/all") {
+					t.Errorf("the last lines are %q", lines)
+				}
+			} else if len(lines) == 0 || len(lines) > 20 || name != "probe" && lines[len(lines)-1] != "line 30" {
+				t.Errorf("the last lines are %q", lines)
+			}
+			text := must(t, "unitc", "why", u.name)
+			if !strings.HasPrefix(text, u.unit()+" failed ") {
+				t.Errorf("unitc why says\n%s", text)
+			}
+		})
+	}
+}
+
+// An orderly end leaves no entry, and `journalctl -x` explains one.
+func TestWhyOnlyFailures(t *testing.T) {
+	u := scoped.define(t, "why-not", endless+"\ninit: true").start()
+	u.stop()
+	if got := why(t, u.name); got != nil {
+		t.Errorf("after a stop: %v", got)
+	}
+	f := scoped.define(t, "why-catalog", "rootfs: host\ncommand: [\"false\"]").startAsync()
+	f.await("ActiveState", "failed")
+	must(t, "journalctl", "--update-catalog")
+	out := must(t, "journalctl", "-q", "--no-pager", "-x", "UNITC_UNIT="+f.unit())
+	if !strings.Contains(out, "Subject: Container "+f.unit()+" has failed") || !strings.Contains(out, "exited with status 1") {
+		t.Errorf("journalctl -x says\n%s", out)
+	}
+}

@@ -24,9 +24,10 @@ const leaf = "payload"
 
 // AwaitScope waits until systemd has moved pid into the scope and gives the
 // scope's directory. The kernel's own record is asked rather than the bus: see
-// StartScope. ctx bounds it.
+// StartScope. The longer it takes, the less often it is asked: a hundred helpers
+// that wait must leave the processor to PID 1. ctx bounds it.
 func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
-	for delay := 150 * time.Microsecond; ; delay = min(delay*5/4, time.Millisecond) {
+	for began := time.Now(); ; {
 		group, err := cgroupOf(strconv.Itoa(pid))
 		if err != nil {
 			return nil, err
@@ -37,7 +38,7 @@ func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("process %d is in %s and not in %s: systemd did not start the scope: %w", pid, group, scope, ctx.Err())
-		case <-time.After(delay):
+		case <-time.After(min(max(150*time.Microsecond, time.Since(began)/8), 20*time.Millisecond)):
 		}
 	}
 }

@@ -49,6 +49,7 @@ func StartScope(ctx context.Context, s *plan.Scope, pid int) error {
 	if err != nil {
 		return err
 	}
+	defer takeTurn(ctx)()
 	m, err := Connect(ctx)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func takeSnapshot() snapshot {
 // isNotClaim leaves out the claims of id ranges, one per unit name, which a
 // container keeps until the next boot (package idrange).
 func isNotClaim(path string, _ fs.DirEntry) bool {
-	return !strings.HasPrefix(path, "/run/unitc/.ids") && path != "/run/unitc/.images"
+	return !strings.HasPrefix(path, "/run/unitc/.ids") && path != "/run/unitc/.images" && path != "/run/unitc/.turn"
 }
 
 func isDir(_ string, d fs.DirEntry) bool { return d.IsDir() }

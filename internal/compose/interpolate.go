@@ -49,8 +49,8 @@ func (l *loader) fillIn(n *node) {
 			}
 			return value, ok
 		},
-		Unset:  func(name string) { l.warnUnset(n, name) },
-		Limit:  maxScalar,
+		Unset: func(name string) { l.warnUnset(n, name) },
+		Limit: maxScalar,
 	}
 	text, err := x.Expand(n.text)
 	var e *interpolate.Error

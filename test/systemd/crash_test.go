@@ -44,8 +44,8 @@ runtime: crun`},
 
 // otherSteps only a bundle can ask for, or a host with SELinux or AppArmor.
 var otherSteps = []string{
-	"await-runtime-hooks", "create-container-hooks", "enter-time-namespace", "set-apparmor-profile", "set-io-priority",
-	"set-memory-policy", "set-personality", "set-rootfs-propagation", "set-scheduler", "set-selinux-label", "start-container-hooks",
+	"await-runtime-hooks", "create-container-hooks", "enter-time-namespace", "open-terminal", "set-apparmor-profile", "set-io-priority",
+	"set-memory-policy", "set-personality", "set-rootfs-propagation", "set-scheduler", "set-selinux-label", "start-container-hooks", "take-terminal",
 }
 
 // "The helper killed at every single step of a start (a hook that the tests

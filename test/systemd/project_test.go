@@ -70,7 +70,9 @@ func TestScale(t *testing.T) {
 `)
 	reload(t)
 	must(t, "systemctl", "start", "farm-boss")
-	t.Cleanup(func() { must(t, "systemctl", "stop", "farm.target", "farm-boss", "farm-worker-1", "farm-worker-2", "farm-worker-3") })
+	t.Cleanup(func() {
+		must(t, "systemctl", "stop", "farm.target", "farm-boss", "farm-worker-1", "farm-worker-2", "farm-worker-3")
+	})
 	for _, name := range []string{"farm-worker-1", "farm-worker-2", "farm-worker-3"} {
 		awaitLine(t, name, "I am "+name)
 	}

@@ -131,7 +131,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.secret(),
 		}) && yield(groupOther, []*cobra.Command{
 			a.doctor(), a.graph(), a.boot(),
-			a.version(), a.completion(),
+			a.oci(), a.version(), a.completion(),
 		})
 	}
 }

@@ -81,12 +81,16 @@ func scopeProperties(s *plan.Scope, pid int) ([]property, error) {
 		{"Delegate", dbus.MakeVariant(true)},
 		{"Slice", dbus.MakeVariant(s.Slice)},
 		{"Description", dbus.MakeVariant(s.Description)},
-		// The payload ends with its service, and is ordered so that the service is
-		// stopped first; After= would deadlock with Type=notify (S-8).
-		{"BindsTo", dbus.MakeVariant([]string{s.BoundTo})},
-		{"Before", dbus.MakeVariant([]string{s.BoundTo})},
 		// A failed scope must not block the next start (S-7).
 		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
+	}
+	if s.BoundTo != "" {
+		// The payload ends with its service, and is ordered so that the service is
+		// stopped first; After= would deadlock with Type=notify (S-8).
+		list = append(list, property{"BindsTo", dbus.MakeVariant([]string{s.BoundTo})}, property{"Before", dbus.MakeVariant([]string{s.BoundTo})})
+	} else {
+		// An engine's container: the engine stops it, and may do so at shutdown.
+		list = append(list, property{"DefaultDependencies", dbus.MakeVariant(false)})
 	}
 	var last []property
 	for _, d := range s.Properties {

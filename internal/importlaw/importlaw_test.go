@@ -89,6 +89,13 @@ var law = []struct {
 		{[]string{"internal/runtime", "internal/planner"}, "the door to D-Bus is no part of the launch"}}},
 	{"internal/runtime", []ban{yaml, dbus, http, cobra, netAny,
 		{[]string{"internal/planner", "internal/cgroupsd", "internal/generator", "internal/searchpath"}, "the privileged half must be readable on its own"}}},
+	// The OCI command line: engines start it many times for each container.
+	{"internal/oci/cgroup", []ban{yaml, dbus, http, cobra, netAny,
+		{[]string{"internal/runtime", "internal/plan"}, "files of cgroups, and no container"}}},
+	{"internal/oci", []ban{yaml, http, cobra,
+		{[]string{"internal/planner", "internal/generator", "internal/searchpath", "internal/launch"}, "a bundle is no definition"}}},
+	{"cmd/unitc-runtime", []ban{yaml, http, cobra,
+		{[]string{"github.com/coreos/go-systemd/..."}, "two connections where one does (DEPENDENCIES)"}}},
 	{"cmd/unitc-exec", []ban{yaml, http, cobra,
 		{[]string{"github.com/coreos/go-systemd/..."}, "two connections where one does (DEPENDENCIES)"},
 		{[]string{"internal/generator", "internal/searchpath"}, "the helper reads its resolved definition and no other file of definitions"}}},

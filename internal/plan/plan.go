@@ -87,6 +87,7 @@ const (
 	RootDirectory = "directory" // Path as it is
 	RootHost      = "host"      // the host's /usr, read-only, in a fresh tmpfs
 	RootOverlay   = "overlay"   // Lowers under Upper
+	RootBundle    = "bundle"    // Path of an OCI bundle: its owners are right already, and process.user stands as written
 )
 
 // Root is where the root file system comes from.
@@ -103,7 +104,7 @@ type Scope struct {
 	Name        string `json:"name"` // unitc-web.scope
 	Slice       string `json:"slice"`
 	Description string `json:"description"`
-	// BoundTo is the service whose end is the scope's end (S-8).
+	// BoundTo is the service whose end is the scope's end (S-8); "" = none.
 	BoundTo string `json:"bound_to"`
 	// Properties are resource-control directives as a unit file spells them.
 	Properties []definition.Directive `json:"properties,omitempty"`

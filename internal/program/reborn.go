@@ -3,7 +3,9 @@
 package program
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -28,9 +30,35 @@ func (p *Program) Store(r Reg, b []byte) {
 }
 
 // CloseFrom closes every descriptor from first on, now and not at exec, but
-// for those that Fork made and keep, a register or -1.
-func (p *Program) CloseFrom(what string, first int, keep Reg) {
-	p.add(op{kind: opCloseFrom, into: keep, args: [6]uintptr{uintptr(first)}}, note{what: what})
+// for those that Fork made and up to two more: descriptors or registers.
+func (p *Program) CloseFrom(what string, first int, keep ...any) {
+	o := op{kind: opCloseFrom, into: -1, args: [6]uintptr{uintptr(first), gateFD, gateFD}}
+	for i, k := range keep {
+		switch v := k.(type) {
+		case int:
+			o.args[i+1] = uintptr(v)
+		case Reg:
+			o.args[i+1] = uintptr(v)
+			o.regs |= 1 << (i + 1)
+		default:
+			panic(fmt.Sprintf("program: argument of type %T", k))
+		}
+	}
+	p.add(o, note{what: what})
+}
+
+// Report goes on reporting over another descriptor, whose reader gets the
+// bytes that FailureErrno understands, or the end of the stream at exec.
+func (p *Program) Report(what string, fd Reg) {
+	p.Call("dup3", what, unix.SYS_DUP3, fd, reportFD, unix.O_CLOEXEC)
+}
+
+// FailureErrno reads what a child sends when it fails.
+func FailureErrno(b []byte) unix.Errno {
+	if len(b) < int(unsafe.Sizeof(failure{})) {
+		return unix.EPROTO
+	}
+	return unix.Errno(binary.NativeEndian.Uint32(b[8:]))
 }
 
 // rebirth returns in the new process only.
@@ -53,22 +81,21 @@ func rebirth(c *child, exit uintptr) {
 //go:nosplit
 //go:norace
 func closeFrom(c *child, o *op) {
-	a, b, d := c.report, c.gate, c.gate
-	if o.into >= 0 {
-		d = c.regs[o.into]
+	keep := [4]uintptr{c.report, c.gate, o.args[1], o.args[2]}
+	for i := 2; i < 4; i++ {
+		if o.regs&(1<<(i-1)) != 0 {
+			keep[i] = c.regs[keep[i]]
+		}
 	}
-	if a > b {
-		a, b = b, a
+	for i := 1; i < 4; i++ {
+		for k := i; k > 0 && keep[k] < keep[k-1]; k-- {
+			keep[k], keep[k-1] = keep[k-1], keep[k]
+		}
 	}
-	if b > d {
-		b, d = d, b
+	low := o.args[0]
+	for i := range keep {
+		low = closeBelow(low, keep[i])
 	}
-	if a > b {
-		a, b = b, a
-	}
-	low := closeBelow(o.args[0], a)
-	low = closeBelow(low, b)
-	low = closeBelow(low, d)
 	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, low, uintptr(^uint32(0)), 0)
 }
 

@@ -9,14 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// page is shared between parent and child (mmap MAP_SHARED): how far the child
-// came, and why it stopped.
-type page struct {
+// failure is how far the child came and what stopped it there.
+type failure struct {
 	op     uint32 // the op being run
 	failed uint32 // 1: the op failed with errno, or gave got where another result was wanted
 	errno  uint32
 	kill   uint32 // 1: the child reached the step at which a test stops it
 	got    uint64
+}
+
+// page is shared between parent and child (mmap MAP_SHARED): how far the child
+// came, and why it stopped.
+type page struct {
+	failure
 	reborn uint32           // PID of the process that Rebirth made; 0 = none
 	times  [MaxSteps]uint64 // CLOCK_MONOTONIC of each step's start, ns; 0 = not reached
 }
@@ -147,7 +152,7 @@ func equal(a, b, mask unsafe.Pointer, n uintptr) bool {
 	return true
 }
 
-// fail leaves the reason on the shared page, tells the parent with one byte
+// fail leaves the reason on the shared page, sends it to whom the child reports
 // and waits until the parent has closed the gate: only then may the main PID
 // of the service be gone, so that STATUS= arrives first.
 //
@@ -156,7 +161,7 @@ func equal(a, b, mask unsafe.Pointer, n uintptr) bool {
 func fail(c *child, errno, got, exit uintptr) {
 	c.page.errno, c.page.got, c.page.failed = uint32(errno), uint64(got), 1
 	var b [1]byte
-	syscall.RawSyscall(unix.SYS_WRITE, c.report, uintptr(unsafe.Pointer(&b)), 1)
+	syscall.RawSyscall(unix.SYS_WRITE, c.report, uintptr(unsafe.Pointer(&c.page.failure)), unsafe.Sizeof(failure{}))
 	syscall.RawSyscall(unix.SYS_CLOSE, c.report, 0, 0)
 	for {
 		r, _, e := syscall.RawSyscall(unix.SYS_READ, c.gate, uintptr(unsafe.Pointer(&b)), 1)

@@ -56,14 +56,14 @@ func init() {
 	probes["spy"] = spy
 }
 
-// held is a container that runs until it is released.
-type held struct {
+// heldContainer is a container that runs until it is released.
+type heldContainer struct {
 	*container
 	pid  int
 	plan *plan.Plan
 }
 
-func (c *container) hold(probes ...string) *held {
+func (c *container) hold(probes ...string) *heldContainer {
 	c.t.Helper()
 	mustSeal = false
 	c.service.Command = append([]string{"/payload", "payload"}, append(probes, "hold")...)
@@ -91,18 +91,18 @@ func (c *container) hold(probes ...string) *held {
 	if err != nil || line != "holding\n" {
 		c.t.Fatalf("the payload said %q: %v", line, err)
 	}
-	return &held{c, child.PID, p}
+	return &heldContainer{c, child.PID, p}
 }
 
 // process is the container's own with other arguments.
-func (h *held) process(args ...string) *specs.Process {
+func (h *heldContainer) process(args ...string) *specs.Process {
 	p := *h.plan.Spec.Process
 	p.Args = args
 	return &p
 }
 
 // probe runs probes in the container and gives what they saw.
-func (h *held) probe(cfg ExecConfig, probes ...string) (map[string]string, error) {
+func (h *heldContainer) probe(cfg ExecConfig, probes ...string) (map[string]string, error) {
 	h.t.Helper()
 	cfg.PID, cfg.Spec = h.pid, h.plan.Spec
 	if cfg.Process == nil {

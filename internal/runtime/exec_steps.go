@@ -142,12 +142,17 @@ func verifyJoined(j *joiner, c *compiler) {
 
 // closeForeign keeps procfs where a label will be written to it.
 func closeForeign(j *joiner, c *compiler) {
-	keep := program.Reg(-1)
 	if hasSELinuxLabel(j.l) || hasAppArmorProfile(j.l) {
-		keep = c.proc
+		c.p.CloseFrom("close_range", 3+j.cfg.PreserveFDs, c.proc)
+	} else {
+		c.p.CloseFrom("close_range", 3+j.cfg.PreserveFDs)
 	}
-	c.p.CloseFrom("close_range", 3+j.cfg.PreserveFDs, keep)
-	for fd := 3; fd < 3+j.cfg.PreserveFDs; fd++ {
+	c.preserve(j.cfg.PreserveFDs)
+}
+
+// preserve lets n descriptors from 3 on pass the exec.
+func (c *compiler) preserve(n int) {
+	for fd := 3; fd < 3+n; fd++ {
 		c.p.Call("fcntl", fmt.Sprintf("%d F_SETFD 0", fd), unix.SYS_FCNTL, fd, unix.F_SETFD, 0)
 	}
 }

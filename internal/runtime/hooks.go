@@ -148,6 +148,13 @@ func (l *Launch) RunHooks(child *program.Child) error {
 // PostStart runs the poststart hooks; their failure does not stop anything
 // (runtime-spec runtime.md, "Lifecycle", 10).
 func (l *Launch) PostStart(pid int) error {
+	return PostStart(l.spec, l.opt.ID, l.opt.Bundle, pid)
+}
+
+// PostStart is Launch.PostStart for who has no launch: start is a process of
+// its own on the OCI command line.
+func PostStart(spec *specs.Spec, id, bundle string, pid int) error {
+	l := &Launch{spec: spec, opt: Options{ID: id, Bundle: bundle}}
 	state, err := l.state(specs.StateRunning, pid)
 	if err != nil {
 		return err

@@ -159,7 +159,7 @@ func bringUpLoopback(c *compiler) {
 func (c *compiler) close(r program.Reg) { c.p.Call("close", "", unix.SYS_CLOSE, r) }
 
 func hasHostname(l *Launch) bool {
-	return l.hasNew(specs.UTSNamespace) && (l.spec.Hostname != "" || l.spec.Domainname != "")
+	return (l.hasNew(specs.UTSNamespace) || l.joined(specs.UTSNamespace) != "") && (l.spec.Hostname != "" || l.spec.Domainname != "")
 }
 
 func setHostname(c *compiler) {

@@ -170,7 +170,9 @@ func wantsInit(l *Launch) bool { return l.plan.Init }
 func startInit(c *compiler) { c.p.Init("init", c.plan.StopSignal) }
 
 func closeDescriptors(c *compiler) {
-	c.p.Call("close_range", "3.. CLOEXEC", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+	first := 3 + c.opt.PreserveFDs
+	c.p.Call("close_range", fmt.Sprintf("%d.. CLOEXEC", first), unix.SYS_CLOSE_RANGE, first, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+	c.preserve(c.opt.PreserveFDs)
 }
 
 // execPayload tries the search path as execvp(3) does: a directory without the

@@ -23,7 +23,7 @@ import (
 func openRoot(l *Launch) error {
 	var err error
 	switch r := l.plan.Root; r.Kind {
-	case plan.RootDirectory:
+	case plan.RootDirectory, plan.RootBundle:
 		l.root, err = cloneTree(unix.AT_FDCWD, r.Path, true)
 	case plan.RootHost:
 		l.root, err = hostRoot(l)
@@ -36,7 +36,7 @@ func openRoot(l *Launch) error {
 		return err
 	}
 	l.own(l.root)
-	if l.anchor != nil && l.plan.Root.Kind != plan.RootHost {
+	if l.anchor != nil && l.plan.Root.Kind == plan.RootDirectory {
 		return idmap(l.root, l.anchor.user, true, l.plan.Root.Path)
 	}
 	return nil
@@ -258,6 +258,12 @@ func attachRoot(c *compiler) {
 // (pivot_root(2), "pivot_root(".", ".")").
 func pivotRoot(c *compiler) {
 	c.p.Call("fchdir", "rootfs", unix.SYS_FCHDIR, c.rootDir())
+	if c.opt.NoPivot {
+		c.p.Call("mount", ". dst=/ MS_MOVE", unix.SYS_MOUNT, c.p.Str("."), c.p.Str("/"), 0, unix.MS_MOVE, 0)
+		c.p.Call("chroot", ".", unix.SYS_CHROOT, c.p.Str("."))
+		c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
+		return
+	}
 	c.p.Call("pivot_root", ". .", unix.SYS_PIVOT_ROOT, c.p.Str("."), c.p.Str("."))
 	c.p.Call("umount2", "the host's root MNT_DETACH", unix.SYS_UMOUNT2, c.p.Str("."), unix.MNT_DETACH)
 	c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))

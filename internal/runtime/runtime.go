@@ -49,6 +49,17 @@ type Options struct {
 	// Sibling makes the payload a child of this process's parent: PID 1 when
 	// systemd runs the helper, so that PID 1 sees the payload's own exit status.
 	Sibling bool
+	// StartFIFO, opened with O_PATH, makes the payload wait before its exec until
+	// somebody opens the FIFO for reading, also when this process has ended by
+	// then. nil = it does not wait. See Launch.AwaitCreated.
+	StartFIFO *os.File
+	// PreserveFDs is how many descriptors from 3 on the payload gets.
+	PreserveFDs int
+	// NoPivot leaves the host's root mounted below the payload's, for roots that
+	// cannot be pivoted from: an initramfs.
+	NoPivot bool
+	// KeepKeyring leaves the session keyring as it is.
+	KeepKeyring bool
 	// Before is called with each step's name before it is done in this process;
 	// nil = nothing is.
 	Before func(step string)

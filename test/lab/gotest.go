@@ -23,8 +23,8 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	defer building.Unlock()
 	binary := filepath.Join(source, "bin", filepath.Base(pkg)+"-"+suiteName+".test")
 	tags := "lab"
-	if suiteName == daemons.name {
-		tags += "," + daemons.name
+	if isExtra(suiteName) {
+		tags += "," + suiteName
 	}
 	build := exec.Command("go", "test", "-c", "-tags", tags, "-o", binary, "./"+pkg)
 	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")

@@ -45,7 +45,9 @@ func allLanes() []lane {
 	for _, s := range suites {
 		lanes = append(lanes, lane{"fast-" + s.name, (*testRun).inside})
 	}
-	lanes = append(lanes, lane{"fast-" + daemons.name, (*testRun).inside})
+	for _, s := range extras {
+		lanes = append(lanes, lane{"fast-" + s.name, (*testRun).inside})
+	}
 	for _, s := range suites {
 		lanes = append(lanes, lane{"vm-" + s.name, (*testRun).inside})
 	}
@@ -253,9 +255,9 @@ func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 	switch {
 	case r.filter != "":
 		flags = append(flags, "-test.run="+r.filter)
-	case suiteName == daemons.name:
+	case isExtra(suiteName):
 		// The others have run on this release already.
-		flags = append(flags, "-test.run=^TestDaemon")
+		flags = append(flags, "-test.run=^"+extraTests[suiteName])
 	}
 	j, err := newTestJob(r.source, labPackages[kind], suiteName, kind == "vm", flags)
 	if j != nil {

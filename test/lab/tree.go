@@ -41,6 +41,24 @@ var daemons = suite{
 	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service",
 }
 
+// engines is a machine with the engines that drive an OCI runtime. They are
+// started by the tests, not by their own units.
+var engines = suite{
+	name: "engines", release: "trixie",
+	include: []string{"podman", "conmon", "containerd", "uidmap", "netavark", "aardvark-dns", "passt", "catatonit"},
+	prepare: "cd /etc/systemd/system && rm -f multi-user.target.wants/containerd.service multi-user.target.wants/podman*.service default.target.wants/podman*.service " +
+		"sockets.target.wants/podman.socket timers.target.wants/podman*.timer",
+}
+
+// extras are machines of their own, so that the others stay small: each has a
+// lane of tests with a build tag of its name.
+var extras = []suite{daemons, engines}
+
+// extraTests is how the names of their tests begin.
+var extraTests = map[string]string{daemons.name: "TestDaemon", engines.name: "TestEngine"}
+
+func isExtra(suiteName string) bool { return extraTests[suiteName] != "" }
+
 var suites = []suite{
 	{name: "trixie"},   // systemd 257
 	{name: "bookworm"}, // systemd 252, the oldest we support
@@ -75,10 +93,10 @@ const fetchKernel = `set -e
 const treeFormat = "2"
 
 func findSuite(name string) (suite, error) {
-	all := append(slices.Clone(suites), daemons, peers)
+	all := append(slices.Concat(suites, extras), peers)
 	i := slices.IndexFunc(all, func(s suite) bool { return s.name == name })
 	if i < 0 {
-		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky, daemons, peers", name)
+		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky, daemons, engines, peers", name)
 	}
 	return all[i], nil
 }

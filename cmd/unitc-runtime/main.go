@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command unitc-runtime is the OCI runtime under the name that engines are
+// pointed at: podman --runtime, containerd's BinaryName. `unitc oci` is the same.
+package main
+
+import (
+	"os"
+
+	"github.com/unitc/unitc/internal/oci"
+)
+
+func main() { os.Exit(oci.Main(os.Args[0], os.Args[1:])) }

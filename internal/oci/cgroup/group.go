@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cgroup keeps the cgroup v2 directory of a container of the OCI
+// command line: it makes it, writes limits to its files, freezes, kills, reads
+// figures and removes it. Engines that ask for a systemd scope get one of
+// cgroupsd, which is then a directory like any other. The room knows no
+// container and no bus.
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mount is where cgroup v2 is mounted: beside v1 it is one directory down.
+func Mount() string {
+	var st unix.Statfs_t
+	if unix.Statfs("/sys/fs/cgroup", &st) == nil && st.Type != unix.CGROUP2_SUPER_MAGIC {
+		return "/sys/fs/cgroup/unified"
+	}
+	return "/sys/fs/cgroup"
+}
+
+// Of is the cgroup v2 path of a process, below Mount ("self" = this one).
+func Of(pid string) (string, error) {
+	b, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	if err != nil {
+		return "", fmt.Errorf("reading the cgroup of process %s: %w", pid, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			return group, nil
+		}
+	}
+	return "", errors.New("no cgroup v2 hierarchy")
+}
+
+// Locate is the path below Mount of a container's cgroup. What is not absolute
+// is placed beside this process's own (runtime-spec config-linux.md, "Cgroups Path").
+func Locate(cgroupsPath, id string) (string, error) {
+	if cgroupsPath == "" {
+		cgroupsPath = id
+	}
+	if filepath.IsAbs(cgroupsPath) {
+		return filepath.Clean(cgroupsPath), nil
+	}
+	own, err := Of("self")
+	if err != nil {
+		return "", err
+	}
+	// Cleaned as if it were absolute: it may not climb.
+	return filepath.Join(filepath.Dir(own), filepath.Clean("/"+cgroupsPath)), nil
+}
+
+// Group is a cgroup by its path below Mount; "" is no cgroup at all, on which
+// everything does nothing.
+type Group string
+
+func (g Group) file(name string) string { return Mount() + string(g) + "/" + name }
+
+// Dir opens the directory.
+func (g Group) Dir() (*os.File, error) {
+	return os.OpenFile(Mount()+string(g), unix.O_DIRECTORY, 0)
+}
+
+// Create makes the directory and what is missing above it, and passes the
+// controllers down as far as they can be: a cgroup with processes of its own
+// cannot pass any (cgroups(7), "no internal processes").
+func (g Group) Create() error {
+	if g == "" || g == "/" {
+		return nil
+	}
+	path := Mount()
+	parts := strings.Split(strings.TrimPrefix(string(g), "/"), "/")
+	for i, name := range parts {
+		passControllers(path)
+		path += "/" + name
+		err := os.Mkdir(path, 0o755)
+		if err != nil && (!errors.Is(err, fs.ErrExist) || i == len(parts)-1 && g.Populated()) {
+			return fmt.Errorf("creating the cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+func passControllers(dir string) {
+	available, err := os.ReadFile(dir + "/cgroup.controllers")
+	if err != nil {
+		return
+	}
+	passed, _ := os.ReadFile(dir + "/cgroup.subtree_control")
+	for c := range strings.FieldsSeq(string(available)) {
+		if !slices.Contains(strings.Fields(string(passed)), c) {
+			// A limit that needs it fails later, by name.
+			_ = write(dir+"/cgroup.subtree_control", "+"+c)
+		}
+	}
+}
+
+// write writes a control file; it must exist.
+func write(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+func (g Group) read(name string) string {
+	b, _ := os.ReadFile(g.file(name))
+	return strings.TrimSpace(string(b))
+}
+
+// field is the value of a line "key value" of a file.
+func (g Group) field(file, key string) (uint64, bool) {
+	for line := range strings.Lines(g.read(file)) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok && k == key {
+			n, err := strconv.ParseUint(v, 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// Exists tells whether there is a directory.
+func (g Group) Exists() bool {
+	if g == "" {
+		return false
+	}
+	_, err := os.Stat(Mount() + string(g))
+	return err == nil
+}
+
+// Populated tells whether a process lives in it or below.
+func (g Group) Populated() bool {
+	n, _ := g.field("cgroup.events", "populated")
+	return n == 1
+}
+
+// Enter moves a process in.
+func (g Group) Enter(pid int) error {
+	if err := write(g.file("cgroup.procs"), strconv.Itoa(pid)); err != nil {
+		return fmt.Errorf("moving process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// PIDs are the processes in it and below.
+func (g Group) PIDs() ([]int, error) {
+	if g == "" {
+		return nil, errors.New("the container has no cgroup of its own")
+	}
+	pids := []int{}
+	err := filepath.WalkDir(Mount()+string(g), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path + "/cgroup.procs")
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			return nil // threaded, or gone meanwhile
+		}
+		for line := range strings.FieldsSeq(string(b)) {
+			if pid, err := strconv.Atoi(line); err == nil && pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+		return err
+	})
+	return pids, err
+}
+
+// freezeTimeout bounds the wait for processes in uninterruptible sleep.
+const freezeTimeout = 10 * time.Second
+
+// Freeze freezes or thaws, and waits until it is so.
+func (g Group) Freeze(frozen bool) error {
+	state := "0"
+	if frozen {
+		state = "1"
+	}
+	if err := write(g.file("cgroup.freeze"), state); err != nil {
+		return fmt.Errorf("freezer: %w", err)
+	}
+	for deadline := time.Now().Add(freezeTimeout); g.Frozen() != frozen; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			if frozen {
+				_ = write(g.file("cgroup.freeze"), "0")
+			}
+			return fmt.Errorf("freezer: the processes have not come to cgroup.freeze=%s within %v", state, freezeTimeout)
+		}
+	}
+	return nil
+}
+
+// Frozen tells whether all its processes are frozen.
+func (g Group) Frozen() bool {
+	n, _ := g.field("cgroup.events", "frozen")
+	return n == 1
+}
+
+// Kill ends every process in it and below (cgroup.kill, Linux 5.14).
+func (g Group) Kill() error {
+	err := write(g.file("cgroup.kill"), "1")
+	if !errors.Is(err, fs.ErrNotExist) || !g.Exists() {
+		return err
+	}
+	return g.Signal(unix.SIGKILL)
+}
+
+// Signal sends a signal to every process in it and below.
+func (g Group) Signal(signal unix.Signal) error {
+	pids, err := g.PIDs()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("signalling process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// removeTimeout bounds the wait for killed processes to leave.
+const removeTimeout = 10 * time.Second
+
+// Remove removes the directory and those below it. Processes that were killed
+// leave a little later.
+func (g Group) Remove() error {
+	if g == "" || g == "/" {
+		return nil
+	}
+	for deadline := time.Now().Add(removeTimeout); ; time.Sleep(time.Millisecond) {
+		err := removeTree(Mount() + string(g))
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return fmt.Errorf("removing the cgroup: %w", err)
+		}
+	}
+}
+
+func removeTree(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	entries, rerr := os.ReadDir(dir)
+	if rerr != nil {
+		return rerr
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(dir + "/" + e.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	if err = unix.Rmdir(dir); err != nil {
+		return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
+	}
+	return nil
+}

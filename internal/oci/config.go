@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oci
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/runtime"
+)
+
+// maxConfig bounds config.json, in bytes.
+const maxConfig = 64 << 20
+
+// readBundle reads and checks the configuration of a bundle. Where the
+// container will share this user namespace the program starts once more first
+// (runtime.Seal), so nothing may be open yet that is needed later.
+func readBundle(bundle string) (*specs.Spec, error) {
+	b, err := readLimited(filepath.Join(bundle, "config.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("JSON specification file config.json not found")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Contains(b, []byte(`"user"`)) {
+		if err := runtime.Seal(); err != nil { // cheaper than after parsing
+			return nil, err
+		}
+	}
+	spec, err := parseSpec(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSpec(spec); err != nil {
+		return nil, err
+	}
+	if !hasNamespace(spec, specs.UserNamespace) {
+		if err := runtime.Seal(); err != nil {
+			return nil, err
+		}
+	}
+	return spec, resolvePaths(spec, bundle)
+}
+
+func readLimited(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is no regular file", path))
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(b) > maxConfig {
+		err = fmt.Errorf("%s is larger than %d MiB", path, maxConfig>>20)
+	}
+	return b, err
+}
+
+func parseSpec(b []byte) (*specs.Spec, error) {
+	// A NUL would cut a string short on its way to the kernel.
+	if bytes.Contains(b, []byte(`\u0000`)) || bytes.IndexByte(b, 0) >= 0 {
+		return nil, errors.New("config.json: a string has a NUL byte")
+	}
+	spec := &specs.Spec{}
+	if err := json.Unmarshal(b, spec); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	return spec, nil
+}
+
+func hasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	for _, n := range s.Linux.Namespaces {
+		if n.Type == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// checkSpec refuses what the specification forbids, all of it at once. What
+// this runtime or kernel cannot do is refused where it would be done.
+func checkSpec(s *specs.Spec) error {
+	if err := checkVersion(s.Version); err != nil {
+		return err
+	}
+	if s.Linux == nil {
+		s.Linux = &specs.Linux{}
+	}
+	var errs []error
+	wrong := func(is bool, format string, a ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf(format, a...))
+		}
+	}
+	wrong(s.Root == nil || s.Root.Path == "", "root.path is missing")
+	wrong(s.Windows != nil || s.Solaris != nil || s.VM != nil || s.ZOS != nil || s.FreeBSD != nil, "the configuration is for another platform")
+	if s.Process == nil {
+		errs = append(errs, errors.New("process property must not be empty"))
+	} else {
+		errs = append(errs, checkProcess(s.Process))
+	}
+	for i, m := range s.Mounts {
+		wrong(m.Destination == "", "mounts[%d]: destination is empty", i)
+	}
+	errs = append(errs, checkNamespaces(s)...)
+	wrong((s.Hostname != "" || s.Domainname != "") && !hasNamespace(s, specs.UTSNamespace), "unable to set hostname or domainname without a private UTS namespace")
+	for key := range s.Linux.Sysctl {
+		errs = append(errs, checkSysctl(s, key))
+	}
+	return errors.Join(errs...)
+}
+
+// checkVersion takes the versions of the specification whose configurations
+// this one reads: those of the same major number.
+func checkVersion(v string) error {
+	core, _, _ := strings.Cut(v, "-")
+	core, _, _ = strings.Cut(core, "+")
+	parts := strings.Split(core, ".")
+	for _, p := range parts {
+		if _, err := strconv.ParseUint(p, 10, 16); err != nil || len(parts) != 3 {
+			return fmt.Errorf("ociVersion %q is not a version such as %s", v, specs.Version)
+		}
+	}
+	if parts[0] != strconv.Itoa(specs.VersionMajor) {
+		return fmt.Errorf("ociVersion %q is not supported; this runtime reads 1.0.0 to %s", v, specs.Version)
+	}
+	return nil
+}
+
+func checkProcess(p *specs.Process) error {
+	var errs []error
+	if len(p.Args) == 0 {
+		errs = append(errs, errors.New("args must not be empty"))
+	} else if p.Args[0] == "" {
+		errs = append(errs, errors.New("process.args[0] is empty"))
+	}
+	if p.Cwd == "" {
+		errs = append(errs, errors.New("Cwd property must not be empty")) //nolint:staticcheck // runc's words
+	} else if !filepath.IsAbs(p.Cwd) {
+		errs = append(errs, errors.New("Cwd must be an absolute path")) //nolint:staticcheck // runc's words
+	}
+	seen := map[string]bool{}
+	for _, r := range p.Rlimits {
+		if seen[r.Type] {
+			errs = append(errs, fmt.Errorf("process.rlimits: %s is there twice", r.Type))
+		}
+		if r.Soft > r.Hard {
+			errs = append(errs, fmt.Errorf("process.rlimits: %s: soft limit %d is above the hard one, %d", r.Type, r.Soft, r.Hard))
+		}
+		seen[r.Type] = true
+	}
+	if o := p.OOMScoreAdj; o != nil && (*o < -1000 || *o > 1000) {
+		errs = append(errs, fmt.Errorf("process.oomScoreAdj %d is not from -1000 to 1000", *o))
+	}
+	return errors.Join(errs...)
+}
+
+// maxMappings is the kernel's (user_namespaces(7)).
+const maxMappings = 340
+
+func checkNamespaces(s *specs.Spec) []error {
+	var errs []error
+	seen := map[specs.LinuxNamespaceType]bool{}
+	known := map[specs.LinuxNamespaceType]bool{
+		specs.PIDNamespace: true, specs.NetworkNamespace: true, specs.MountNamespace: true, specs.IPCNamespace: true,
+		specs.UTSNamespace: true, specs.UserNamespace: true, specs.CgroupNamespace: true, specs.TimeNamespace: true,
+	}
+	for i, n := range s.Linux.Namespaces {
+		if !known[n.Type] {
+			errs = append(errs, fmt.Errorf("namespace %q does not exist", n.Type))
+		}
+		if seen[n.Type] {
+			errs = append(errs, fmt.Errorf("linux.namespaces[%d]: malformed spec file: duplicated ns %q", i, n.Type))
+		}
+		if n.Path != "" && !filepath.IsAbs(n.Path) {
+			errs = append(errs, fmt.Errorf("linux.namespaces[%d]: path %q is not absolute", i, n.Path))
+		}
+		seen[n.Type] = true
+	}
+	uids, gids := s.Linux.UIDMappings, s.Linux.GIDMappings
+	switch {
+	case !seen[specs.UserNamespace]:
+		if len(uids)+len(gids) > 0 {
+			errs = append(errs, errors.New("user namespace mappings specified, but user namespace isn't enabled in the config"))
+		}
+	case len(uids) > maxMappings || len(gids) > maxMappings:
+		errs = append(errs, fmt.Errorf("%d and %d id mappings: the kernel takes %d", len(uids), len(gids), maxMappings))
+	}
+	if len(s.Linux.TimeOffsets) > 0 && !seen[specs.TimeNamespace] {
+		errs = append(errs, errors.New("time namespace offsets specified, but time namespace isn't enabled in the config"))
+	}
+	return errs
+}
+
+// checkSysctl lets those pass that a namespace of the container's own keeps
+// (CVE-2022-0811: anything else is the host's).
+func checkSysctl(s *specs.Spec, key string) error {
+	if key == "" || strings.Contains(key, "..") || strings.ContainsAny(key, " +\n") {
+		return fmt.Errorf("sysctl %q: not a name", key)
+	}
+	name := key
+	if first := strings.IndexAny(name, "./"); first >= 0 && name[first] == '/' {
+		// As sysctl(8): with slashes first, dots are part of a name.
+		name = strings.NewReplacer("/", ".", ".", "/").Replace(name)
+	}
+	if strings.Contains(name, "/") && !strings.HasPrefix(name, "net.") {
+		return fmt.Errorf("sysctl %q: not a name", key)
+	}
+	for _, rule := range []struct {
+		prefix string
+		exact  bool
+		kind   specs.LinuxNamespaceType
+	}{
+		{"net.", false, specs.NetworkNamespace}, {"fs.mqueue.", false, specs.IPCNamespace},
+		{"kernel.msgmax", true, specs.IPCNamespace}, {"kernel.msgmnb", true, specs.IPCNamespace}, {"kernel.msgmni", true, specs.IPCNamespace},
+		{"kernel.sem", true, specs.IPCNamespace}, {"kernel.shmall", true, specs.IPCNamespace}, {"kernel.shmmax", true, specs.IPCNamespace},
+		{"kernel.shmmni", true, specs.IPCNamespace}, {"kernel.shm_rmid_forced", true, specs.IPCNamespace},
+		{"kernel.domainname", true, specs.UTSNamespace},
+	} {
+		if name == rule.prefix || !rule.exact && strings.HasPrefix(name, rule.prefix) {
+			if !hasNamespace(s, rule.kind) {
+				return fmt.Errorf("sysctl %q is not allowed in the hosts %s namespace", key, rule.kind)
+			}
+			return nil
+		}
+	}
+	if name == "kernel.hostname" {
+		return fmt.Errorf("sysctl %q is not allowed as it conflicts with the OCI hostname field", key)
+	}
+	return fmt.Errorf("sysctl %q is not in a separate kernel namespace", key)
+}
+
+// resolvePaths makes what is relative to the bundle absolute.
+func resolvePaths(s *specs.Spec, bundle string) error {
+	if !filepath.IsAbs(s.Root.Path) {
+		s.Root.Path = filepath.Join(bundle, s.Root.Path)
+	}
+	st, err := os.Stat(s.Root.Path)
+	if err != nil {
+		return fmt.Errorf("invalid rootfs: %w", err)
+	}
+	if !st.IsDir() {
+		return fmt.Errorf("invalid rootfs: %s is not a directory", s.Root.Path)
+	}
+	for i, m := range s.Mounts {
+		if isBind(m) && !filepath.IsAbs(m.Source) {
+			s.Mounts[i].Source = filepath.Join(bundle, m.Source)
+		}
+	}
+	return nil
+}
+
+func isBind(m specs.Mount) bool {
+	if m.Type == "bind" {
+		return true
+	}
+	for _, o := range m.Options {
+		if o == "bind" || o == "rbind" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/oci/cgroup"
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/runtime"
+)
+
+var createOptions = []option{
+	{"bundle", "b", "DIR", "directory of the bundle; the current one"},
+	{"console-socket", "", "SOCKET", "unix socket that gets the terminal's other end"},
+	{"pidfd-socket", "", "SOCKET", "unix socket that gets a pidfd of the first process"},
+	{"pid-file", "", "FILE", "file to write the process id to"},
+	{"no-pivot", "", "", "do not pivot into the root: for a host on an initramfs"},
+	{"no-new-keyring", "", "", "keep the session keyring"},
+	{"preserve-fds", "", "N", "pass N more descriptors"},
+}
+
+// creation is a container on its way.
+type creation struct {
+	c        *call
+	k        *container
+	spec     *specs.Spec
+	bundle   string
+	preserve int
+	detached bool
+	console  string
+	terminal *os.File // the other end; nil without one, or after it was sent
+	launch   *runtime.Launch
+	child    *program.Child
+	scope    *plan.Scope
+	cgroup   *os.File
+}
+
+func create(c *call) error {
+	m, err := c.create(c.args[0], true)
+	if err != nil {
+		return fmt.Errorf("%s create failed: %w", runtimeName, err)
+	}
+	m.k.unlock()
+	return nil
+}
+
+// runtimeName stands in messages where runc has its own.
+const runtimeName = "unitc-runtime"
+
+// create makes the container and leaves its first process at the FIFO.
+func (c *call) create(id string, detached bool) (*creation, error) {
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	m := &creation{c: c, detached: detached, console: c.get("console-socket")}
+	var err error
+	if m.bundle, err = filepath.Abs(c.get("bundle")); err != nil {
+		return nil, err
+	}
+	if m.spec, err = readBundle(m.bundle); err != nil {
+		return nil, err
+	}
+	if m.preserve, err = c.preserved(m.spec.Process); err != nil {
+		return nil, err
+	}
+	switch {
+	case m.spec.Process.Terminal && detached && m.console == "":
+		return nil, errors.New("cannot allocate tty if " + runtimeName + " will detach without setting console socket")
+	case m.console != "" && !(m.spec.Process.Terminal && detached):
+		return nil, errors.New("cannot use console socket if " + runtimeName + " will not detach or allocate tty")
+	}
+	if m.k, err = c.newContainer(id); err != nil {
+		return nil, err
+	}
+	m.k.Bundle, m.k.RootFS, m.k.spec = m.bundle, m.spec.Root.Path, m.spec
+	for _, step := range []func() error{m.place, m.writeDown, m.makeCgroup, m.prepare, m.fork, m.finish} {
+		if err := step(); err != nil {
+			m.undo()
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// preserved is how many descriptors from 3 on are passed; sockets of systemd's
+// are among them (sd_listen_fds(3)).
+func (c *call) preserved(p *specs.Process) (int, error) {
+	n := 0
+	if c.given("preserve-fds") {
+		v, err := c.integer("preserve-fds")
+		if err != nil || v < 0 || v > 1<<16 {
+			return 0, fmt.Errorf("invalid value %q for flag -preserve-fds", c.get("preserve-fds"))
+		}
+		n = int(v)
+	}
+	if fds, err := strconv.Atoi(os.Getenv("LISTEN_FDS")); err == nil && fds > 0 && fds < 1<<16 {
+		n += fds
+		p.Env = append(p.Env, "LISTEN_FDS="+strconv.Itoa(fds), "LISTEN_PID=1")
+	}
+	for fd := 3; fd < 3+n; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): please check that fd %d (of %d extra fds) is open: %w", fd-3, n, fd-3, n, err)
+		}
+	}
+	return n, nil
+}
+
+// place decides where the cgroup is.
+func (m *creation) place() error {
+	path := m.spec.Linux.CgroupsPath
+	manager := m.c.get("cgroup-manager")
+	switch {
+	case manager == "disabled":
+		return nil
+	case m.c.has("systemd-cgroup") || manager == "systemd":
+		slice, prefix, name := "system.slice", runtimeName, m.k.ID
+		if path != "" {
+			parts := strings.Split(path, ":")
+			if len(parts) != 3 {
+				return fmt.Errorf("expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got %q instead", path)
+			}
+			slice, prefix, name = parts[0], parts[1], parts[2]
+			if slice == "" {
+				slice = "system.slice"
+			}
+		}
+		unit := name + ".scope"
+		if prefix != "" {
+			unit = prefix + "-" + unit
+		}
+		m.k.Scope = unit
+		m.scope = &plan.Scope{Name: unit, Slice: slice, Description: "container " + m.k.ID, Properties: scopeProperties(m.spec.Linux.Resources)}
+		return nil
+	}
+	var err error
+	m.k.Cgroup, err = cgroup.Locate(path, m.k.ID)
+	return err
+}
+
+func (m *creation) writeDown() error {
+	if err := m.k.saveConfig(); err != nil {
+		return err
+	}
+	return m.k.save()
+}
+
+func (m *creation) makeCgroup() error {
+	if m.scope != nil {
+		return nil
+	}
+	if m.k.Cgroup == "" {
+		return m.k.group().Apply(m.spec.Linux.Resources)
+	}
+	g := m.k.group()
+	if err := g.Create(); err != nil {
+		m.k.Cgroup = "" // it is another's: not ours to remove
+		return err
+	}
+	if err := m.limit(); err != nil {
+		return err
+	}
+	var err error
+	m.cgroup, err = g.Dir()
+	return err
+}
+
+func (m *creation) limit() error {
+	r := m.spec.Linux.Resources
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	if err := m.k.group().Apply(r); err != nil {
+		return err
+	}
+	return m.k.group().ApplyDevices(r.Devices)
+}
+
+func (m *creation) prepare() error {
+	if err := unix.Mkfifo(m.k.dir+startFIFO, 0o622); err != nil {
+		return fmt.Errorf("making the start FIFO: %w", err)
+	}
+	// Whatever the umask: the payload's user opens it, and none else can get here.
+	if err := os.Chmod(m.k.dir+startFIFO, 0o622); err != nil {
+		return err
+	}
+	fifo, err := os.OpenFile(m.k.dir+startFIFO, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(m.k.dir+attachDir, 0o700); err != nil {
+		return err
+	}
+	// Limits are ours to set; the runtime takes what concerns the process.
+	spec, linux := *m.spec, *m.spec.Linux
+	linux.Resources, linux.CgroupsPath = nil, ""
+	spec.Linux = &linux
+	process := *m.spec.Process
+	spec.Process = &process
+	m.launch, err = runtime.Prepare(&plan.Plan{Spec: &spec, Root: plan.Root{Kind: plan.RootBundle, Path: m.spec.Root.Path}}, runtime.Options{
+		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, AttachPoint: m.k.dir + attachDir,
+		ID: m.k.ID, Bundle: m.bundle, CgroupDir: m.cgroup, Gated: m.scope != nil,
+		StartFIFO: fifo, PreserveFDs: m.preserve, NoPivot: m.c.has("no-pivot"), KeepKeyring: m.c.has("no-new-keyring"),
+	})
+	if err != nil {
+		fifo.Close()
+	}
+	return err
+}
+
+// scopeTimeout bounds the wait for systemd.
+const scopeTimeout = 60 * time.Second
+
+func (m *creation) fork() error {
+	var err error
+	if m.child, err = m.launch.Start(); err != nil {
+		return explain(err, m.spec.Process)
+	}
+	m.k.PID = m.child.PID
+	if m.k.StartTime, err = runtime.StartTime(m.k.PID); err != nil {
+		return err
+	}
+	if m.scope != nil {
+		if err := m.joinScope(); err != nil {
+			return err
+		}
+	}
+	if err := m.k.save(); err != nil { // hooks may ask
+		return err
+	}
+	if err := m.launch.RunHooks(m.child); err != nil {
+		return explain(err, m.spec.Process)
+	}
+	if m.scope != nil {
+		if err := m.child.Open(); err != nil {
+			return err
+		}
+	}
+	if err := m.launch.AwaitCreated(m.child); err != nil {
+		return explain(err, m.spec.Process)
+	}
+	return nil
+}
+
+func (m *creation) joinScope() error {
+	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
+	defer cancel()
+	if err := cgroupsd.StartScope(ctx, m.scope, m.child.PID); err != nil {
+		return err
+	}
+	dir, err := cgroupsd.AwaitScope(ctx, m.scope.Name, m.child.PID)
+	if err != nil {
+		return err
+	}
+	dir.Close()
+	m.k.Cgroup = strings.TrimPrefix(dir.Name(), cgroup.Mount())
+	return m.limit()
+}
+
+// finish hands out what the caller asked for and lets the first process wait
+// on its own.
+func (m *creation) finish() error {
+	var err error
+	if m.terminal, err = m.launch.Terminal(); err != nil {
+		return err
+	}
+	if m.console != "" && m.terminal != nil {
+		if err := sendFile(m.console, m.terminal); err != nil {
+			return fmt.Errorf("console socket: %w", err)
+		}
+		m.terminal.Close()
+		m.terminal = nil
+	}
+	if socket := m.c.get("pidfd-socket"); socket != "" {
+		if err := sendPIDFD(socket, m.k.PID); err != nil {
+			return fmt.Errorf("pidfd socket: %w", err)
+		}
+	}
+	if err := writePIDFile(m.c.get("pid-file"), m.k.PID); err != nil {
+		return err
+	}
+	m.k.Made = true
+	if err := m.k.save(); err != nil {
+		return err
+	}
+	if err := m.child.Open(); err != nil {
+		return err
+	}
+	m.child.Close()
+	m.launch.Close()
+	if m.cgroup != nil {
+		m.cgroup.Close()
+	}
+	return nil
+}
+
+// writePIDFile writes it by rename: an engine reads it as soon as it is there.
+func writePIDFile(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	return replace(path, []byte(strconv.Itoa(pid)))
+}
+
+// undo leaves nothing of a creation that failed.
+func (m *creation) undo() {
+	var group cgroup.Group
+	if m.k.Cgroup != "" {
+		group = m.k.group()
+	}
+	if m.child != nil {
+		_ = m.child.Kill()
+		m.child.Close()
+		for {
+			if _, err := unix.Wait4(m.child.PID, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
+	}
+	if m.launch != nil {
+		m.launch.Close()
+	}
+	if m.terminal != nil {
+		m.terminal.Close()
+	}
+	if group != "" {
+		_ = group.Kill()
+		if err := group.Remove(); err != nil {
+			m.c.log.warn("%v", err)
+		}
+	}
+	if m.child != nil {
+		// The lifecycle goes on with the deletion (runtime-spec runtime.md).
+		if err := runtime.PostStop(m.spec, m.k.ID, m.bundle); err != nil {
+			m.c.log.warn("%v", err)
+		}
+	}
+	if err := m.k.remove(); err != nil {
+		m.c.log.warn("%v", err)
+	}
+	m.k.unlock()
+}

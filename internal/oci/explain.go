@@ -36,6 +36,9 @@ func explain(err error, p *specs.Process) error {
 		}
 	case "change-directory":
 		var errno unix.Errno
+		if errors.Is(err, unix.EBADE) {
+			return errors.New(start + "current working directory is outside of container mount namespace root -- possible container breakout detected")
+		}
 		if errors.As(err, &errno) {
 			return fmt.Errorf(start+"chdir to cwd (%q) set in config.json failed: %w", p.Cwd, errno)
 		}

@@ -46,13 +46,17 @@ func findProgram(c *compiler) {
 }
 
 // awaitStart closes what is the host's at once, for the container exists from
-// now on and others may join it. startContainer hooks read from pipes, so with
-// them that has to wait for the exec.
+// now on and others may join it.
 func awaitStart(c *compiler) {
 	fifo := int(c.opt.StartFIFO.Fd())
-	if !hasStartContainerHooks(c.Launch) {
-		c.p.CloseFrom("close_range", 3+c.opt.PreserveFDs, c.proc, fifo)
+	keep := []any{c.proc, fifo}
+	if hasStartContainerHooks(c.Launch) {
+		if c.err = c.openState(); c.err != nil {
+			return
+		}
+		keep = append(keep, int(c.hookState.Fd()))
 	}
+	c.p.CloseFrom("close_range", 3+c.opt.PreserveFDs, keep...)
 	c.p.Sync("created")
 	mark := c.p.Mark()
 	w := c.p.Reg()

@@ -50,8 +50,8 @@ func startContainerHooks(c *compiler) {
 	c.spawnHooks("startContainer", c.hooks().StartContainer)
 }
 
-// spawnHooks compiles hooks that the child runs in its own namespaces. Each
-// reads the state from a pipe, which RunHooks fills before the child goes on:
+// spawnHooks compiles hooks that the child runs in its own namespaces. They
+// read the state from a file that RunHooks fills before the child goes on:
 // the state has the process id, which nobody knows before the fork.
 func (c *compiler) spawnHooks(point string, hooks []specs.Hook) {
 	for i, h := range hooks {
@@ -59,18 +59,27 @@ func (c *compiler) spawnHooks(point string, hooks []specs.Hook) {
 			c.err = fmt.Errorf("hooks.%s[%d]: %w", point, i, err)
 			return
 		}
-		r, w, err := os.Pipe()
-		if err != nil {
+		if err := c.openState(); err != nil {
 			c.err = fmt.Errorf("hooks.%s[%d]: %w", point, i, err)
 			return
 		}
-		c.own(r)
-		c.states = append(c.states, c.own(w))
-		// The child's own copy of the write end would keep the hook from ever
-		// reading to the end.
-		c.p.Call("close", "the state's write end", unix.SYS_CLOSE, int(w.Fd()))
-		c.p.Spawn(fmt.Sprintf("hooks.%s[%d]", point, i), h.Path, hookArgs(h), h.Env, int(r.Fd()), hookTimeout(h))
+		fd := int(c.hookState.Fd())
+		c.p.Call("lseek", "the state, for the next reader", unix.SYS_LSEEK, fd, 0, unix.SEEK_SET)
+		c.p.Spawn(fmt.Sprintf("hooks.%s[%d]", point, i), h.Path, hookArgs(h), h.Env, fd, hookTimeout(h))
 	}
+}
+
+// openState makes the file from which the child's hooks read.
+func (l *Launch) openState() error {
+	if l.hookState != nil {
+		return nil
+	}
+	fd, err := unix.MemfdCreate("state", unix.MFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("memfd_create: %w", err)
+	}
+	l.hookState = l.own(os.NewFile(uintptr(fd), "state"))
+	return nil
 }
 
 func checkHook(h specs.Hook) error {
@@ -136,9 +145,8 @@ func (l *Launch) RunHooks(child *program.Child) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range l.states {
-		_, err := w.Write(created)
-		if err = errors.Join(err, w.Close()); err != nil {
+	if l.hookState != nil {
+		if _, err := l.hookState.WriteAt(created, 0); err != nil {
 			return fmt.Errorf("passing the state to a hook: %w", err)
 		}
 	}

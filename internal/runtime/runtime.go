@@ -85,11 +85,11 @@ type Launch struct {
 	prog    *program.Program
 	files   []*os.File
 	// An image: its layers, topmost first, and where the container writes.
-	layers   []*os.File
-	writable *os.File
-	filesDir *os.File    // detached mount of secrets and configs, nil without any
-	console  [2]*os.File // with a terminal: this process's end, the child's end
-	states   []*os.File  // write ends of the pipes from which the child's hooks read
+	layers    []*os.File
+	writable  *os.File
+	filesDir  *os.File    // detached mount of secrets and configs, nil without any
+	console   [2]*os.File // with a terminal: this process's end, the child's end
+	hookState *os.File    // what the child's hooks read; nil without any
 }
 
 // Prepare does the outer half.

@@ -32,6 +32,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("blog", "services: {a: {image: x, depends_on: [b], extends: b}, b: {image: y, ports: [80-90:80-90]}}", "services: {a: {depends_on: {c: {condition: service_healthy}}}, c: }")
 	f.Add("blog", "services: {a: {extends: {file: base.yaml, service: b}, deploy: {replicas: 2}}}\nvolumes: {v: }", "volumes: {v: {external: true}}")
+	f.Add("blog", "include: [x.yaml, {path: [a, b], env_file: e}]\nservices: {a: {image: x, scale: 3}}", "include: [y]\nservices: {a: {scale: 0}}")
 	f.Add("web@", "rootfs: host\ncommand: 'a %i %x'", "command: !override b")
 	f.Fuzz(func(t *testing.T, name, text, dropin string) {
 		if strings.ContainsAny(name, "/\x00\n") {

@@ -31,7 +31,9 @@ func (r *reader) decodeFile() definition.File {
 		r.decodeProject(&file)
 		return file
 	}
-	file.Services = []definition.Service{r.decodeService(r.in.Name, r.root.place, r.root)}
+	// A service is large: it is decoded where it stays.
+	file.Services = make([]definition.Service, 1)
+	r.decodeService(&file.Services[0], r.in.Name, r.root.place, r.root)
 	return file
 }
 
@@ -69,8 +71,9 @@ func (r *reader) decodeProject(file *definition.File) {
 		file.Services = []definition.Service{r.bareService(r.in.Name)}
 		return
 	}
+	file.Services = make([]definition.Service, len(services.pairs))
 	for i := range services.pairs {
-		file.Services = append(file.Services, r.projectService(services, &services.pairs[i]))
+		r.projectService(&file.Services[i], services, &services.pairs[i])
 	}
 	r.joinDefault(file)
 	r.fillGrants(file)
@@ -86,7 +89,7 @@ func (r *reader) faultTop(p *pair) {
 	r.faultUnknown(r.root, p, topKeys)
 }
 
-func (r *reader) projectService(services *node, p *pair) definition.Service {
+func (r *reader) projectService(s *definition.Service, services *node, p *pair) {
 	name := r.in.Name + "-" + p.key
 	what, cure := serviceNameFormat.check(p.key)
 	if what == "" && badUnitName("unitc-"+name+".service") != "" {
@@ -98,9 +101,8 @@ func (r *reader) projectService(services *node, p *pair) definition.Service {
 	if p.value.kind != mapping && !p.value.bad {
 		r.faultKey(services, p, "write at least image: or rootfs: below it", "the service is %s", p.value.kind)
 	}
-	s := r.decodeService(name, p.place, p.value)
+	r.decodeService(s, name, p.place, p.value)
 	s.Project, s.Key = r.in.Name, p.key
-	return s
 }
 
 // joinDefault puts the services that name no network on the project's own.

@@ -30,18 +30,16 @@ func joinTables(tables ...[]field) []field {
 
 // decodeService reads one service stanza. What is wrong in it is reported, and
 // what is right is kept.
-func (r *reader) decodeService(name string, at place, n *node) definition.Service {
-	s := definition.Service{
-		Name: name, Key: name,
-		Source: definition.Source{File: r.path(place{}), Line: int(at.line), Col: int(at.col)},
-	}
+func (r *reader) decodeService(s *definition.Service, name string, at place, n *node) {
+	s.Name, s.Key = name, name
+	s.Source = definition.Source{File: r.path(place{}), Line: int(at.line), Col: int(at.col)}
 	if n == nil || n.kind != mapping {
-		return s
+		return
 	}
 	r.service, r.targets = n, map[string]place{}
 	if len(n.pairs) > maxItems {
 		r.fault(n, "shorten it", "a service of %d keys; at most %d are allowed", len(n.pairs), maxItems)
-		return s
+		return
 	}
 	for i := range n.pairs {
 		p := &n.pairs[i]
@@ -54,16 +52,15 @@ func (r *reader) decodeService(name string, at place, n *node) definition.Servic
 		}
 		ok := r.checkField(n, p, f)
 		if f.pending != "" && ok {
-			r.addPending(&s, n, p, f)
+			r.addPending(s, n, p, f)
 		}
 		if f.decode != nil {
-			r.decodeKey(&s, p, f, ok)
+			r.decodeKey(s, p, f, ok)
 		}
 	}
-	r.addFileLabels(&s)
-	r.checkService(&s, n)
+	r.addFileLabels(s)
+	r.checkService(s, n)
 	s.Source.Lines = r.lines(n)
-	return s
 }
 
 // decodeKey decodes a value whose shape is right, or the right part of it.
@@ -95,7 +92,11 @@ func hasParts(n *node, s *shape) bool {
 // lines records where keys stand, and the items of lists: enough to map a later
 // fault back, and little enough to be written beside every unit.
 func (r *reader) lines(n *node) map[string]definition.Position {
-	lines := make(map[string]definition.Position, 2*len(n.pairs))
+	count := len(n.pairs)
+	for i := range n.pairs {
+		count += len(n.pairs[i].value.items)
+	}
+	lines := make(map[string]definition.Position, count)
 	for i := range n.pairs {
 		p := &n.pairs[i]
 		lines[strings.TrimPrefix(p.key, "x-")] = r.position(p.place)

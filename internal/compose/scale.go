@@ -13,6 +13,10 @@ import (
 // so on, as Compose calls its containers. One service without a project becomes
 // a project, so that a target starts and stops all of them.
 func (r *reader) scale(file *definition.File) {
+	// Most files have none of these: nothing is copied for them.
+	if !slices.ContainsFunc(file.Services, func(s definition.Service) bool { return s.Replicas != nil && *s.Replicas > 1 }) {
+		return
+	}
 	instances := map[string][]string{}
 	var all []definition.Service
 	for i := range file.Services {

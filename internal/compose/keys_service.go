@@ -20,7 +20,11 @@ var ownExtensions = []string{"x-persist", "x-systemd", "x-update"}
 var serviceShape = shape{kinds: mapping, keys: serviceKeys}
 
 func joinTables(tables ...[]field) []field {
-	var all []field
+	count := 0
+	for _, t := range tables {
+		count += len(t)
+	}
+	all := make([]field, 0, count)
 	for _, t := range tables {
 		all = append(all, t...)
 	}

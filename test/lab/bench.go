@@ -15,7 +15,7 @@ import (
 // that Debian has.
 var peers = suite{
 	name: "peers", release: "forky", apt: []string{`Acquire::Check-Valid-Until "false"`},
-	include: []string{"podman", "netavark", "aardvark-dns", "systemd-container", "bubblewrap"},
+	include: []string{"podman", "netavark", "aardvark-dns", "systemd-container", "bubblewrap", "skopeo", "umoci"},
 }
 
 // benchPackages compile the floor and the payload, which are C.

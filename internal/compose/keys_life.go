@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/signals"
 )
 
@@ -86,9 +87,61 @@ func decodeLogging(r *reader, s *definition.Service, n *node) {
 		s.Logging = definition.Logging{Driver: definition.LogJournald}
 		return
 	}
-	if options := n.get("options"); options != nil {
-		s.Logging.Options = r.keyValues(options)
+	options := n.get("options")
+	if options == nil {
+		return
 	}
+	for i := range options.pairs {
+		if p := &options.pairs[i]; r.checkLogOption(options, p) {
+			s.Logging.Options = append(s.Logging.Options, definition.KeyValue{Key: p.key, Value: r.logOption(p)})
+		}
+	}
+}
+
+// logOption is the value as it is carried: times in systemd's words.
+func (r *reader) logOption(p *pair) string {
+	if p.key == definition.LogRateInterval {
+		if every, ok := parseDuration(p.value.str()); ok {
+			return strconv.FormatInt(every.Milliseconds(), 10) + "ms"
+		}
+	}
+	return p.value.str()
+}
+
+// checkLogOption knows the options that do something here; Docker's others are
+// left out, with a word.
+func (r *reader) checkLogOption(n *node, p *pair) bool {
+	text := p.value.str()
+	switch p.key {
+	case definition.LogFormat:
+		if text != definition.LogFormatJSON && text != definition.LogFormatVerbatim {
+			r.fault(p.value, "write json or plain", "%s is no format of lines", quote(text)).Rule = diag.RuleReference
+			return false
+		}
+	case definition.LogTag:
+		if strings.Contains(text, "{{") {
+			r.warn(p.value, "write a word", "unitc fills in no templates; lines are named by the unit")
+			return false
+		}
+		if text == "" || len(text) > 64 || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			r.fault(p.value, "write a word without blanks", "%s is no tag", quote(text)).Rule = diag.RuleReference
+			return false
+		}
+	case definition.LogRateInterval:
+		if every, ok := parseDuration(text); !ok || every < 0 {
+			r.fault(p.value, "write for example 30s, or 0 for no limit", "%s is no length of time", quote(text)).Rule = diag.RuleReference
+			return false
+		}
+	case definition.LogRateBurst:
+		if burst, ok := parseInt(text); !ok || burst < 0 || burst > 1<<31 {
+			r.fault(p.value, "write a number of lines", "%s is no number of lines", quote(text)).Rule = diag.RuleReference
+			return false
+		}
+	default:
+		r.report(diag.Warning, p.place, join(r.pathOf(n), p.key), "remove it; format, tag, rate_limit_interval and rate_limit_burst do something", "the option changes nothing here")
+		return false
+	}
+	return true
 }
 
 var restartFormat = format{

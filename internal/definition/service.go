@@ -284,6 +284,26 @@ type Logging struct {
 	Options []KeyValue `json:"options,omitempty"`
 }
 
+// Options of logging.
+const (
+	LogFormat         = "format" // LogFormatJSON, or as it is
+	LogFormatJSON     = "json"
+	LogTag            = "tag"                 // SYSLOG_IDENTIFIER
+	LogRateInterval   = "rate_limit_interval" // in which
+	LogRateBurst      = "rate_limit_burst"    // so many lines are kept
+	LogFormatVerbatim = "plain"
+)
+
+// Option is the value of an option, and whether it is given.
+func (l *Logging) Option(name string) (string, bool) {
+	for _, o := range l.Options {
+		if o.Key == name {
+			return o.Value, true
+		}
+	}
+	return "", false
+}
+
 // Placements of the payload's cgroup (DESIGN, launch).
 const (
 	CgroupScope   = "scope"   // a transient, delegated scope (the default)

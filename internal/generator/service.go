@@ -223,10 +223,28 @@ func (t *translation) launch() {
 		t.w.Set("RuntimeDirectory", "unitc/%N")
 		t.w.Set("RuntimeDirectoryMode", "0700")
 	}
-	t.w.Set("SyslogIdentifier", "%N") // V-10
+	t.log() // V-10
 	// The helper is one thread's work; more of Go's threads only cost start-up.
 	t.w.Set("Environment", "GOMAXPROCS=1")
 	t.w.Set("StandardOutput", "journal")
+}
+
+// log names the lines and bounds them.
+func (t *translation) log() {
+	tag, options := "%N", definition.Logging{}
+	if t.service != nil {
+		options = t.service.Logging
+	}
+	if given, ok := options.Option(definition.LogTag); ok && given != "" && !t.broken {
+		tag = unitfile.EscapeSpecifiers(given)
+	}
+	t.w.Set("SyslogIdentifier", tag)
+	if every, ok := options.Option(definition.LogRateInterval); ok && !t.broken {
+		t.w.Set("LogRateLimitIntervalSec", every)
+	}
+	if burst, ok := options.Option(definition.LogRateBurst); ok && !t.broken {
+		t.w.Set("LogRateLimitBurst", burst)
+	}
 }
 
 // stop: V-4. The relay ignores the stop signal and drains.

@@ -182,7 +182,7 @@ func (d *death) lines() string {
 	defer cancel()
 	_ = exec.CommandContext(ctx, "/usr/bin/journalctl", "--sync").Run()
 	out, err := exec.CommandContext(ctx, "/usr/bin/journalctl", "--quiet", "--no-pager", "--output=cat", "--lines="+strconv.Itoa(lastLines),
-		"SYSLOG_IDENTIFIER="+strings.TrimSuffix(d.plan.Unit, ".service"), "_TRANSPORT=stdout",
+		"SYSLOG_IDENTIFIER="+cmp.Or(d.plan.Tag, strings.TrimSuffix(d.plan.Unit, ".service")), "_TRANSPORT=stdout",
 		"+", "_SYSTEMD_INVOCATION_ID="+os.Getenv("INVOCATION_ID"), "_TRANSPORT=journal").Output()
 	if err != nil {
 		return ""

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/relay/order"
 )
 
 // openLogs makes the payload's descriptors 0 to 2.
@@ -50,42 +50,12 @@ func catPath() (string, error) {
 	return "", fmt.Errorf("the log relay needs /usr/bin/cat: %w; install coreutils, or set `logging: {driver: direct}`", unix.ENOENT)
 }
 
-// stopSignals are all that a stop may send; those of the Go runtime and those
-// of a fault are left alone.
-func stopSignals() []syscall.Signal {
-	var list []syscall.Signal
-	for n := syscall.Signal(1); n <= 64; n++ {
-		switch n {
-		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGCHLD, syscall.SIGPIPE,
-			syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGURG, 32, 33:
-		default:
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
 // ignoreStopSignals makes every signal that a stop may send ignored; that
-// survives the exec of cat(1), which must drain the pipe to its end (V-4).
+// survives the exec of the relay, which must drain the pipe to its end (V-4).
 func (s *starter) ignoreStopSignals() error {
 	if s.logs == nil && !s.wantsRelay() {
 		return nil
 	}
-	for _, n := range stopSignals() {
-		signal.Ignore(n)
-	}
-	return nil
-}
-
-// blockStopSignals is the same for a relay of ours: a Go program would not keep
-// what is ignored, but keeps what is blocked, and reads of a stop by signalfd(2).
-func blockStopSignals() error {
-	var set unix.Sigset_t
-	for _, n := range stopSignals() {
-		set.Val[(n-1)/64] |= 1 << ((n - 1) % 64)
-	}
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil); err != nil {
-		return fmt.Errorf("blocking the stop signals: %w", err)
-	}
+	signal.Ignore(order.StopSignals()...)
 	return nil
 }

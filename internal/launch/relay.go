@@ -31,7 +31,7 @@ type relayFiles struct{ payload, root, network *os.File }
 
 // wantsRelay tells whether the payload needs more company than cat(1) is.
 func (s *starter) wantsRelay() bool {
-	return s.plan.Health != nil || s.plan.Ready != ""
+	return s.plan.Health != nil || s.plan.Ready != "" || s.plan.LogFormat != ""
 }
 
 // openProxy makes the socket of `systemd: notify: container`. The payload's
@@ -107,6 +107,9 @@ func (s *starter) order() *order.Order {
 	}
 	if s.logs != nil {
 		o.Log = order.LogCopy
+		if s.plan.LogFormat == definition.LogFormatJSON {
+			o.Log, o.Tag = order.LogJSON, s.plan.Tag
+		}
 	}
 	if h := s.plan.Health; h != nil {
 		o.Probe, o.Target = h.Kind, h.Target
@@ -167,13 +170,10 @@ func (s *starter) execRelay() error {
 	if s.proxy != nil {
 		passed[order.Proxy] = int(s.proxy.Fd())
 	}
-	// The calling thread alone survives the exec, with its namespaces and mask.
+	// The calling thread alone survives the exec, with its namespaces.
 	goruntime.LockOSThread()
 	if err := unix.Setns(int(s.relay.network.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("setns of the payload's network: %w", err)
-	}
-	if err := blockStopSignals(); err != nil {
-		return err
 	}
 	if err := placeDescriptors(passed, order.Limit); err != nil {
 		return err

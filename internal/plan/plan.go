@@ -49,6 +49,10 @@ type Plan struct {
 	Health *Health `json:"health,omitempty"`
 	// Logging is a driver of the definition: journald, direct or none.
 	Logging string `json:"logging"`
+	// LogFormat is "json" where lines become fields; Tag is the
+	// SYSLOG_IDENTIFIER of all lines.
+	LogFormat string `json:"log_format,omitempty"`
+	Tag       string `json:"tag,omitempty"`
 }
 
 // File is a read-only file that is made at start.

@@ -44,8 +44,16 @@ func startLog(o *order.Order) (*logCopy, error) {
 			return nil, err
 		}
 	}
+	run := l.run
+	if o.Log == order.LogJSON {
+		s, err := newStructured(o)
+		if err != nil {
+			return nil, err
+		}
+		run = func() { s.run(l.look) }
+	}
 	go func() {
-		l.run()
+		run()
 		unix.Close(l.tell)
 	}()
 	return l, nil
@@ -112,7 +120,11 @@ func (l *logCopy) watch() {
 	}
 }
 
+// look tells whether the expression has matched, now or before.
 func (l *logCopy) look(text []byte) bool {
+	if l.pattern == nil || l.matched() {
+		return true
+	}
 	for line := range bytes.Lines(text) {
 		if l.pattern.Match(bytes.TrimRight(line, "\r\n")) {
 			l.match.Store(true)

@@ -15,6 +15,7 @@ package relay
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"time"
 
@@ -34,7 +35,7 @@ type relay struct {
 	health health
 	log    *logCopy
 
-	stops    int  // signalfd of the stop signals, which stay blocked
+	stops    int  // gives a byte for each signal
 	gone     bool // the payload's first process has ended
 	stopping bool // systemd is stopping the service
 	attempt  *attempt
@@ -46,8 +47,13 @@ type relay struct {
 
 // Run is the whole life of the relay; it gives the exit status.
 func Run() int {
+	// First of all. The helper has ignored these signals before it became this
+	// program, which holds until Go's runtime installs its own handlers: a stop in
+	// the fraction of a millisecond from there to here would end the relay.
+	stops := make(chan os.Signal, 16)
+	signal.Notify(stops, order.StopSignals()...)
 	debug.SetGCPercent(heapPercent)
-	r, err := open()
+	r, err := open(stops)
 	if err == nil {
 		err = r.loop()
 	}
@@ -58,7 +64,7 @@ func Run() int {
 	return 0
 }
 
-func open() (*relay, error) {
+func open(stops <-chan os.Signal) (*relay, error) {
 	text := os.NewFile(order.Text, "order")
 	defer text.Close()
 	st, err := text.Stat()
@@ -77,19 +83,29 @@ func open() (*relay, error) {
 	if o.Probe != "" {
 		r.next = r.health.begun
 	}
-	// The helper has blocked them before it became this program: there is no
-	// moment at which a stop ends the relay.
-	var set unix.Sigset_t
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &set); err != nil {
-		return nil, fmt.Errorf("reading the blocked signals: %w", err)
-	}
-	if r.stops, err = unix.Signalfd(-1, &set, unix.SFD_CLOEXEC|unix.SFD_NONBLOCK); err != nil {
-		return nil, fmt.Errorf("opening a descriptor for signals: %w", err)
+	if r.stops, err = signalPipe(stops); err != nil {
+		return nil, err
 	}
 	if r.log, err = startLog(o); err != nil {
 		return nil, err
 	}
 	return r, r.begin()
+}
+
+// signalPipe makes signals something that poll(2) waits for.
+func signalPipe(stops <-chan os.Signal) (int, error) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return -1, fmt.Errorf("opening a pipe for signals: %w", err)
+	}
+	go func() {
+		for s := range stops {
+			if n, ok := s.(unix.Signal); ok {
+				_, _ = unix.Write(pipe[1], []byte{byte(n)})
+			}
+		}
+	}()
+	return pipe[0], nil
 }
 
 // begin says what is waited for.
@@ -185,10 +201,9 @@ func (r *relay) timeout(now time.Time) int {
 // stopSignal is what systemctl stop sends to all of the service's cgroup. The
 // payload is ending by order: what its probes would say is of no interest.
 func (r *relay) stopSignal() {
-	var info [128]byte // signalfd_siginfo
-	n, err := unix.Read(r.stops, info[:])
-	if err == nil && n > 0 {
-		switch unix.Signal(info[0]) {
+	var b [1]byte
+	if n, err := unix.Read(r.stops, b[:]); err == nil && n > 0 {
+		switch unix.Signal(b[0]) {
 		case unix.SIGUSR1, unix.SIGUSR2, unix.SIGHUP, unix.SIGWINCH, unix.SIGCONT:
 			return // `systemctl kill` asks the payload for something else
 		}

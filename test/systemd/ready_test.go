@@ -335,3 +335,19 @@ func TestHealthcheckFailures(t *testing.T) {
 		})
 	}
 }
+
+// A stop signal that reaches the relay does not end it: what the payload says
+// on its way out arrives.
+func TestRelaySurvivesTheStop(t *testing.T) {
+	t.Parallel()
+	u := scoped.defineProbe(t, "parting", `rootfs: host
+stop_grace_period: 30s
+healthcheck: {interval: 50ms}
+command: [sh, -c, 'trap "seq -f \"parting %.0f\" 5000; sleep 0.3; echo farewell; exit 0" TERM; echo up; while sleep 0.05; do :; done']`, "probe: {file: /usr}").start()
+	u.awaitOutput("up\n")
+	u.stop()
+	out := u.output()
+	if strings.Count(out, "parting ") != 5000 || !strings.HasSuffix(out, "farewell\n") {
+		t.Errorf("%d of 5000 lines arrived, and the last is %q", strings.Count(out, "parting "), out[max(0, len(out)-20):])
+	}
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package planner
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// logging reads the options that concern the relay; the others are the unit's.
+func (b *builder) logging() error {
+	format, _ := b.s.Logging.Option(definition.LogFormat)
+	if format != definition.LogFormatJSON {
+		return nil
+	}
+	if b.plan.Logging != definition.LogJournald {
+		return &KeyError{"logging", "lines become fields in the relay, and the payload's output does not pass one",
+			"drop `driver:` and `systemd: cgroup:`, or the format"}
+	}
+	tag, _ := b.s.Logging.Option(definition.LogTag)
+	b.plan.LogFormat = format
+	b.plan.Tag = cmp.Or(tag, strings.TrimSuffix(b.plan.Unit, ".service"))
+	return noNUL("logging", b.plan.Tag)
+}

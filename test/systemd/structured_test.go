@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const structuredLines = `printf '%s\n' '{"level":"error","msg":"no database","user":"bob","http":{"status":503},"took":1.5}' ` +
+	`'{"severity":"warning","message":"two\nlines","UNIT":"ssh.service","_SYSTEMD_UNIT":"x","MESSAGE_ID":"y"}' ` +
+	`'{"lvl":30,"n":1}' 'plain words' '<3>prefixed' '{"msg":"cut off'; printf last; exit 3`
+
+// "`format: json` maps keys to journal fields and level to PRIORITY, tag, rate
+// limits; `unitc logs -p err`."
+func TestStructuredLogs(t *testing.T) {
+	t.Parallel()
+	u := scoped.define(t, "structured", "rootfs: host\ncommand: [sh, -c, "+fmt.Sprintf("%q", strings.ReplaceAll(structuredLines, "$", "$$"))+"]")
+	place(t, "/etc/unitc/"+u.name+".yaml.d/log.yaml", "logging: {options: {format: json, tag: shop, rate_limit_interval: 1m, rate_limit_burst: 100000}}\n")
+	reload(t)
+	u.expect(u.unit(), "SyslogIdentifier=shop", "LogRateLimitIntervalUSec=1min", "LogRateLimitBurst=100000")
+	u.startAsync()
+	u.await("ActiveState", "failed")
+	var got []string
+	await(t, "the lines are in the journal", func() bool {
+		got = nil
+		for line := range strings.Lines(must(t, "journalctl", "-q", "--no-pager", "-o", "json", "-u", u.unit(), "SYSLOG_IDENTIFIER=shop", "_TRANSPORT=journal")) {
+			var e map[string]any
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			words := []string{fmt.Sprint(e["PRIORITY"]), fmt.Sprint(e["MESSAGE"])}
+			for _, name := range []string{"USER", "HTTP", "TOOK", "X_UNIT", "X_SYSTEMD_UNIT", "X_MESSAGE_ID", "N", "UNIT", "MESSAGE_ID"} {
+				if v, ok := e[name]; ok {
+					words = append(words, fmt.Sprint(name, "=", v))
+				}
+			}
+			got = append(got, strings.Join(words, "|"))
+		}
+		return len(got) >= 7
+	})
+	want := []string{
+		`3|no database|USER=bob|HTTP={"status":503}|TOOK=1.5`, "4|two\nlines|X_UNIT=ssh.service|X_SYSTEMD_UNIT=x|X_MESSAGE_ID=y",
+		`6|{"lvl":30,"n":1}|N=1`, "6|plain words", "3|prefixed", `6|{"msg":"cut off`, "6|last",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the journal has\n%s\nand should have\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if out := must(t, "unitc", "logs", "-p", "err", "-o", "cat", u.name); !strings.Contains(out, "no database\n") || strings.Contains(out, "plain words") {
+		t.Errorf("unitc logs -p err prints\n%s", out)
+	}
+	if lines := fmt.Sprint(why(t, u.name)["lines"]); !strings.Contains(lines, "no database") || !strings.Contains(lines, "last") {
+		t.Errorf("unitc why has the lines %s", lines)
+	}
+}
+
+// Nothing is lost, and nothing out of order, also when the payload ends at once.
+func TestEveryStructuredLineArrives(t *testing.T) {
+	t.Parallel()
+	const lines = 20000
+	u := scoped.define(t, "structured-all", fmt.Sprintf("rootfs: host\ncommand: [perl, -e, 'print \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"line $$_\\\"}\\n\" for 1..%d']", lines))
+	place(t, "/etc/unitc/"+u.name+".yaml.d/log.yaml", "logging: {options: {format: json, rate_limit_interval: 0s}}\n")
+	reload(t)
+	u.startAsync()
+	u.await("ActiveState", "inactive")
+	must(t, "journalctl", "--sync")
+	n := 0
+	for line := range strings.Lines(must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "SYSLOG_IDENTIFIER="+u.name, "_TRANSPORT=journal")) {
+		if n++; line != fmt.Sprintf("line %d\n", n) {
+			t.Fatalf("line %d is %q", n, line)
+		}
+	}
+	if n != lines {
+		t.Errorf("%d of %d lines arrived", n, lines)
+	}
+}

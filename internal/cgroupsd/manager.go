@@ -145,3 +145,26 @@ func (m *Manager) ActiveState(ctx context.Context, name string) (string, error) 
 	s, _ := v.Value().(string)
 	return s, nil
 }
+
+// MainPID is the main process of a running service; 0 = it has none.
+func MainPID(ctx context.Context, name string) (int, error) {
+	m, err := Connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer m.Close()
+	var path dbus.ObjectPath
+	if err := m.call(ctx, "GetUnit", &path, name); err != nil {
+		if errorName(err) == errNoSuchUnit {
+			return 0, nil
+		}
+		return 0, err
+	}
+	var v dbus.Variant
+	call := m.conn.Object(managerName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, managerName+".Service", "MainPID")
+	if err := call.Store(&v); err != nil {
+		return 0, err
+	}
+	pid, _ := v.Value().(uint32)
+	return int(pid), nil
+}

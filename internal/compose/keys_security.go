@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 // securityKeys say what parts the payload from the host.
@@ -25,7 +26,7 @@ var securityKeys = []field{
 		doc:    "The IPC namespace: private, shareable, host or another service's.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.IPC = r.joined(s, n) }},
 	{name: "network_mode", shape: &shape{kinds: text, format: &networkModeFormat}, example: "none",
-		doc:    "none, host, or another service's network.",
+		doc:    "none, host, another service's (service:NAME, container:NAME), a namespace (ns:/run/netns/NAME), or bridge, the default.",
 		decode: decodeNetworkMode},
 	{name: "pid", shape: &shape{kinds: null | text, format: &pidFormat}, example: "host",
 		doc:    "The process namespace: the container's own, host or another service's.",
@@ -154,21 +155,37 @@ func badMode(s string, words ...string) (string, string) {
 // joined is the value of a namespace key; another service's namespace means that
 // the service has to be there first.
 func (r *reader) joined(s *definition.Service, n *node) string {
-	key, ok := strings.CutPrefix(n.str(), "service:")
-	if !ok {
-		if strings.HasPrefix(n.str(), "container:") {
-			r.addPendingValue(s, n, "namespaces of other containers")
-		}
-		return n.str()
+	if strings.HasPrefix(n.str(), "container:") {
+		r.addPendingValue(s, n, "namespaces of other containers")
+	} else if strings.HasPrefix(n.str(), "service:") {
+		r.addPendingValue(s, n, "namespaces of other services")
 	}
-	r.depend(s, n.place, n, key, definition.Dependency{Condition: definition.ServiceStarted, Restart: true})
-	r.addPendingValue(s, n, "namespaces of other services")
-	unit, _ := r.serviceUnit(key)
-	return "service:" + unit
+	return r.neighbour(s, n)
+}
+
+// neighbour has the other service, or container, started first and this one
+// restarted with it: its namespaces end with it.
+func (r *reader) neighbour(s *definition.Service, n *node) string {
+	kind, key, _ := strings.Cut(n.str(), ":")
+	dependency := definition.Dependency{Condition: definition.ServiceStarted, Restart: true}
+	switch kind {
+	case "service":
+		r.depend(s, n.place, n, key, dependency)
+		unit, _ := r.serviceUnit(key)
+		return "service:" + unit
+	case "container":
+		if key == s.Name {
+			r.fault(n, "name another one", "the container joins itself").Rule = diag.RuleReference
+			return n.str()
+		}
+		dependency.Service = key
+		s.DependsOn = append(s.DependsOn, dependency)
+	}
+	return n.str()
 }
 
 func decodeNetworkMode(r *reader, s *definition.Service, n *node) {
-	if s.NetworkMode = r.joined(s, n); s.NetworkMode == "bridge" {
+	if s.NetworkMode = r.neighbour(s, n); s.NetworkMode == "bridge" {
 		s.NetworkMode = "" // Docker's word for the default
 	}
 }
@@ -190,6 +207,14 @@ var pidFormat = format{
 var networkModeFormat = format{
 	name:    "network-mode",
 	empty:   true,
-	pattern: `^(none|host|bridge|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
-	check:   func(s string) (string, string) { return badMode(s, "none", "host", "bridge") },
+	pattern: `^(none|host|bridge|ns:/.+|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
+	check: func(s string) (string, string) {
+		if file, ok := strings.CutPrefix(s, "ns:"); ok {
+			if !path.IsAbs(file) || hasDotDot(file) {
+				return quote(file) + " is no absolute path", "write for example ns:/run/netns/blue"
+			}
+			return "", ""
+		}
+		return badMode(s, "none", "host", "bridge")
+	},
 }

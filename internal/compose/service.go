@@ -4,6 +4,7 @@ package compose
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
@@ -43,9 +44,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 		r.conflict(n, "read_only", "x-persist", "nothing can be written")
 	}
 	r.checkChecks(s, n)
-	if mode := n.get("network_mode"); mode != nil && mode.text == "none" {
-		r.conflict(n, "network_mode", "ports", "a container without a network has no ports")
-	}
+	r.checkPorts(n)
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
 	if scale, deploy := findPair(n, "scale"), n.get("deploy").get("replicas"); scale != nil && deploy != nil && scale.value.str() != deploy.str() {
 		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str())).Rule = diag.RuleConflict
@@ -72,6 +71,23 @@ func (r *reader) checkChecks(s *definition.Service, n *node) {
 		}
 		r.report(diag.Error, probe.place, join(r.pathOf(n), block)+".probe", "keep one of the two, the times of healthcheck: aside",
 			"conflicts with healthcheck at %s: a service has one check", r.where(probe.place, health.place)).Rule = diag.RuleConflict
+	}
+}
+
+// checkPorts: ports are published on a network of the container's own.
+func (r *reader) checkPorts(n *node) {
+	mode := n.get("network_mode")
+	if mode == nil || n.get("ports") == nil {
+		return
+	}
+	switch kind, _, _ := strings.Cut(mode.text, ":"); kind {
+	case "none":
+		r.conflict(n, "network_mode", "ports", "a container without a network has no ports")
+	case "service", "container", "ns":
+		r.conflict(n, "network_mode", "ports", "publish the ports where the network is from")
+	case "host":
+		p := findPair(n, "ports")
+		r.report(diag.Warning, p.place, join(r.pathOf(n), "ports"), "remove it", "with network_mode: host the container's ports are the host's already")
 	}
 }
 

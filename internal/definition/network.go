@@ -2,6 +2,13 @@
 
 package definition
 
+// NetworkUnit begins the name of a network's unit; the network's name follows.
+const NetworkUnit = "unitc-network@"
+
+// LoneNetwork is the network of containers that belong to no project and name
+// none.
+const LoneNetwork = "unitc0"
+
 // Network is one entry of a project's `networks:`, or the project's default.
 type Network struct {
 	// Key is the name in the file; Name is the network's own, PROJECT_KEY

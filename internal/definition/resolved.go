@@ -18,6 +18,8 @@ type Resolved struct {
 	Version  int       `json:"version"`
 	Service  *Service  `json:"service,omitempty"`
 	Problems diag.List `json:"problems,omitempty"`
+	// Network stands alone in the file of a network's unit.
+	Network *Network `json:"network,omitempty"`
 }
 
 // AppendJSON appends the JSON form of r.

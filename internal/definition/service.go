@@ -60,7 +60,7 @@ type Service struct {
 	Sysctls     []KeyValue `json:"sysctls,omitempty"`
 	OOMScoreAdj *int       `json:"oom_score_adj,omitempty"`
 
-	NetworkMode string `json:"network_mode,omitempty"` // "none", "host", "" (the default of the definition language)
+	NetworkMode string `json:"network_mode,omitempty"` // "none", "host", "" (bridge), "service:UNIT", "container:UNIT", "ns:/a/path"
 	UsernsMode  string `json:"userns_mode,omitempty"`  // "", "auto", "host"
 	PID         string `json:"pid,omitempty"`          // "", "host", "service:NAME", "container:NAME"
 	IPC         string `json:"ipc,omitempty"`

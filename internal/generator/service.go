@@ -95,6 +95,7 @@ func (t *translation) unitSection(problems diag.List) {
 	t.imageDependency()
 	t.volumeDependencies()
 	t.projectDependencies()
+	t.networkDependencies()
 	t.restartLimit()
 	t.pass(t.service.System.Unit)
 }

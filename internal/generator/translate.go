@@ -42,7 +42,7 @@ func (u *unit) stem() string { return strings.TrimSuffix(u.name, serviceSuffix) 
 // translate makes the units of a definition. It is pure: same input, same
 // bytes (G-8).
 func translate(file definition.File, outDir, helper string) []unit {
-	if len(file.Services) == 0 {
+	if len(file.Services) == 0 && len(file.Networks) == 0 {
 		problems := file.Problems
 		if !problems.HasErrors() {
 			problems = append(problems[:len(problems):len(problems)], diag.Problem{File: file.Path, What: "it defines no service", Cure: "write rootfs: or image:"})
@@ -53,6 +53,7 @@ func translate(file definition.File, outDir, helper string) []unit {
 	if file.Project {
 		units = append(units, projectTarget(file))
 	}
+	units = append(units, networkUnits(file, outDir, helper)...)
 	for i := range file.Services {
 		units = append(units, translateService(file, &file.Services[i], outDir, helper)...)
 	}

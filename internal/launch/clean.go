@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/quickjson"
 	"github.com/unitc/unitc/internal/runtime"
@@ -42,6 +43,10 @@ func Clean(name string) int {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		notify = &notifier{fd: -1}
+	}
+	// Before anything that may fail: it needs nothing but the name.
+	if err := network.Release(name); err != nil {
+		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
 	}
 	p, err := readPlan(dir)
 	if err != nil {

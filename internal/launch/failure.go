@@ -23,6 +23,7 @@ const (
 	exitExec             = 203
 	exitStdout           = 209
 	exitCgroup           = 219
+	exitNetwork          = 225
 	exitNamespace        = 226
 	exitRuntimeDirectory = 233
 	exitCredentials      = 243

@@ -31,6 +31,7 @@ var foreignSteps = []startStep{
 	{"start-scope", exitCgroup, (*starter).startScope},
 	{"join-scope", exitCgroup, (*starter).joinScope},
 	{"create-container", exitExec, (*starter).createContainer},
+	{"connect-network", exitNetwork, (*starter).connectNetwork},
 	{"send-mainpid", exitFailure, (*starter).sendMainPID},
 	{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
 	{"start-container", exitExec, (*starter).startContainer},

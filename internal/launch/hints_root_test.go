@@ -28,6 +28,7 @@ func attempt(t *testing.T, service definition.Service) string {
 		t.Fatal("this test needs root: run it as the test command of README.md does")
 	}
 	service.Name = "test"
+	service.NetworkMode = "none" // a network would be made
 	service.Source = definition.Source{File: "test.yaml", Lines: map[string]definition.Position{
 		"command": {Line: 2, Col: 1}, "rootfs": {Line: 1, Col: 1}, "volumes": {Line: 3, Col: 1}, "userns_mode": {Line: 4, Col: 1},
 		"working_dir": {Line: 5, Col: 1}, "security_opt": {Line: 6, Col: 1},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
@@ -40,6 +41,7 @@ type starter struct {
 	logs           *os.File // read end of the payload's log pipe; nil = no relay
 	cgroup         *os.File // service placement: the leaf to be born in
 	child          *program.Child
+	network        *network.Claim  // nil = it is connected to none
 	payload        int             // main PID, once it is known
 	contents       [][]byte        // of the plan's files
 	relay          *relayFiles     // of our own relay, nil without one
@@ -67,6 +69,7 @@ var (
 		{"read-secrets", exitCredentials, (*starter).readSecrets},
 		{"write-state", exitRuntimeDirectory, (*starter).writeState},
 		{"bind-notify-socket", exitRuntimeDirectory, (*starter).openProxy},
+		{"claim-network", exitNetwork, (*starter).claimNetwork},
 		{"open-logs", exitStdout, (*starter).openLogs},
 		{"prepare-cgroup", exitCgroup, (*starter).prepareCgroup},
 	}
@@ -78,6 +81,8 @@ var (
 		{"run-hooks", exitNamespace, (*starter).runHooks},
 		// The child mounts meanwhile; it waits at its gate.
 		{"start-scope", exitCgroup, (*starter).startScope},
+		// Between the request for the scope and its being there.
+		{"connect-network", exitNetwork, (*starter).connectNetwork},
 		{"join-scope", exitCgroup, (*starter).joinScope},
 		// A stop that comes later reaches the payload itself; the relay must live on.
 		{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},

@@ -80,7 +80,7 @@ func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.B
 // may be a mount.
 func removeState(dir string) {
 	_ = os.RemoveAll(dir + "/runtime") // another runtime's own state
-	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", "/root", ""} {
+	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", "/hosts", "/resolv.conf", "/hostname", "/.newhosts", "/.newresolv.conf", "/.newhostname", "/root", ""} {
 		_ = os.Remove(dir + name)
 	}
 }
@@ -102,6 +102,7 @@ func gather(s *definition.Service) (planner.Facts, error) {
 			return f, err
 		}
 		volumes.image, f.Image = img, imageFacts(img, upper)
+		f.NameLinks = nameLinks(f.Image.Lowers)
 	}
 	if f.Volumes, err = volumes.findVolumes(f.Image); err != nil {
 		return f, err
@@ -161,6 +162,13 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 				f.HostEtc = append(f.HostEtc, path)
 			}
 		}
+	}
+	var err error
+	if f.JoinedNetwork, err = joinedNetwork(s.NetworkMode); err != nil {
+		return f, err
+	}
+	if s.RootFS != "" && s.RootFS != "host" {
+		f.NameLinks = nameLinks([]string{s.RootFS})
 	}
 	return f, nil
 }

@@ -40,6 +40,15 @@ type Plan struct {
 	Subpaths map[string]string `json:"subpaths,omitempty"`
 	// Files are secrets and configs; what is in them is in no plan.
 	Files []File `json:"files,omitempty"`
+	// Network connects the payload's own network namespace; nil leaves it as it
+	// is: with its loopback alone, or the one that was joined.
+	Network *Network `json:"network,omitempty"`
+	// Names are the files below /etc by which the payload finds others; nil =
+	// those of its root file system.
+	Names *Names `json:"names,omitempty"`
+	// Optional are destinations of mounts that are left out where the root file
+	// system has no place for them and cannot get one.
+	Optional []string `json:"optional,omitempty"`
 	// Scope is the transient scope of the payload; nil places it in the
 	// service's own delegated cgroup.
 	Scope *Scope `json:"scope,omitempty"`
@@ -112,4 +121,25 @@ type Scope struct {
 	BoundTo string `json:"bound_to"`
 	// Properties are resource-control directives as a unit file spells them.
 	Properties []definition.Directive `json:"properties,omitempty"`
+}
+
+// Network is what a start connects the payload to.
+type Network struct {
+	Attachments []definition.Attachment `json:"attachments"`
+	Aliases     []string                `json:"aliases,omitempty"` // in all of them
+	Links       []definition.Link       `json:"links,omitempty"`
+	Ports       []definition.Port       `json:"ports,omitempty"`
+}
+
+// Names are what is written to the payload's hosts and resolv.conf.
+type Names struct {
+	// From is the unit, without ".service", whose files are shown: the one whose
+	// network is joined. "" = files of its own.
+	From    string            `json:"from,omitempty"`
+	Hosts   []definition.Host `json:"hosts,omitempty"`
+	DNS     []string          `json:"dns,omitempty"`
+	Search  []string          `json:"search,omitempty"`
+	Options []string          `json:"options,omitempty"`
+	// Files are the names below /etc that are made.
+	Files []string `json:"files"`
 }

@@ -29,6 +29,12 @@ type Facts struct {
 	Image *Image
 	// WatchdogUSec is WATCHDOG_USEC= of the helper's environment (sd_watchdog_enabled(3)).
 	WatchdogUSec string
+	// JoinedNetwork is the path of the network namespace that `network_mode:`
+	// joins; "" = there is none.
+	JoinedNetwork string
+	// NameLinks are the files below /etc that are dangling links in the root file
+	// system, by name, and where in it they lead.
+	NameLinks map[string]string
 	// IDStart is the first of the 65,536 user and group ids that are the unit's
 	// own; 0 = the payload shares the host's ids.
 	IDStart uint32

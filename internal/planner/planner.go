@@ -46,7 +46,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		b.plan.Logging = definition.LogDirect
 	}
 	for _, part := range []func() error{
-		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files,
+		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -213,7 +213,14 @@ func (b *builder) namespaces() error {
 		add(specs.UTSNamespace)
 		b.spec.Hostname, b.spec.Domainname = b.hostname(), b.s.Domainname
 	}
-	if b.s.NetworkMode != "host" {
+	switch kind, _, _ := strings.Cut(b.s.NetworkMode, ":"); kind {
+	case "host":
+	case "service", "container", "ns":
+		if b.f.JoinedNetwork == "" {
+			return &KeyError{"network_mode", b.s.NetworkMode + " is not there to be joined", "start it first"}
+		}
+		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.f.JoinedNetwork})
+	default:
 		add(specs.NetworkNamespace)
 	}
 	if b.f.IDStart > 0 && WantsUserNamespace(b.s) {
@@ -251,12 +258,20 @@ func (b *builder) has(t specs.LinuxNamespaceType) bool {
 	return slices.ContainsFunc(b.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == t })
 }
 
+// ownNetwork tells whether that of the network is new: one that is joined is
+// as its owner made it.
+func (b *builder) ownNetwork() bool {
+	return slices.ContainsFunc(b.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.NetworkNamespace && n.Path == ""
+	})
+}
+
 // kernel is the part of the plan that keeps the payload away from the kernel's
 // own interfaces.
 func (b *builder) kernel() error {
 	l := b.spec.Linux
 	l.Sysctl = map[string]string{}
-	if b.has(specs.NetworkNamespace) {
+	if b.ownNetwork() {
 		// Ports and ping without a capability: the namespace is the payload's own.
 		l.Sysctl["net.ipv4.ip_unprivileged_port_start"] = "0"
 		l.Sysctl["net.ipv4.ping_group_range"] = "0 2147483647"
@@ -282,7 +297,7 @@ func (b *builder) sysctlAllowed(key string) error {
 		return &KeyError{path, "not a sysctl name", "write it with dots, as in net.core.somaxconn"}
 	}
 	switch {
-	case strings.HasPrefix(key, "net.") && b.has(specs.NetworkNamespace):
+	case strings.HasPrefix(key, "net.") && b.ownNetwork():
 	case strings.HasPrefix(key, "fs.mqueue.") && b.has(specs.IPCNamespace):
 	case slices.Contains(ipcSysctls, key) && b.has(specs.IPCNamespace):
 	case key == "kernel.hostname" || key == "kernel.domainname":

@@ -205,7 +205,7 @@ func newContainer(t *testing.T) *container {
 			t.Fatal(err)
 		}
 	}
-	c.service = definition.Service{Name: "test", RootFS: root}
+	c.service = definition.Service{Name: "test", RootFS: root, NetworkMode: "none"}
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -150,6 +151,11 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 	}
 	mark := c.p.Mark()
 	dst := c.p.Reg()
+	var noPlace program.Label
+	c.noPlace = nil
+	if slices.Contains(c.plan.Optional, m.Destination) {
+		c.noPlace = &noPlace
+	}
 	if f := c.sources[i]; f != nil {
 		c.open(label, m.Destination, isDir(f), dst)
 		c.attach(label, int(f.Fd()), dst)
@@ -163,6 +169,8 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 		c.propagate(label, m.Destination, o.propagation)
 	}
 	c.close(dst)
+	c.p.Here(&noPlace)
+	c.noPlace = nil
 	c.p.Release(mark)
 	return nil
 }
@@ -284,12 +292,22 @@ func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 			c.p.Jump(&next)
 			c.p.Here(&absent)
 		}
+		kind, call := "mkdirat", uintptr(unix.SYS_MKDIRAT)
+		args := []any{parent, c.p.Str(name), 0o755}
 		if last && !dir {
-			c.p.Call("mknodat", label+" creating "+prefix, unix.SYS_MKNODAT, parent, c.p.Str(name), unix.S_IFREG|0o644, 0).Ignore(unix.EEXIST)
-		} else {
-			c.p.Call("mkdirat", label+" creating "+prefix, unix.SYS_MKDIRAT, parent, c.p.Str(name), 0o755).Ignore(unix.EEXIST)
+			kind, call = "mknodat", unix.SYS_MKNODAT
+			args = []any{parent, c.p.Str(name), unix.S_IFREG | 0o644, 0}
 		}
-		c.p.Call("openat2", label+" created "+prefix, unix.SYS_OPENAT2, parent, c.p.Str(name), newHow, size).Into(child)
+		create := c.p.Call(kind, label+" creating "+prefix, call, args...)
+		if c.noPlace == nil {
+			create.Ignore(unix.EEXIST)
+		} else {
+			create.Ignore(unix.EEXIST, unix.EROFS)
+		}
+		created := c.p.Call("openat2", label+" created "+prefix, unix.SYS_OPENAT2, parent, c.p.Str(name), newHow, size).Into(child)
+		if c.noPlace != nil {
+			created.Skip(c.noPlace, unix.ENOENT, unix.ELOOP, unix.ENOTDIR)
+		}
 		c.p.Here(&next)
 		c.close(parent)
 		// parent = child: dup gives the value a second register.

@@ -157,6 +157,16 @@ func (l *Launch) Start() (*program.Child, error) {
 	return c, nil
 }
 
+// NetworkNamespace opens the child's network namespace, where it is a new one.
+func (l *Launch) NetworkNamespace(child *program.Child) (*os.File, error) {
+	// The child may not have joined it yet, and still be in the host's.
+	path := fmt.Sprintf("/proc/%d/ns/net", child.PID)
+	if l.anchor != nil {
+		path = fmt.Sprintf("/proc/self/fd/%d", l.anchor.ns["net"].Fd())
+	}
+	return os.Open(path)
+}
+
 // Program is the compiled inner half.
 func (l *Launch) Program() *program.Program { return l.prog }
 

@@ -190,6 +190,8 @@ type compiler struct {
 	cg      program.Reg // where cgroup2 will be mounted
 	null    program.Reg // a null device of our own
 	empty   program.Reg // an empty directory of our own
+	// noPlace is where a mount goes on that may be left out; nil = it may not.
+	noPlace *program.Label
 	err     error
 }
 

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command unitc-resolver answers containers that ask for names. systemd starts
+// it by unitc-resolver.socket and it ends when nobody asks any more.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/unitc/unitc/internal/resolver"
+)
+
+func main() {
+	// A restart loses no answer.
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	if err := resolver.Serve(resolver.New("", "/etc/resolv.conf"), sockets(), resolver.Idle, stop); err != nil {
+		fmt.Fprintf(os.Stderr, "<3>%v\n", err)
+		os.Exit(1)
+	}
+}
+
+// sockets are those that systemd has passed (sd_listen_fds(3)).
+func sockets() []*os.File {
+	const first = 3
+	count, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	var list []*os.File
+	for fd := first; fd < first+count; fd++ {
+		syscall.CloseOnExec(fd)
+		if err := syscall.SetNonblock(fd, true); err == nil {
+			list = append(list, os.NewFile(uintptr(fd), strconv.Itoa(fd)))
+		}
+	}
+	return list
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/planner"
+)
+
+// claimNetwork makes the networks that are missing, reserves addresses and
+// ports, and writes the names by which the payload finds itself and others.
+func (s *starter) claimNetwork() error {
+	if n := s.plan.Network; n != nil {
+		request := network.Request{
+			Container: strings.TrimSuffix(s.plan.Unit, ".service"),
+			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Before: reach,
+		}
+		for _, a := range n.Attachments {
+			d, err := s.readNetwork(a.Network)
+			if err != nil {
+				return err
+			}
+			request.Attachments = append(request.Attachments, network.Attachment{Attachment: a, Definition: d})
+		}
+		var err error
+		if s.network, err = network.Take(request); err != nil {
+			return keyed(err)
+		}
+	}
+	if s.plan.Names == nil {
+		return nil
+	}
+	return writeNames(s.plan, s.network)
+}
+
+// keyed gives a fault of a network's the place of its key.
+func keyed(err error) error {
+	var fault *network.Fault
+	if errors.As(err, &fault) {
+		return &planner.KeyError{Key: fault.Key, What: fault.What, Cure: fault.Cure}
+	}
+	return err
+}
+
+// readNetwork reads the definition of a network, which lies beside the
+// service's own. The network of lone containers needs none.
+func (s *starter) readNetwork(name string) (*definition.Network, error) {
+	path := filepath.Join(filepath.Dir(s.path), definition.NetworkUnit+name+".json")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if name == definition.LoneNetwork {
+			return &definition.Network{Key: name, Name: name}, nil
+		}
+		return nil, &planner.KeyError{Key: "networks", What: "no definition makes the network " + name, Cure: "write /etc/unitc/" + name + ".network.yaml, or correct the name"}
+	}
+	r, err := readResolved(path)
+	if err != nil {
+		return nil, err
+	}
+	if r.Problems.HasErrors() || r.Network == nil {
+		return nil, &brokenDefinition{r.Problems}
+	}
+	return r.Network, nil
+}
+
+// connectNetwork gives the payload's namespace its interfaces, while its first
+// process is at its mounts and systemd makes the scope.
+func (s *starter) connectNetwork() error {
+	if s.network == nil {
+		return nil
+	}
+	var ns *os.File
+	var err error
+	if s.launch != nil {
+		ns, err = s.launch.NetworkNamespace(s.child)
+	} else {
+		ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", s.payload))
+	}
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return keyed(s.network.Connect(ns))
+}
+
+// writeNames writes the files that are shown below /etc. What cannot be found
+// out is left out: a payload without names runs.
+func writeNames(p *plan.Plan, claim *network.Claim) error {
+	dir := planner.NamesDir(p.Unit)
+	for _, file := range p.Names.Files {
+		var data []byte
+		switch {
+		case p.Names.From != "":
+			data = joinedFile(p.Names.From, file)
+		case file == planner.HostsFile:
+			data = network.Hosts(p.Names, p.Spec.Hostname, claim, p.Network == nil && !hasNetwork(p))
+		case file == planner.ResolvFile:
+			data = network.Resolv(p.Names, claim, hasNetwork(p))
+		case file == planner.HostnameFile:
+			data = []byte(p.Spec.Hostname + "\n")
+		}
+		// Written in place: a bind mount of an earlier start shows another file.
+		tmp := dir + ".new" + file
+		if err := os.WriteFile(tmp, data, 0o644); err != nil {
+			return err
+		}
+		if err := os.Chmod(tmp, 0o644); err != nil { // whatever the umask
+			return err
+		}
+		if err := os.Rename(tmp, dir+file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasNetwork tells whether the payload has a network namespace that is not the
+// host's.
+func hasNetwork(p *plan.Plan) bool {
+	for _, n := range p.Spec.Linux.Namespaces {
+		if n.Type == "network" {
+			return true
+		}
+	}
+	return false
+}
+
+// joinedFile is the file of the container whose network is joined, or of the
+// host where that one has none.
+func joinedFile(unit, file string) []byte {
+	data, err := os.ReadFile(planner.NamesDir(unit) + file)
+	if err != nil {
+		data, _ = os.ReadFile("/etc/" + file)
+	}
+	return data
+}
+
+// joinedNetwork is the path of the namespace that `network_mode:` joins; ""
+// where none is.
+func joinedNetwork(mode string) (string, error) {
+	kind, name, _ := strings.Cut(mode, ":")
+	switch kind {
+	case "ns":
+		if _, err := os.Stat(name); err != nil {
+			return "", &planner.KeyError{Key: "network_mode", What: err.Error(), Cure: "make it with `ip netns add`, or correct the path"}
+		}
+		return name, nil
+	case "service", "container":
+		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+		defer cancel()
+		pid, err := cgroupsd.MainPID(ctx, name+".service")
+		if err != nil {
+			return "", err
+		}
+		if pid == 0 {
+			return "", &planner.KeyError{Key: "network_mode", What: name + ".service does not run", Cure: "start it; it must run for as long as this one does"}
+		}
+		return fmt.Sprintf("/proc/%d/ns/net", pid), nil
+	}
+	return "", nil
+}
+
+// nameLinks finds the files of names that are dangling links in a root file
+// system, as of systems that run systemd-resolved.
+func nameLinks(roots []string) map[string]string {
+	links := map[string]string{}
+	for _, file := range []string{planner.HostsFile, planner.ResolvFile, planner.HostnameFile} {
+		for _, root := range roots {
+			target, found := etcLink(root, file)
+			if target != "" {
+				links[file] = target
+			}
+			if found {
+				break
+			}
+		}
+	}
+	return links
+}
+
+// NetworkUp is ExecStart= of a network's unit.
+func NetworkUp(path string) int {
+	r, err := readResolved(path)
+	if err == nil && (r.Problems.HasErrors() || r.Network == nil) {
+		err = &brokenDefinition{r.Problems}
+	}
+	if err == nil {
+		err = network.Up(r.Network)
+	}
+	return tell(err)
+}
+
+// NetworkDown is its ExecStopPost=.
+func NetworkDown(name string) int { return tell(network.Down(name)) }
+
+func tell(err error) int {
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(os.Stderr, "<3>%s\n", strings.TrimSuffix(line, "\n"))
+	}
+	return exitNetwork
+}

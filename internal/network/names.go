@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// Hosts is a container's /etc/hosts: itself and what the definition adds. Its
+// neighbours come and go, so that their names are asked for. With the host's
+// network it begins as the host's own file does.
+func Hosts(names *plan.Names, hostname string, c *Claim, hostsNetwork bool) []byte {
+	var b bytes.Buffer
+	if hostsNetwork {
+		data, _ := os.ReadFile("/etc/hosts")
+		b.Write(append(bytes.TrimRight(data, "\n"), '\n'))
+	} else {
+		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	}
+	gateway := netip.MustParseAddr("127.0.0.1")
+	if c != nil {
+		for _, p := range c.places {
+			for _, a := range p.record.Addresses() {
+				fmt.Fprintf(&b, "%s\t%s\n", a, hostname)
+			}
+		}
+		for _, s := range c.places[0].network.Subnets {
+			gateway = s.Gateway
+			break
+		}
+	} else if hostname != "" && !hostsNetwork {
+		fmt.Fprintf(&b, "127.0.1.1\t%s\n", hostname)
+	}
+	for _, h := range names.Hosts {
+		address := h.Address
+		if address == "host-gateway" {
+			address = gateway.String()
+		}
+		fmt.Fprintf(&b, "%s\t%s\n", address, h.Name)
+	}
+	return b.Bytes()
+}
+
+// Resolv is a container's /etc/resolv.conf. On a bridge unitc's resolver
+// answers, that forwards to the servers of the definition or of the host.
+func Resolv(names *plan.Names, c *Claim, ownNetwork bool) []byte {
+	servers, search, options := hostResolver(ownNetwork)
+	if len(names.DNS) > 0 {
+		servers = names.DNS
+	}
+	if len(names.Search) > 0 {
+		search = names.Search
+	}
+	options = append(options, names.Options...)
+	if c != nil && slices.ContainsFunc(c.places, func(p place) bool { return p.network.Driver == lease.Bridge && p.record.IPv4.IsValid() }) {
+		servers = []string{lease.Resolver.String()}
+		if !slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "ndots:") }) {
+			// The name of a neighbour has no dot, and is to be asked for as it is first.
+			options = append(options, "ndots:0")
+		}
+	}
+	var b bytes.Buffer
+	for _, s := range servers {
+		fmt.Fprintf(&b, "nameserver %s\n", s)
+	}
+	if search = slices.DeleteFunc(search, func(s string) bool { return s == "." }); len(search) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(search, " "))
+	}
+	if len(options) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(options, " "))
+	}
+	return b.Bytes()
+}
+
+// resolvFiles are the host's: systemd-resolved's list of the servers that it
+// asks itself comes first where its stub on 127.0.0.53 cannot be reached.
+var resolvFiles = []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"}
+
+func hostResolver(ownNetwork bool) (servers, search, options []string) {
+	files := resolvFiles
+	if !ownNetwork {
+		files = files[1:]
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		servers, search, options = lease.ParseResolv(string(data))
+		return
+	}
+	return
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+func native(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
+
+// protocols that have ports, by their numbers.
+var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "sctp": unix.IPPROTO_SCTP}
+
+// The range from which a port is taken where the definition leaves it open:
+// IANA's for dynamic ports (RFC 6335), above what Linux uses for its own
+// connections by default but for the last part.
+const firstFree, lastFree = 49152, 65535
+
+// reservePorts writes the ports into the record of the network that they lead
+// through.
+func (c *Claim) reservePorts(locked *lease.Locked) error {
+	holders, err := locked.PortHolders()
+	if err != nil {
+		return err
+	}
+	for i, asked := range c.request.Ports {
+		key := fmt.Sprintf("ports[%d]", i)
+		p, err := c.way(key, asked)
+		if err != nil {
+			return err
+		}
+		got, err := c.reserve(key, asked, p.record, holders)
+		if err != nil {
+			return err
+		}
+		for _, q := range got {
+			holders[q] = c.request.Container
+		}
+		p.record.Ports = append(p.record.Ports, got...)
+	}
+	return nil
+}
+
+// way is the place through which a port is reached: the first that leads out.
+func (c *Claim) way(key string, asked definition.Port) (*place, error) {
+	for i := range c.places {
+		p := &c.places[i]
+		if p.network.Driver == lease.Bridge && !p.network.Internal {
+			return p, nil
+		}
+	}
+	return nil, &Fault{key, "none of the container's networks leads out", "join a bridge that is not internal, or remove the port"}
+}
+
+// reserve finds the ports of the host, one for each family of addresses.
+func (c *Claim) reserve(key string, asked definition.Port, r *lease.Record, holders map[lease.Port]string) ([]lease.Port, error) {
+	hosts, err := hostAddresses(key, asked, r)
+	if err != nil {
+		return nil, err
+	}
+	first, last := asked.Published, asked.PublishedEnd
+	switch {
+	case first == 0:
+		first, last = firstFree, lastFree
+	case last == 0:
+		last = first
+	}
+	var taken error
+	span := last - first + 1
+	start := int(lease.Hash(fmt.Sprintf("%s/%s/%d", c.request.Container, asked.Protocol, asked.Target)) % uint64(span))
+	if asked.PublishedEnd != 0 {
+		start = 0 // of a range that was written down, the lowest
+	}
+	for i := range span {
+		var got []lease.Port
+		for _, host := range hosts {
+			got = append(got, lease.Port{Protocol: asked.Protocol, Host: host, Port: uint16(first + (start+i)%span), Target: uint16(asked.Target)})
+		}
+		err := c.free(key, got, holders)
+		if err == nil {
+			return got, nil
+		}
+		var fault *Fault
+		if !errors.As(err, &fault) {
+			return nil, err
+		}
+		taken = err
+	}
+	return nil, taken
+}
+
+// hostAddresses are the host's addresses that a port is published on. One
+// without an address is published on all of the families that the container has.
+func hostAddresses(key string, asked definition.Port, r *lease.Record) ([]netip.Addr, error) {
+	if asked.HostIP == "" {
+		var hosts []netip.Addr
+		if r.IPv4.IsValid() {
+			hosts = append(hosts, netip.IPv4Unspecified())
+		}
+		if r.IPv6.IsValid() {
+			hosts = append(hosts, netip.IPv6Unspecified())
+		}
+		return hosts, nil
+	}
+	host, err := netip.ParseAddr(asked.HostIP)
+	if err != nil {
+		return nil, &Fault{key, err.Error(), "write an IP address of this host"}
+	}
+	if host = host.Unmap(); host.Is4() && !r.IPv4.IsValid() || host.Is6() && !r.IPv6.IsValid() {
+		return nil, &Fault{key, fmt.Sprintf("the container has no address of %s's family", host), "write enable_ipv6: true for its network, or another address"}
+	}
+	if host == netip.IPv6Loopback() {
+		return nil, &Fault{key, "the kernel leads nothing from ::1 to a container", "publish the port on 127.0.0.1"}
+	}
+	return []netip.Addr{host}, nil
+}
+
+// free asks unitc's own records and the host's sockets whether ports are free.
+func (c *Claim) free(key string, wanted []lease.Port, holders map[lease.Port]string) error {
+	for _, w := range wanted {
+		for q, holder := range holders {
+			if !q.Overlaps(w) {
+				continue
+			}
+			if holder == c.request.Container {
+				return &Fault{key, fmt.Sprintf("the host's port %s is published twice", w), "keep one of the two"}
+			}
+			return &Fault{key, fmt.Sprintf("the host's port %s leads to %s.service already", w, holder), "publish another port, or stop " + holder}
+		}
+		busy, err := portBusy(w)
+		if err != nil {
+			return fmt.Errorf("%s: looking whether the host's port %s is free: %w", key, w, err)
+		}
+		if busy {
+			return &Fault{key, fmt.Sprintf("the host's port %s is in use by %s", w, holderOf(w)), "publish another port, or stop what uses it"}
+		}
+	}
+	return nil
+}
+
+// changePorts adds a record's ports to the maps, or deletes them there.
+func changePorts(r *lease.Record, change func(*nftables.Set, []nftables.SetElement) error) error {
+	byMap := map[string][]nftables.SetElement{}
+	for _, p := range r.Ports {
+		to := r.IPv4
+		if p.Host.Is6() {
+			to = r.IPv6
+		}
+		var key []byte
+		if !p.Host.IsUnspecified() {
+			key = p.Host.AsSlice()
+		}
+		key = append(key, protocols[p.Protocol], 0, 0, 0)
+		key = append(binary.BigEndian.AppendUint16(key, p.Port), 0, 0)
+		value := append(binary.BigEndian.AppendUint16(to.AsSlice(), p.Target), 0, 0)
+		name := ports(p.Host.Is6(), p.Host.IsUnspecified()).Name
+		byMap[name] = append(byMap[name], nftables.SetElement{Key: key, Val: value})
+	}
+	for _, a := range r.Addresses() {
+		if len(r.Ports) == 0 {
+			break
+		}
+		if err := change(itself(a.Is6()), []nftables.SetElement{{Key: slices.Concat(a.AsSlice(), a.AsSlice())}}); err != nil {
+			return err
+		}
+	}
+	for _, v6 := range []bool{false, true} {
+		for _, anyHost := range []bool{false, true} {
+			m := ports(v6, anyHost)
+			// A message's list of elements ends at 64 KiB.
+			for chunk := range slices.Chunk(byMap[m.Name], 256) {
+				if err := change(m, chunk); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// publish opens a container's ports, all at once or none.
+func (c *Claim) publish() error {
+	conn := &nftables.Conn{}
+	for _, p := range c.places {
+		if err := changePorts(p.record, conn.SetAddElements); err != nil {
+			return err
+		}
+	}
+	if err := flush(conn); err != nil {
+		return err
+	}
+	for _, p := range c.places {
+		forgetFlows(p.record)
+	}
+	return nil
+}
+
+// withdrawPorts closes them again, whether they are open or not.
+func withdrawPorts(r *lease.Record) error {
+	if len(r.Ports) == 0 {
+		return nil
+	}
+	conn := &nftables.Conn{}
+	if err := changePorts(r, conn.SetAddElements); err != nil {
+		return err
+	}
+	if err := changePorts(r, conn.SetDeleteElements); err != nil {
+		return err
+	}
+	if err := ignoreMissing(flush(conn)); err != nil {
+		return err
+	}
+	forgetFlows(r)
+	return nil
+}
+
+// forgetFlows: a client of a UDP port that does not stop sending would be led
+// where the port led at its first packet, or nowhere, for as long as it sends.
+// What cannot be forgotten ends by itself within minutes.
+func forgetFlows(r *lease.Record) {
+	for _, p := range r.Ports {
+		if p.Protocol != "udp" {
+			continue
+		}
+		family := netlink.InetFamily(unix.AF_INET)
+		if p.Host.Is6() {
+			family = unix.AF_INET6
+		}
+		filter := &netlink.ConntrackFilter{}
+		if filter.AddProtocol(unix.IPPROTO_UDP) != nil || filter.AddPort(netlink.ConntrackOrigDstPort, p.Port) != nil {
+			continue
+		}
+		_, _ = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter)
+	}
+}

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+// The rules stand in a table of unitc's own, so that no other program flushes
+// them and none of its are touched. They are the same for any number of
+// networks and ports: what differs are elements of sets and maps.
+var table = &nftables.Table{Name: "unitc", Family: nftables.TableFamilyINet}
+
+var (
+	portKey  = nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService)
+	portKey4 = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
+	portKey6 = nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService)
+	target4  = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
+	target6  = nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeInetService)
+	twoLinks = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
+	two4     = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)
+	two6     = nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeIP6Addr)
+)
+
+func set(name string, key nftables.SetDatatype) *nftables.Set {
+	s := &nftables.Set{Table: table, Name: name, KeyType: key, Concatenation: strings.Contains(key.Name, " . ")}
+	if !s.Concatenation {
+		s.KeyByteOrder = binaryutil.NativeEndian // for those who print it
+	}
+	return s
+}
+
+func mapping(name string, key, value nftables.SetDatatype) *nftables.Set {
+	return &nftables.Set{Table: table, Name: name, KeyType: key, DataType: value, IsMap: true, Concatenation: true}
+}
+
+func bridges() *nftables.Set    { return set("bridges", nftables.TypeIFName) }
+func internals() *nftables.Set  { return set("internal", nftables.TypeIFName) } // without a way out
+func masquerade() *nftables.Set { return set("masquerade", nftables.TypeIFName) }
+func same() *nftables.Set       { return set("same", twoLinks) } // in and out by the same bridge
+
+// itself has (address, address) for each container with ports.
+func itself(v6 bool) *nftables.Set {
+	if v6 {
+		return set("itself6", two6)
+	}
+	return set("itself4", two4)
+}
+
+func ports(v6, anyHost bool) *nftables.Set {
+	switch {
+	case v6 && anyHost:
+		return mapping("ports6", portKey, target6)
+	case v6:
+		return mapping("hostports6", portKey6, target6)
+	case anyHost:
+		return mapping("ports4", portKey, target4)
+	}
+	return mapping("hostports4", portKey4, target4)
+}
+
+func allSets() []*nftables.Set {
+	return []*nftables.Set{bridges(), internals(), masquerade(), same(), itself(false), itself(true), ports(false, true), ports(false, false), ports(true, true), ports(true, false)}
+}
+
+// Registers of nf_tables: the first 16 bytes, the 16 behind them, and single
+// words of both (NFT_REG_1, NFT_REG_2, NFT_REG32_00 and so on).
+const (
+	reg1  = unix.NFT_REG_1
+	reg2  = unix.NFT_REG_2
+	word0 = unix.NFT_REG32_00
+)
+
+type match = []expr.Any
+
+func join(parts ...match) match { return slices.Concat(parts...) }
+
+func in(s *nftables.Set, not bool) match {
+	return match{&expr.Lookup{SourceRegister: reg1, SetName: s.Name, SetID: s.ID, Invert: not}}
+}
+
+func iif() match { return match{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}} }
+func oif() match { return match{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}} }
+
+func fromBridge() match    { return join(iif(), in(bridges(), false)) }
+func notFromBridge() match { return join(iif(), in(bridges(), true)) }
+func toBridge() match      { return join(oif(), in(bridges(), false)) }
+func notToBridge() match   { return join(oif(), in(bridges(), true)) }
+
+func withinNetwork() match {
+	return match{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg2},
+		&expr.Lookup{SourceRegister: reg1, SetName: same().Name},
+	}
+}
+
+func equal(data ...byte) *expr.Cmp {
+	return &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: data}
+}
+
+func toItself(v6 bool) match {
+	load := join(family(unix.NFPROTO_IPV4), match{ip4(saddr4, word0), ip4(daddr4, word0+1)})
+	if v6 {
+		load = join(family(unix.NFPROTO_IPV6), match{ip6(saddr6, reg1), ip6(daddr6, reg2)})
+	}
+	return join(load, match{&expr.Lookup{SourceRegister: reg1, SetName: itself(v6).Name}})
+}
+
+func family(proto byte) match {
+	return match{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg1}, equal(proto)}
+}
+
+func protocol(number byte) match {
+	return match{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, equal(number)}
+}
+
+func ip4(offset uint32, register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4}
+}
+
+func ip6(offset uint32, register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 16}
+}
+
+// Offsets of addresses in the headers of IPv4 and IPv6.
+const saddr4, daddr4, saddr6, daddr6 = 12, 16, 8, 24
+
+func dport(register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
+}
+
+func loopback4(offset uint32) match {
+	return join(family(unix.NFPROTO_IPV4), match{ip4(offset, reg1),
+		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: []byte{255, 0, 0, 0}, Xor: make([]byte, 4)},
+		equal(127, 0, 0, 0)})
+}
+
+// notLoopback6: answers to ::1 cannot come in by a bridge, IPv6 has no
+// route_localnet. Nobody listens there, so clients go on to 127.0.0.1 at once.
+func notLoopback6() match {
+	loopback := netip.IPv6Loopback().As16()
+	return match{ip6(daddr6, reg1), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: loopback[:]}}
+}
+
+func toResolver() match {
+	a := lease.Resolver.As4()
+	return join(family(unix.NFPROTO_IPV4), match{ip4(daddr4, reg1), equal(a[:]...)})
+}
+
+// spoofed: the way back to the source is not the way that the packet came.
+func spoofed() match {
+	return match{&expr.Fib{Register: reg1, FlagSADDR: true, FlagIIF: true, ResultOIF: true}, equal(0, 0, 0, 0)}
+}
+
+// toHost: the packet is for an address of the host's own.
+func toHost() match {
+	return match{&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true}, equal(native(unix.RTN_LOCAL)...)}
+}
+
+func conntrack(key expr.CtKey, mask uint32) match {
+	return match{&expr.Ct{Register: reg1, Key: key},
+		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(mask), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)}}
+}
+
+func established() match {
+	return conntrack(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+}
+
+// published: IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
+func published() match { return conntrack(expr.CtKeySTATUS, 1<<5) }
+
+func verdict(kind expr.VerdictKind) match { return match{&expr.Verdict{Kind: kind}} }
+
+func jump(chain string) match {
+	return match{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
+}
+
+var (
+	drop   = verdict(expr.VerdictDrop)
+	accept = verdict(expr.VerdictAccept)
+	hide   = match{&expr.Masq{}}
+)
+
+// translate looks a port up and leads there: the map gives address and port.
+func translate(v6, anyHost bool) match {
+	proto, load := byte(unix.NFPROTO_IPV4), match{}
+	next := uint32(word0)
+	if v6 {
+		proto = unix.NFPROTO_IPV6
+	}
+	switch {
+	case anyHost && v6:
+		load = notLoopback6()
+	case anyHost:
+	case v6:
+		load, next = match{ip6(daddr6, reg1)}, word0+4
+	default:
+		load, next = match{ip4(daddr4, reg1)}, word0+1
+	}
+	load = append(load, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: next}, dport(next+1))
+	number, portWord := uint32(unix.NFPROTO_IPV4), uint32(word0+1)
+	if v6 {
+		number, portWord = unix.NFPROTO_IPV6, word0+4
+	}
+	return join(family(proto), load, match{
+		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: ports(v6, anyHost).Name},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: number, RegAddrMin: reg1, RegProtoMin: portWord, Specified: true},
+	})
+}
+
+// chain is one chain of the table with its rules in order, each with its reason.
+type chain struct {
+	name     string
+	kind     nftables.ChainType
+	hook     *nftables.ChainHook
+	priority nftables.ChainPriority
+	rules    []rule
+}
+
+type rule struct {
+	why   string
+	match match
+}
+
+// transported are the protocols that have ports.
+const tcp, udp, icmp6 = unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6
+
+func chains() []chain {
+	return []chain{
+		{name: "guard", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityRaw, rules: []rule{
+			{"route_localnet opens the host's loopback to the bridge (CVE-2020-8558)", join(fromBridge(), loopback4(daddr4), drop)},
+			{"a container speaks for itself only", join(fromBridge(), spoofed(), drop)},
+			{"names are told to containers only", join(notFromBridge(), toResolver(), drop)},
+		}},
+		{name: "published", rules: []rule{
+			{"ports of one address of the host", translate(false, false)},
+			{"", translate(true, false)},
+			{"ports of all its addresses", translate(false, true)},
+			{"", translate(true, true)},
+		}},
+		{name: "prerouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityNATDest, rules: []rule{
+			{"what comes in", join(toHost(), jump("published"))},
+		}},
+		{name: "output", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookOutput, priority: *nftables.ChainPriorityNATDest, rules: []rule{
+			{"what the host itself sends", join(toHost(), jump("published"))},
+		}},
+		{name: "closed", rules: []rule{
+			{"the host may ask an internal network", join(established(), accept)},
+			{"names", join(toResolver(), protocol(udp), match{dport(reg1), equal(0, 53)}, accept)},
+			{"", join(toResolver(), protocol(tcp), match{dport(reg1), equal(0, 53)}, accept)},
+			{"neighbour discovery", join(protocol(icmp6), accept)},
+			{"no way out by a service of the host", drop},
+		}},
+		{name: "input", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: *nftables.ChainPriorityFilter, rules: []rule{
+			{"internal networks", join(iif(), in(internals(), false), jump("closed"))},
+		}},
+		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: *nftables.ChainPriorityFilter, rules: []rule{
+			{"what is not unitc's", join(notFromBridge(), notToBridge(), accept)},
+			{"to itself by its own published port, or between two ports of one bridge", join(withinNetwork(), accept)},
+			{"internal networks have no way out", join(iif(), in(internals(), false), drop)},
+			{"nor one in", join(oif(), in(internals(), false), drop)},
+			{"answers", join(established(), accept)},
+			{"published ports", join(published(), accept)},
+			{"networks do not see each other, and nobody outside sees them", join(toBridge(), drop)},
+		}},
+		{name: "postrouting", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting, priority: *nftables.ChainPriorityNATSource, rules: []rule{
+			{"a neighbour's answer must come back through the host, that knows the port", join(published(), withinNetwork(), hide)},
+			// With br_netfilter the packet never leaves the bridge, and has no way in.
+			{"to itself by its own published port", join(toItself(false), hide)},
+			{"", join(toItself(true), hide)},
+			{"127.0.0.1 cannot be answered from a container", join(loopback4(saddr4), toBridge(), hide)},
+			{"the way out", join(iif(), in(masquerade(), false), notToBridge(), hide)},
+		}},
+	}
+}
+
+func hasRules() bool {
+	c := &nftables.Conn{}
+	t, err := c.ListTableOfFamily(table.Name, table.Family)
+	return err == nil && t != nil
+}
+
+// makeRules makes the table if it is missing, with all networks that there are,
+// and adds one.
+func makeRules(locked *lease.Locked, n *lease.Network) error {
+	c := &nftables.Conn{}
+	networks := []lease.Network{*n}
+	var records []lease.Record
+	if !hasRules() {
+		if err := addTable(c); err != nil {
+			return err
+		}
+		// Somebody has flushed all rules while containers ran.
+		all, err := locked.Networks()
+		if err != nil {
+			return err
+		}
+		for _, other := range all {
+			if other.Name == n.Name || other.Driver != lease.Bridge {
+				continue
+			}
+			networks = append(networks, other)
+		}
+		for _, other := range networks {
+			list, err := locked.Records(other.Name)
+			if err != nil {
+				return err
+			}
+			records = append(records, list...)
+		}
+	}
+	for i := range networks {
+		if err := changeMember(&networks[i], c.SetAddElements); err != nil {
+			return err
+		}
+	}
+	for i := range records {
+		if err := changePorts(&records[i], c.SetAddElements); err != nil {
+			return err
+		}
+	}
+	return flush(c)
+}
+
+func addTable(c *nftables.Conn) error {
+	c.AddTable(table)
+	for _, s := range allSets() {
+		if err := c.AddSet(s, nil); err != nil {
+			return err
+		}
+	}
+	policy := nftables.ChainPolicyAccept
+	for _, ch := range chains() {
+		made := &nftables.Chain{Name: ch.name, Table: table}
+		if ch.hook != nil {
+			made.Type, made.Hooknum, made.Priority, made.Policy = ch.kind, ch.hook, &ch.priority, &policy
+		}
+		c.AddChain(made)
+		for _, r := range ch.rules {
+			c.AddRule(&nftables.Rule{Table: table, Chain: made, Exprs: r.match})
+		}
+	}
+	return nil
+}
+
+// member are the elements that a network is in the sets.
+func changeMember(n *lease.Network, change func(*nftables.Set, []nftables.SetElement) error) error {
+	name := ifname(n.Link)
+	type element struct {
+		set *nftables.Set
+		key []byte
+	}
+	list := []element{{bridges(), name}, {same(), slices.Concat(name, name)}}
+	if n.Internal {
+		list = append(list, element{internals(), name})
+	} else if n.Masquerade {
+		list = append(list, element{masquerade(), name})
+	}
+	for _, e := range list {
+		if err := change(e.set, []nftables.SetElement{{Key: e.key}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ifname(name string) []byte {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
+}
+
+// dropRules takes a network out of the sets. To add before deleting makes it no
+// matter whether it was there: the batch is one transaction.
+func dropRules(n *lease.Network) error {
+	c := &nftables.Conn{}
+	if err := changeMember(n, c.SetAddElements); err != nil {
+		return err
+	}
+	if err := changeMember(n, c.SetDeleteElements); err != nil {
+		return err
+	}
+	return ignoreMissing(flush(c))
+}
+
+// removeRules removes the table.
+func removeRules() error {
+	c := &nftables.Conn{}
+	c.AddTable(table)
+	c.DelTable(table)
+	return ignoreMissing(flush(c))
+}
+
+// ignoreMissing: no table, no rules; and a kernel without nf_tables has none.
+func ignoreMissing(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil
+	}
+	return err
+}
+
+func flush(c *nftables.Conn) error {
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("changing the table inet unitc: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package planner
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// NamesDir is where a start writes a unit's names, below its state directory.
+func NamesDir(unit string) string {
+	return "/run/unitc/" + strings.TrimSuffix(unit, ".service") + "/"
+}
+
+// Files of names, below /etc and in the state directory.
+const (
+	HostsFile    = "hosts"
+	ResolvFile   = "resolv.conf"
+	HostnameFile = "hostname"
+)
+
+// network decides what the payload is connected to and by which names it finds
+// others.
+func (b *builder) network() error {
+	kind, other, _ := strings.Cut(b.s.NetworkMode, ":")
+	asked := len(b.s.ExtraHosts) > 0 || len(b.s.DNS)+len(b.s.DNSSearch)+len(b.s.DNSOpt) > 0
+	names := &plan.Names{Hosts: b.s.ExtraHosts, DNS: b.s.DNS, Search: b.s.DNSSearch, Options: b.s.DNSOpt}
+	switch kind {
+	case "":
+		b.plan.Network = b.connection()
+		names.Files = []string{HostsFile, ResolvFile, HostnameFile}
+	case "service", "container":
+		names.From, names.Files = other, []string{HostsFile, ResolvFile}
+	case "ns":
+		names.Files = []string{HostsFile, ResolvFile}
+	case "host":
+		if asked || b.plan.Root.Kind == plan.RootOverlay {
+			names.Files = []string{HostsFile, ResolvFile}
+		}
+	default: // none
+		if asked {
+			names.Files = []string{HostsFile, ResolvFile}
+		}
+	}
+	b.showNames(names)
+	return nil
+}
+
+func (b *builder) connection() *plan.Network {
+	n := &plan.Network{Attachments: slices.Clone(b.s.Networks), Links: b.s.Links, Ports: b.s.Ports}
+	if len(n.Attachments) == 0 {
+		n.Attachments = []definition.Attachment{{Network: definition.LoneNetwork}}
+	}
+	if n.Attachments[0].MAC == "" {
+		n.Attachments[0].MAC = b.s.MACAddress
+	}
+	for _, alias := range []string{b.s.Key, b.s.ContainerName, b.s.Hostname} {
+		if alias != "" && alias != strings.TrimSuffix(b.plan.Unit, ".service") && !slices.Contains(n.Aliases, alias) {
+			n.Aliases = append(n.Aliases, alias)
+		}
+	}
+	return n
+}
+
+// showNames mounts the files behind all volumes, and leaves away those that a
+// volume puts there. They are read-only: they lie on the host's /run, which a
+// payload must not fill.
+func (b *builder) showNames(names *plan.Names) {
+	names.Files = slices.DeleteFunc(names.Files, func(file string) bool {
+		return slices.ContainsFunc(b.s.Volumes, func(v definition.Volume) bool { return path.Clean(v.Target) == "/etc/"+file })
+	})
+	if len(names.Files) == 0 {
+		return
+	}
+	b.plan.Names = names
+	for _, file := range names.Files {
+		destination := "/etc/" + file
+		if link := b.f.NameLinks[file]; link != "" {
+			destination = link
+		}
+		b.plan.Optional = append(b.plan.Optional, destination)
+		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{
+			Destination: destination, Type: "bind", Source: NamesDir(b.plan.Unit) + file,
+			Options: []string{"bind", "ro", "nosuid", "nodev", "noexec", "rprivate"},
+		})
+	}
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package resolver answers the containers of a network: the names and
+// addresses of their neighbours from unitc's records, all others by asking the
+// host's name servers, or those of the definition. systemd holds its sockets,
+// so that it can end when nobody asks and be replaced without losing a
+// question. It changes nothing on the host.
+package resolver
+
+import (
+	"net/netip"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+// Resolver answers questions.
+type Resolver struct {
+	zone *zone
+	host *hostServers
+	// ask forwards a message to one server; tests have their own.
+	ask func(server string, message []byte, tcp bool) ([]byte, error)
+}
+
+// New answers from the records below root; "" = unitc's own.
+func New(root, resolvConf string) *Resolver {
+	if root == "" {
+		root = lease.Root
+	}
+	return &Resolver{zone: newZone(root), host: &hostServers{path: resolvConf}, ask: forward}
+}
+
+// Answer gives the answer to a message from a client; nil = none.
+func (r *Resolver) Answer(message []byte, client netip.Addr, tcp bool) []byte {
+	q, status, ok := parse(message)
+	if !ok {
+		return nil
+	}
+	if status != dnsmessage.RCodeSuccess {
+		return q.reply(status, nil, "")
+	}
+	who := r.zone.who(client.Unmap())
+	if who == nil || q.question.Class != dnsmessage.ClassINET {
+		return q.reply(dnsmessage.RCodeRefused, nil, "")
+	}
+	if answer, ours := q.local(who); ours {
+		if len(answer) > smallest && !tcp {
+			return q.truncated()
+		}
+		return answer
+	}
+	if who.internal {
+		// To ask others would be a way out.
+		return q.reply(dnsmessage.RCodeNameError, nil, "")
+	}
+	return r.outside(&q, who, message, tcp)
+}
+
+// local answers what unitc's records know.
+func (q *query) local(who *asker) ([]byte, bool) {
+	if a, ok := address(q.name); ok {
+		name, ours := who.reverse(a)
+		switch {
+		case !ours:
+			return nil, false
+		case name == "":
+			return q.reply(dnsmessage.RCodeNameError, nil, ""), true
+		case q.question.Type != dnsmessage.TypePTR:
+			return q.reply(dnsmessage.RCodeSuccess, nil, ""), true
+		}
+		return q.reply(dnsmessage.RCodeSuccess, nil, name), true
+	}
+	addresses, found := who.lookup(q.name)
+	if !found {
+		return nil, false
+	}
+	return q.reply(dnsmessage.RCodeSuccess, addresses, ""), true
+}
+
+// outside asks one server after the other.
+func (r *Resolver) outside(q *query, who *asker, message []byte, tcp bool) []byte {
+	servers := who.record.DNS
+	if len(servers) == 0 {
+		servers = r.host.get()
+	}
+	for range 2 {
+		for _, server := range servers {
+			if server == lease.Resolver.String() {
+				continue // that would be this very program
+			}
+			if answer, err := r.ask(server, message, tcp); err == nil {
+				return answer
+			}
+		}
+	}
+	return q.reply(dnsmessage.RCodeServerFailure, nil, "")
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+var (
+	web   = netip.MustParseAddr("10.0.0.2")
+	db    = netip.MustParseAddr("10.0.0.3")
+	db6   = netip.MustParseAddr("fd00::3")
+	other = netip.MustParseAddr("10.0.4.2")
+	inner = netip.MustParseAddr("10.0.8.2")
+)
+
+// records writes three networks: web and db in one, other and inner alone.
+func records(t testing.TB) (string, *lease.Locked) {
+	t.Helper()
+	root := t.TempDir() + "/networks"
+	locked, err := lease.Store{Root: root}.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range []string{"front", "back", "closed"} {
+		subnet := netip.MustParsePrefix(fmt.Sprintf("10.0.%d.0/24", 4*i))
+		if err := locked.PutNetwork(&lease.Network{Name: n, Driver: lease.Bridge, Internal: n == "closed", Subnets: []lease.Subnet{{Prefix: subnet, Range: subnet}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range []lease.Record{
+		{Container: "blog-web", Network: "front", IPv4: web, Links: map[string]string{"store": "blog-db"}, DNS: []string{"192.0.2.1"}},
+		{Container: "blog-db", Network: "front", IPv4: db, IPv6: db6, Aliases: []string{"db", "Database"}},
+		{Container: "other", Network: "back", IPv4: other},
+		{Container: "inner", Network: "closed", IPv4: inner},
+	} {
+		if err := locked.Put(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root, locked
+}
+
+func question(t testing.TB, name string, kind dnsmessage.Type) []byte {
+	t.Helper()
+	m := dnsmessage.Message{Header: dnsmessage.Header{ID: 7, RecursionDesired: true}, Questions: []dnsmessage.Question{
+		{Name: dnsmessage.MustNewName(name), Type: kind, Class: dnsmessage.ClassINET}}}
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func read(t *testing.T, b []byte) (dnsmessage.RCode, []string) {
+	t.Helper()
+	var m dnsmessage.Message
+	if err := m.Unpack(b); err != nil {
+		t.Fatalf("%x: %v", b, err)
+	}
+	if m.ID != 7 || !m.Response {
+		t.Errorf("the answer's header is %+v", m.Header)
+	}
+	var list []string
+	for _, a := range m.Answers {
+		switch body := a.Body.(type) {
+		case *dnsmessage.AResource:
+			list = append(list, netip.AddrFrom4(body.A).String())
+		case *dnsmessage.AAAAResource:
+			list = append(list, netip.AddrFrom16(body.AAAA).String())
+		case *dnsmessage.PTRResource:
+			list = append(list, body.PTR.String())
+		}
+	}
+	return m.RCode, list
+}
+
+func TestAnswers(t *testing.T) {
+	root, locked := records(t)
+	locked.Unlock()
+	r := New(root, filepath.Join(t.TempDir(), "absent"))
+	r.ask = func(server string, message []byte, _ bool) ([]byte, error) {
+		if server != "192.0.2.1" {
+			return nil, errors.New("not this one")
+		}
+		q, _, _ := parse(message)
+		return q.reply(dnsmessage.RCodeSuccess, []netip.Addr{netip.MustParseAddr("203.0.113.9")}, ""), nil
+	}
+	const ok, no, refused, failed = dnsmessage.RCodeSuccess, dnsmessage.RCodeNameError, dnsmessage.RCodeRefused, dnsmessage.RCodeServerFailure
+	for _, c := range []struct {
+		from   netip.Addr
+		name   string
+		kind   dnsmessage.Type
+		status dnsmessage.RCode
+		want   []string
+	}{
+		{web, "db.", dnsmessage.TypeA, ok, []string{"10.0.0.3"}},
+		{web, "DATABASE.", dnsmessage.TypeA, ok, []string{"10.0.0.3"}},
+		{web, "blog-db.", dnsmessage.TypeAAAA, ok, []string{"fd00::3"}},
+		{web, "store.", dnsmessage.TypeA, ok, []string{"10.0.0.3"}},
+		{db, "blog-web.", dnsmessage.TypeAAAA, ok, nil}, // it has none, and is there
+		{db, "store.", dnsmessage.TypeA, failed, nil},   // another's own name
+		{web, "db.", dnsmessage.TypeMX, ok, nil},
+		{web, "3.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, ok, []string{"blog-db."}},
+		{web, "9.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, no, nil},
+		{db6, "3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa.", dnsmessage.TypePTR, ok, []string{"blog-db."}},
+		{web, "example.org.", dnsmessage.TypeA, ok, []string{"203.0.113.9"}},
+		{web, "other.", dnsmessage.TypeA, ok, []string{"203.0.113.9"}}, // of a network that it does not see
+		{other, "db.", dnsmessage.TypeA, failed, nil},                  // likewise, without a server to ask
+		{inner, "example.org.", dnsmessage.TypeA, no, nil},             // no way out by names
+		{inner, "inner.", dnsmessage.TypeA, ok, []string{"10.0.8.2"}},
+		{netip.MustParseAddr("192.0.2.77"), "db.", dnsmessage.TypeA, refused, nil},
+	} {
+		status, got := read(t, r.Answer(question(t, c.name, c.kind), c.from, false))
+		if status != c.status || !slices.Equal(got, c.want) {
+			t.Errorf("%s asks %s %s: %s %q, want %s %q", c.from, c.kind, c.name, status, got, c.status, c.want)
+		}
+	}
+}
+
+// A record that comes or goes is seen at once.
+func TestRecordsComeAndGo(t *testing.T) {
+	root, locked := records(t)
+	defer locked.Unlock()
+	r := New(root, "")
+	r.ask = func(string, []byte, bool) ([]byte, error) { return nil, errors.New("nobody") }
+	late := lease.Record{Container: "late", Network: "front", IPv4: netip.MustParseAddr("10.0.0.9")}
+	for range 50 {
+		if err := locked.Put(&late); err != nil {
+			t.Fatal(err)
+		}
+		if _, got := read(t, r.Answer(question(t, "late.", dnsmessage.TypeA), web, false)); len(got) != 1 {
+			t.Fatalf("it is there, and the answer is %q", got)
+		}
+		if err := locked.Drop(&late); err != nil {
+			t.Fatal(err)
+		}
+		if _, got := read(t, r.Answer(question(t, "late.", dnsmessage.TypeA), web, false)); len(got) != 0 {
+			t.Fatalf("it is gone, and the answer is %q", got)
+		}
+	}
+}
+
+func TestLongAnswersGoOverTCP(t *testing.T) {
+	root, locked := records(t)
+	for i := range 60 {
+		r := lease.Record{Container: fmt.Sprint("many-", i), Network: "front", IPv4: lease.Nth(netip.MustParsePrefix("10.0.0.0/24"), uint64(100+i)), Aliases: []string{"many"}}
+		if err := locked.Put(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	locked.Unlock()
+	r := New(root, "")
+	over := r.Answer(question(t, "many.", dnsmessage.TypeA), web, false)
+	var m dnsmessage.Message
+	if err := m.Unpack(over); err != nil || !m.Truncated || len(m.Answers) != 0 {
+		t.Errorf("over UDP: %v, %+v", err, m.Header)
+	}
+	if _, got := read(t, r.Answer(question(t, "many.", dnsmessage.TypeA), web, true)); len(got) != 60 {
+		t.Errorf("over TCP: %d answers", len(got))
+	}
+}
+
+// Serve ends when nobody asks, and a question that comes meanwhile waits in
+// the socket for the next one.
+func TestServeEndsWhenIdle(t *testing.T) {
+	root, locked := records(t)
+	locked.Unlock()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	client, err := net.DialUDP("udp", nil, c.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for range 2 {
+		if _, err := client.Write(question(t, "db.", dnsmessage.TypeA)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := c.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Serve(New(root, ""), []*os.File{f}, 50*time.Millisecond, nil); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, smallest)
+		_ = client.SetReadDeadline(time.Now().Add(20 * time.Second))
+		n, err := client.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := read(t, b[:n]); status != dnsmessage.RCodeRefused {
+			t.Errorf("127.0.0.1 is no container, and hears %s", status)
+		}
+	}
+}

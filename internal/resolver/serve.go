@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Idle is how long the program waits for a question before it ends.
+const Idle = 30 * time.Second
+
+// most are questions and connections at a time: what comes beyond waits in the
+// sockets' queues.
+const most = 256
+
+// server serves the sockets that systemd has passed.
+type server struct {
+	r       *Resolver
+	slots   chan struct{}
+	last    atomic.Int64 // nanoseconds, of the last question
+	readers sync.WaitGroup
+	work    sync.WaitGroup
+	quiet   []interface{ SetDeadline(time.Time) error }
+}
+
+// Serve answers on sockets until nobody has asked for as long as idle, or until
+// stop is closed.
+func Serve(r *Resolver, sockets []*os.File, idle time.Duration, stop <-chan os.Signal) error {
+	s := &server{r: r, slots: make(chan struct{}, most)}
+	s.last.Store(time.Now().UnixNano())
+	for _, f := range sockets {
+		if err := s.add(f); err != nil {
+			return err
+		}
+	}
+	if len(s.quiet) == 0 {
+		return errors.New("no sockets were passed: start unitc-resolver.socket")
+	}
+	for rest := idle; rest > 0; rest = idle - time.Since(time.Unix(0, s.last.Load())) {
+		select {
+		case <-time.After(rest):
+			continue
+		case <-stop:
+		}
+		break
+	}
+	// What was read is answered; what was not stays in the sockets, which
+	// systemd keeps, and starts this program again.
+	for _, q := range s.quiet {
+		_ = q.SetDeadline(time.Now())
+	}
+	s.readers.Wait()
+	s.work.Wait()
+	return nil
+}
+
+func (s *server) add(f *os.File) error {
+	defer f.Close()
+	if c, err := net.FilePacketConn(f); err == nil {
+		udp, ok := c.(*net.UDPConn)
+		if !ok {
+			return fmt.Errorf("socket %s is not of UDP", f.Name())
+		}
+		s.quiet = append(s.quiet, udp)
+		s.readers.Go(func() { s.datagrams(udp) })
+		return nil
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return fmt.Errorf("socket %s: %w", f.Name(), err)
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return fmt.Errorf("socket %s is not of TCP", f.Name())
+	}
+	s.quiet = append(s.quiet, tcp)
+	s.readers.Go(func() { s.connections(tcp) })
+	return nil
+}
+
+// take waits for a place and counts the question.
+func (s *server) take(do func()) {
+	s.slots <- struct{}{}
+	s.last.Store(time.Now().UnixNano())
+	s.work.Go(func() {
+		defer func() { <-s.slots }()
+		do()
+	})
+}
+
+func (s *server) datagrams(c *net.UDPConn) {
+	b := make([]byte, 65535)
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+		if err != nil {
+			continue // of an earlier answer that did not arrive
+		}
+		message := append([]byte(nil), b[:n]...)
+		s.take(func() {
+			if answer := s.r.Answer(message, from.Addr(), false); answer != nil {
+				_, _ = c.WriteToUDPAddrPort(answer, from)
+			}
+		})
+	}
+}
+
+func (s *server) connections(l *net.TCPListener) {
+	for {
+		c, err := l.AcceptTCP()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // no descriptors left: they come back
+			continue
+		}
+		s.take(func() { s.connection(c) })
+	}
+}
+
+// connection answers the questions of one client, which may be several.
+func (s *server) connection(c *net.TCPConn) {
+	defer c.Close()
+	from, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return
+	}
+	client, _ := netip.AddrFromSlice(from.IP)
+	for {
+		_ = c.SetDeadline(time.Now().Add(patience))
+		message, err := readTCP(c)
+		if err != nil {
+			return
+		}
+		answer := s.r.Answer(message, client, true)
+		if answer == nil || writeTCP(c, answer) != nil {
+			return
+		}
+		s.last.Store(time.Now().UnixNano())
+	}
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolver
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+// zone is what unitc's records say, read again whenever one comes or goes.
+type zone struct {
+	store lease.Store
+	root  string
+
+	mu       sync.Mutex
+	seen     map[string]time.Time // of each network's directory
+	networks map[string]*members
+}
+
+// members are those of one network.
+type members struct {
+	network *lease.Network
+	records []lease.Record
+	byName  map[string][]int
+	byAddr  map[netip.Addr]int
+}
+
+func newZone(root string) *zone {
+	return &zone{store: lease.Store{Root: root}, root: root, seen: map[string]time.Time{}, networks: map[string]*members{}}
+}
+
+// refresh reads what has changed: a record that is written or removed gives
+// its directory a new time.
+func (z *zone) refresh() {
+	entries, err := os.ReadDir(z.root)
+	if err != nil {
+		clear(z.networks)
+		clear(z.seen)
+		return
+	}
+	there := map[string]bool{}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		there[e.Name()] = true
+		info, err := os.Stat(filepath.Join(z.root, e.Name()))
+		// A time that is not older than the clock's grain may stand for two changes.
+		if err != nil || z.seen[e.Name()].Equal(info.ModTime()) && time.Since(info.ModTime()) > 20*time.Millisecond {
+			continue
+		}
+		if m, err := z.read(e.Name()); err == nil {
+			z.networks[e.Name()], z.seen[e.Name()] = m, info.ModTime()
+		}
+	}
+	for name := range z.networks {
+		if !there[name] {
+			delete(z.networks, name)
+			delete(z.seen, name)
+		}
+	}
+}
+
+func (z *zone) read(name string) (*members, error) {
+	n, err := z.store.Network(name)
+	if err != nil {
+		return nil, err
+	}
+	records, err := z.store.Records(name)
+	if err != nil {
+		return nil, err
+	}
+	m := &members{network: n, records: records, byName: map[string][]int{}, byAddr: map[netip.Addr]int{}}
+	for i := range records {
+		for _, name := range records[i].Names() {
+			name = strings.ToLower(name)
+			m.byName[name] = append(m.byName[name], i)
+		}
+		for _, a := range records[i].Addresses() {
+			m.byAddr[a] = i
+		}
+	}
+	return m, nil
+}
+
+// asker is who asks, and what it may see.
+type asker struct {
+	record   *lease.Record
+	networks []*members
+	internal bool // none of its networks leads out
+}
+
+// who finds the container behind an address; nil = none of ours.
+func (z *zone) who(client netip.Addr) *asker {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.refresh()
+	var a *asker
+	for _, m := range z.networks {
+		if i, ok := m.byAddr[client]; ok {
+			a = &asker{record: &m.records[i]}
+		}
+	}
+	if a == nil {
+		return nil
+	}
+	a.internal = true
+	for _, m := range z.networks {
+		if slices.ContainsFunc(m.records, func(r lease.Record) bool { return r.Container == a.record.Container }) {
+			a.networks = append(a.networks, m)
+			a.internal = a.internal && m.network.Internal
+		}
+	}
+	return a
+}
+
+// lookup gives the addresses behind a name, and whether there is such a name.
+func (a *asker) lookup(name string) (addresses []netip.Addr, found bool) {
+	if other := a.record.Links[name]; other != "" {
+		name = strings.ToLower(other)
+	}
+	for _, m := range a.networks {
+		for _, i := range m.byName[name] {
+			found = true
+			addresses = append(addresses, m.records[i].Addresses()...)
+		}
+	}
+	return addresses, found
+}
+
+// reverse gives the name behind an address; ours tells whether the address is
+// of one of the asker's networks at all.
+func (a *asker) reverse(address netip.Addr) (name string, ours bool) {
+	for _, m := range a.networks {
+		if i, ok := m.byAddr[address]; ok {
+			return m.records[i].Container, true
+		}
+		for _, s := range m.network.Subnets {
+			ours = ours || s.Prefix.Contains(address)
+		}
+	}
+	return "", ours
+}
+
+// hostServers are those of the host's resolv.conf, read when it changes.
+type hostServers struct {
+	path string
+	mu   sync.Mutex
+	mark fileMark
+	list []string
+}
+
+// fileMark tells one state of a file from another.
+type fileMark struct {
+	ino   uint64
+	mtime time.Time
+}
+
+func (h *hostServers) get() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	info, err := os.Stat(h.path)
+	if err != nil {
+		return nil
+	}
+	mark := fileMark{mtime: info.ModTime()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		mark.ino = st.Ino
+	}
+	if mark == h.mark {
+		return h.list
+	}
+	data, err := os.ReadFile(h.path)
+	if err != nil {
+		return nil
+	}
+	h.mark = mark
+	h.list, _, _ = lease.ParseResolv(string(data))
+	return h.list
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// server answers on port 80 with its own name.
+const server = `rootfs: host
+command: [busybox, nc, -ll, -p, "80", -e, hostname]
+init: true
+stop_grace_period: 0s
+`
+
+// networks is what the kernel knows of networks.
+func networks(t *testing.T) string {
+	t.Helper()
+	return must(t, "ip", "-br", "link") + must(t, "ip", "netns") + must(t, "nft", "list", "ruleset") + must(t, "sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+}
+
+// sameNetworks runs test and demands that the kernel's networks are then as
+// they were.
+func sameNetworks(t *testing.T, test func()) {
+	t.Helper()
+	before := networks(t)
+	leavesNothing(t, test)
+	after := networks(t)
+	await(t, "the networks are as before", func() bool { after = networks(t); return after == before })
+}
+
+// inside runs a command in a container's network, with its files below /etc.
+func inside(t *testing.T, unit string, args ...string) string {
+	t.Helper()
+	out, status := command(t, "nsenter", append([]string{"-t", property(t, unit, "MainPID"), "-m", "-n", "--"}, args...)...)
+	if status != 0 {
+		return fmt.Sprintf("status %d: %s", status, out)
+	}
+	return strings.TrimSpace(out)
+}
+
+// client is a machine on a wire with the host, as a network namespace; it has
+// 192.0.2.2 and 2001:db8::2.
+func client(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() { must(t, "ip", "netns", "del", "client") })
+	for _, line := range []string{
+		"ip netns add client", "ip link add wire type veth peer name wire netns client",
+		"ip addr add 192.0.2.1/24 dev wire", "ip addr add 2001:db8::1/64 dev wire nodad", "ip link set wire up",
+		"ip -n client addr add 192.0.2.2/24 dev wire", "ip -n client addr add 2001:db8::2/64 dev wire nodad", "ip -n client link set wire up",
+	} {
+		f := strings.Fields(line)
+		must(t, f[0], f[1:]...)
+	}
+}
+
+// asks waits until a port answers with a name.
+func asks(t *testing.T, want string, args ...string) {
+	t.Helper()
+	got := ""
+	await(t, fmt.Sprintf("%q answers %q, not %q", args, want, got), func() bool {
+		out, _ := command(t, args[0], args[1:]...)
+		got = strings.TrimSpace(out)
+		return got == want
+	})
+}
+
+func TestNetworkOfAProject(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			client(t)
+			t.Cleanup(func() { reload(t) })
+			place(t, "/etc/unitc/netshop.yaml", `services:
+  web:
+    `+strings.ReplaceAll(server, "\n", "\n    ")+`
+    hostname: web
+    ports: ["8080:80", "127.0.0.1:8081:80"]
+    networks: {front: {aliases: [www]}, back: {}}
+  db:
+    `+strings.ReplaceAll(server, "\n", "\n    ")+`
+    hostname: db
+    networks: [back]
+    extra_hosts: {printer: 192.0.2.9}
+  side:
+    `+strings.ReplaceAll(strings.Replace(server, "80", "81", 1), "\n", "\n    ")+`
+    network_mode: service:db
+networks:
+  front: {enable_ipv6: true}
+  back: {internal: true, ipam: {config: [{subnet: 198.51.100.0/24}]}}
+`)
+			reload(t)
+			t.Cleanup(func() { must(t, "systemctl", "stop", "netshop.target", "netshop-web", "netshop-db", "netshop-side") })
+			must(t, "systemctl", "start", "netshop.target")
+			asks(t, "web", "busybox", "nc", "-w", "5", "127.0.0.1", "8080")
+			asks(t, "web", "busybox", "nc", "-w", "5", "127.0.0.1", "8081")
+			asks(t, "web", "busybox", "nc", "-w", "5", "192.0.2.1", "8080")
+			asks(t, "web", "ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "192.0.2.1", "8080")
+			asks(t, "web", "ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "2001:db8::1", "8080")
+			for unit, tests := range map[string][][2]string{
+				"netshop-web": {
+					{"busybox nc -w 5 db 80", "db"},
+					{"busybox nc -w 5 192.0.2.1 8080", "web"}, // its own port
+					{"getent -s dns ahostsv4 netshop-db", "198.51.100."},
+					{"cat /etc/hostname", "web"},
+				},
+				"netshop-db": {
+					{"busybox nc -w 5 www 80", "status"}, // an alias on another network
+					{"busybox nc -w 5 web 80", "web"},
+					{"busybox nc -w 2 192.0.2.2 1", "status"},
+					{"busybox nc -w 2 192.0.2.1 8080", "status"}, // no way out by the host either
+					{"getent hosts printer", "192.0.2.9"},
+					{"busybox nc -w 5 127.0.0.1 81", "db"}, // who shares its network
+				},
+				"netshop-side": {{"busybox nc -w 5 127.0.0.1 80", "db"}, {"getent hosts printer", "192.0.2.9"}},
+			} {
+				for _, test := range tests {
+					if got := inside(t, unit, strings.Fields(test[0])...); !strings.HasPrefix(got, test[1]) {
+						t.Errorf("in %s %s gives %q, not %q", unit, test[0], got, test[1])
+					}
+				}
+			}
+			// Source addresses are kept, and names go both ways.
+			var record struct{ IPv4, IPv6 string }
+			if err := json.Unmarshal([]byte(file(t, "/run/unitc/.networks/netshop_back/netshop-db.json")), &record); err != nil {
+				t.Fatal(err)
+			}
+			if got := inside(t, "netshop-web", "getent", "hosts", record.IPv4); !strings.HasSuffix(got, "netshop-db") {
+				t.Errorf("%s is %q", record.IPv4, got)
+			}
+		})
+	})
+}
+
+// A port that is taken is an error that names who has it.
+func TestPortTaken(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			first := scoped.define(t, "port-first", server+`ports: ["8090:80"]`).start()
+			for name, port := range map[string]string{"port-second": "8090", "port-third": "8091"} {
+				t.Cleanup(func() { command(t, "systemctl", "stop", "lab-holder") })
+				if port == "8091" {
+					must(t, "systemd-run", "--unit=lab-holder", "busybox", "nc", "-ll", "-p", port, "-e", "true")
+					await(t, "it listens", func() bool {
+						out, _ := command(t, "ss", "-Hltn", "sport", "=", port)
+						return out != ""
+					})
+				}
+				c := scoped.define(t, name, server+`ports: ["`+port+`:80"]`)
+				if _, status := command(t, "systemctl", "start", c.unit()); status == 0 {
+					t.Errorf("%s has port %s too", name, port)
+				}
+				want := map[string]string{"8090": first.unit(), "8091": "lab-holder.service"}[port]
+				if text := c.show("StatusText"); !strings.Contains(text, want) {
+					t.Errorf("%s says %q, and not %q", name, text, want)
+				}
+			}
+		})
+	})
+}
+
+// Fifty at once: no address twice, and nothing is left.
+func TestManyOnOneNetwork(t *testing.T) {
+	const count = 50
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			c := placement{"service", "direct"}.define(t, "many@", strings.Replace(endless, "network_mode: none", "", 1)+"\nstop_grace_period: 0s")
+			args := []string{"start"}
+			for i := range count {
+				args = append(args, c.instance(t, fmt.Sprint(i)).unit())
+			}
+			must(t, "systemctl", args...)
+			taken, err := os.ReadDir("/run/unitc/.networks/unitc0/.taken")
+			if err != nil || len(taken) != count {
+				t.Errorf("%d addresses are taken, %v", len(taken), err)
+			}
+			if links := strings.Count(must(t, "ip", "-br", "link", "show", "master", "unitc0"), "\n"); links != count {
+				t.Errorf("unitc0 has %d ports", links)
+			}
+		})
+	})
+}
+
+// networkSteps are the steps within the helper's own that change the kernel's
+// networks.
+var networkSteps = []string{"make-network", "make-rules", "write-lease", "make-link", "configure-link", "publish-ports"}
+
+// The helper killed at each of them: the next start works and nothing is left.
+func TestHelperKilledAtEveryNetworkStep(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			// One after the other: each is to be the first on its network.
+			c := scoped.defineTemplate(t, "crash-network@", endless+"\nports: [\"127.0.0.1::80\"]", "TimeoutStartSec=20")
+			for _, step := range networkSteps {
+				t.Run(step, func(t *testing.T) { c.instance(t, step).surviveKillAt(step) })
+			}
+		})
+	})
+}
+
+// A network's unit holds its bridge, with or without containers.
+func TestNetworkUnit(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			t.Cleanup(func() { reload(t) })
+			place(t, "/etc/unitc/nethold.yaml", "services: {one: {rootfs: host, command: [sleep, inf], init: true, networks: [n]}}\nnetworks: {n: {driver_opts: {bridge: lab-bridge, mtu: 1400}}}\n")
+			reload(t)
+			unit := "unitc-network@nethold_n.service"
+			t.Cleanup(func() { must(t, "systemctl", "stop", unit, "nethold-one") })
+			must(t, "systemctl", "start", unit)
+			if out := must(t, "ip", "link", "show", "lab-bridge"); !strings.Contains(out, "mtu 1400") {
+				t.Errorf("the bridge is %s", out)
+			}
+			must(t, "systemctl", "start", "nethold-one")
+			must(t, "systemctl", "stop", "nethold-one")
+			must(t, "ip", "link", "show", "lab-bridge")
+		})
+	})
+}

@@ -63,7 +63,7 @@ func (s *starter) readNetwork(name string) (*definition.Network, error) {
 		}
 		return nil, &planner.KeyError{Key: "networks", What: "no definition makes the network " + name, Cure: "write /etc/unitc/" + name + ".network.yaml, or correct the name"}
 	}
-	r, err := readResolved(path)
+	r, _, err := readResolved(path)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func nameLinks(roots []string) map[string]string {
 
 // NetworkUp is ExecStart= of a network's unit.
 func NetworkUp(path string) int {
-	r, err := readResolved(path)
+	r, _, err := readResolved(path)
 	if err == nil && (r.Problems.HasErrors() || r.Network == nil) {
 		err = &brokenDefinition{r.Problems}
 	}

@@ -222,7 +222,7 @@ func TestSpecifiers(t *testing.T) {
 
 // A mount comes after what it lies in, whoever asked for either.
 func TestVolumesOfTheImage(t *testing.T) {
-	s := definition.Service{Name: "web", Image: "x", Command: []string{"/x"}, Volumes: []definition.Volume{
+	s := definition.Service{Name: "web", Image: "x", NetworkMode: "none", Command: []string{"/x"}, Volumes: []definition.Volume{
 		{Type: definition.VolumeTmpfs, Target: "/data/db/tmp"}, {Type: definition.VolumeBind, Source: "/srv/data", Target: "/data"},
 		{Type: definition.VolumeNamed, Source: "v", Target: "/var/v", ReadOnly: true, Subpath: "a"},
 	}}

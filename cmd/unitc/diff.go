@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/cli/adhoc"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/change"
 	"github.com/unitc/unitc/internal/cli/terminal"
@@ -113,7 +114,7 @@ func (a *app) difference(name string) (*difference, error) {
 	if d.launched, err = a.host.Plan(name); err != nil {
 		return nil, err
 	}
-	if !strings.HasPrefix(d.running.Source.File, "/") {
+	if strings.HasPrefix(d.running.Source.File, adhoc.Prefix) {
 		return nil, nil
 	}
 	found, err := catalog.Find(a.root, name)

@@ -243,11 +243,12 @@ func (j *joined) Signal(sig unix.Signal) error { return unix.PidfdSendSignal(j.f
 
 // startIn starts the process and stays until it has ended. ctx bounds the start.
 func startIn(ctx context.Context, cfg runtime.ExecConfig, own session.Streams, o execOptions) (int, error) {
-	s, err := openStreams(&cfg, own, o)
+	s, err := openStreams(own, o)
 	if err != nil {
 		return 0, err
 	}
 	defer s.close()
+	cfg.Stdio = s.stdio
 	process, err := runtime.Exec(ctx, cfg)
 	s.closeTheirs()
 	if err != nil {
@@ -281,16 +282,17 @@ func startIn(ctx context.Context, cfg runtime.ExecConfig, own session.Streams, o
 // streams are the pipes of a process; ours are in, out and err.
 type streams struct {
 	in, out, err *os.File
+	stdio        [3]*os.File // the process's
 	theirs       []*os.File
 }
 
-func openStreams(cfg *runtime.ExecConfig, own session.Streams, o execOptions) (*streams, error) {
+func openStreams(own session.Streams, o execOptions) (*streams, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	s := &streams{theirs: []*os.File{null}}
-	cfg.Stdio = [3]*os.File{null, null, null}
+	s.stdio = [3]*os.File{null, null, null}
 	if o.detach || o.tty {
 		return s, nil
 	}
@@ -305,11 +307,11 @@ func openStreams(cfg *runtime.ExecConfig, own session.Streams, o execOptions) (*
 			return nil, err
 		}
 		if i == 0 {
-			*ours, cfg.Stdio[0] = w, r
+			*ours, s.stdio[0] = w, r
 		} else {
-			*ours, cfg.Stdio[i] = r, w
+			*ours, s.stdio[i] = r, w
 		}
-		s.theirs = append(s.theirs, cfg.Stdio[i])
+		s.theirs = append(s.theirs, s.stdio[i])
 	}
 	return s, nil
 }

@@ -30,6 +30,7 @@ const stateRoot = "/run/unitc"
 // with its service (BindsTo=). What could outlive a payload is stopped here by
 // name, and why the payload ended badly is said in words.
 func Clean(name string) int {
+	defer endSession() // last: nothing of the container is left then
 	dir := os.Getenv("RUNTIME_DIRECTORY")
 	if dir == "" {
 		dir = stateDirOf(name)

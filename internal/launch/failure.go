@@ -55,6 +55,7 @@ func (s *starter) fail(step string, exit int, err error) int {
 		exit = outer.Exit
 	}
 	text := s.explain(step, err)
+	s.failSession(text)
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(os.Stderr, "<3>%s\n", strings.TrimSuffix(line, "\n"))
 	}

@@ -20,6 +20,10 @@ func (s *starter) openLogs() error {
 		return err
 	}
 	s.stdio = [3]*os.File{null, null, null}
+	if s.streams != nil {
+		s.stdio = *s.streams
+		return nil
+	}
 	switch s.plan.Logging {
 	case definition.LogNone:
 	case definition.LogDirect:

@@ -38,8 +38,10 @@ type starter struct {
 	plan           *plan.Plan
 	launch         *runtime.Launch
 	stdio          [3]*os.File
-	logs           *os.File // read end of the payload's log pipe; nil = no relay
-	cgroup         *os.File // service placement: the leaf to be born in
+	session        *sessionConn // somebody waits for this container; nil = nobody
+	streams        *[3]*os.File // of the session, nil without
+	logs           *os.File     // read end of the payload's log pipe; nil = no relay
+	cgroup         *os.File     // service placement: the leaf to be born in
 	child          *program.Child
 	network        *network.Claim  // nil = it is connected to none
 	payload        int             // main PID, once it is known
@@ -65,6 +67,8 @@ var (
 		{"read-definition", exitConfig, (*starter).readDefinition},
 		// Before anything is opened that a second start of the helper would lose.
 		{"seal-helper", exitNamespace, (*starter).sealHelper},
+		// Who waits shall hear of every fault from here on.
+		{"open-session", exitStdout, (*starter).openSession},
 		{"build-plan", exitConfig, (*starter).buildPlan},
 		{"read-secrets", exitCredentials, (*starter).readSecrets},
 		{"write-state", exitRuntimeDirectory, (*starter).writeState},
@@ -94,6 +98,7 @@ var (
 		// While the payload is held: its process is still the one that was made.
 		{"prepare-relay", exitFailure, (*starter).prepareRelay},
 		{"send-ready", exitFailure, (*starter).sendReady},
+		{"tell-session", exitFailure, (*starter).tellSession},
 		{"become-relay", exitExec, (*starter).becomeRelay},
 	}
 )

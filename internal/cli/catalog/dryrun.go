@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -24,6 +25,9 @@ const OutDir = "/run/systemd/generator.late"
 type DryRun struct {
 	Root   string
 	Dirs   []string // nil = the search path
+	OutDir string   // what the units name; "" = OutDir
+	// Parsed may change what was read, before it is written; nil = nothing.
+	Parsed func(*definition.File)
 	Select func(*searchpath.Entry) bool
 }
 
@@ -53,9 +57,12 @@ func (d DryRun) Run() (*Output, error) {
 	out := &Output{}
 	err = generator.Run(generator.Config{
 		Root: d.Root, Dirs: d.Dirs, Select: d.Select,
-		OutDir: OutDir, WriteTo: dir, Helper: buildinfo.HelperPath,
+		OutDir: cmp.Or(d.OutDir, OutDir), WriteTo: dir, Helper: buildinfo.HelperPath,
 		Parse: func(src searchpath.Source) definition.File {
 			file := loader.Parse(src)
+			if d.Parsed != nil {
+				d.Parsed(&file)
+			}
 			out.Definitions = append(out.Definitions, file)
 			return file
 		},

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cli/adhoc"
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/session"
+)
+
+func (a *app) runVerb() *cobra.Command {
+	var o adhoc.Options
+	pull, remove := "missing", false
+	cmd := &cobra.Command{
+		Use:   "run [OPTION…] IMAGE [COMMAND [ARGUMENT…]]",
+		Short: "run a container in the foreground, once",
+		Long: `Run a container in the foreground, without a definition: a unit of systemd's like
+any other while it runs (unitc ps, exec, stats; systemctl stop), and nothing once it
+has ended. Options are docker run's. With --rootfs DIR, or --rootfs host, there is no
+IMAGE. The exit status is the container's; 125 if it does not start.`,
+		Example: "  unitc run -it debian:13 bash\n  unitc run --rootfs host -m 64m sh -c 'echo hello'\n  unitc run -d --name web -p 8080:80 nginx",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("run: nothing runs in --root %s", a.root)
+			}
+			if o.RootFS == "" && len(args) == 0 {
+				return usagef("run: want an image, or --rootfs; usage: %s", cmd.UseLine())
+			}
+			if o.RootFS == "" {
+				o.Image, args = args[0], args[1:]
+			}
+			o.Command = args
+			in, ok := a.stdin.(*os.File)
+			switch {
+			case o.Detach && (o.TTY || o.Interactive):
+				return usagef("run: --detach does not go with --interactive and --tty")
+			case o.TTY && o.Interactive && (!ok || !session.IsTerminal(in)):
+				return usagef("run: --tty with --interactive, and standard input is no terminal; drop -t")
+			}
+			if err := a.booted(); err != nil {
+				return err
+			}
+			if o.Name == "" {
+				o.Name = "run-" + strings.ToLower(rand.Text()[:8])
+			}
+			status, err := a.runOnce(cmd, &o, pull)
+			if err != nil {
+				return a.runError(err)
+			}
+			if status != 0 {
+				return statusError(status)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false)
+	o.Flags(f)
+	f.StringVar(&pull, "pull", pull, "fetch the image: `POLICY` missing, always or never")
+	f.BoolVar(&remove, "rm", true, "is always so: nothing stays of a container that has ended")
+	return cmd
+}
+
+// runError says what went wrong with the statuses of docker's.
+func (a *app) runError(err error) error {
+	var usage *usageError
+	var status statusError
+	switch {
+	case errors.As(err, &usage), errors.As(err, &status):
+		return err
+	case errors.Is(err, session.ErrHangup):
+		return statusError(128 + int(unix.SIGHUP))
+	}
+	a.complain(err)
+	return statusError(exitCannotJoin)
+}
+
+// runOnce makes the unit, runs it, and takes it away again, also when somebody
+// interrupts at any moment.
+func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, error) {
+	ctx, stop := untilInterrupted(context.Background())
+	defer stop()
+	if o.Image != "" && pull != "never" {
+		if err := a.pullFor(ctx, o.Image, pull); err != nil {
+			return 0, err
+		}
+	}
+	taken, err := a.isTaken(o.Name)
+	if err != nil {
+		return 0, err
+	}
+	if taken {
+		return 0, usagef("run: there is a container %s already", o.Name)
+	}
+	unit, err := adhoc.Build(o)
+	if err != nil {
+		return 0, err
+	}
+	defer unit.Remove()
+	own, streams, err := a.openRun(o)
+	if err != nil {
+		return 0, err
+	}
+	defer streams.close()
+	defer streams.closeTheirs()
+	var theirs []*os.File
+	if !o.Detach && !o.TTY {
+		theirs = streams.stdio[:]
+	}
+	c, err := session.Listen(unit.Socket, theirs)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if err := unit.Install(); err != nil {
+		return 0, err
+	}
+	started := a.startUnit(unit.Name)
+	if err := c.AwaitStart(ctx, started); err != nil {
+		a.stopUnit(unit.Name)
+		if ctx.Err() != nil {
+			return 128 + int(unix.SIGINT), nil
+		}
+		return 0, err
+	}
+	if o.Detach {
+		unit.Keep()
+		fmt.Fprintln(a.stdout, o.Name)
+		return 0, nil
+	}
+	streams.closeTheirs()
+	status, err := a.follow(c, own, streams)
+	// It may be on its way out still; then the unit is gone.
+	a.stopUnit(unit.Name)
+	if err != nil {
+		return 0, err
+	}
+	if status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return status.ExitStatus(), nil
+}
+
+func (a *app) follow(c *session.Container, own session.Streams, s *streams) (unix.WaitStatus, error) {
+	if c.Terminal != nil {
+		defer c.Terminal.Close()
+		return session.Terminal(c, own, c.Terminal)
+	}
+	if s.out == nil {
+		return c.Wait()
+	}
+	return session.Pipes(c, own, s.in, s.out, s.err)
+}
+
+// openRun makes the payload's streams.
+func (a *app) openRun(o *adhoc.Options) (session.Streams, *streams, error) {
+	own := session.Streams{Out: a.stdout, Err: a.stderr}
+	if in, ok := a.stdin.(*os.File); ok && o.Interactive {
+		own.In = in
+	}
+	s, err := openStreams(own, execOptions{detach: o.Detach, tty: o.TTY})
+	return own, s, err
+}
+
+// pullFor fetches the image with a progress on standard error, in a process of
+// its own: its output is none of the container's.
+func (a *app) pullFor(ctx context.Context, image, policy string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, self, "pull", "--policy", policy, "--", image)
+	cmd.Stderr = a.stderr
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return statusError(128 + int(unix.SIGINT))
+	case errors.As(err, &exit):
+		return statusError(exitCannotJoin) // it has said why
+	}
+	return err
+}
+
+// isTaken looks for definitions and containers of the name.
+func (a *app) isTaken(name string) (bool, error) {
+	if _, ok := a.host.Started(name); ok {
+		return true, nil
+	}
+	_, err := catalog.Find("", name)
+	var notFound *catalog.NotFoundError
+	if errors.As(err, &notFound) {
+		return false, nil
+	}
+	return true, err
+}
+
+// startUnit has systemd start it, and tells when that has failed or is done.
+func (a *app) startUnit(unit string) <-chan error {
+	done := make(chan error, 1)
+	var said bytes.Buffer
+	cmd := exec.Command("systemctl", "start", "--quiet", "--", unit)
+	cmd.Stderr = &said
+	// An interrupt is for the container, whose end systemctl then sees.
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	go func() {
+		err := cmd.Run()
+		if err != nil {
+			err = fmt.Errorf("systemctl start %s: %w: %s", unit, err, bytes.TrimSpace(said.Bytes()))
+		}
+		done <- err
+	}()
+	return done
+}
+
+// stopUnit waits until nothing of it is left; a unit that is gone is fine.
+func (a *app) stopUnit(unit string) {
+	cmd := exec.Command("systemctl", "stop", "--quiet", "--", unit)
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	_ = cmd.Run()
+}

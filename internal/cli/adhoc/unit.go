@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package adhoc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+)
+
+// unitDir is where systemd finds a new unit without a reload.
+const unitDir = "/run/systemd/system"
+
+// Prefix of the directories of ad-hoc containers; listings leave hidden names
+// below /run/unitc alone.
+const Prefix = "/run/unitc/.run-"
+
+// Unit is the files of one container.
+type Unit struct {
+	Name   string // run-x.service
+	Socket string
+	dir    string
+	files  []catalog.File
+	made   []string
+	kept   bool
+}
+
+// maxName leaves room in a socket's path, of which 107 bytes are the kernel's.
+const maxName = 64
+
+// Build makes the files; nothing of it is seen by systemd yet.
+func Build(o *Options) (*Unit, error) {
+	if len(o.Name) > maxName || strings.ContainsAny(o.Name, "/@") || strings.HasPrefix(o.Name, ".") {
+		return nil, fmt.Errorf("--name %q: want at most %d letters, digits, - and _", o.Name, maxName)
+	}
+	text, err := o.definition()
+	if err != nil {
+		return nil, err
+	}
+	u := &Unit{Name: o.Name + ".service", dir: Prefix + o.Name}
+	u.Socket = u.dir + "/socket"
+	if err := os.MkdirAll(filepath.Dir(u.dir), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(u.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := u.generate(o, text); err != nil {
+		u.Remove()
+		return nil, err
+	}
+	return u, nil
+}
+
+func (u *Unit) generate(o *Options, text []byte) error {
+	if err := os.WriteFile(u.dir+"/"+o.Name+".yaml", text, 0o600); err != nil {
+		return err
+	}
+	var problems diag.List
+	out, err := catalog.DryRun{Dirs: []string{u.dir}, OutDir: u.dir, Parsed: func(f *definition.File) {
+		problems = append(problems, f.Problems...)
+		for i := range f.Services {
+			s := &f.Services[i]
+			problems = append(problems, s.Pending...)
+			s.TTY, s.StdinOpen = o.TTY, o.Interactive
+		}
+	}}.Run()
+	if err != nil {
+		return err
+	}
+	if err := refuse(append(problems, out.Problems...)); err != nil {
+		return err
+	}
+	for _, f := range out.Files {
+		if f.Target == "" {
+			u.files = append(u.files, f)
+		}
+	}
+	return nil
+}
+
+// refuse says what is wrong in the words of options: no file was written by
+// anybody.
+func refuse(problems diag.List) error {
+	var said []string
+	for _, p := range problems {
+		if p.Severity != diag.Error {
+			continue
+		}
+		text := p.What
+		if p.Path != "" {
+			text = p.Path + ": " + text
+		}
+		if p.Cure != "" {
+			text += "; " + p.Cure
+		}
+		if len(said) == 0 || said[len(said)-1] != text {
+			said = append(said, text)
+		}
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(said, "\n"))
+}
+
+// Install puts the files where systemd and the helper look for them.
+func (u *Unit) Install() error {
+	for _, f := range u.files {
+		path := unitDir + "/" + f.Path
+		if strings.HasPrefix(f.Path, ".") {
+			path = u.dir + "/" + f.Path
+		}
+		data := f.Data
+		if f.Path == u.Name {
+			data = append(data, u.addition()...)
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
+		if errors.Is(err, fs.ErrExist) && f.Path != u.Name {
+			continue // another container's image or network, and the same
+		}
+		if err != nil {
+			return err
+		}
+		u.made = append(u.made, path)
+		_, err = file.Write(data)
+		if closeErr := file.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addition makes the unit end with its container: what systemd runs last
+// removes its files, also where nobody waits for it.
+func (u *Unit) addition() string {
+	return fmt.Sprintf("\n# Made by unitc run.\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\nExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
+		u.Socket, u.dir, unitDir, u.Name)
+}
+
+// Keep leaves the files to the unit itself.
+func (u *Unit) Keep() { u.kept = true }
+
+// Remove takes the files away.
+func (u *Unit) Remove() {
+	if u.kept {
+		return
+	}
+	for _, path := range u.made {
+		_ = os.Remove(path)
+	}
+	_ = os.RemoveAll(u.dir)
+}

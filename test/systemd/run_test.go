@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A container in the foreground: its streams and its status are the caller's,
+// systemd knows it as long as it runs, and then nothing is left of it.
+func TestRun(t *testing.T) {
+	leavesNothing(t, func() {
+		for _, c := range []struct {
+			args   []string
+			out    string
+			status int
+		}{
+			{[]string{"--rootfs", "host", "sh", "-c", "echo out; exit 42"}, "out\n", 42},
+			{[]string{"--rootfs", "host", "sh", "-c", "echo err >&2"}, "err\n", 0},
+			{[]string{"--rootfs", "host", "sh", "-c", "kill -9 $$; sleep 0.1; exit 3"}, "", 3}, // an init hears no signal of its own
+			{[]string{"--rm", "--rootfs", "host", "-e", "A=$B c", "-w", "/tmp", "-u", "7:8", "--hostname", "box", "sh", "-c", "echo $A $PWD $(id -u):$(id -g) $(hostname)"}, "$B c /tmp 7:8 box\n", 0},
+			{[]string{"--rootfs", "host", "cat"}, "", 0},
+			{[]string{"--rootfs", "host", "--entrypoint", "echo", "one", "two"}, "one two\n", 0},
+			{[]string{"--rootfs", "host", "-v", "/etc/os-release:/mnt/file:ro", "--tmpfs", "/data", "--read-only", "sh", "-c", "test -s /mnt/file && touch /data/x && ! touch /x 2>/dev/null && echo ok"}, "ok\n", 0},
+		} {
+			if out, status := command(t, "unitc", append([]string{"run"}, c.args...)...); out != c.out || status != c.status {
+				t.Errorf("%q: %d %q, want %d %q", c.args, status, out, c.status, c.out)
+			}
+		}
+		for _, c := range []struct {
+			args   []string
+			status int
+			says   string
+		}{
+			{[]string{"--rootfs", "host", "no-such-program"}, 125, "no-such-program"},
+			{[]string{"--rootfs", "/no/such/dir", "sh"}, 125, "/no/such/dir"},
+			{[]string{"--rootfs", "host", "-m", "much", "sh"}, 125, "mem_limit"},
+			{[]string{"--pull", "never", "no.example/image", "sh"}, 125, "no.example/image"},
+			{[]string{}, 2, "want an image"},
+			{[]string{"-dt", "--rootfs", "host", "sh"}, 2, "does not go with"},
+		} {
+			if out, status := command(t, "timeout", append([]string{"100", "unitc", "run"}, c.args...)...); status != c.status || !strings.Contains(out, c.says) {
+				t.Errorf("%q: %d, want %d and %q:\n%s", c.args, status, c.status, c.says, out)
+			}
+		}
+		cmd := exec.Command("unitc", "run", "-i", "--rootfs", "host", "cat")
+		sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+		cmd.Stdin = bytes.NewReader(sent)
+		if got, err := cmd.Output(); err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("%d bytes of %d came back: %v", len(got), len(sent), err)
+		}
+	})
+}
+
+// Left running, it is a unit like any other.
+func TestRunDetached(t *testing.T) {
+	leavesNothing(t, func() {
+		out := must(t, "unitc", "run", "-d", "--name", "verb-adhoc", "-m", "64m", "--rootfs", "host", "sh", "-c", "echo it runs; trap exit TERM; sleep infinity & wait")
+		if out != "verb-adhoc\n" {
+			t.Errorf("run -d says %q", out)
+		}
+		if got := property(t, "unitc-verb-adhoc.scope", "MemoryMax"); got != "67108864" {
+			t.Errorf("MemoryMax is %s", got)
+		}
+		if got := list(t, "unitc", "ps", "--json")["verb-adhoc"]; got.State != "running" || got.Image != "rootfs:host" {
+			t.Errorf("it is listed as %+v", got)
+		}
+		must(t, "unitc", "exec", "verb-adhoc", "true")
+		if out := must(t, "unitc", "diff"); strings.Contains(out, "verb-adhoc") {
+			t.Errorf("it has no file to differ from:\n%s", out)
+		}
+		must(t, "systemctl", "daemon-reload")
+		if got := property(t, "verb-adhoc.service", "ActiveState"); got != "active" {
+			t.Errorf("after a reload it is %s", got)
+		}
+		if out, status := command(t, "unitc", "run", "--name", "verb-adhoc", "--rootfs", "host", "true"); status != 2 || !strings.Contains(out, "already") {
+			t.Errorf("the name once more: %d\n%s", status, out)
+		}
+		awaitLine(t, "verb-adhoc.service", "it runs")
+		must(t, "systemctl", "stop", "verb-adhoc")
+	})
+}
+
+// On a terminal it has one of its own, and an interrupt ends it at any moment.
+func TestRunOnATerminal(t *testing.T) {
+	leavesNothing(t, func() {
+		cmd, terminal := onTerminal(t, "unitc", "run", "-it", "--rootfs", "host", "sh")
+		fmt.Fprint(terminal, "stty size; tty\r")
+		readUntil(t, terminal, "33 111\r\n/dev/")
+		fmt.Fprint(terminal, "exit 9\r")
+		_ = cmd.Wait()
+		if got := cmd.ProcessState.ExitCode(); got != 9 {
+			t.Errorf("exit status %d, want 9", got)
+		}
+		terminal.Close()
+
+		cmd, terminal = onTerminal(t, "unitc", "run", "-it", "--rootfs", "host", "sh", "-c", "echo ready; sleep 1000")
+		readUntil(t, terminal, "ready")
+		terminal.Close()
+		_ = cmd.Wait()
+		if got := cmd.ProcessState.ExitCode(); got != 129 {
+			t.Errorf("after the terminal has gone it exits with %d, want 129", got)
+		}
+	})
+	// Whenever the interrupts come, nothing stays.
+	leavesNothing(t, func() {
+		for _, delay := range []string{"0.01", "0.03", "0.06", "0.1", "0.2"} {
+			out, status := command(t, "timeout", "-k", "60", "-s", "INT", delay, "unitc", "run", "--rootfs", "host", "sh", "-c", "trap 'exit 0' INT; sleep 1000 & wait")
+			if status != 124 {
+				t.Errorf("interrupted after %s s: %d\n%s", delay, status, out)
+			}
+		}
+	})
+	// Killed itself, it leaves a unit that can be stopped and then is gone.
+	leavesNothing(t, func() {
+		cmd := exec.Command("unitc", "run", "--name", "verb-orphan", "--rootfs", "host", "sh", "-c", "echo ready; trap exit TERM; while :; do sleep 0.01; done")
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 6)); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Process.Signal(unix.SIGKILL)
+		_ = cmd.Wait()
+		must(t, "systemctl", "stop", "verb-orphan")
+	})
+}

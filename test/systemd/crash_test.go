@@ -147,6 +147,8 @@ func (c *container) expectSleep() {
 
 // "PID 1 re-executed in mid-start": the start goes on.
 func TestReexecInMidStart(t *testing.T) {
+	pipe(t, "x", "unitc", "secret", "set", "crash")
+	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
 	leavesNothing(t, func() {
 		t.Run("steps", func(t *testing.T) {
 			var templates []*container

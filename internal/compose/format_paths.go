@@ -14,7 +14,6 @@ var (
 	targetFormat    = format{name: "target", pattern: `^/.*[^/.]`}
 	tmpfsFormat     = format{name: "tmpfs", pattern: `^/[^:]*[^:/.][^:]*(:([a-z]+(=[0-9a-zA-Z]+)?,?)*)?$`}
 	deviceFormat    = format{name: "device", pattern: `^/[^:]*[^:/.][^:]*(:[^:]*){0,2}$`}
-	commandFormat   = format{name: "command", pattern: `\S`}
 	linkFormat      = format{name: "link", pattern: `^[a-zA-Z0-9._-]+(:[A-Za-z0-9_.-]+)?$`}
 	wordFormat      = format{name: "word", pattern: `^[^\s#;]+$`}
 	extraHostFormat = format{name: "extra-host", pattern: `^[A-Za-z0-9_.-]+[=:](host-gateway|\[?(` + addressPattern + `)\]?)$`}

@@ -15,7 +15,7 @@ var (
 	uniqueShape   = shape{kinds: list, item: &stringShape, unique: true}
 
 	// commandShape: null takes the image's, [] clears it.
-	commandShape = shape{kinds: null | text | list, item: &stringShape, merge: mergeReplace}
+	commandShape = shape{kinds: null | text | list, format: &wordsFormat, item: &stringShape, merge: mergeReplace}
 
 	valueShape = shape{kinds: scalar}
 	// pairsShape is `KEY: value` or `- KEY=value`.

@@ -8,6 +8,18 @@ import "strings"
 // command off there without a word.
 const shellCure = `put it in quotes, or write the shell out: [sh, -c, "…"]`
 
+// What splitWords takes, but for what a variable brings: plain characters,
+// escapes, single and double quotes. commandFormat demands a word.
+const (
+	quotedPattern = `\$\{[^}]*\}|\\[\s\S]|'[^']*'|"([^"\\]|\\[\s\S])*"`
+	tokenPattern  = `(` + quotedPattern + `|[^\\'";&|<>()` + "`" + `])`
+)
+
+var (
+	wordsFormat   = format{name: "words", pattern: `^` + tokenPattern + `*$`}
+	commandFormat = format{name: "command", pattern: `^\s*(` + quotedPattern + `|[^\s\\'";&|<>()` + "`" + `])` + tokenPattern + `*$`}
+)
+
 // splitWords parts a command into words as Compose does: blanks part words,
 // quotes and backslashes keep them together, \t and \n mean the characters, and
 // nothing is expanded.

@@ -176,6 +176,14 @@ func tmpfsOptions(v definition.Volume) []string {
 	if v.Size > 0 {
 		opts = append(opts, "size="+strconv.FormatInt(v.Size, 10))
 	}
+	for _, owner := range []struct {
+		key string
+		id  int64
+	}{{"uid=", v.UID}, {"gid=", v.GID}} {
+		if owner.id > 0 {
+			opts = append(opts, owner.key+strconv.FormatInt(owner.id, 10))
+		}
+	}
 	return opts
 }
 

@@ -214,8 +214,8 @@ func (c *compiler) newMount(label, kind string, o mountOptions) program.Reg {
 	c.p.Call("fsopen", label+" type="+kind, unix.SYS_FSOPEN, c.p.Str(kind), unix.FSOPEN_CLOEXEC).Into(fs)
 	for _, d := range append(c.contextOption(kind), o.data...) {
 		key, value, has := strings.Cut(d, "=")
-		if kind == "devpts" && key == "gid" && c.anchor != nil {
-			value = c.mappedGID(value)
+		if c.anchor != nil {
+			value = c.mappedOwner(kind, key, value)
 		}
 		if has {
 			c.p.Call("fsconfig", label+" "+d, unix.SYS_FSCONFIG, fs, unix.FSCONFIG_SET_STRING, c.p.Str(key), c.p.Str(value), 0)
@@ -230,12 +230,22 @@ func (c *compiler) newMount(label, kind string, o mountOptions) program.Reg {
 	return mnt
 }
 
-func (c *compiler) mappedGID(value string) string {
+// mappedOwner is a file system's option for the container's ids: the child makes
+// its mounts with the host's.
+func (c *compiler) mappedOwner(kind, key, value string) string {
+	mappings := c.spec.Linux.GIDMappings
+	switch {
+	case kind == "tmpfs" && key == "uid":
+		mappings = c.spec.Linux.UIDMappings
+	case (kind == "tmpfs" || kind == "devpts") && key == "gid":
+	default:
+		return value
+	}
 	var id uint32
 	if _, err := fmt.Sscanf(value, "%d", &id); err != nil {
 		return value
 	}
-	host, err := hostID(c.spec.Linux.GIDMappings, id)
+	host, err := hostID(mappings, id)
 	if err != nil {
 		c.err = err
 	}

@@ -111,3 +111,19 @@ func TestVolumes(t *testing.T) {
 	}
 	must(t, "systemctl", "reset-failed", "shop-job")
 }
+
+// A tmpfs belongs to whom the definition says, in the container's ids.
+func TestTmpfsOwner(t *testing.T) {
+	cleanReload(t)
+	for _, mode := range []string{"auto", "host"} {
+		place(t, definitions+"tmp-"+mode+".yaml", "rootfs: host\ninit: true\nuserns_mode: "+mode+"\ncommand: [/bin/sh, -c, 'stat -c %u:%g:%a /x; stat -c %u:%g:%a /y; echo ready; exec sleep 1000']\ntmpfs: ['/x:uid=1000,gid=1001,mode=750', /y]\n")
+	}
+	reload(t)
+	for _, unit := range []string{"tmp-auto", "tmp-host"} {
+		must(t, "systemctl", "start", unit)
+		t.Cleanup(func() { must(t, "systemctl", "stop", unit) })
+		for _, line := range []string{"1000:1001:750", "0:0:1777", "ready"} {
+			awaitLine(t, unit, line)
+		}
+	}
+}

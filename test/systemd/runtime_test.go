@@ -105,3 +105,21 @@ func whereabouts(t *testing.T, unit string) string {
 	processes, _ := command(t, "ps", "-eo", "pid,ppid,stat,wchan:20,time,args")
 	return status + threads + processes
 }
+
+// How the payload is scheduled is said in systemd's words: what a service's
+// process is given, its children have too.
+func TestSchedulingReachesThePayload(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"lazy.yaml", "rootfs: host\ninit: true\ncommand: [/bin/sh, -c, 'nice; chrt -p $$$$; ionice -p $$$$; echo ready; exec sleep 1000']\n"+
+		"systemd: {service: {Nice: 7, CPUSchedulingPolicy: batch, IOSchedulingClass: idle}}\n")
+	reload(t)
+	must(t, "systemctl", "start", "lazy")
+	t.Cleanup(func() { must(t, "systemctl", "stop", "lazy") })
+	awaitLine(t, "lazy", "ready")
+	out := must(t, "journalctl", "-q", "-o", "cat", "-u", "lazy")
+	for _, want := range []string{"\n7\n", "SCHED_BATCH", "\nidle\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -136,6 +137,10 @@ func (a *app) execIn(cmd *cobra.Command, word string, argv []string, o execOptio
 	ctx, stop := untilInterrupted(context.Background())
 	defer stop()
 	status, err := startIn(ctx, cfg, own, o)
+	var step *runtime.StepError
+	if errors.Is(err, unix.ENOENT) && errors.As(err, &step) && step.Step == "clone" {
+		err = runtime.ErrNotRunning // the cgroup to be born in is gone
+	}
 	if errors.Is(err, runtime.ErrNotRunning) {
 		return 0, fmt.Errorf("%s ended before the program was started: %w", name, err)
 	}
@@ -162,6 +167,9 @@ func (a *app) joinable(cmd *cobra.Command, word string) (string, runtime.ExecCon
 		return "", cfg, runtime.ErrNotRunning
 	}
 	p, err := a.host.Plan(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = runtime.ErrNotRunning // clean-up was quicker
+	}
 	if err != nil {
 		return "", cfg, err
 	}

@@ -223,7 +223,8 @@ func TestExecOnATerminal(t *testing.T) {
 		out := must(t, "cat", "/sys/fs/cgroup/unitc.slice/unitc-verb-tty.scope/payload/cgroup.procs")
 		return strings.Count(out, "\n")
 	}
-	before := processes()
+	const before = 2 // the shell, and what it waits for
+	await(t, "the payload's second process", func() bool { return processes() == before })
 	cmd, terminal := onTerminal(t, "unitc", "exec", "-it", "verb-tty", "sh")
 	fmt.Fprint(terminal, "stty size; tty\r")
 	readUntil(t, terminal, "33 111\r\n/dev/pts/")
@@ -286,7 +287,7 @@ func TestExecWhileRestarting(t *testing.T) {
 		must(t, "systemctl", "start", "verb-storm")
 		var wg sync.WaitGroup
 		var mu sync.Mutex
-		count := map[int]int{}
+		count, said := map[int]int{}, map[string]int{}
 		once := func() {
 			cmd := exec.Command("timeout", "-s", "KILL", "100", "unitc", "exec", "-i", "verb-storm", "sh", "-c", "read line; exit 3")
 			cmd.Stdin = strings.NewReader("x\n")
@@ -295,6 +296,9 @@ func TestExecWhileRestarting(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			count[status]++
+			if status == 125 {
+				said[string(out)]++
+			}
 			if status != 3 && status != 125 && status != 137 {
 				t.Errorf("exit status %d:\n%s", status, out)
 			}
@@ -310,10 +314,15 @@ func TestExecWhileRestarting(t *testing.T) {
 			}
 		}
 		wg.Wait()
-		if count[3] == 0 {
-			t.Errorf("no program ran: %v", count)
+		// Then all is as it was.
+		must(t, "systemctl", "restart", "verb-storm")
+		ran := count[3]
+		if once(); count[3] != ran+1 {
+			t.Errorf("after the storm no program runs: %v", count)
 		}
-		t.Logf("exit statuses: %v", count)
+		t.Logf("exit statuses: %v, and of 125 %v", count, said)
 		must(t, "systemctl", "stop", "verb-storm")
+		// It may have been between a kill and a restart.
+		command(t, "systemctl", "reset-failed", "verb-storm")
 	})
 }

@@ -24,6 +24,10 @@ func (e *ForeignError) Error() string {
 type NotRunningError struct{ Name, State string }
 
 func (e *NotRunningError) Error() string {
+	switch e.State {
+	case "running", "starting", "restarting", "stopping":
+		return fmt.Sprintf("%s is on its way (%s) and has no payload now; try again in a moment", e.Name, e.State)
+	}
 	return fmt.Sprintf("%s is not running (%s); start it: systemctl start %s", e.Name, e.State, e.Name)
 }
 

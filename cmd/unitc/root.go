@@ -117,7 +117,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.ps(), a.logs(), a.exec(), a.runVerb(),
 			a.stats(), a.inspect(), a.why(),
 			a.kill(), a.pause(), a.unpause(), a.wait(),
-			a.cp(), a.events(),
+			a.cp(), a.events(), a.port(),
 			a.enable(), a.disable(),
 		}) && yield(groupDefine, []*cobra.Command{
 			a.up(), a.down(), a.edit(),
@@ -127,7 +127,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.images(), a.pull(), a.load(), a.save(), a.push(), a.tag(),
 			a.rmi(), a.prune(), a.history(), a.df(), a.verify(),
 			a.update(), a.rollback(),
-			a.volume(),
+			a.volume(), a.network(),
 			a.secret(),
 		}) && yield(groupOther, []*cobra.Command{
 			a.doctor(), a.graph(), a.boot(),

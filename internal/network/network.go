@@ -173,6 +173,19 @@ func sweep(locked *lease.Locked) error {
 	return errors.Join(removeRules(), restoreSysctls())
 }
 
+// Sweep takes away networks that nobody is in and whose units are not active.
+func Sweep() error {
+	if _, err := os.Stat(lease.Root); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	locked, err := lease.Store{}.Lock()
+	if err != nil {
+		return err
+	}
+	defer locked.Unlock()
+	return sweep(locked)
+}
+
 // Up makes a network and keeps it without a container, for its unit.
 func Up(d *definition.Network) error {
 	locked, err := lease.Store{}.Lock()

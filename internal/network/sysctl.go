@@ -21,7 +21,7 @@ const (
 )
 
 // changedFile has what the sysctls of the host were that unitc has changed.
-const changedFile = lease.Root + "/.sysctls"
+const changedFile = lease.Root + "/" + lease.SysctlsFile
 
 // bridgeSysctls sets what only the bridge has, and lets the host forward
 // packets where the network leads out of it.

@@ -101,7 +101,7 @@ func TestNetworkOfAProject(t *testing.T) {
     `+strings.ReplaceAll(strings.Replace(server, "80", "81", 1), "\n", "\n    ")+`
     network_mode: service:db
 networks:
-  front: {enable_ipv6: true}
+  front: {enable_ipv6: true, driver_opts: {bridge: netshop0}}
   back: {internal: true, ipam: {config: [{subnet: 198.51.100.0/24}]}}
 `)
 			reload(t)
@@ -138,7 +138,18 @@ networks:
 					}
 				}
 			}
-			// Source addresses are kept, and names go both ways.
+			if got := must(t, "unitc", "port", "netshop-web", "80"); got != "0.0.0.0:8080\n[::]:8080\n127.0.0.1:8081\n" {
+				t.Errorf("unitc port says %q", got)
+			}
+			if got := must(t, "unitc", "network", "ls", "-q"); got != "netshop_back\nnetshop_front\n" {
+				t.Errorf("unitc network ls says %q", got)
+			}
+			if out, status := command(t, "unitc", "network", "rm", "netshop_back"); status == 0 || !strings.Contains(out, "netshop-db") {
+				t.Errorf("unitc network rm exits with %d: %s", status, out)
+			}
+			must(t, "unitc", "network", "prune")
+			must(t, "ip", "link", "show", "netshop0")
+			// Names go both ways.
 			var record struct{ IPv4, IPv6 string }
 			if err := json.Unmarshal([]byte(file(t, "/run/unitc/.networks/netshop_back/netshop-db.json")), &record); err != nil {
 				t.Fatal(err)

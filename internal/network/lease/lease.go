@@ -35,6 +35,17 @@ const (
 	recordEnd   = ".json"
 )
 
+// SysctlsFile has the sysctls of the host that networks have changed, by their
+// paths, and what they were.
+const SysctlsFile = ".sysctls"
+
+// Sysctls reads it.
+func (s Store) Sysctls() map[string]string {
+	var changed map[string]string
+	_ = readJSON(s.dir(SysctlsFile), &changed) // mostly it is not there
+	return changed
+}
+
 // Drivers of networks.
 const (
 	Bridge  = "bridge"

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+func (a *app) network() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "network VERB",
+		Short: "list, show and remove networks",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  unknownVerb,
+	}
+	for _, sub := range []*cobra.Command{a.networkList(), a.networkInspect(), a.networkRemove(), a.networkPrune()} {
+		sub.DisableFlagsInUseLine = true
+		cmd.AddCommand(sub)
+	}
+	cmd.SetUsageTemplate(volumeTemplate)
+	return cmd
+}
+
+func (a *app) leases() lease.Store { return lease.Store{Root: a.root + lease.Root} }
+
+// networkRow is a network with those who are in it.
+type networkRow struct {
+	lease.Network
+	Containers []lease.Record `json:"containers"`
+	// Sysctls are those of the host that networks have changed, with what they were.
+	Sysctls map[string]string `json:"sysctls,omitempty"`
+}
+
+func (a *app) networkRows() ([]networkRow, error) {
+	all, err := a.leases().Networks()
+	if err != nil {
+		return nil, err
+	}
+	rows := []networkRow{}
+	for _, n := range all {
+		records, err := a.leases().Records(n.Name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		rows = append(rows, networkRow{Network: n, Containers: append([]lease.Record{}, records...)})
+	}
+	return rows, nil
+}
+
+// definedNetworks are those that units make, whether they are there or not.
+func (a *app) definedNetworks() []string {
+	files, _ := filepath.Glob(filepath.Join(a.root+a.unitDir, definition.NetworkUnit+"*.service"))
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), definition.NetworkUnit), ".service"))
+	}
+	return names
+}
+
+func (a *app) networkList() *cobra.Command {
+	asJSON, quiet := false, false
+	cmd := &cobra.Command{
+		Use:   "ls [OPTION…]",
+		Short: "list networks",
+		Args:  exactly(0, "no argument"),
+		RunE: func(*cobra.Command, []string) error {
+			rows, err := a.networkRows()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.printJSON(rows)
+			}
+			t := terminal.Table{Header: []string{"NETWORK", "DRIVER", "INTERFACE", "ADDRESSES", "CONTAINERS"}}
+			for _, n := range rows {
+				var subnets []string
+				for _, s := range n.Subnets {
+					subnets = append(subnets, s.Prefix.String())
+				}
+				t.Add(n.Name, n.Driver, n.Link, strings.Join(subnets, " "), fmt.Sprint(len(n.Containers)))
+				if quiet {
+					fmt.Fprintln(a.stdout, n.Name)
+				}
+			}
+			for _, name := range a.definedNetworks() {
+				if slices.ContainsFunc(rows, func(n networkRow) bool { return n.Name == name }) {
+					continue
+				}
+				t.Add(name, "", "-", "", "0")
+				if quiet {
+					fmt.Fprintln(a.stdout, name)
+				}
+			}
+			if quiet {
+				return nil
+			}
+			return t.Write(terminal.Of(a.stdout))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, of the networks that are there")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
+	return cmd
+}
+
+func (a *app) networkInspect() *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect NAME…",
+		Short: "print what is known of networks that are there, as JSON",
+		Args:  some("the name of a network"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			rows, err := a.networkRows()
+			if err != nil {
+				return err
+			}
+			changed := a.leases().Sysctls()
+			out := []networkRow{}
+			for _, name := range args {
+				i := slices.IndexFunc(rows, func(n networkRow) bool { return n.Name == name })
+				if i < 0 {
+					return a.noNetwork(name)
+				}
+				rows[i].Sysctls = changed
+				out = append(out, rows[i])
+			}
+			return a.printJSON(out)
+		},
+	}
+}
+
+func (a *app) noNetwork(name string) error {
+	if slices.Contains(a.definedNetworks(), name) {
+		return fmt.Errorf("network %s: no container is in it; `systemctl start %s%s` makes it", name, definition.NetworkUnit, name)
+	}
+	return fmt.Errorf("network %s: there is none; `unitc network ls` lists all", name)
+}
+
+func (a *app) networkRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm NAME…",
+		Short: "remove networks that no container is in",
+		Args:  some("the name of a network"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("network rm: networks are this host's, not of %s", a.root)
+			}
+			var errs []error
+			for _, name := range args {
+				errs = append(errs, a.removeNetwork(name))
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+func (a *app) removeNetwork(name string) error {
+	if _, err := a.leases().Network(name); errors.Is(err, fs.ErrNotExist) {
+		return a.noNetwork(name)
+	} else if err != nil {
+		return err
+	}
+	records, err := a.leases().Records(name)
+	if err != nil {
+		return err
+	}
+	if len(records) > 0 {
+		var users []string
+		for _, r := range records {
+			users = append(users, r.Container)
+		}
+		return fmt.Errorf("network %s: in use by %s; stop them first", name, strings.Join(users, ", "))
+	}
+	return network.Down(name)
+}
+
+func (a *app) networkPrune() *cobra.Command {
+	return &cobra.Command{
+		Use:   "prune",
+		Short: "remove what containers have left that are gone, and networks without any",
+		Long: `Remove the addresses, ports and interfaces of containers whose clean-up never ran,
+and the networks that nobody is in. Those whose units are active stay.`,
+		Args: exactly(0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.root != "" {
+				return usagef("network prune: networks are this host's, not of %s", a.root)
+			}
+			rows, err := a.networkRows()
+			if err != nil {
+				return err
+			}
+			bus, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer bus.Close()
+			for _, n := range rows {
+				for _, r := range n.Containers {
+					state, err := bus.GetUnitPropertyContext(context.Background(), r.Container+".service", "ActiveState")
+					if err != nil {
+						return fmt.Errorf("asking for %s.service: %w", r.Container, err)
+					}
+					if s, _ := state.Value.Value().(string); s != "inactive" && s != "failed" {
+						continue
+					}
+					if err := network.Release(r.Container); err != nil {
+						return err
+					}
+					fmt.Fprintf(a.stdout, "%s of %s\n", strings.Join(texts(r.Addresses()), " "), r.Container)
+				}
+			}
+			if err := network.Sweep(); err != nil {
+				return err
+			}
+			for _, n := range rows {
+				if _, err := a.leases().Network(n.Name); errors.Is(err, os.ErrNotExist) {
+					fmt.Fprintln(a.stdout, "network "+n.Name)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	var all []string
+	for _, v := range list {
+		all = append(all, v.String())
+	}
+	return all
+}
+
+func (a *app) port() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "port [--json] NAME [PORT[/PROTOCOL]]",
+		Short: "print the host's ports that lead to a container",
+		Long: `Print the ports of a running container and those of the host that lead there, or the
+latter alone of one port. Ports that the definition left open are chosen at start.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return nil
+			}
+			return exactly(1, "a name")(cmd, args)
+		},
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			records, err := a.leases().RecordsOf(args[0])
+			if err != nil {
+				return err
+			}
+			ports := []lease.Port{}
+			for _, r := range records {
+				ports = append(ports, r.Ports...)
+			}
+			if asJSON {
+				return a.printJSON(ports)
+			}
+			return a.printPorts(args, ports)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (a *app) printPorts(args []string, ports []lease.Port) error {
+	wanted := ""
+	if len(args) == 2 {
+		if wanted = args[1]; !strings.Contains(wanted, "/") {
+			wanted += "/tcp"
+		}
+	}
+	found := false
+	for _, p := range ports {
+		inside := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
+		host := strings.TrimSuffix(p.String(), "/"+p.Protocol)
+		switch {
+		case wanted == "":
+			fmt.Fprintf(a.stdout, "%s -> %s\n", inside, host)
+		case wanted == inside:
+			fmt.Fprintln(a.stdout, host)
+		default:
+			continue
+		}
+		found = true
+	}
+	if !found && wanted != "" {
+		return fmt.Errorf("%s: nothing leads to port %s", args[0], wanted)
+	}
+	if !found {
+		return fmt.Errorf("%s: no port of the host leads there, or it does not run", args[0])
+	}
+	return nil
+}

@@ -11,6 +11,9 @@ import (
 
 // rootShape is the shape of the whole tree: a compose file's or one service's.
 func (r *reader) rootShape() *shape {
+	if r.isNetwork() {
+		return &networkShape
+	}
 	if r.root.get("services") != nil || r.root.get("include") != nil {
 		return &projectShape
 	}
@@ -22,6 +25,10 @@ func (r *reader) decodeFile() definition.File {
 	file := definition.File{Name: r.in.Name, Path: r.path(place{})}
 	if r.root == nil {
 		file.Services = []definition.Service{r.bareService(r.in.Name)}
+		return file
+	}
+	if r.isNetwork() {
+		r.decodeNetworkFile(&file)
 		return file
 	}
 	if r.isTemplate() {

@@ -180,11 +180,13 @@ func addAddress(link netlink.Link, p netip.Prefix) error {
 	return nil
 }
 
-// remove takes a network away in which nobody is.
-func remove(locked *lease.Locked, n *lease.Network) error {
+// remove takes a network away in which nobody is, with its rules or without.
+func remove(locked *lease.Locked, n *lease.Network, rules bool) error {
 	if n.Driver == lease.Bridge {
-		if err := dropRules(n); err != nil {
-			return err
+		if rules {
+			if err := dropRules(n); err != nil {
+				return err
+			}
 		}
 		if n.Foreign {
 			return errors.Join(dropAddresses(n), locked.DropNetwork(n.Name))

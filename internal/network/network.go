@@ -80,7 +80,7 @@ func Take(r Request) (*Claim, error) {
 	}
 	defer locked.Unlock()
 	// What a start left that was killed, and whose clean-up was killed too.
-	if err := forget(locked, r.Container); err != nil {
+	if err := forget(locked, r.Container, true); err != nil {
 		return nil, err
 	}
 	c := &Claim{request: r}
@@ -123,20 +123,63 @@ func Release(container string) error {
 		return err
 	}
 	defer locked.Unlock()
-	return errors.Join(forget(locked, container), sweep(locked))
+	// Each change of the rules, and a bridge's end, waits for the kernel's RCU:
+	// with the last container all rules go in one, while its bridge does.
+	if isLast(locked, container) {
+		rules := make(chan error, 1)
+		go func() { rules <- removeRules() }()
+		err := forget(locked, container, false)
+		if err == nil {
+			err = removeAll(locked)
+		}
+		return errors.Join(err, <-rules, restoreSysctls())
+	}
+	return errors.Join(forget(locked, container, true), sweep(locked))
 }
 
-// forget takes one container off its networks.
-func forget(locked *lease.Locked, container string) error {
+// isLast tells whether nobody but the container is in any network, and no unit
+// holds one.
+func isLast(locked *lease.Locked, container string) bool {
+	networks, err := locked.Networks()
+	if err != nil {
+		return false
+	}
+	for _, n := range networks {
+		if n.Held || !locked.IsEmpty(n.Name, container) {
+			return false
+		}
+	}
+	return true
+}
+
+// removeAll takes away all networks, whose rules are going already.
+func removeAll(locked *lease.Locked) error {
+	networks, err := locked.Networks()
+	if err != nil {
+		return err
+	}
+	for i := range networks {
+		if err := remove(locked, &networks[i], false); err != nil {
+			return fmt.Errorf("network %s: %w", networks[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// forget takes one container off its networks, with its rules or without.
+func forget(locked *lease.Locked, container string, rules bool) error {
 	records, err := locked.RecordsOf(container)
 	if err != nil {
 		return err
 	}
 	for i := range records {
 		r := &records[i]
-		if err := withdrawPorts(r); err != nil {
-			return err
+		if rules {
+			if err := withdrawPorts(r); err != nil {
+				return err
+			}
 		}
+		forgetFlows(r)
 		if r.Link != "" {
 			if err := deleteLink(r.Link); err != nil {
 				return err
@@ -163,7 +206,7 @@ func sweep(locked *lease.Locked) error {
 			left++
 			continue
 		}
-		if err := remove(locked, n); err != nil {
+		if err := remove(locked, n, true); err != nil {
 			return fmt.Errorf("network %s: %w", n.Name, err)
 		}
 	}

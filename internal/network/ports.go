@@ -218,11 +218,7 @@ func withdrawPorts(r *lease.Record) error {
 	if err := changePorts(r, conn.SetDeleteElements); err != nil {
 		return err
 	}
-	if err := ignoreMissing(flush(conn)); err != nil {
-		return err
-	}
-	forgetFlows(r)
-	return nil
+	return ignoreMissing(flush(conn))
 }
 
 // forgetFlows: a client of a UDP port that does not stop sending would be led

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,14 +138,14 @@ func unclaim(holder, path string) {
 	}
 }
 
-// IsEmpty tells whether nobody is in a network.
-func (l *Locked) IsEmpty(network string) bool {
+// IsEmpty tells whether nobody is in a network but the given ones.
+func (l *Locked) IsEmpty(network string, but ...string) bool {
 	entries, err := os.ReadDir(l.path(network))
 	if err != nil {
 		return true
 	}
 	for _, e := range entries {
-		if e.Name()[0] != '.' {
+		if e.Name()[0] != '.' && !slices.Contains(but, strings.TrimSuffix(e.Name(), recordEnd)) {
 			return false
 		}
 	}

@@ -37,7 +37,7 @@ var processKeys = []field{
 		doc:    "A directory that is the root file system, or host for a read-only view of the host's own /usr.",
 		decode: decodeRootFS},
 	{name: "stdin_open", shape: &boolShape, example: "true",
-		doc: "Keep standard input open.", pending: "stdin_open",
+		doc:    "Keep standard input open: lines that are written to /run/unitc/NAME/stdin arrive there.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.StdinOpen = n.truth() }},
 	{name: "tty", shape: &boolShape, example: "true",
 		doc: "Give the payload a terminal.", pending: "terminals",

@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -24,6 +25,11 @@ func (s *starter) openLogs() error {
 		s.stdio = *s.streams
 		return nil
 	}
+	if s.service.StdinOpen {
+		if s.stdio[0], err = openStdin(s.stateDir + "/stdin"); err != nil {
+			return err
+		}
+	}
 	switch s.plan.Logging {
 	case definition.LogNone:
 	case definition.LogDirect:
@@ -42,6 +48,20 @@ func (s *starter) openLogs() error {
 		_, _ = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 1<<18)
 	}
 	return nil
+}
+
+// openStdin makes a FIFO that root can write to. The payload has it open for
+// writing too, so that it never reads an end, and no process need hold it.
+func openStdin(path string) (*os.File, error) {
+	if err := unix.Mkfifo(path, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, fmt.Errorf("mkfifo %s: %w", path, err)
+	}
+	// Not os.OpenFile, which makes a FIFO non-blocking, for the payload too.
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // catPath finds cat(1). Its path is the host's, never the payload's.

@@ -123,3 +123,23 @@ func TestSchedulingReachesThePayload(t *testing.T) {
 		}
 	}
 }
+
+// With stdin_open a payload waits for input, which root can write; without it
+// there is none.
+func TestStdinOpen(t *testing.T) {
+	cleanReload(t)
+	const command = "rootfs: host\ninit: true\ncommand: [/bin/sh, -c, 'while read line; do echo got $$line; done; echo end of input; exec sleep 1000']\n"
+	place(t, definitions+"listens.yaml", command+"stdin_open: true\n")
+	place(t, definitions+"deaf.yaml", command)
+	reload(t)
+	must(t, "systemctl", "start", "listens", "deaf")
+	t.Cleanup(func() { must(t, "systemctl", "stop", "listens", "deaf") })
+	awaitLine(t, "deaf", "end of input")
+	for _, word := range []string{"one", "two"} {
+		must(t, "sh", "-c", "echo "+word+" >/run/unitc/listens/stdin")
+		awaitLine(t, "listens", "got "+word)
+	}
+	if out := must(t, "journalctl", "-q", "-o", "cat", "-u", "listens"); strings.Contains(out, "end of input") {
+		t.Errorf("the input ended:\n%s", out)
+	}
+}

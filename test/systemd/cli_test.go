@@ -140,11 +140,7 @@ func TestEnableProject(t *testing.T) {
 // A fault is told in the same words before and at the start, at its line.
 func TestCheckSaysWhatAStartSays(t *testing.T) {
 	for name, text := range map[string]string{
-<<<<<<< HEAD
-		"cli-pending": sleeper + "post_start: [{command: [/bin/true]}]\n",
-=======
 		"cli-pending": sleeper + "gpus: all\n",
->>>>>>> 5b8446d (unitc network, unitc port)
 		"cli-planner": sleeper + "sysctls: {kernel.panic: \"1\"}\n",
 		"cli-parser":  sleeper + "mem_limt: 64m\n",
 	} {

@@ -153,3 +153,35 @@ func TestEdit(t *testing.T) {
 		os.RemoveAll(path)
 	}
 }
+
+// A full disk leaves what was there, and no half file.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	must(t, "mount", "-t", "tmpfs", "-o", "size=64k", "none", dir)
+	t.Cleanup(func() { must(t, "umount", dir) })
+	defineFor(t, "verb-full", sleeper+"volumes: ['"+dir+":/data']\n")
+	must(t, "systemctl", "start", "verb-full")
+	writeFile(t, dir+"/file", "before")
+	big := t.TempDir() + "/file"
+	writeFile(t, big, strings.Repeat("x", 1<<20))
+	out, status := command(t, "unitc", "cp", big, "verb-full:/data/file")
+	if status != 1 || !strings.Contains(out, "no space left") {
+		t.Errorf("cp: %d\n%s", status, out)
+	}
+	items, _ := os.ReadDir(dir)
+	if text, _ := os.ReadFile(dir + "/file"); len(items) != 1 || string(text) != "before" {
+		t.Errorf("the directory has %v, the file %q", items, text)
+	}
+	must(t, "systemctl", "stop", "verb-full")
+
+	// Where definitions are: the mount is of this command alone.
+	files := t.TempDir()
+	writeFile(t, files+"/small.yaml", sleeper)
+	writeFile(t, files+"/large.yaml", sleeper+"# "+strings.Repeat("x", 8000)+"\n")
+	const script = `mount -t tmpfs -o size=4k none /etc/unitc && cp "$1/small.yaml" /etc/unitc/verb-small.yaml
+unitc up --name verb-small "$1/large.yaml"; echo $?; cat /etc/unitc/verb-small.yaml; ls -A /etc/unitc | grep -v verb-small.yaml`
+	out, _ = command(t, "unshare", "-m", "sh", "-c", script, "sh", files)
+	if !strings.Contains(out, "no space left") || !strings.HasSuffix(out, "\n1\n"+sleeper) {
+		t.Errorf("up on a full disk:\n%s", out)
+	}
+}

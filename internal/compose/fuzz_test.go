@@ -10,6 +10,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"gopkg.in/yaml.v3"
+
 	"github.com/unitc/unitc/internal/definition"
 )
 
@@ -130,6 +132,32 @@ func FuzzMerge(f *testing.F) {
 		twice := Parse(in)
 		if once.Problems.HasErrors() != twice.Problems.HasErrors() && !once.Problems.HasErrors() {
 			t.Errorf("the definition over itself has problems:\n%s", twice.Problems)
+		}
+	})
+}
+
+// FuzzPort: what the format takes is decoded to ports that exist, at most as
+// many as are allowed.
+func FuzzPort(f *testing.F) {
+	for _, s := range []string{"80", "8080:80", "127.0.0.1:8080:80/udp", "[::1]::80", "3000-3005:3000-3005", "::1:80:80", "9000-9010:80/tcp", ":80", "-", "1-"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		text, err := yaml.Marshal(map[string]any{"rootfs": "host", "ports": []string{s}})
+		if err != nil {
+			t.Skip()
+		}
+		file := Parse(Input{Name: "web", Layers: []Layer{{Path: "web.yaml", Data: text}}})
+		if file.Problems.HasErrors() {
+			return
+		}
+		for _, p := range file.Services[0].Ports {
+			if p.Target < 1 || p.Target > 65535 || p.Published < 0 || p.Published > 65535 || p.PublishedEnd != 0 && p.PublishedEnd <= p.Published || p.HostIP == "%" {
+				t.Fatalf("%q gives %+v", s, p)
+			}
+		}
+		if len(file.Services[0].Ports) > maxPorts {
+			t.Fatalf("%q gives %d ports", s, len(file.Services[0].Ports))
 		}
 	})
 }

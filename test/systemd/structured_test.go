@@ -65,7 +65,7 @@ func TestEveryStructuredLineArrives(t *testing.T) {
 	u := scoped.define(t, "structured-all", fmt.Sprintf("rootfs: host\ncommand: [perl, -e, 'print \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"line $$_\\\"}\\n\" for 1..%d']", lines))
 	place(t, "/etc/unitc/"+u.name+".yaml.d/log.yaml", "logging: {options: {format: json, rate_limit_interval: 0s}}\n")
 	reload(t)
-	u.startAsync()
+	u.start() // it is inactive before, too
 	u.await("ActiveState", "inactive")
 	must(t, "journalctl", "--sync")
 	n := 0

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 
@@ -125,6 +126,9 @@ func keepHearingRouters() error {
 	}
 	for _, l := range links {
 		path := "/proc/sys/net/ipv6/conf/" + l.Attrs().Name + "/accept_ra"
+		if l.Attrs().Flags&net.FlagLoopback != 0 {
+			continue
+		}
 		if read(path) == "1" && read("/proc/sys/net/ipv6/conf/"+l.Attrs().Name+"/forwarding") == "0" {
 			if err := change(path, "2"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err

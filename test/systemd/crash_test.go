@@ -42,10 +42,12 @@ security_opt: [no-new-privileges=false]`},
 runtime: crun`},
 }
 
-// otherSteps only a bundle can ask for, or a host with SELinux or AppArmor.
+// otherSteps only a bundle, an engine or a terminal asks for, or a host with
+// SELinux or AppArmor.
 var otherSteps = []string{
-	"await-runtime-hooks", "create-container-hooks", "enter-time-namespace", "open-terminal", "set-apparmor-profile", "set-io-priority",
-	"set-memory-policy", "set-personality", "set-rootfs-propagation", "set-scheduler", "set-selinux-label", "start-container-hooks", "take-terminal",
+	"await-runtime-hooks", "await-start", "create-container-hooks", "enter-time-namespace", "find-program", "open-terminal",
+	"set-apparmor-profile", "set-io-priority", "set-memory-policy", "set-personality", "set-rootfs-propagation", "set-scheduler",
+	"set-selinux-label", "start-container-hooks", "start-container-hooks-held", "take-terminal",
 }
 
 // "The helper killed at every single step of a start (a hook that the tests

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -107,11 +108,44 @@ func (a *app) applyLive(list []difference) error {
 	if err := a.systemctl("daemon-reload"); err != nil {
 		return err
 	}
-	for _, d := range done {
+	for i, d := range done {
+		if err := a.setLimits(list[i].launched, list[i].running, d.s); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
 		if err := a.host.Record(d.name, d.s); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// controlDir is where systemd writes what `set-property --runtime` was told
+// (systemd.unit(5)).
+const controlDir = "/run/systemd/system.control/"
+
+// setLimits changes the kernel's limits. The files in which systemd would keep
+// them until the next boot are taken away: the drop-in, or the generated unit,
+// says the same, and ends with the container.
+func (a *app) setLimits(launched *plan.Plan, running, wanted *definition.Service) error {
+	unit := launched.Unit
+	if launched.Scope != nil {
+		unit = launched.Scope.Name
+	}
+	assignments := change.Assignments(planner.ScopeProperties(running), planner.ScopeProperties(wanted))
+	if len(assignments) == 0 {
+		return nil
+	}
+	if err := a.systemctl(append([]string{"set-property", "--runtime", "--", unit}, assignments...)...); err != nil {
+		return err
+	}
+	dir := controlDir + unit + ".d"
+	for _, word := range assignments {
+		name, _, _ := strings.Cut(word, "=")
+		if err := os.Remove(dir + "/50-" + name + ".conf"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	_ = os.Remove(dir) // it stays if somebody has set something else
 	return nil
 }
 

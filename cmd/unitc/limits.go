@@ -155,7 +155,12 @@ func (a *app) changeLimits(cmd *cobra.Command, word string, limits map[string]st
 	if err := a.writeLimits(launched, wanted); err != nil {
 		return err
 	}
-	if err := a.systemctl("daemon-reload"); err != nil {
+	if persist {
+		if err := a.systemctl("daemon-reload"); err != nil {
+			return err
+		}
+	}
+	if err := a.setLimits(launched, running, wanted); err != nil {
 		return err
 	}
 	changes, err := change.Compare(running, wanted)

@@ -97,6 +97,10 @@ func TestLimits(t *testing.T) {
 	if got := Limits("Scope", running, file); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
+	assign := []string{"MemoryMax=128", "CPUQuota=", "IOReadBandwidthMax=", "IOReadBandwidthMax=/dev/a 1", "IOReadBandwidthMax=/dev/b 2"}
+	if got := Assignments(append(running, definition.Directive{Name: "TimeoutStopSec", Value: "1"}), file); !slices.Equal(got, assign) {
+		t.Errorf("got %q, want %q", got, assign)
+	}
 	if got := Limits("Scope", file, file); got != "" {
 		t.Errorf("no change gives %q", got)
 	}

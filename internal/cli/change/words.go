@@ -92,3 +92,31 @@ func LiveOnly(running, file *definition.Service) *definition.Service {
 	s.Resources.MemSwappiness, s.Resources.OOMKillDisable = running.Resources.MemSwappiness, running.Resources.OOMKillDisable
 	return &s
 }
+
+// lists are directives of which each assignment adds to those before it.
+var lists = []string{"IODeviceWeight", "IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax", "IODeviceLatencyTargetSec", "DeviceAllow", "IPAddressAllow", "IPAddressDeny"}
+
+// settable begin the names of directives that systemd changes in a running unit.
+var settable = []string{"Memory", "CPU", "IO", "Tasks", "Allowed", "Startup", "Device", "IPAddress", "ManagedOOM"}
+
+// Assignments are what `systemctl set-property` is told to turn the limits of
+// one definition into another's. A reload alone loads them and leaves the
+// kernel's as they are (seen on systemd 257).
+func Assignments(running, file []definition.Directive) []string {
+	var list []string
+	for _, name := range names(running, file) {
+		was, is := values(running, name), values(file, name)
+		if slices.Equal(was, is) || !slices.ContainsFunc(settable, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			continue
+		}
+		if len(is) == 0 || slices.Contains(lists, name) {
+			list = append(list, name+"=")
+		} else {
+			is = is[len(is)-1:]
+		}
+		for _, v := range is {
+			list = append(list, name+"="+v)
+		}
+	}
+	return list
+}

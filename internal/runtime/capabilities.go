@@ -61,6 +61,9 @@ func (c *compiler) capabilities() capabilitySets {
 		}
 		*set.mask = mask & kernelCapabilities()
 	}
+	// No others can be raised (capabilities(7)). `runc spec` writes ambient sets
+	// without an inheritable one, and means none.
+	s.ambient &= s.permitted & s.inheritable
 	return s
 }
 
@@ -113,7 +116,7 @@ func (s capabilitySets) capData() []byte {
 }
 
 func setCapabilities(c *compiler) {
-	s := c.capabilities()
+	s := c.interimCapabilities()
 	// A caller's ambient set would survive capset (CVE-2022-24769 and its kind).
 	c.p.Call("prctl", "PR_CAP_AMBIENT_CLEAR_ALL", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	c.p.Call("capset", fmt.Sprintf("effective=%#x permitted=%#x inheritable=%#x", s.effective, s.permitted, s.inheritable),
@@ -126,9 +129,19 @@ func setCapabilities(c *compiler) {
 	c.p.Call("prctl", "PR_SET_KEEPCAPS 0", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 0, 0, 0, 0)
 }
 
+// interimCapabilities are those until the seccomp filter is loaded.
+func (c *compiler) interimCapabilities() capabilitySets {
+	s := c.capabilities()
+	if keepsAdmin(c.Launch) {
+		s.effective |= 1 << unix.CAP_SYS_ADMIN
+		s.permitted |= 1 << unix.CAP_SYS_ADMIN
+	}
+	return s
+}
+
 // verifyCapabilities reads all five sets back.
 func (c *compiler) verifyCapabilities() {
-	s := c.capabilities()
+	s := c.interimCapabilities()
 	got := make([]byte, 24)
 	c.p.Call("capget", "", unix.SYS_CAPGET, c.p.Bytes(capHeader()), c.p.Bytes(got))
 	c.p.Compare("capget", "effective, permitted, inheritable", got, s.capData())

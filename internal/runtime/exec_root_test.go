@@ -378,3 +378,35 @@ func spy(string) string {
 		}
 	}
 }
+
+// Without no_new_privs the filter is loaded last as well: a profile that allows
+// next to nothing but the payload's own calls works, for the first process and
+// for others, and CAP_SYS_ADMIN is gone.
+func TestSeccompWithoutNoNewPrivs(t *testing.T) {
+	for _, mode := range []string{"", "host"} {
+		c := newContainer(t)
+		c.service.UsernsMode = mode
+		deny := uint(unix.EPERM)
+		c.spec = func(p *plan.Plan) {
+			p.Spec.Process.NoNewPrivileges = false
+			p.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{
+				Names:  []string{"close_range", "setsid", "setresuid", "setresgid", "setgroups", "prctl", "chdir", "getcwd", "statfs", "dup3", "seccomp", "faccessat2"},
+				Action: specs.ActErrno, ErrnoRet: &deny,
+			}}}
+		}
+		want := map[string]string{"status=Seccomp": "2", "status=NoNewPrivs": "0"}
+		looks := []string{"status=Seccomp", "status=NoNewPrivs", "status=CapEff", "status=CapPrm", "status=CapBnd"}
+		first := c.run(looks...)
+		for look, value := range want {
+			if first[look] != value {
+				t.Errorf("userns %q: %s is %q, want %q", mode, look, first[look], value)
+			}
+		}
+		if first["status=CapEff"] != first["status=CapBnd"] || first["status=CapPrm"] != first["status=CapBnd"] {
+			t.Errorf("userns %q: capabilities %v", mode, first)
+		}
+		second, err := c.hold().probe(ExecConfig{}, looks...)
+		must(t, err)
+		expect(t, second, first)
+	}
+}

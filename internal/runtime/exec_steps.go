@@ -46,8 +46,6 @@ var joinInner = []struct {
 	{"enter-pid-namespace", exitNamespace, "last: from here on the container sees it", anyJoin, rebirth},
 	{"new-session", exitSetsid, "no controlling terminal of the host (TIOCSTI)", anyJoin, step1(newSession)},
 	{"take-terminal", exitStdout, "a session's leader alone can", whenLaunch(hasTerminal), step1(takeTerminal)},
-	{"load-seccomp-early", exitSeccomp, "without no_new_privs seccomp(2) needs CAP_SYS_ADMIN, so it precedes set-capabilities",
-		whenLaunch(seccompEarly), step1(loadSeccomp)},
 	{"set-user", exitUser, "groups first: setgroups(2) needs the capability that setresuid(2) takes away", anyJoin, setUserUntraced},
 	{"set-capabilities", exitCapabilities, "after set-user, which would clear them", anyJoin, step1(setCapabilities)},
 	{"set-no-new-privs", exitNoNewPrivs, "after it no exec can gain privilege", whenLaunch(wantsNoNewPrivs), step1(setNoNewPrivs)},
@@ -57,6 +55,7 @@ var joinInner = []struct {
 	{"verify-privileges", exitCapabilities, "every protection is read back; a difference stops the start", anyJoin, verifyUntraced},
 	{"close-on-exec", exitExec, "what is left beside the preserved ones", anyJoin, closeRest},
 	{"load-seccomp", exitSeccomp, "last: the filter need not allow what the steps above call", whenLaunch(seccompLate), step1(loadSeccomp)},
+	{"drop-admin", exitCapabilities, "under the filter, which only it could load without no_new_privs", whenLaunch(keepsAdmin), step1(dropAdmin)},
 	{"exec-payload", exitExec, "", anyJoin, step1(execPayload)},
 }
 

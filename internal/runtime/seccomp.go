@@ -12,8 +12,27 @@ import (
 	"github.com/unitc/unitc/internal/seccomp"
 )
 
-func seccompEarly(l *Launch) bool { return l.filter != nil && !l.spec.Process.NoNewPrivileges }
-func seccompLate(l *Launch) bool  { return l.filter != nil && l.spec.Process.NoNewPrivileges }
+// Without no_new_privs seccomp(2) needs CAP_SYS_ADMIN. The process keeps that
+// until the filter is loaded, last of all, and only gives it up under the
+// filter: a profile need not allow what the other steps call. An init is split
+// off before that and may not keep it, so with one the filter comes early.
+func seccompEarly(l *Launch) bool {
+	return l.filter != nil && !l.spec.Process.NoNewPrivileges && l.plan.Init
+}
+func seccompLate(l *Launch) bool { return l.filter != nil && !seccompEarly(l) }
+func keepsAdmin(l *Launch) bool  { return seccompLate(l) && !l.spec.Process.NoNewPrivileges }
+
+// dropAdmin gives up what the filter has cost, and reads that back where the
+// filter lets it.
+func dropAdmin(c *compiler) {
+	s := c.capabilities()
+	got := make([]byte, 24)
+	var denied program.Label
+	c.p.Call("capset", "without SYS_ADMIN", unix.SYS_CAPSET, c.p.Bytes(capHeader()), c.p.Bytes(s.capData())).Want(0)
+	c.p.Call("capget", "", unix.SYS_CAPGET, c.p.Bytes(capHeader()), c.p.Bytes(got)).Skip(&denied, unix.EPERM, unix.ENOSYS, unix.EACCES)
+	c.p.Compare("capget", "effective, permitted, inheritable", got, s.capData())
+	c.p.Here(&denied)
+}
 
 // compileFilter makes the BPF program of the plan's seccomp profile.
 func compileFilter(l *Launch) error {

@@ -130,7 +130,7 @@ var innerSteps = []step{
 		always, verifyNamespaces},
 	{"drop-bounding-set", exitCapabilities, "needs CAP_SETPCAP, which set-capabilities drops",
 		always, dropBounding},
-	{"load-seccomp-early", exitSeccomp, "without no_new_privs seccomp(2) needs CAP_SYS_ADMIN, so it precedes set-capabilities",
+	{"load-seccomp-early", exitSeccomp, "an init may not keep the CAP_SYS_ADMIN that it needs without no_new_privs, so it precedes set-capabilities",
 		seccompEarly, loadSeccomp},
 	{"set-user", exitUser, "groups first: setgroups(2) needs the capability that setresuid(2) takes away",
 		always, setUser},
@@ -158,6 +158,8 @@ var innerSteps = []step{
 		func(l *Launch) bool { return hasStartContainerHooks(l) && held(l) }, startContainerHooks},
 	{"load-seccomp", exitSeccomp, "last: the filter need not allow what the steps above call",
 		seccompLate, loadSeccomp},
+	{"drop-admin", exitCapabilities, "under the filter, which only it could load without no_new_privs",
+		keepsAdmin, dropAdmin},
 	{"exec-payload", exitExec, "", always, execPayload},
 }
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oci
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/seccomp"
+)
+
+// What features says is what the code does: each word of a list is taken, and
+// what is said not to be there is refused.
+func TestFeaturesAreTrue(t *testing.T) {
+	f := Features()
+	if err := checkVersion(f.OCIVersionMin); err != nil {
+		t.Error(err)
+	}
+	if err := checkVersion(f.OCIVersionMax); err != nil {
+		t.Error(err)
+	}
+	for _, n := range f.Linux.Namespaces {
+		s := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.LinuxNamespaceType(n)}}}}
+		if errs := checkNamespaces(s); len(errs) > 0 {
+			t.Error(errs)
+		}
+	}
+	if len(f.Linux.Namespaces) != 8 {
+		t.Errorf("namespaces: %v", f.Linux.Namespaces)
+	}
+	// Every action that is listed compiles; that of a listener is not listed, and refused.
+	for _, a := range f.Linux.Seccomp.Actions {
+		p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{Names: []string{"getpid"}, Action: specs.LinuxSeccompAction(a)}}}
+		if c, err := seccomp.Compile(p, seccomp.Native); err != nil || c.Listens() {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	if slices.Contains(f.Linux.Seccomp.Actions, string(specs.ActNotify)) {
+		t.Error("SCMP_ACT_NOTIFY is listed")
+	}
+	if *f.Linux.IntelRdt.Enabled || *f.Linux.NetDevices.Enabled || *f.Linux.Cgroup.V1 {
+		t.Error("intelRdt, netDevices or cgroup v1 are listed; the runtime refuses them")
+	}
+	for _, o := range []string{"ro", "rro", "rbind", "rprivate", "idmap", "noexec", "rnosuid", "tmpcopyup"} {
+		if !slices.Contains(f.MountOptions, o) {
+			t.Errorf("mount option %s is not listed", o)
+		}
+	}
+	for _, c := range f.Linux.Capabilities {
+		if !strings.HasPrefix(c, "CAP_") {
+			t.Errorf("capability %q", c)
+		}
+	}
+}
+
+func TestIDs(t *testing.T) {
+	for id, want := range map[string]bool{
+		"a": true, "A-z_0+.9": true, strings.Repeat("x", 255): true, "...": true,
+		"": false, ".": false, "..": false, "a/b": false, "a b": false, "a\n": false, "ä": false, strings.Repeat("x", 256): false, "a\x00": false,
+	} {
+		if err := checkID(id); (err == nil) != want {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+func TestSysctls(t *testing.T) {
+	all := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}}}}
+	none := &specs.Spec{Linux: &specs.Linux{}}
+	for key, want := range map[string]bool{
+		"net.ipv4.ip_forward": true, "net/ipv4/ip_forward": true, "kernel.shmmax": true, "fs.mqueue.msg_max": true, "kernel.domainname": true,
+		"kernel.core_pattern": false, "kernel/core_pattern": false, "net..x": false, "net.ipv4/../../kernel/core_pattern": false, "kernel.hostname": false,
+		"vm.swappiness": false, "": false, "kernel.shmmax+kernel.core_pattern": false, "kernel.shmmaxx": false,
+	} {
+		if err := checkSysctl(all, key); (err == nil) != want {
+			t.Errorf("%q: %v", key, err)
+		}
+		if checkSysctl(none, key) == nil {
+			t.Errorf("%q passes without a namespace", key)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	known := []option{{"bundle", "b", "DIR", ""}, {"force", "f", "", ""}}
+	for _, c := range []struct {
+		args, rest string
+		stop       bool
+		bundle     string
+		force, bad bool
+	}{
+		{args: "--bundle x id", rest: "id", bundle: "x"}, {args: "-b=x id", rest: "id", bundle: "x"}, {args: "id --force", rest: "id", force: true},
+		{args: "id --force", rest: "id --force", stop: true}, {args: "-- --force", rest: "--force"}, {args: "--force=false id", rest: "id"},
+		{args: "--nonsense", bad: true}, {args: "--bundle", bad: true}, {args: "--force=x", bad: true}, {args: "- id", rest: "- id"},
+	} {
+		var o options
+		rest, err := o.parse(strings.Fields(c.args), known, c.stop)
+		if (err != nil) != c.bad || !c.bad && (strings.Join(rest, " ") != c.rest || o.get("bundle") != c.bundle || o.has("force") != c.force) {
+			t.Errorf("%s: %v %v %v", c.args, rest, o, err)
+		}
+	}
+}

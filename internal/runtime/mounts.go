@@ -28,6 +28,7 @@ type mountOptions struct {
 	idmapTree    bool // with what is mounted below
 	copyUp       bool
 	data         []string
+	source       string // what /proc/mounts shows in front; "" = none
 }
 
 // attributes are the options that are attributes of the mount: bits set and
@@ -161,6 +162,7 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 		c.attach(label, int(f.Fd()), dst)
 	} else {
 		c.open(label, m.Destination, true, dst)
+		o.source = m.Source
 		mnt := c.newMount(label, fsType(m.Type), o)
 		c.attach(label, mnt, dst)
 		c.close(mnt)
@@ -212,6 +214,9 @@ func (c *compiler) newMount(label, kind string, o mountOptions) program.Reg {
 	mark := c.p.Mark()
 	fs := c.p.Reg()
 	c.p.Call("fsopen", label+" type="+kind, unix.SYS_FSOPEN, c.p.Str(kind), unix.FSOPEN_CLOEXEC).Into(fs)
+	if o.source != "" {
+		c.p.Call("fsconfig", label+" source="+o.source, unix.SYS_FSCONFIG, fs, unix.FSCONFIG_SET_STRING, c.p.Str("source"), c.p.Str(o.source), 0)
+	}
 	for _, d := range append(c.contextOption(kind), o.data...) {
 		key, value, has := strings.Cut(d, "=")
 		if c.anchor != nil {
@@ -356,6 +361,7 @@ func mountCgroup(c *compiler) {
 			return
 		}
 		label := fmt.Sprintf("mounts[%d] dst=%s", i, m.Destination)
+		o.source = m.Source
 		mnt := c.newMount(label, "cgroup2", o)
 		c.attach(label, mnt, c.cg)
 		c.close(mnt)

@@ -73,17 +73,18 @@ func (k *container) start(c *call) error {
 }
 
 func (k *container) passFIFO(spec *specs.Spec) error {
+	// Before the FIFO lets it go: it may end at once, and be reaped.
+	pidfd, err := unix.PidfdOpen(k.PID, 0)
+	if err != nil {
+		return errNotRunning
+	}
+	defer unix.Close(pidfd)
 	// Without O_NONBLOCK the open would wait for a process that may have died.
 	fifo, err := unix.Open(k.dir+startFIFO, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("opening the start FIFO: %w", err)
 	}
 	defer unix.Close(fifo)
-	pidfd, err := unix.PidfdOpen(k.PID, 0)
-	if err != nil {
-		return errNotRunning
-	}
-	defer unix.Close(pidfd)
 	fds := []unix.PollFd{{Fd: int32(fifo), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package vm
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// New limits reach the kernel while the container runs, and a reload leaves
+// them there.
+func TestLimitsChangeLive(t *testing.T) {
+	everywhere(t, func(t *testing.T, placement string) {
+		const payload = "rootfs: host\ncommand: [/bin/sh, -c, 'trap exit TERM; sleep infinity & wait']\n"
+		c := define(t, "live", placement, payload+"mem_limit: 64m\ncpus: 0.5")
+		limits := func() string {
+			var words []string
+			for _, file := range []string{"memory.max", "cpu.max", "pids.max"} {
+				data, err := os.ReadFile(c.cgroup() + "/" + file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				words = append(words, strings.TrimSpace(string(data)))
+			}
+			return strings.Join(words, ", ")
+		}
+		expect := func(when, want string) {
+			t.Helper()
+			if got := limits(); got != want {
+				t.Errorf("%s: %s, want %s", when, got, want)
+			}
+		}
+		expect("at the start", "67108864, 50000 100000, 2048")
+		pid := c.show("MainPID")
+		text := payload + "mem_limit: 96m\npids_limit: 33\nsystemd: {cgroup: " + placement + "}\n"
+		if err := os.WriteFile("/etc/unitc/"+c.name+".yaml", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		run(t, "unitc", "apply", c.name)
+		expect("after apply", "100663296, max 100000, 33")
+		run(t, "systemctl", "daemon-reload")
+		expect("after a reload", "100663296, max 100000, 33")
+		if placement == "scope" {
+			run(t, "unitc", "update-limits", c.name, "mem_limit=48m")
+			run(t, "systemctl", "daemon-reload")
+			expect("after update-limits and a reload", "50331648, max 100000, 33")
+		}
+		if got := c.show("MainPID"); got != pid {
+			t.Errorf("it was restarted: %s, before %s", got, pid)
+		}
+		run(t, "systemctl", "restart", c.name)
+		expect("after a restart", "100663296, max 100000, 33")
+	})
+}

@@ -175,33 +175,22 @@ func (s *starter) execRelay() error {
 	if err := unix.Setns(int(s.relay.network.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("setns of the payload's network: %w", err)
 	}
-	if err := placeDescriptors(passed, order.Limit); err != nil {
+	if err := placeDescriptors(passed); err != nil {
 		return err
 	}
-	err = syscall.Exec(buildinfo.RelayPath, []string{"unitc-relay"}, []string{"GOMAXPROCS=1"})
+	// A huge page would be three times what the relay has in all.
+	err = syscall.Exec(buildinfo.RelayPath, []string{"unitc-relay"}, []string{"GOMAXPROCS=1", "GODEBUG=disablethp=1"})
 	return fmt.Errorf("exec %s: %w", buildinfo.RelayPath, err)
 }
 
-// placeDescriptors makes each descriptor known by its number, above all others
-// first: a target may be the source of another.
-func placeDescriptors(passed map[int]int, limit int) error {
-	const above = 64
+// placeDescriptors makes each descriptor known by its number.
+func placeDescriptors(passed map[int]int) error {
 	for to, from := range passed {
-		high, err := unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, above)
-		if err != nil {
-			return fmt.Errorf("fcntl F_DUPFD_CLOEXEC: %w", err)
+		if from >= order.Text {
+			return fmt.Errorf("descriptor %d is in the way of those of the relay", from)
 		}
-		passed[to] = high
-	}
-	for to := range limit {
-		from, has := passed[to]
-		switch {
-		case has:
-			if err := unix.Dup3(from, to, 0); err != nil {
-				return fmt.Errorf("dup3 %d: %w", to, err)
-			}
-		case to > 2:
-			_ = unix.Close(to) // most are not open
+		if err := unix.Dup3(from, to, 0); err != nil {
+			return fmt.Errorf("dup3 %d: %w", to, err)
 		}
 	}
 	return nil

@@ -53,6 +53,7 @@ func (s *structured) run(look func([]byte) bool) {
 			if len(b) > 0 {
 				s.line(b)
 			}
+			s.drain()
 			return
 		}
 		b = b[:len(b)+n]
@@ -69,6 +70,20 @@ func (s *structured) run(look func([]byte) bool) {
 			b = b[:copy(b[:cap(b)], b[end:])]
 		}
 	}
+}
+
+// drain waits until journald has read all of it: it finds the unit behind a
+// message by the sender's cgroup, and a sender that is gone has none. What is
+// sent counts as ours until it is read (unix(7), SIOCOUTQ); reading the cgroup
+// follows at once.
+func (s *structured) drain() {
+	const patience = 8 * time.Second // less than the default stop_grace_period
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if left, err := unix.IoctlGetInt(s.fd, unix.SIOCOUTQ); err != nil || left == 0 {
+			break
+		}
+	}
+	time.Sleep(20 * time.Millisecond)
 }
 
 // line sends one line.

@@ -81,7 +81,7 @@ func (c *container) end() {
 	must(c.t, "systemctl", "stop", "--", names+".service")
 	command(c.t, "systemctl", "reset-failed", "--", names+".service")
 	if c.t.Failed() {
-		out, _ := command(c.t, "journalctl", "--no-pager", "-n", "40", "-o", "short-precise", "-u", names+".service")
+		out, _ := command(c.t, "journalctl", "--no-pager", "-n", "160", "-o", "short-precise", "-u", names+".service")
 		c.t.Logf("the journal of %s:\n%s", c.name, out)
 	}
 }

@@ -66,6 +66,7 @@ func TestProbesGateReadiness(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			everyProbePlacement(t, func(t *testing.T, p placement) {
 				u := p.defineProbe(t, "probe-"+kind, "rootfs: host\nstop_signal: SIGKILL\ntmpfs: [/run/app]\n"+quickly+"command: [sh, -c, "+strconv.Quote(strings.ReplaceAll(c.script, "$", "$$"))+"]", "probe: {"+c.probe+"}").startAsync()
+				u.awaitOutput("up\n") // before that a signal is lost
 				u.awaitStatus(c.starting)
 				u.expect(u.unit(), "ActiveState=activating")
 				u.signal("USR1")
@@ -91,7 +92,7 @@ func TestLogProbe(t *testing.T) {
 func TestUnhealthyIsRestarted(t *testing.T) {
 	t.Parallel()
 	everyProbePlacement(t, func(t *testing.T, p placement) {
-		script := `touch /run/app/ready; trap "rm -f /run/app/ready" USR1; trap "exit 0" TERM; while sleep 0.05; do :; done`
+		script := `trap "rm -f /run/app/ready" USR1; trap "exit 0" TERM; touch /run/app/ready; while sleep 0.05; do :; done`
 		u := p.defineProbe(t, "unwell", "rootfs: host\nrestart: on-failure\ntmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 3}\ncommand: [sh, -c, '"+script+"']", "probe: {file: /run/app/ready}", "RestartSec=100ms").start()
 		u.expect(u.unit(), "ActiveState=active", "StatusText=healthy", "NRestarts=0")
 		u.signal("USR1")
@@ -108,7 +109,7 @@ func TestUnhealthyIsRestarted(t *testing.T) {
 // start that never gets healthy has failed.
 func TestUnhealthyWithoutRestart(t *testing.T) {
 	t.Parallel()
-	u := scoped.defineProbe(t, "unwell-told", "rootfs: host\ntmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 2}\ncommand: [sh, -c, 'touch /run/app/ready; trap \"rm /run/app/ready\" USR1; while sleep 0.05; do :; done']", "probe: {file: /run/app/ready}").start()
+	u := scoped.defineProbe(t, "unwell-told", "rootfs: host\ntmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 2}\ncommand: [sh, -c, 'trap \"rm /run/app/ready\" USR1; touch /run/app/ready; while sleep 0.05; do :; done']", "probe: {file: /run/app/ready}").start()
 	u.signal("USR1")
 	u.awaitStatus("unhealthy: file /run/app/ready: no such file or directory, 2 of 2")
 	u.expect(u.unit(), "ActiveState=active")

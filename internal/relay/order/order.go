@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Descriptors with which the relay is started. Those that an order does not
-// need are closed.
+// Descriptors with which the relay is started, as far as an order needs them.
+// They are high: the helper places them while Go's runtime still runs in it, and
+// the low numbers are the runtime's own (its epoll descriptor among them).
 const (
-	Logs    = 0 // read end of the payload's log pipe
-	Journal = 1 // the service's journal stream; 2 is the same
-	Text    = 3 // the order itself
-	Notify  = 4 // connected to systemd's notify socket
-	Payload = 5 // pidfd of the payload's first process
-	Root    = 6 // O_PATH of the payload's root directory
-	Proxy   = 7 // the bound socket that the payload knows as NOTIFY_SOCKET
-	Limit   = 8 // the first that is free
+	Logs    = 0   // read end of the payload's log pipe
+	Journal = 1   // the service's journal stream; 2 is the same
+	Text    = 100 // the order itself
+	Notify  = 101 // connected to systemd's notify socket
+	Payload = 102 // pidfd of the payload's first process
+	Root    = 103 // O_PATH of the payload's root directory
+	Proxy   = 104 // the bound socket that the payload knows as NOTIFY_SOCKET
 )
 
 // What READY=1 waits for.

@@ -7,6 +7,7 @@ package systemd
 import (
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -139,13 +140,16 @@ func tellKernel(t *testing.T, line string) {
 func TestWhyCountsRestarts(t *testing.T) {
 	t.Parallel()
 	u := scoped.define(t, "why-again", endless+"\nrestart: on-failure", "RestartSec=100ms").start()
-	for _, n := range []string{"1", "2"} {
-		u.await("ActiveState", "active")
-		_ = syscall.Kill(u.mainPID(), syscall.SIGKILL)
-		u.await("NRestarts", n)
+	for range 2 {
+		before := u.mainPID()
+		_ = syscall.Kill(before, syscall.SIGKILL)
+		await(t, "it is started again", func() bool {
+			pid := u.show("MainPID")
+			return u.show("ActiveState") == "active" && pid != "0" && pid != strconv.Itoa(before)
+		})
 	}
-	if got := why(t, u.name); got["restarts"] != 1.0 {
-		t.Errorf("%v", got)
+	if n, _ := why(t, u.name)["restarts"].(float64); n < 1 {
+		t.Errorf("%v restarts", n)
 	}
 }
 

@@ -148,9 +148,11 @@ func checkProcess(p *specs.Process) error {
 		errs = append(errs, errors.New("process.args[0] is empty"))
 	}
 	if p.Cwd == "" {
-		errs = append(errs, errors.New("Cwd property must not be empty")) //nolint:staticcheck // runc's words
+		//lint:ignore ST1005 runc's words
+		errs = append(errs, errors.New("Cwd property must not be empty"))
 	} else if !filepath.IsAbs(p.Cwd) {
-		errs = append(errs, errors.New("Cwd must be an absolute path")) //nolint:staticcheck // runc's words
+		//lint:ignore ST1005 runc's words
+		errs = append(errs, errors.New("Cwd must be an absolute path"))
 	}
 	seen := map[string]bool{}
 	for _, r := range p.Rlimits {

@@ -94,7 +94,8 @@ func Main(name string, args []string) int {
 	}
 	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == rest[0] })
 	if i < 0 {
-		return c.fail(1, fmt.Errorf("No help topic for '%s'", rest[0])) //nolint:staticcheck // runc's words
+		//lint:ignore ST1005 runc's words
+		return c.fail(1, fmt.Errorf("No help topic for '%s'", rest[0]))
 	}
 	c.verb = &verbs[i]
 	return c.do(name, rest[1:])

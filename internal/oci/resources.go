@@ -171,7 +171,8 @@ func (c *call) resources(r *specs.LinuxResources) error {
 	cpu.Cpus, cpu.Mems = c.get("cpuset-cpus"), c.get("cpuset-mems")
 	r.CPU, r.Memory = &cpu, &memory
 	if c.given("l3-cache-schema") || c.given("mem-bw-schema") {
-		return fmt.Errorf("Intel RDT: no schema can be changed here") //nolint:staticcheck // a name
+		//lint:ignore ST1005 a name
+		return fmt.Errorf("Intel RDT: no schema can be changed here")
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func writeSpec(c *call) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("File %s exists. Remove it first", path) //nolint:staticcheck // runc's words
+		//lint:ignore ST1005 runc's words
+		return fmt.Errorf("File %s exists. Remove it first", path)
 	}
 	if err != nil {
 		return err

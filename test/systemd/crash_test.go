@@ -45,7 +45,7 @@ runtime: crun`},
 // otherSteps only a bundle, an engine or a terminal asks for, or a host with
 // SELinux or AppArmor.
 var otherSteps = []string{
-	"await-runtime-hooks", "await-start", "create-container-hooks", "enter-time-namespace", "find-program", "open-terminal",
+	"await-runtime-hooks", "await-start", "create-container-hooks", "drop-admin", "enter-time-namespace", "find-program", "open-terminal",
 	"set-apparmor-profile", "set-io-priority", "set-memory-policy", "set-personality", "set-rootfs-propagation", "set-scheduler",
 	"set-selinux-label", "start-container-hooks", "start-container-hooks-held", "take-terminal",
 }

@@ -402,7 +402,8 @@ func ociHooks(b *bundle) error {
 		return []specs.Hook{{Path: script, Args: []string{"hook", name, log}, Env: []string{"PATH=/usr/bin:/bin"}}}
 	}
 	b.spec.Hooks = &specs.Hooks{
-		Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), Poststart: hook("poststart"), Poststop: hook("poststop"), //nolint:staticcheck // still specified
+		//lint:ignore SA1019 still specified
+		Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), Poststart: hook("poststart"), Poststop: hook("poststop"),
 		StartContainer: []specs.Hook{{Path: "/bin/hook.sh", Env: []string{"PATH=/bin"}}},
 	}
 	logged := func(want string) error {

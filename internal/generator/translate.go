@@ -67,14 +67,11 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
 		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
 	}
-	if len(s.System.Socket) > 0 {
-		t.fault("systemd.socket", "this version of unitc can't pass sockets to a payload yet", "remove the key, or wait for a version that has it")
-	}
 	t.unit.problems = append(t.unit.problems, resource.Check(s)...)
 	t.install()
 	t.broken = file.Problems.HasErrors() || t.unit.problems.HasErrors()
 	text := t.text(file.Problems)
-	timer, hasTimer := t.timer()
+	triggers := t.triggers()
 	if !t.broken && t.unit.problems.HasErrors() {
 		// A value that no unit file can hold was met while writing.
 		t.broken = true
@@ -82,10 +79,7 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	}
 	t.unit.text = text
 	t.unit.resolved = resolve(s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...))
-	units := []unit{t.unit}
-	if hasTimer {
-		units = append(units, timer)
-	}
+	units := append([]unit{t.unit}, triggers...)
 	if image, ok := t.imageUnit(); ok {
 		units = append(units, image)
 	}

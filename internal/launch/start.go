@@ -50,6 +50,7 @@ type starter struct {
 	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
 	bundle         *runtime.Bundle // another runtime's, nil with our own
 	watch          *stopwatch
+	sockets        int // descriptors from firstSocket on that the payload gets
 }
 
 // startStep is one named action of the helper.
@@ -154,6 +155,10 @@ func (s *starter) buildPlan() error {
 	if err != nil {
 		return err
 	}
+	if facts.Sockets, facts.SocketNames, err = takeSockets(); err != nil {
+		return err
+	}
+	s.sockets = facts.Sockets
 	s.plan, err = planner.Build(s.service, facts)
 	return err
 }
@@ -180,6 +185,7 @@ func (s *starter) prepareRuntime() error {
 		AttachPoint: s.stateDir + "/root",
 		CgroupDir:   s.cgroup,
 		Contents:    s.contents,
+		PreserveFDs: s.sockets,
 		Sibling:     true,
 		Gated:       true, // systemd must know its main PID before that can exit
 		Before:      func(step string) { s.watch.mark(step); reach(step) },

@@ -29,6 +29,10 @@ type Facts struct {
 	Image *Image
 	// WatchdogUSec is WATCHDOG_USEC= of the helper's environment (sd_watchdog_enabled(3)).
 	WatchdogUSec string
+	// Sockets is how many listening sockets systemd has passed, SocketNames what
+	// LISTEN_FDNAMES= says of them (sd_listen_fds(3)).
+	Sockets     int
+	SocketNames string
 	// JoinedNetwork is the path of the network namespace that `network_mode:`
 	// joins; "" = there is none.
 	JoinedNetwork string

@@ -46,7 +46,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		b.plan.Logging = definition.LogDirect
 	}
 	for _, part := range []func() error{
-		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files,
+		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files, b.sockets,
 	} {
 		if err := part(); err != nil {
 			return nil, err
@@ -137,6 +137,31 @@ func (b *builder) environment() ([]string, error) {
 		env = append(env, e.Name+"="+*e.Value)
 	}
 	return env, nil
+}
+
+// sockets adds the variables that speak of the sockets of `systemd: socket:` as sd_listen_fds(3)
+// reads them: to the process of one id, which has to be known beforehand.
+func (b *builder) sockets() error {
+	if b.f.Sockets == 0 {
+		return nil
+	}
+	if b.s.PID != "" {
+		return &KeyError{"pid", "the payload gets sockets of `systemd: socket:`, and its process id is not known beforehand", "drop `pid:`, or the sockets"}
+	}
+	if b.s.Runtime != "" {
+		return &KeyError{"runtime", "sockets of `systemd: socket:` do not go with another runtime", "drop `runtime:`, or the sockets"}
+	}
+	env := slices.DeleteFunc(b.spec.Process.Env, func(old string) bool { return strings.HasPrefix(old, "LISTEN_") })
+	pid := "1"
+	if b.plan.Init {
+		pid = "2"
+	}
+	env = append(env, "LISTEN_PID="+pid, "LISTEN_FDS="+strconv.Itoa(b.f.Sockets))
+	if b.f.SocketNames != "" {
+		env = append(env, "LISTEN_FDNAMES="+b.f.SocketNames)
+	}
+	b.spec.Process.Env = env
+	return nil
 }
 
 // imageEnv are the image's variables. An entry without a name or "=" is left

@@ -52,7 +52,18 @@ func ImportVolume(ctx context.Context, s *store.Store, name string, r io.Reader)
 // running container may change the files meanwhile, and its links lead
 // nowhere: os.Root keeps every step inside.
 func ExportVolume(s *store.Store, name string, w io.Writer) error {
-	root, err := os.OpenRoot(s.VolumeData(name))
+	v, err := s.Volume(name)
+	if err != nil {
+		return err
+	}
+	m, err := s.MountOf(v)
+	if err != nil {
+		return err
+	}
+	if m.Type != "bind" {
+		return fmt.Errorf("exporting volume %s: a file system of type %s; read it where it is mounted", name, m.Type)
+	}
+	root, err := os.OpenRoot(m.Source)
 	if err != nil {
 		return fmt.Errorf("exporting volume %s: %w", name, err)
 	}

@@ -73,3 +73,31 @@ func TestMounted(t *testing.T) {
 		t.Errorf("mounted: %v, %v", users, err)
 	}
 }
+
+// A directory of the host that stands for a volume is exported, another file
+// system is not mounted for it.
+func TestExportOfOtherVolumes(t *testing.T) {
+	s, err := store.Open(t.TempDir() + "/store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Init(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/mine", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, options := range map[string]map[string]string{"bound": {"type": "none", "o": "bind", "device": dir}, "memory": {"type": "tmpfs"}} {
+		if _, err := s.EnsureVolume(ctx, store.Volume{Name: name, Options: options}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	if err := ExportVolume(s, "bound", &b); err != nil || !bytes.Contains(b.Bytes(), []byte("./mine")) {
+		t.Errorf("a bound directory: %d bytes, %v", b.Len(), err)
+	}
+	if err := ExportVolume(s, "memory", &b); err == nil {
+		t.Error("a file system that is not mounted was exported")
+	}
+}

@@ -4,6 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +37,34 @@ func (a *app) askSystemd(cmd *cobra.Command, talk func(ctx context.Context, bus 
 
 // targets are the containers that words on the command line mean.
 func (a *app) targets(ctx context.Context, bus units.Bus, words []string) ([]string, error) {
+	var missing *catalog.NotFoundError
+	for deadline := time.Now().Add(reloadPatience); ; time.Sleep(20 * time.Millisecond) {
+		names, err := a.targetsNow(ctx, bus, words)
+		// A reload takes all units away before it writes them anew.
+		if !errors.As(err, &missing) && !errors.Is(err, fs.ErrNotExist) || !a.reloading() || time.Now().After(deadline) {
+			return names, err
+		}
+	}
+}
+
+// reloadPatience bounds the wait for a reload that may be going on, reloadTrace
+// is how long after one that is assumed.
+const (
+	reloadPatience = 3 * time.Second
+	reloadTrace    = 500 * time.Millisecond
+)
+
+// reloading tells whether the units may be on their way: they are not there, or
+// have been written just now.
+func (a *app) reloading() bool {
+	if a.root != "" {
+		return false
+	}
+	info, err := os.Stat(a.unitDir)
+	return err != nil || time.Since(info.ModTime()) < reloadTrace
+}
+
+func (a *app) targetsNow(ctx context.Context, bus units.Bus, words []string) ([]string, error) {
 	generated, err := units.ListGenerated(a.unitDir)
 	if err != nil {
 		return nil, err

@@ -139,12 +139,11 @@ func (c *container) surviveKillAt(step string) {
 	c.end()
 }
 
+// expectSleep: another runtime's start returns just before the payload's exec.
 func (c *container) expectSleep() {
 	c.t.Helper()
 	c.expect(c.unit(), "ActiveState=active")
-	if list := processes(c.t, c.leaf()); !slices.Contains(list, "sleep infinity") {
-		c.t.Errorf("in the payload's cgroup are %q", list)
-	}
+	await(c.t, "the payload sleeps", func() bool { return slices.Contains(processes(c.t, c.leaf()), "sleep infinity") })
 }
 
 // "PID 1 re-executed in mid-start": the start goes on.

@@ -80,6 +80,8 @@ its checks say of it, its last lines, and what to do. The journal keeps it.`,
 
 // lastFailure asks the journal, nil = it has none.
 func lastFailure(unit string) (*failure, error) {
+	// What has just been written may be on its way to the journal's files.
+	_ = exec.Command("journalctl", "--sync").Run()
 	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+launch.DeathMessageID, "UNITC_UNIT="+unit, "_UID=0")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -178,7 +178,9 @@ func (s *starter) execRelay() error {
 	if err := placeDescriptors(passed); err != nil {
 		return err
 	}
-	// A huge page would be three times what the relay has in all.
+	// A huge page would be three times what the relay has in all; the word to the
+	// kernel survives the exec (prctl(2), PR_SET_THP_DISABLE), the other is Go's.
+	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
 	err = syscall.Exec(buildinfo.RelayPath, []string{"unitc-relay"}, []string{"GOMAXPROCS=1", "GODEBUG=disablethp=1"})
 	return fmt.Errorf("exec %s: %w", buildinfo.RelayPath, err)
 }

@@ -135,9 +135,9 @@ func TestPullPolicies(t *testing.T) {
 	r.close(true)
 	must(t, "systemctl", "restart", "always")
 	awaitLine(t, "always", "version two")
-	if got := must(t, "systemctl", "list-units", "--failed", "--plain", "--no-legend"); !strings.Contains(got, "unitc-image-always@") {
-		t.Errorf("the failed pull is not listed:\n%s", got)
-	}
+	await(t, "the failed pull is listed", func() bool {
+		return strings.Contains(must(t, "systemctl", "list-units", "--failed", "--plain", "--no-legend"), "unitc-image-always@")
+	})
 }
 
 // What a container with x-persist writes is there at its next start, and what

@@ -79,7 +79,11 @@ func imageError(s *definition.Service, err error) error {
 	if s.Pull() == definition.PullNever {
 		cure = "bring it in with `unitc load` or `unitc pull " + s.Image + "`, or drop `pull_policy: never`"
 	}
-	return &planner.KeyError{Key: "image", What: err.Error(), Cure: cure}
+	what := err.Error()
+	if errors.Is(err, store.ErrNotFound) {
+		what = s.Image + ": " + store.ErrNotFound.Error() // the store's own cure is not ours
+	}
+	return &planner.KeyError{Key: "image", What: what, Cure: cure}
 }
 
 // checkPlatform refuses an image of another platform than the definition's: a

@@ -112,6 +112,7 @@ func (c *call) preserved(p *specs.Process) (int, error) {
 	}
 	for fd := 3; fd < 3+n; fd++ {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			// runc's words: engines read them.
 			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): please check that fd %d (of %d extra fds) is open: %w", fd-3, n, fd-3, n, err)
 		}
 	}

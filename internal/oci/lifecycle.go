@@ -166,7 +166,7 @@ func (k *container) signal(signal unix.Signal) error {
 		if errors.Is(err, unix.ESRCH) {
 			return errNotRunning
 		}
-		return fmt.Errorf("unable to signal init: %w", err)
+		return fmt.Errorf("unable to signal init: %w", err) // runc's words; engines read them
 	}
 	if signal == unix.SIGKILL && k.Cgroup != "" && k.group().Frozen() {
 		return k.group().Freeze(false) // or it would not die

@@ -18,7 +18,7 @@ type runner struct {
 var runners = []runner{
 	{"direct-exec", []string{payload, "stamp", stamps + "/direct-exec-1"}},
 	{"direct-floor", []string{floor, "direct", root, scratch + "/floor", stamps, "/bin/payload", "stamp", "/out/direct-floor-1"}},
-	{"direct-unitc", []string{"/usr/local/lib/unitc/unitc-runtime", "run", "-b", scratch + "/direct/direct-unitc", "bench-unitc"}},
+	{"direct-unitc", []string{"/usr/local/bin/unitc-runtime", "run", "-b", scratch + "/direct/direct-unitc", "bench-unitc"}},
 	{"direct-bubblewrap", []string{"/usr/bin/bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--bind", root, "/", "--proc", "/proc", "--dev", "/dev",
 		"--tmpfs", "/tmp", "--bind", stamps, "/out", "/bin/payload", "stamp", "/out/direct-bubblewrap-1"}},
 	{"direct-crun", []string{"/usr/bin/crun", "run", "-b", scratch + "/direct/direct-crun", "bench-crun"}},
@@ -30,7 +30,11 @@ func (b *bench) direct() error {
 	var peers []*peer
 	argv := map[string][]string{}
 	for _, r := range runners {
-		if _, err := os.Stat(r.argv[0]); err != nil || !b.wantPeer.MatchString(r.name) {
+		if !b.wantPeer.MatchString(r.name) {
+			continue
+		}
+		if _, err := os.Stat(r.argv[0]); err != nil {
+			fmt.Fprintf(os.Stderr, "left out: %s: %v\n", r.name, err)
 			continue
 		}
 		dir := scratch + "/direct/" + r.name

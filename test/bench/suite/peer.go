@@ -150,7 +150,11 @@ unitc load -q --rootfs --name ` + image + ` ` + scratch + `/rootfs.tar >&2`
 		return fmt.Errorf("preparing the machine: %w\n%s", err, out)
 	}
 	for _, p := range allPeers() {
-		if _, err := os.Stat(p.needs); err != nil || !b.wantPeer.MatchString(p.name) {
+		if !b.wantPeer.MatchString(p.name) {
+			continue
+		}
+		if _, err := os.Stat(p.needs); err != nil {
+			fmt.Fprintf(os.Stderr, "left out: %s: %v\n", p.name, err)
 			continue
 		}
 		b.peers = append(b.peers, p)

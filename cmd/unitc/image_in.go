@@ -91,12 +91,13 @@ func (a *app) load() *cobra.Command {
 	var t transfer
 	var o image.LoadOptions
 	cmd := &cobra.Command{
-		Use:   "load [OPTION…] FILE|DIR|-",
-		Short: "take images from an archive",
+		Use:   "load [OPTION…] FILE|DIR|-|containers-storage:IMAGE",
+		Short: "take images from an archive, or what podman has",
 		Long: `Take images from an OCI layout (a directory or a tar), from what docker save or
 podman save wrote, or, with --rootfs, from the tar of a root file system.
-Archives may be compressed with gzip or zstd; - is standard input.`,
-		Example: "  docker save nginx | unitc load -\n  unitc load --rootfs --name localhost/debian debian.tar",
+Archives may be compressed with gzip or zstd; - is standard input.
+containers-storage:IMAGE is an image that podman has; without IMAGE, all of them.`,
+		Example: "  docker save nginx | unitc load -\n  unitc load containers-storage:nginx\n  unitc load --rootfs --name localhost/debian debian.tar",
 		Args:    exactly(1, "an archive"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if o.RootFS && o.Name == "" {

@@ -50,6 +50,9 @@ func (c *Client) load(ctx context.Context, from string, o LoadOptions) ([]Loaded
 	if from == "-" {
 		return c.LoadReader(ctx, os.Stdin, o)
 	}
+	if name, ok := strings.CutPrefix(from, engineScheme); ok {
+		return c.loadEngine(ctx, name, o)
+	}
 	st, err := os.Stat(from)
 	if err != nil {
 		return nil, err

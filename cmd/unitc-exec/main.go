@@ -26,6 +26,12 @@ func run(args []string) int {
 		return launch.Clean(args[1])
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay
 		return launch.Probe(args[1], args[2])
+	case len(args) == 2 && args[0] == "post-start":
+		return launch.PostStart(args[1], false)
+	case len(args) == 3 && args[0] == "post-start" && args[2] == launch.ByRelay:
+		return launch.PostStart(args[1], true)
+	case len(args) == 2 && args[0] == "pre-stop":
+		return launch.PreStop(args[1])
 	case len(args) == 2 && args[0] == "network-up":
 		return launch.NetworkUp(args[1])
 	case len(args) == 2 && args[0] == "network-down":
@@ -34,6 +40,6 @@ func run(args []string) int {
 		fmt.Println(strings.Join(launch.Steps(args[1] == "foreign"), "\n"))
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "usage: unitc-exec start RESOLVED.json [INSTANCE] | unitc-exec clean NAME | unitc-exec network-up RESOLVED.json | unitc-exec network-down NAME\nrun by the units that unitc-generator writes")
+	fmt.Fprintln(os.Stderr, "usage: unitc-exec start RESOLVED.json [INSTANCE] | unitc-exec clean NAME | unitc-exec post-start NAME | unitc-exec pre-stop NAME | unitc-exec network-up RESOLVED.json | unitc-exec network-down NAME\nrun by the units that unitc-generator writes")
 	return 2
 }

@@ -64,6 +64,8 @@ var goldenCases = []struct {
 		{Name: "shop-d", Project: "shop", Image: "nginx", PullPolicy: "refresh", PullRefreshAfter: 90 * time.Minute},
 		{Name: "shop-e", Project: "shop", Image: "nginx@sha256:" + strings.Repeat("a", 64), PullPolicy: "always"}}}},
 	{"update", "web", one(definition.Service{Image: "nginx", Update: "registry", PullPolicy: "always"})},
+	{"hooks", "web", one(definition.Service{RootFS: "/srv/web",
+		PostStart: []definition.Hook{{Command: []string{"/prepare"}}}, PreStop: []definition.Hook{{Command: []string{"/drain"}}}})},
 	{"kill-at-once", "web", one(definition.Service{RootFS: "/srv/web", StopGracePeriod: 1})},
 	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
 	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},

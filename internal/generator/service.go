@@ -215,6 +215,13 @@ func (t *translation) launch() {
 	// The messages come from the helper and from the relay that it forks (S-9).
 	t.w.Set("NotifyAccess", "all")
 	t.w.Set("ExecStart", start)
+	if t.service != nil && !t.broken && len(t.service.PostStart) > 0 {
+		t.w.Set("ExecStartPost", unitfile.Exec(t.helper, "post-start")+" %N")
+	}
+	if t.service != nil && len(t.service.PreStop) > 0 {
+		// Before the stop signal, and within the same time.
+		t.w.Set("ExecStop", unitfile.Exec(t.helper, "pre-stop")+" %N")
+	}
 	// V-5, V-8: runs after every kind of end, and needs nothing that is left.
 	t.w.Set("ExecStopPost", clean+" %N")
 	// systemd-executor (v255 to 257 at least) cannot read back a name with a
@@ -282,7 +289,7 @@ func (t *translation) ready() {
 		t.w.Set("RemainAfterExit", "yes")
 		t.w.Set("TimeoutStartSec", "infinity") // as of Type=oneshot
 	}
-	if s.System.Probe != nil || s.Healthcheck != nil || s.Image != "" {
+	if s.System.Probe != nil || s.Healthcheck != nil || s.Image != "" || len(s.PostStart) > 0 {
 		// An unhealthy payload is asked to stop as ever; SIGABRT would not reach
 		// the first process of a PID namespace.
 		t.w.Set("WatchdogSignal", cmp.Or(s.StopSignal, "SIGTERM"))

@@ -101,7 +101,8 @@ func (s *starter) leaveTop() error {
 
 // order is what the relay is told.
 func (s *starter) order() *order.Order {
-	o := &order.Order{Unit: s.plan.Unit, Dir: s.stateDir, Helper: buildinfo.HelperPath, Ready: s.plan.Ready}
+	o := &order.Order{Unit: s.plan.Unit, Dir: s.stateDir, Helper: buildinfo.HelperPath, Ready: s.plan.Ready,
+		PostStart: s.plan.Ready != "" && len(s.plan.PostStart) > 0}
 	if s.cgroup != nil {
 		o.Cgroup = s.cgroup.Name()
 	}

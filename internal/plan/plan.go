@@ -56,12 +56,25 @@ type Plan struct {
 	Ready string `json:"ready,omitempty"`
 	// Health is how to find out whether the payload is well; nil = not at all.
 	Health *Health `json:"health,omitempty"`
+	// PostStart and PreStop are run inside beside the payload, one after the other.
+	PostStart []Hook `json:"post_start,omitempty"`
+	PreStop   []Hook `json:"pre_stop,omitempty"`
+	// StopGrace bounds PreStop, in nanoseconds.
+	StopGrace time.Duration `json:"stop_grace,omitempty"`
 	// Logging is a driver of the definition: journald, direct or none.
 	Logging string `json:"logging"`
 	// LogFormat is "json" where lines become fields; Tag is the
 	// SYSLOG_IDENTIFIER of all lines.
 	LogFormat string `json:"log_format,omitempty"`
 	Tag       string `json:"tag,omitempty"`
+}
+
+// Hook is a command that runs in the container.
+type Hook struct {
+	Process *specs.Process `json:"process"`
+	User    string         `json:"user,omitempty"` // as Plan.User
+	// Unfiltered runs it without the payload's seccomp filter.
+	Unfiltered bool `json:"unfiltered,omitempty"`
 }
 
 // File is a read-only file that is made at start.

@@ -46,7 +46,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		b.plan.Logging = definition.LogDirect
 	}
 	for _, part := range []func() error{
-		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files, b.sockets,
+		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files, b.sockets, b.hooks,
 	} {
 		if err := part(); err != nil {
 			return nil, err

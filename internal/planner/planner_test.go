@@ -63,6 +63,13 @@ var services = map[string]definition.Service{
 	"template": {
 		Name: "worker@", Instance: "a-b", RootFS: "/srv/%i", Command: []string{"/w", "--path=%I", "100%%"},
 	},
+	"hooks": {
+		Name: "h", RootFS: "/srv/h", Command: []string{"/h"}, User: "app", WorkingDir: "/w", Environment: []definition.Env{{Name: "A", Value: text("1")}, {Name: "B", Value: text("2")}},
+		PostStart: []definition.Hook{
+			{Command: []string{"/prepare", "now"}, Environment: []definition.Env{{Name: "A", Value: text("one")}, {Name: "B"}}},
+			{Command: []string{"/chown"}, User: "0:0", WorkingDir: "/", Privileged: true}},
+		PreStop: []definition.Hook{{Command: []string{"/drain"}}},
+	},
 	"privileged": {Name: "p", RootFS: "/srv/p", Command: []string{"/p"}, Privileged: true},
 }
 

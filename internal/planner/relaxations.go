@@ -42,6 +42,13 @@ func Relaxed(s *definition.Service) []Finding {
 var Relaxations = []Relaxation{
 	{"privileged: true", "all capabilities, all devices, no user namespace, no masked paths, no seccomp filter, no no_new_privs: the payload can take the host. It is a packaging format, not a boundary",
 		key("privileged", func(s *definition.Service) bool { return s.Privileged })},
+	{"post_start: or pre_stop: privileged: true", "this one command runs with all capabilities over the container's own namespaces, without the seccomp filter and no_new_privs; with `userns_mode: host` it can take the host",
+		func(s *definition.Service) []string {
+			privileged := func(key string, hooks []definition.Hook) []string {
+				return indexed(key, len(hooks), func(i int) bool { return hooks[i].Privileged })
+			}
+			return append(privileged("post_start", s.PostStart), privileged("pre_stop", s.PreStop)...)
+		}},
 	{"userns_mode: host", "root inside is root outside, held by capabilities, seccomp and mounts alone; files that it reaches are root's",
 		key("userns_mode", func(s *definition.Service) bool { return s.UsernsMode == "host" })},
 

@@ -40,6 +40,7 @@ type relay struct {
 	stopping bool // systemd is stopping the service
 	attempt  *attempt
 	next     time.Time // of the next attempt
+	hooks    *process  // runs the commands of post_start; nil = it does not
 	trigger  *process  // asks systemd before it is told of an unhealthy payload
 	fds      []unix.PollFd
 	datagram []byte
@@ -80,9 +81,6 @@ func open(stops <-chan os.Signal) (*relay, error) {
 		return nil, err
 	}
 	r := &relay{o: o, stops: -1, health: health{o: o, begun: time.Now()}}
-	if o.Probe != "" {
-		r.next = r.health.begun
-	}
 	if r.stops, err = signalPipe(stops); err != nil {
 		return nil, err
 	}
@@ -113,7 +111,37 @@ func (r *relay) begin() error {
 	if r.o.Extend && r.o.Ready == order.ReadyHealthy {
 		r.notify.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", r.health.patience().Microseconds()))
 	}
+	if !r.o.PostStart {
+		r.beginProbing()
+		return nil
+	}
+	// Its words go to the journal as ours do.
+	var err error
+	if r.hooks, err = startQuiet([]string{r.o.Helper, "post-start", r.o.Dir, "relay"}, []int{order.Payload}); err != nil {
+		return fmt.Errorf("post_start: %s: %w", r.o.Helper, err)
+	}
+	r.notify.status("starting: post_start")
 	return nil
+}
+
+func (r *relay) beginProbing() {
+	r.health.begun = time.Now()
+	if r.o.Probe != "" && !r.gone && !r.stopping {
+		r.next = r.health.begun
+	}
+}
+
+// hooksEnded goes on with the start, or ends it: nobody is to depend on a
+// payload whose preparation has failed.
+func (r *relay) hooksEnded() {
+	_, ws := r.hooks.wait()
+	r.hooks = nil
+	if failure := execFailure("", ws); failure != "" {
+		r.notify.status("failed: post_start: " + failure)
+		r.notify.send("WATCHDOG=trigger")
+		return
+	}
+	r.beginProbing()
 }
 
 // loop waits for whatever comes first. It ends when the payload is gone and its
@@ -158,6 +186,9 @@ func (r *relay) sources() []source {
 				list = append(list, source{int(p.Fd), p.Events, func(revents int16) { r.advance(a, int(p.Fd), revents) }})
 			}
 		}
+	}
+	if h := r.hooks; h != nil {
+		list = append(list, source{h.pidfd, unix.POLLIN, func(int16) { r.hooksEnded() }})
 	}
 	if t := r.trigger; t != nil {
 		list = append(list, source{t.pidfd, unix.POLLIN, func(int16) { r.triggerAnswered() }})

@@ -41,7 +41,27 @@ func start(argv []string, extra []int) (*process, error) {
 	}
 	defer unix.Close(null)
 	p := &process{out: pipe[0]}
-	files := []uintptr{uintptr(null), uintptr(pipe[1]), uintptr(pipe[1])}
+	if err := p.fork(argv, null, pipe[1], extra); err != nil {
+		unix.Close(pipe[0])
+		return nil, err
+	}
+	_ = unix.SetNonblock(p.out, true)
+	return p, nil
+}
+
+// startQuiet is start for a program that writes to the journal itself.
+func startQuiet(argv []string, extra []int) (*process, error) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(null)
+	p := &process{out: -1}
+	return p, p.fork(argv, null, order.Journal, extra)
+}
+
+func (p *process) fork(argv []string, in, out int, extra []int) (err error) {
+	files := []uintptr{uintptr(in), uintptr(out), uintptr(out)}
 	for _, fd := range extra {
 		files = append(files, uintptr(fd))
 	}
@@ -49,12 +69,7 @@ func start(argv []string, extra []int) (*process, error) {
 		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1"}, Files: files,
 		Sys: &syscall.SysProcAttr{PidFD: &p.pidfd},
 	})
-	if err != nil {
-		unix.Close(pipe[0])
-		return nil, err
-	}
-	_ = unix.SetNonblock(p.out, true)
-	return p, nil
+	return err
 }
 
 // drain reads what there is; output beyond maxOutput is read and dropped, so
@@ -77,14 +92,16 @@ func (p *process) drain() (open bool) {
 
 // wait gives the output and the end of a program that has ended or will at once.
 func (p *process) wait() (string, syscall.WaitStatus) {
-	p.drain()
+	if p.out >= 0 {
+		p.drain()
+		unix.Close(p.out)
+	}
 	var ws syscall.WaitStatus
 	for {
 		if _, err := syscall.Wait4(p.pid, &ws, 0, nil); err != syscall.EINTR {
 			break
 		}
 	}
-	unix.Close(p.out)
 	unix.Close(p.pidfd)
 	return string(p.output), ws
 }

@@ -73,6 +73,9 @@ type Order struct {
 	Retries                                       int
 	// Restart tells systemd of a payload that has become unhealthy.
 	Restart bool
+	// PostStart has the helper run the commands of post_start before anything
+	// is checked.
+	PostStart bool
 	// Extend asks systemd for the time that the first success may take.
 	Extend bool
 }
@@ -98,7 +101,7 @@ func (o *Order) fields() []struct {
 		{name: "probe", text: &o.Probe}, {name: "target", text: &o.Target},
 		{name: "interval", span: &o.Interval}, {name: "timeout", span: &o.Timeout},
 		{name: "start_period", span: &o.StartPeriod}, {name: "start_interval", span: &o.StartInterval},
-		{name: "retries", num: &o.Retries}, {name: "restart", flag: &o.Restart}, {name: "extend", flag: &o.Extend},
+		{name: "retries", num: &o.Retries}, {name: "restart", flag: &o.Restart}, {name: "extend", flag: &o.Extend}, {name: "post_start", flag: &o.PostStart},
 	}
 }
 

@@ -28,7 +28,7 @@ func (a *app) runVerb() *cobra.Command {
 		Short: "run a container in the foreground, once",
 		Long: `Run a container in the foreground, without a definition: a unit of systemd's like
 any other while it runs (unitc ps, exec, stats; systemctl stop), and nothing once it
-has ended. Options are docker run's. With --rootfs DIR, or --rootfs host, there is no
+has ended. Options are docker run's; unitc attach joins one that was left running. With --rootfs DIR, or --rootfs host, there is no
 IMAGE. The exit status is the container's; 125 if it does not start.`,
 		Example: "  unitc run -it debian:13 bash\n  unitc run --rootfs host -m 64m sh -c 'echo hello'\n  unitc run -d --name web -p 8080:80 nginx",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,9 +44,7 @@ IMAGE. The exit status is the container's; 125 if it does not start.`,
 			o.Command = args
 			in, ok := a.stdin.(*os.File)
 			switch {
-			case o.Detach && (o.TTY || o.Interactive):
-				return usagef("run: --detach does not go with --interactive and --tty")
-			case o.TTY && o.Interactive && (!ok || !session.IsTerminal(in)):
+			case !o.Detach && o.TTY && o.Interactive && (!ok || !session.IsTerminal(in)):
 				return usagef("run: --tty with --interactive, and standard input is no terminal; drop -t")
 			}
 			if err := a.booted(); err != nil {
@@ -119,7 +117,7 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 	if !o.Detach && !o.TTY {
 		theirs = streams.stdio[:]
 	}
-	c, err := session.Listen(unit.Socket, theirs)
+	c, err := session.Listen(unit.Socket, theirs, o.Detach)
 	if err != nil {
 		return 0, err
 	}

@@ -87,7 +87,15 @@ func containerID(unit string) string {
 }
 
 func (s *starter) prepareBundle() error {
-	argv, err := runtimeCommand(s.plan, s.stateDir, "create", "--bundle", s.stateDir, "--pid-file", s.stateDir+"/pid", containerID(s.plan.Unit))
+	create := []string{"create", "--bundle", s.stateDir, "--pid-file", s.stateDir + "/pid"}
+	if s.hasTerminal() {
+		path, err := s.stateDir+"/console", error(nil)
+		if s.console, err = listenAt(path, unix.SOCK_STREAM); err != nil {
+			return err
+		}
+		create = append(create, "--console-socket", path)
+	}
+	argv, err := runtimeCommand(s.plan, s.stateDir, append(create, containerID(s.plan.Unit))...)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ func (s *starter) openLogs() error {
 		s.stdio = *s.streams
 		return nil
 	}
+	if s.hasTerminal() {
+		return nil // it is all three, and is opened inside
+	}
 	if s.service.StdinOpen {
 		if s.stdio[0], err = openStdin(s.stateDir + "/stdin"); err != nil {
 			return err

@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	goruntime "runtime"
@@ -27,11 +28,11 @@ var waitingFor = map[string]string{
 }
 
 // relayFiles are the descriptors of a relay of ours.
-type relayFiles struct{ payload, root, network *os.File }
+type relayFiles struct{ payload, root, network, terminal, input *os.File }
 
 // wantsRelay tells whether the payload needs more company than cat(1) is.
 func (s *starter) wantsRelay() bool {
-	return s.plan.Health != nil || s.plan.Ready != "" || s.plan.LogFormat != ""
+	return s.plan.Health != nil || s.plan.Ready != "" || s.plan.LogFormat != "" && !s.session.takesStreams() || s.canBeJoined()
 }
 
 // openProxy makes the socket of `systemd: notify: container`. The payload's
@@ -76,6 +77,15 @@ func (s *starter) prepareRelay() error {
 	if r.network, err = os.Open(proc + "ns/net"); err != nil {
 		return err
 	}
+	if s.keepsTerminal() {
+		if r.terminal, err = s.takeTerminal(); err != nil {
+			return err
+		}
+	} else if s.canBeJoined() {
+		if r.input, err = s.openInput(); err != nil {
+			return err
+		}
+	}
 	s.relay = r
 	return s.leaveTop()
 }
@@ -106,7 +116,11 @@ func (s *starter) order() *order.Order {
 	if s.cgroup != nil {
 		o.Cgroup = s.cgroup.Name()
 	}
-	if s.logs != nil {
+	o.Terminal, o.Attach = s.relay.terminal != nil, s.attach != nil
+	switch {
+	case o.Terminal && s.plan.Logging == definition.LogNone:
+		o.Log = order.LogDrop
+	case s.logs != nil || o.Terminal:
 		o.Log = order.LogCopy
 		if s.plan.LogFormat == definition.LogFormatJSON {
 			o.Log, o.Tag = order.LogJSON, s.plan.Tag
@@ -158,10 +172,7 @@ func (s *starter) execRelay() error {
 	if err := s.notify.connect(); err != nil {
 		return err
 	}
-	logs := s.logs
-	if logs == nil {
-		logs = s.stdio[0] // /dev/null
-	}
+	logs := cmp.Or(s.relay.terminal, s.logs, s.stdio[0]) // the last is /dev/null
 	passed := map[int]int{
 		order.Logs: int(logs.Fd()), order.Text: int(text.Fd()), order.Payload: int(s.relay.payload.Fd()), order.Root: int(s.relay.root.Fd()),
 	}
@@ -170,6 +181,12 @@ func (s *starter) execRelay() error {
 	}
 	if s.proxy != nil {
 		passed[order.Proxy] = int(s.proxy.Fd())
+	}
+	if s.attach != nil {
+		passed[order.Attach] = int(s.attach.Fd())
+	}
+	if s.relay.input != nil {
+		passed[order.Input] = int(s.relay.input.Fd())
 	}
 	// The calling thread alone survives the exec, with its namespaces.
 	goruntime.LockOSThread()

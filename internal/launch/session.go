@@ -17,7 +17,14 @@ import (
 const sessionVariable = "UNITC_SESSION"
 
 // sessionConn is a connection to it; nil where nobody waits.
-type sessionConn struct{ fd int }
+type sessionConn struct {
+	fd int
+	// detached: it is told and takes no streams.
+	detached bool
+}
+
+// takesStreams tells whether the payload's streams are somebody's.
+func (c *sessionConn) takesStreams() bool { return c != nil && !c.detached }
 
 func dialSession() (*sessionConn, error) {
 	path := os.Getenv(sessionVariable)
@@ -32,7 +39,7 @@ func dialSession() (*sessionConn, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("connecting to %s: %w", path, err)
 	}
-	return &sessionConn{fd}, nil
+	return &sessionConn{fd: fd}, nil
 }
 
 // openSession takes the payload's streams from the one who waits. They are in
@@ -46,10 +53,11 @@ func (s *starter) openSession() error {
 		return err
 	}
 	buf, oob := make([]byte, 64), make([]byte, unix.CmsgSpace(3*4))
-	_, n, _, _, err := unix.Recvmsg(s.session.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	length, n, _, _, err := unix.Recvmsg(s.session.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("receiving the streams: %w", err)
 	}
+	s.session.detached = string(buf[:length]) == "detached"
 	messages, err := unix.ParseSocketControlMessage(oob[:n])
 	if err != nil || len(messages) == 0 {
 		return err // the logs go to the journal
@@ -71,9 +79,9 @@ func (s *starter) tellSession() error {
 		return nil
 	}
 	var terminal *os.File
-	if s.launch != nil {
+	if s.session.takesStreams() {
 		var err error
-		if terminal, err = s.launch.Terminal(); err != nil {
+		if terminal, err = s.takeTerminal(); err != nil {
 			return err
 		}
 	}

@@ -48,6 +48,8 @@ type starter struct {
 	contents       [][]byte        // of the plan's files
 	relay          *relayFiles     // of our own relay, nil without one
 	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
+	attach         *os.File        // the socket of those who join the payload's streams
+	console        *os.File        // the socket over which another runtime hands a terminal
 	bundle         *runtime.Bundle // another runtime's, nil with our own
 	watch          *stopwatch
 	sockets        int // descriptors from firstSocket on that the payload gets
@@ -74,6 +76,7 @@ var (
 		{"read-secrets", exitCredentials, (*starter).readSecrets},
 		{"write-state", exitRuntimeDirectory, (*starter).writeState},
 		{"bind-notify-socket", exitRuntimeDirectory, (*starter).openProxy},
+		{"bind-attach-socket", exitRuntimeDirectory, (*starter).bindAttachSocket},
 		{"claim-network", exitNetwork, (*starter).claimNetwork},
 		{"open-logs", exitStdout, (*starter).openLogs},
 		{"prepare-cgroup", exitCgroup, (*starter).prepareCgroup},

@@ -108,7 +108,7 @@ func (b *builder) completeCheck(h *plan.Health) error {
 	}
 	if h.Kind == definition.ProbeLog && b.plan.Logging != definition.LogJournald {
 		return &KeyError{"systemd.probe", "the payload's output does not pass the relay, which would look for the line",
-			"drop `logging: driver:` and `systemd: cgroup:`, or write another kind of probe"}
+			"drop `logging: driver:`, or write another kind of probe"}
 	}
 	return noNUL("healthcheck", append([]string{h.Target}, h.Command...)...)
 }

@@ -9,15 +9,25 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 )
 
+// wantsRelay tells whether the payload's output has to pass the relay, also where
+// journald would know its lines by themselves.
+func wantsRelay(s *definition.Service) bool {
+	format, _ := s.Logging.Option(definition.LogFormat)
+	return s.TTY || s.StdinOpen || format == definition.LogFormatJSON || s.System.Probe != nil && s.System.Probe.Kind == definition.ProbeLog
+}
+
 // logging reads the options that concern the relay; the others are the unit's.
 func (b *builder) logging() error {
+	if b.s.TTY && b.plan.Logging == definition.LogDirect {
+		return &KeyError{"tty", "what is written to a terminal passes the relay, and `logging: driver: direct` has none", "drop one of the two"}
+	}
 	format, _ := b.s.Logging.Option(definition.LogFormat)
 	if format != definition.LogFormatJSON {
 		return nil
 	}
 	if b.plan.Logging != definition.LogJournald {
 		return &KeyError{"logging", "lines become fields in the relay, and the payload's output does not pass one",
-			"drop `driver:` and `systemd: cgroup:`, or the format"}
+			"drop `driver:`, or the format"}
 	}
 	tag, _ := b.s.Logging.Option(definition.LogTag)
 	b.plan.LogFormat = format

@@ -22,14 +22,21 @@ const maxLine = 48 << 10
 // logCopy moves the payload's output to the journal, on a thread of its own: it
 // may wait for journald while probes go on.
 type logCopy struct {
-	wake    int // a byte: the expression has matched; end-of-file: the log's end
-	tell    int
-	pattern *regexp.Regexp
-	match   atomic.Bool
+	wake     int // a byte: the expression has matched; end-of-file: the log's end
+	tell     int
+	pattern  *regexp.Regexp
+	match    atomic.Bool
+	terminal bool      // what is read is one
+	drop     bool      // nothing is kept
+	audience *audience // gets all of it too; nil = nobody can
+	held     bool      // a carriage return that a line feed may follow
 }
 
-func startLog(o *order.Order) (*logCopy, error) {
-	l := &logCopy{wake: -1}
+func startLog(o *order.Order, a *audience) (*logCopy, error) {
+	l := &logCopy{wake: -1, terminal: o.Terminal, drop: o.Log == order.LogDrop}
+	if o.Attach {
+		l.audience = a
+	}
 	if o.Log == order.LogNone {
 		return l, nil
 	}
@@ -50,7 +57,12 @@ func startLog(o *order.Order) (*logCopy, error) {
 		if err != nil {
 			return nil, err
 		}
-		run = func() { s.run(l.look) }
+		run = func() { s.run(l.read, l.look) }
+	}
+	if o.Terminal {
+		if err := l.holdTerminal(); err != nil {
+			return nil, err
+		}
 	}
 	go func() {
 		run()
@@ -71,6 +83,10 @@ func (l *logCopy) run() {
 	if l.pattern != nil {
 		l.watch()
 	}
+	if l.terminal || l.audience != nil {
+		l.copy()
+		return
+	}
 	for {
 		n, err := unix.Splice(order.Logs, nil, order.Journal, nil, chunk, unix.SPLICE_F_MOVE)
 		switch {
@@ -90,11 +106,11 @@ func (l *logCopy) run() {
 func (l *logCopy) copy() {
 	b := make([]byte, 32<<10)
 	for {
-		n, ok := read(b)
+		n, ok := l.read(b)
 		if !ok {
 			return
 		}
-		write(b[:n])
+		l.write(b[:n])
 	}
 }
 
@@ -102,12 +118,12 @@ func (l *logCopy) copy() {
 func (l *logCopy) watch() {
 	b := make([]byte, 0, maxLine)
 	for {
-		n, ok := read(b[len(b):cap(b)])
+		n, ok := l.read(b[len(b):cap(b)])
 		if !ok {
 			l.look(b)
 			return
 		}
-		write(b[len(b) : len(b)+n])
+		l.write(b[len(b) : len(b)+n])
 		b = b[:len(b)+n]
 		end := bytes.LastIndexByte(b, '\n') + 1
 		if end == 0 && len(b) == cap(b) {
@@ -135,17 +151,53 @@ func (l *logCopy) look(text []byte) bool {
 	return false
 }
 
-func read(b []byte) (int, bool) {
+// read waits for output, and passes it on to those who have joined.
+func (l *logCopy) read(b []byte) (int, bool) {
 	for {
 		n, err := unix.Read(order.Logs, b)
-		if err == unix.EINTR {
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN && l.terminal && awaitTerminal():
 			continue
 		}
-		return n, err == nil && n > 0
+		if err != nil || n <= 0 {
+			return 0, false
+		}
+		if l.audience != nil {
+			l.audience.tell(b[:n])
+		}
+		return n, true
 	}
 }
 
-func write(b []byte) {
+// write files what was read. A terminal ends its lines with a carriage return
+// and a line feed, the journal with the latter.
+func (l *logCopy) write(b []byte) {
+	switch {
+	case l.drop:
+	case !l.terminal:
+		writeJournal(b)
+	default:
+		writeJournal(l.unixLines(b))
+	}
+}
+
+// unixLines drops each carriage return in front of a line feed.
+func (l *logCopy) unixLines(b []byte) []byte {
+	out := make([]byte, 0, len(b)+1)
+	for _, c := range b {
+		if l.held && c != '\n' {
+			out = append(out, '\r')
+		}
+		if l.held = c == '\r'; !l.held {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func writeJournal(b []byte) {
 	for len(b) > 0 {
 		n, err := unix.Write(order.Journal, b)
 		if err == unix.EINTR {

@@ -34,6 +34,8 @@ type relay struct {
 	notify notifier
 	health health
 	log    *logCopy
+	// audience have joined the payload's streams.
+	audience *audience
 
 	stops    int  // gives a byte for each signal
 	gone     bool // the payload's first process has ended
@@ -84,7 +86,8 @@ func open(stops <-chan os.Signal) (*relay, error) {
 	if r.stops, err = signalPipe(stops); err != nil {
 		return nil, err
 	}
-	if r.log, err = startLog(o); err != nil {
+	r.audience = newAudience(o)
+	if r.log, err = startLog(o, r.audience); err != nil {
 		return nil, err
 	}
 	return r, r.begin()
@@ -180,6 +183,7 @@ func (r *relay) sources() []source {
 			list = append(list, source{order.Proxy, unix.POLLIN, func(int16) { r.proxy() }})
 		}
 	}
+	list = append(list, r.audienceSources()...)
 	if a := r.attempt; a != nil {
 		for _, p := range a.fds {
 			if p.Fd >= 0 {

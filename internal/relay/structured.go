@@ -45,7 +45,7 @@ func newStructured(o *order.Order) (*structured, error) {
 }
 
 // run reads lines to the end; one that is too long goes on in the next entry.
-func (s *structured) run(look func([]byte) bool) {
+func (s *structured) run(read func([]byte) (int, bool), look func([]byte) bool) {
 	b := make([]byte, 0, maxLine)
 	for {
 		n, ok := read(b[len(b):cap(b)])

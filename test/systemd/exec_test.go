@@ -7,6 +7,7 @@ package systemd
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -186,7 +187,7 @@ func onTerminal(t *testing.T, args ...string) (*exec.Cmd, *os.File) {
 }
 
 // readUntil reads what a terminal shows until the text is there.
-func readUntil(t *testing.T, f *os.File, text string) {
+func readUntil(t *testing.T, f io.Reader, text string) {
 	t.Helper()
 	seen := ""
 	found := make(chan bool, 1)

@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 			{[]string{"--rootfs", "host", "-m", "much", "sh"}, 125, "mem_limit"},
 			{[]string{"--pull", "never", "no.example/image", "sh"}, 125, "no.example/image"},
 			{[]string{}, 2, "want an image"},
-			{[]string{"-dt", "--rootfs", "host", "sh"}, 2, "does not go with"},
+			{[]string{"-it", "--rootfs", "host", "sh"}, 2, "no terminal"},
 		} {
 			if out, status := command(t, "timeout", append([]string{"100", "unitc", "run"}, c.args...)...); status != c.status || !strings.Contains(out, c.says) {
 				t.Errorf("%q: %d, want %d and %q:\n%s", c.args, status, c.status, c.says, out)

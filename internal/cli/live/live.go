@@ -19,6 +19,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/relay/order"
 )
 
 // Host is where to look; tests look elsewhere.
@@ -88,6 +89,9 @@ func (h Host) Definition(name string) (*definition.Service, error) {
 
 // DefinitionPath is the file of the definition that was launched.
 func (h Host) DefinitionPath(name string) string { return h.path(name, "definition.json") }
+
+// AttachSocket is where the streams of a container are joined.
+func (h Host) AttachSocket(name string) string { return h.path(name, order.AttachSocket) }
 
 // Health is what the last check found: "healthy", or "unhealthy: " and why.
 func (h Host) Health(name string) string {

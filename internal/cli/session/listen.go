@@ -21,6 +21,7 @@ import (
 type Container struct {
 	listener *net.UnixListener
 	streams  []*os.File // for the payload; nil = its output goes to the journal
+	detached bool
 	news     chan news
 	ended    chan unix.WaitStatus
 	closed   chan struct{}
@@ -38,8 +39,8 @@ type news struct {
 }
 
 // Listen waits for the container's helper at path. It gets streams for the
-// payload.
-func Listen(path string, streams []*os.File) (*Container, error) {
+// payload; of one that is detached nothing is taken but the word that it runs.
+func Listen(path string, streams []*os.File, detached bool) (*Container, error) {
 	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func Listen(path string, streams []*os.File) (*Container, error) {
 		l.Close()
 		return nil, err
 	}
-	c := &Container{listener: l, streams: streams, news: make(chan news, 4), ended: make(chan unix.WaitStatus, 1), closed: make(chan struct{}), pidfd: -1}
+	c := &Container{listener: l, streams: streams, detached: detached, news: make(chan news, 4), ended: make(chan unix.WaitStatus, 1), closed: make(chan struct{}), pidfd: -1}
 	go c.serve()
 	return c, nil
 }
@@ -117,7 +118,11 @@ func (c *Container) give(conn *net.UnixConn) error {
 		}
 		rights = unix.UnixRights(fds...)
 	}
-	_, _, err := conn.WriteMsgUnix([]byte("streams"), rights, nil)
+	word := "streams"
+	if c.detached {
+		word = "detached"
+	}
+	_, _, err := conn.WriteMsgUnix([]byte(word), rights, nil)
 	return err
 }
 

@@ -120,7 +120,7 @@ func dial(t *testing.T, path string) int {
 func TestContainer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	r, w := pipe(t)
-	c, err := Listen(path, []*os.File{r, w, w})
+	c, err := Listen(path, []*os.File{r, w, w}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestContainer(t *testing.T) {
 
 func TestContainerThatDoesNotStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
-	c, err := Listen(path, nil)
+	c, err := Listen(path, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}

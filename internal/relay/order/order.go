@@ -17,13 +17,15 @@ import (
 // They are high: the helper places them while Go's runtime still runs in it, and
 // the low numbers are the runtime's own (its epoll descriptor among them).
 const (
-	Logs    = 0   // read end of the payload's log pipe
+	Logs    = 0   // read end of the payload's log pipe, or its terminal's other end
 	Journal = 1   // the service's journal stream; 2 is the same
 	Text    = 100 // the order itself
 	Notify  = 101 // connected to systemd's notify socket
 	Payload = 102 // pidfd of the payload's first process
 	Root    = 103 // O_PATH of the payload's root directory
 	Proxy   = 104 // the bound socket that the payload knows as NOTIFY_SOCKET
+	Attach  = 105 // the listening socket of `unitc attach`
+	Input   = 106 // the payload's standard input, for writing, non-blocking
 )
 
 // What READY=1 waits for.
@@ -39,6 +41,7 @@ const (
 	LogNone = ""     // the payload's output does not pass the relay
 	LogCopy = "copy" // byte by byte
 	LogJSON = "json" // an object a line, whose keys become fields
+	LogDrop = "drop" // read, so that the payload can go on, and kept nowhere
 )
 
 // Kinds of probe.
@@ -65,6 +68,8 @@ type Order struct {
 	Ready  string
 	Log    string
 	Tag    string // SYSLOG_IDENTIFIER of structured lines
+	// Terminal says that Logs is a terminal; Attach that others may join.
+	Terminal, Attach bool
 
 	Probe  string // a kind, "" = none
 	Target string // what it asks: a path, an address, a URL, an expression
@@ -98,6 +103,7 @@ func (o *Order) fields() []struct {
 	return []field{
 		{name: "unit", text: &o.Unit}, {name: "dir", text: &o.Dir}, {name: "helper", text: &o.Helper}, {name: "cgroup", text: &o.Cgroup},
 		{name: "ready", text: &o.Ready}, {name: "log", text: &o.Log}, {name: "tag", text: &o.Tag},
+		{name: "terminal", flag: &o.Terminal}, {name: "attach", flag: &o.Attach},
 		{name: "probe", text: &o.Probe}, {name: "target", text: &o.Target},
 		{name: "interval", span: &o.Interval}, {name: "timeout", span: &o.Timeout},
 		{name: "start_period", span: &o.StartPeriod}, {name: "start_interval", span: &o.StartInterval},

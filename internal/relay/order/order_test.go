@@ -9,7 +9,7 @@ import (
 
 func TestDecodeIsTheReverseOfEncode(t *testing.T) {
 	want := Order{
-		Unit: "web.service", Dir: "/run/unitc/web", Helper: "/usr/lib/unitc/unitc-exec", Ready: ReadyHealthy, Log: LogJSON, Tag: "a=b\nc",
+		Unit: "web.service", Dir: "/run/unitc/web", Helper: "/usr/lib/unitc/unitc-exec", Ready: ReadyHealthy, Log: LogJSON, Tag: "a=b\nc", Terminal: true, Attach: true,
 		Probe: ProbeHTTP, Target: "http://127.0.0.1:80/?a=b", Interval: 30 * time.Second, Timeout: time.Second, StartPeriod: time.Minute,
 		StartInterval: 5 * time.Second, Retries: 3, Restart: true, Extend: true,
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 )
@@ -25,6 +26,7 @@ func (s *starter) claimNetwork() error {
 		request := network.Request{
 			Container: strings.TrimSuffix(s.plan.Unit, ".service"),
 			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Before: reach,
+			SocketUnit: socketUnit,
 		}
 		for _, a := range n.Attachments {
 			d, err := s.readNetwork(a.Network)
@@ -42,6 +44,15 @@ func (s *starter) claimNetwork() error {
 		return nil
 	}
 	return writeNames(s.plan, s.network)
+}
+
+// socketUnit names the socket unit that has a port of the host's; "" where
+// there is none, or systemd does not say.
+func socketUnit(p lease.Port) string {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	name, _ := cgroupsd.SocketUnit(ctx, p.Protocol, p.Port)
+	return name
 }
 
 // keyed gives a fault of a network's the place of its key.

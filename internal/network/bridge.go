@@ -106,7 +106,7 @@ func usedRanges(locked *lease.Locked) ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
 	for _, a := range addresses {
-		if !a.IP.Equal(lease.Resolver.AsSlice()) {
+		if !lease.IsResolver(address(a.IP)) {
 			add(a.IPNet, 0)
 		}
 	}
@@ -139,8 +139,10 @@ func makeBridge(n *lease.Network) error {
 			return err
 		}
 	}
-	if err := addAddress(link, netip.PrefixFrom(lease.Resolver, 32)); err != nil {
-		return err
+	for _, p := range resolverAddresses(n) {
+		if err := addAddress(link, p); err != nil {
+			return err
+		}
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("setting %s up: %w", n.Link, err)
@@ -148,9 +150,18 @@ func makeBridge(n *lease.Network) error {
 	return nil
 }
 
+// resolverAddresses are those where names are answered on a network.
+func resolverAddresses(n *lease.Network) []netip.Prefix {
+	list := []netip.Prefix{netip.PrefixFrom(lease.Resolver, 32)}
+	if _, v6 := families(n); v6 {
+		list = append(list, netip.PrefixFrom(lease.Resolver6, 128))
+	}
+	return list
+}
+
 func addBridge(n *lease.Network) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.Alias = n.Link, n.MTU, "unitc network "+n.Name
+	attrs.Name, attrs.MTU, attrs.Alias = n.Link, n.MTU, ownAlias+"network "+n.Name
 	// A bridge without an address of its own takes the lowest of its ports', and
 	// changes it whenever one comes or goes.
 	mac, err := net.ParseMAC(macOf("bridge " + n.Name))
@@ -204,7 +215,7 @@ func dropAddresses(n *lease.Network) error {
 	if err != nil {
 		return nil // it is gone, with its addresses
 	}
-	list := []netip.Prefix{netip.PrefixFrom(lease.Resolver, 32)}
+	list := resolverAddresses(n)
 	for _, s := range n.Subnets {
 		list = append(list, netip.PrefixFrom(s.Gateway, s.Prefix.Bits()))
 	}

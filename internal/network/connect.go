@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -66,7 +65,7 @@ func (p *place) makeLink(ns *os.File) error {
 		}
 		link = &netlink.IPVlan{LinkAttrs: attrs, Mode: mode}
 	default:
-		attrs.Name, attrs.MasterIndex, attrs.Alias = p.record.Link, parent.Attrs().Index, "unitc "+p.record.Container
+		attrs.Name, attrs.MasterIndex, attrs.Alias = p.record.Link, parent.Attrs().Index, ownAlias+p.record.Container
 		if attrs.MTU == 0 {
 			attrs.MTU = parent.Attrs().MTU
 		}
@@ -195,9 +194,17 @@ func (p *place) configure(h *netlink.Handle) error {
 	if err := h.LinkSetUp(link); err != nil {
 		return fmt.Errorf("setting %s up: %w", name, err)
 	}
-	if p.network.Driver == lease.Bridge && p.record.IPv4.IsValid() {
-		// Names are answered on the bridge itself, way out or not.
-		return addRoute(h, link, netip.PrefixFrom(lease.Resolver, 32), netip.Addr{})
+	if p.network.Driver != lease.Bridge {
+		return nil
+	}
+	// Names are answered on the bridge itself, way out or not.
+	for _, resolver := range resolverAddresses(p.network) {
+		if resolver.Addr().Is4() && !p.record.IPv4.IsValid() {
+			continue
+		}
+		if err := addRoute(h, link, resolver, netip.Addr{}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -268,7 +275,7 @@ func addRoute(h *netlink.Handle, link netlink.Link, to netip.Prefix, gateway net
 	}
 	// Of two networks each has the way to the resolver; the first one stays.
 	if err := h.RouteAdd(r); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("route to %s: %w", strings.TrimSuffix(to.String(), "/32"), err)
+		return fmt.Errorf("route to %s: %w", to, err)
 	}
 	return nil
 }

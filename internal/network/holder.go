@@ -3,6 +3,8 @@
 package network
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -16,9 +18,20 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
-// portBusy tries to bind the port: a rule that leads it elsewhere would take
-// it from the program that has it, without a word.
+// portBusy tells whether somebody listens on a port: a rule that leads it
+// elsewhere would take it from the program that has it, without a word.
 func portBusy(p lease.Port) (bool, error) {
+	busy, err := cannotBind(p)
+	// unitc's own resolver is found by its address, whatever is published.
+	if busy && p.Port == resolverPort && p.Host.IsUnspecified() && resolverAlone(p) {
+		return false, nil
+	}
+	return busy, err
+}
+
+const resolverPort = 53
+
+func cannotBind(p lease.Port) (bool, error) {
 	kind, number := unix.SOCK_STREAM, 0
 	switch p.Protocol {
 	case "udp":
@@ -43,13 +56,14 @@ func portBusy(p lease.Port) (bool, error) {
 			return false, err
 		}
 	}
+	// An address that the host does not have yet may come.
+	_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_FREEBIND, 1)
 	if domain == unix.AF_INET6 {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
 			return false, err
 		}
+		_ = unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_FREEBIND, 1)
 	}
-	// An address that the host does not have yet may come.
-	_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_FREEBIND, 1)
 	err = unix.Bind(fd, address)
 	if err == nil && p.Protocol != "udp" {
 		// With SO_REUSEADDR a bind beside a server that has it too goes well; to
@@ -70,15 +84,11 @@ func as4(a netip.Addr) [4]byte {
 }
 
 // holderOf names the unit and the process that have a port, as far as /proc
-// tells.
-func holderOf(p lease.Port) string {
+// tells; unit names the socket unit that listens on a port, "" = none.
+func holderOf(p lease.Port, unit func(lease.Port) string) string {
 	inodes := map[string]bool{}
-	for _, family := range []string{"", "6"} {
-		data, _ := os.ReadFile("/proc/net/" + p.Protocol + family)
-		socketsOf(string(data), p.Port, inodes)
-	}
-	if len(inodes) == 0 {
-		return "a program that cannot be found"
+	for _, s := range socketsOn(p) {
+		inodes[s.inode] = true
 	}
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 	for _, link := range links {
@@ -88,27 +98,94 @@ func holderOf(p lease.Port) string {
 		}
 		pid := strings.Split(link, "/")[2]
 		if pid == "1" {
-			// Sockets of units are systemd's until their service has started.
+			// Sockets of units are systemd's, also while their services run.
 			continue
 		}
 		return describeProcess(pid)
 	}
-	return "a socket unit (`systemctl list-sockets`), or a program in another namespace"
-}
-
-// socketsOf collects the inodes of sockets on a port: of TCP those that listen.
-func socketsOf(table string, port uint16, inodes map[string]bool) {
-	const listening, unconnected = "0A", "07" // net/tcp_states.h
-	for line := range strings.Lines(table) {
-		f := strings.Fields(line)
-		if len(f) < 10 || f[3] != listening && f[3] != unconnected {
-			continue
-		}
-		_, number, _ := strings.Cut(f[1], ":")
-		if n, err := strconv.ParseUint(number, 16, 16); err == nil && uint16(n) == port {
-			inodes[f[9]] = true
+	if unit != nil {
+		if name := unit(p); name != "" {
+			return name
 		}
 	}
+	return "a program in another namespace, or one that /proc does not show"
+}
+
+// socket is one on a port of the host's.
+type socket struct {
+	address netip.Addr
+	inode   string
+}
+
+// socketsOn reads the kernel's table of a protocol: of TCP those that listen.
+func socketsOn(p lease.Port) []socket {
+	if p.Protocol == "sctp" {
+		data, _ := os.ReadFile("/proc/net/sctp/eps")
+		return sctpSockets(string(data), p.Port)
+	}
+	var list []socket
+	for _, family := range []string{"", "6"} {
+		data, _ := os.ReadFile("/proc/net/" + p.Protocol + family)
+		list = append(list, socketsOf(string(data), p)...)
+	}
+	return list
+}
+
+func socketsOf(table string, p lease.Port) []socket {
+	const listening = "0A" // net/tcp_states.h
+	var list []socket
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) < 10 || p.Protocol == "tcp" && f[3] != listening {
+			continue
+		}
+		at, number, _ := strings.Cut(f[1], ":")
+		if n, err := strconv.ParseUint(number, 16, 16); err == nil && uint16(n) == p.Port {
+			list = append(list, socket{procAddress(at), f[9]})
+		}
+	}
+	return list
+}
+
+// procAddress reads an address of /proc/net: words of 32 bits in hexadecimal,
+// in the machine's order of bytes.
+func procAddress(text string) netip.Addr {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b)%4 != 0 {
+		return netip.Addr{}
+	}
+	for i := 0; i < len(b); i += 4 {
+		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// sctpSockets reads the table of SCTP's endpoints, which has other columns.
+func sctpSockets(table string, port uint16) (list []socket) {
+	const portColumn, inodeColumn = 5, 7
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) > inodeColumn && f[portColumn] == strconv.Itoa(int(port)) {
+			list = append(list, socket{inode: f[inodeColumn]})
+		}
+	}
+	return list
+}
+
+// resolverAlone tells whether unitc's resolver alone is what keeps a port of
+// all addresses busy.
+func resolverAlone(p lease.Port) bool {
+	found := false
+	for _, s := range socketsOn(p) {
+		// One of all IPv6 addresses may be of IPv4's too.
+		other := s.address.IsValid() && s.address.Is4() != p.Host.Is4() && s.address != netip.IPv6Unspecified()
+		if !other && !lease.IsResolver(s.address) {
+			return false
+		}
+		found = found || lease.IsResolver(s.address)
+	}
+	return found
 }
 
 func describeProcess(pid string) string {

@@ -97,6 +97,11 @@ func toResolver() match {
 	return join(family(unix.NFPROTO_IPV4), match{ip4(daddr4, reg1), equal(a[:]...)})
 }
 
+func toResolver6() match {
+	a := lease.Resolver6.As16()
+	return join(family(unix.NFPROTO_IPV6), match{ip6(daddr6, reg1), equal(a[:]...)})
+}
+
 // spoofed: the way back to the source is not the way that the packet came.
 func spoofed() match {
 	return match{&expr.Fib{Register: reg1, FlagSADDR: true, FlagIIF: true, ResultOIF: true}, equal(0, 0, 0, 0)}

@@ -60,8 +60,8 @@ func Resolv(names *plan.Names, c *Claim, ownNetwork bool) []byte {
 		search = names.Search
 	}
 	options = append(options, names.Options...)
-	if c != nil && slices.ContainsFunc(c.places, func(p place) bool { return p.network.Driver == lease.Bridge && p.record.IPv4.IsValid() }) {
-		servers = []string{lease.Resolver.String()}
+	if resolver := c.resolver(); resolver.IsValid() {
+		servers = []string{resolver.String()}
 		if !slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "ndots:") }) {
 			// The name of a neighbour has no dot, and is to be asked for as it is first.
 			options = append(options, "ndots:0")
@@ -80,22 +80,44 @@ func Resolv(names *plan.Names, c *Claim, ownNetwork bool) []byte {
 	return b.Bytes()
 }
 
-// resolvFiles are the host's: systemd-resolved's list of the servers that it
-// asks itself comes first where its stub on 127.0.0.53 cannot be reached.
-var resolvFiles = []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"}
-
-func hostResolver(ownNetwork bool) (servers, search, options []string) {
-	files := resolvFiles
-	if !ownNetwork {
-		files = files[1:]
+// resolver is where the container asks for names; the zero address where it is
+// on no bridge.
+func (c *Claim) resolver() (at netip.Addr) {
+	if c == nil {
+		return at
 	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			continue
+	for _, p := range c.places {
+		switch {
+		case p.network.Driver != lease.Bridge:
+		case p.record.IPv4.IsValid():
+			return lease.Resolver
+		case p.record.IPv6.IsValid():
+			at = lease.Resolver6
 		}
-		servers, search, options = lease.ParseResolv(string(data))
-		return
 	}
-	return
+	return at
+}
+
+// resolvFiles are the host's, and systemd-resolved's list of the servers that
+// it asks itself.
+var resolvFiles = struct{ host, resolved string }{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
+
+// hostResolver reads the host's name servers. systemd-resolved's stub on
+// 127.0.0.53 cannot be reached from another network: those that it asks can.
+// Where the administrator has written other servers, resolved's do not count.
+func hostResolver(ownNetwork bool) (servers, search, options []string) {
+	data, _ := os.ReadFile(resolvFiles.host) // without a file nothing is said
+	servers, search, options = lease.ParseResolv(string(data))
+	if !ownNetwork || !slices.ContainsFunc(servers, isLoopback) {
+		return servers, search, options
+	}
+	if data, err := os.ReadFile(resolvFiles.resolved); err == nil {
+		servers, search, options = lease.ParseResolv(string(data))
+	}
+	return slices.DeleteFunc(servers, isLoopback), search, options
+}
+
+func isLoopback(server string) bool {
+	a, err := netip.ParseAddr(server)
+	return err == nil && a.IsLoopback()
 }

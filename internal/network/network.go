@@ -30,6 +30,8 @@ type Request struct {
 	Links       []definition.Link // other containers by names that only this one uses
 	Ports       []definition.Port
 	DNS         []string
+	// SocketUnit names the socket unit that listens on a port; nil, or "" = none.
+	SocketUnit func(lease.Port) string
 	// Before is called with each step's name.
 	Before func(step string)
 }
@@ -80,7 +82,7 @@ func Take(r Request) (*Claim, error) {
 	}
 	defer locked.Unlock()
 	// What a start left that was killed, and whose clean-up was killed too.
-	if err := forget(locked, r.Container, true); err != nil {
+	if _, err := forget(locked, r.Container, true); err != nil {
 		return nil, err
 	}
 	c := &Claim{request: r}
@@ -128,13 +130,17 @@ func Release(container string) error {
 	if isLast(locked, container) {
 		rules := make(chan error, 1)
 		go func() { rules <- removeRules() }()
-		err := forget(locked, container, false)
+		records, err := forget(locked, container, false)
 		if err == nil {
 			err = removeAll(locked)
 		}
-		return errors.Join(err, <-rules, restoreSysctls())
+		err = errors.Join(err, <-rules)
+		forgetFlows(records...)
+		return errors.Join(err, restoreSysctls())
 	}
-	return errors.Join(forget(locked, container, true), sweep(locked))
+	records, err := forget(locked, container, true)
+	forgetFlows(records...)
+	return errors.Join(err, sweep(locked))
 }
 
 // isLast tells whether nobody but the container is in any network, and no unit
@@ -166,30 +172,30 @@ func removeAll(locked *lease.Locked) error {
 	return nil
 }
 
-// forget takes one container off its networks, with its rules or without.
-func forget(locked *lease.Locked, container string, rules bool) error {
+// forget takes one container off its networks, with its rules or without, and
+// gives what it had there.
+func forget(locked *lease.Locked, container string, rules bool) ([]lease.Record, error) {
 	records, err := locked.RecordsOf(container)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range records {
 		r := &records[i]
 		if rules {
 			if err := withdrawPorts(r); err != nil {
-				return err
+				return records, err
 			}
 		}
-		forgetFlows(r)
 		if r.Link != "" {
 			if err := deleteLink(r.Link); err != nil {
-				return err
+				return records, err
 			}
 		}
 		if err := locked.Drop(r); err != nil {
-			return err
+			return records, err
 		}
 	}
-	return nil
+	return records, nil
 }
 
 // sweep takes away networks without containers, and with the last one all that

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -27,12 +26,37 @@ var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP
 // connections by default but for the last part.
 const firstFree, lastFree = 49152, 65535
 
+// holding has who holds which ports of the host, by their numbers: a container
+// may have a thousand.
+type holding map[uint16][]held
+
+type held struct {
+	port   lease.Port
+	holder string
+}
+
+func (h holding) add(p lease.Port, holder string) { h[p.Port] = append(h[p.Port], held{p, holder}) }
+
+// of names the holder of a port; "" = nobody.
+func (h holding) of(p lease.Port) string {
+	for _, other := range h[p.Port] {
+		if other.port.Overlaps(p) {
+			return other.holder
+		}
+	}
+	return ""
+}
+
 // reservePorts writes the ports into the record of the network that they lead
 // through.
 func (c *Claim) reservePorts(locked *lease.Locked) error {
-	holders, err := locked.PortHolders()
+	list, err := locked.PortHolders()
 	if err != nil {
 		return err
+	}
+	holders := holding{}
+	for p, holder := range list {
+		holders.add(p, holder)
 	}
 	for i, asked := range c.request.Ports {
 		key := fmt.Sprintf("ports[%d]", i)
@@ -45,7 +69,7 @@ func (c *Claim) reservePorts(locked *lease.Locked) error {
 			return err
 		}
 		for _, q := range got {
-			holders[q] = c.request.Container
+			holders.add(q, c.request.Container)
 		}
 		p.record.Ports = append(p.record.Ports, got...)
 	}
@@ -64,7 +88,7 @@ func (c *Claim) way(key string, asked definition.Port) (*place, error) {
 }
 
 // reserve finds the ports of the host, one for each family of addresses.
-func (c *Claim) reserve(key string, asked definition.Port, r *lease.Record, holders map[lease.Port]string) ([]lease.Port, error) {
+func (c *Claim) reserve(key string, asked definition.Port, r *lease.Record, holders holding) ([]lease.Port, error) {
 	hosts, err := hostAddresses(key, asked, r)
 	if err != nil {
 		return nil, err
@@ -127,15 +151,13 @@ func hostAddresses(key string, asked definition.Port, r *lease.Record) ([]netip.
 }
 
 // free asks unitc's own records and the host's sockets whether ports are free.
-func (c *Claim) free(key string, wanted []lease.Port, holders map[lease.Port]string) error {
+func (c *Claim) free(key string, wanted []lease.Port, holders holding) error {
 	for _, w := range wanted {
-		for q, holder := range holders {
-			if !q.Overlaps(w) {
-				continue
-			}
-			if holder == c.request.Container {
-				return &Fault{key, fmt.Sprintf("the host's port %s is published twice", w), "keep one of the two"}
-			}
+		switch holder := holders.of(w); holder {
+		case "":
+		case c.request.Container:
+			return &Fault{key, fmt.Sprintf("the host's port %s is published twice", w), "keep one of the two"}
+		default:
 			return &Fault{key, fmt.Sprintf("the host's port %s leads to %s.service already", w, holder), "publish another port, or stop " + holder}
 		}
 		busy, err := portBusy(w)
@@ -143,7 +165,7 @@ func (c *Claim) free(key string, wanted []lease.Port, holders map[lease.Port]str
 			return fmt.Errorf("%s: looking whether the host's port %s is free: %w", key, w, err)
 		}
 		if busy {
-			return &Fault{key, fmt.Sprintf("the host's port %s is in use by %s", w, holderOf(w)), "publish another port, or stop what uses it"}
+			return &Fault{key, fmt.Sprintf("the host's port %s is in use by %s", w, holderOf(w, c.request.SocketUnit)), "publish another port, or stop what uses it"}
 		}
 	}
 	return nil
@@ -201,7 +223,7 @@ func (c *Claim) publish() error {
 		return err
 	}
 	for _, p := range c.places {
-		forgetFlows(p.record)
+		forgetFlows(*p.record)
 	}
 	return nil
 }
@@ -219,24 +241,4 @@ func withdrawPorts(r *lease.Record) error {
 		return err
 	}
 	return ignoreMissing(flush(conn))
-}
-
-// forgetFlows: a client of a UDP port that does not stop sending would be led
-// where the port led at its first packet, or nowhere, for as long as it sends.
-// What cannot be forgotten ends by itself within minutes.
-func forgetFlows(r *lease.Record) {
-	for _, p := range r.Ports {
-		if p.Protocol != "udp" {
-			continue
-		}
-		family := netlink.InetFamily(unix.AF_INET)
-		if p.Host.Is6() {
-			family = unix.AF_INET6
-		}
-		filter := &netlink.ConntrackFilter{}
-		if filter.AddProtocol(unix.IPPROTO_UDP) != nil || filter.AddPort(netlink.ConntrackOrigDstPort, p.Port) != nil {
-			continue
-		}
-		_, _ = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter)
-	}
 }

@@ -3,8 +3,10 @@
 package network
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -164,10 +166,13 @@ func free4(name string, used []netip.Prefix) (lease.Subnet, error) {
 	return lease.Subnet{}, &Fault{"networks", "this host uses all of " + pool.String(), "choose a range: ipam: {config: [{subnet: 192.0.2.0/24}]}"}
 }
 
-// free6 is a unique local range (RFC 4193) that follows from the name.
+// free6 is a unique local range (RFC 4193) that follows from the names of
+// network and machine: two machines that are joined one day have different
+// ones.
 func free6(name string, used []netip.Prefix) (lease.Subnet, error) {
+	machine, _ := os.ReadFile("/etc/machine-id") // without one there is less that differs
 	for i := range uint64(16) {
-		h := lease.Hash(fmt.Sprintf("%s/%d", name, i))
+		h := lease.Hash(fmt.Sprintf("%s/%s/%d", bytes.TrimSpace(machine), name, i))
 		b := [16]byte{0xfd, byte(h), byte(h >> 8), byte(h >> 16), byte(h >> 24), byte(h >> 32), byte(h >> 40), byte(h >> 48)}
 		p := netip.PrefixFrom(netip.AddrFrom16(b), 64)
 		if !overlapsAny(p, used) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -23,6 +24,8 @@ const (
 
 // changedFile has what the sysctls of the host were that unitc has changed.
 const changedFile = lease.Root + "/" + lease.SysctlsFile
+
+const newEnd = ".new"
 
 // bridgeSysctls sets what only the bridge has, and lets the host forward
 // packets where the network leads out of it.
@@ -109,11 +112,22 @@ func change(path, value string) error {
 	if _, known := changed[path]; !known {
 		changed[path] = old
 	}
+	if _, known := changed[lease.VirtualLinks]; !known {
+		links, err := virtualLinks()
+		if err != nil {
+			return err
+		}
+		changed[lease.VirtualLinks] = strings.Join(links, " ")
+	}
 	data, err := json.Marshal(changed)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(changedFile, data, 0o644); err != nil {
+	// A helper that is killed while it writes must not lose what it read.
+	if err := os.WriteFile(changedFile+newEnd, data, 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(changedFile+newEnd, changedFile); err != nil {
 		return err
 	}
 	return write(path, value)
@@ -141,12 +155,14 @@ func keepHearingRouters() error {
 // restoreSysctls puts back what unitc has changed. Where another program has
 // made virtual interfaces meanwhile it may rely on forwarding, so that stays.
 func restoreSysctls() error {
+	_ = os.Remove(changedFile + newEnd)
 	data, err := os.ReadFile(changedFile)
 	if err != nil {
 		return nil
 	}
 	changed := map[string]string{}
-	if json.Unmarshal(data, &changed) == nil && !othersForward() {
+	if json.Unmarshal(data, &changed) == nil && !othersForward(strings.Fields(changed[lease.VirtualLinks])) {
+		delete(changed, lease.VirtualLinks)
 		// accept_ra of an interface goes by whether it forwards: forwarding first.
 		for _, path := range []string{forward4, forward6} {
 			if old, ok := changed[path]; ok {
@@ -165,16 +181,31 @@ func restoreSysctls() error {
 	return os.Remove(changedFile)
 }
 
-func othersForward() bool {
+// othersForward tells whether there are virtual links that were not there
+// before unitc came.
+func othersForward(before []string) bool {
+	links, err := virtualLinks()
+	return err != nil || slices.ContainsFunc(links, func(name string) bool { return !slices.Contains(before, name) })
+}
+
+// virtualLinks are the host's interfaces of the kinds that engines and VPNs
+// make; unitc's own are not among them.
+func virtualLinks() ([]string, error) {
 	links, err := netlink.LinkList()
 	if err != nil {
-		return true
+		return nil, fmt.Errorf("listing interfaces: %w", err)
 	}
+	var names []string
 	for _, l := range links {
 		switch l.Type() {
-		case "bridge", "veth", "tun", "wireguard", "macvlan", "ipvlan":
-			return true
+		case "bridge", "veth", "tun", "tuntap", "wireguard", "macvlan", "ipvlan":
+			if !strings.HasPrefix(l.Attrs().Alias, ownAlias) {
+				names = append(names, l.Attrs().Name)
+			}
 		}
 	}
-	return false
+	return names, nil
 }
+
+// ownAlias is how the alias of each of unitc's links begins.
+const ownAlias = "unitc "

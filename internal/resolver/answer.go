@@ -5,6 +5,7 @@ package resolver
 import (
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -77,13 +78,21 @@ func (q *query) reply(status dnsmessage.RCode, addresses []netip.Addr, name stri
 	return message
 }
 
-// truncated says that the answer is to be had over TCP.
-func (q *query) truncated() []byte {
-	message := q.reply(dnsmessage.RCodeSuccess, nil, "")
-	if len(message) > 2 {
-		message[2] |= 1 << 1 // TC
+// truncated gives the addresses that a datagram has room for, and says that all
+// are to be had over TCP: musl did not ask there before 1.2.4.
+func (q *query) truncated(addresses []netip.Addr) []byte {
+	addresses = slices.DeleteFunc(addresses, func(a netip.Addr) bool { return a.Is4() != (q.question.Type == dnsmessage.TypeA) })
+	const least = 12 + 4 // a resource of an IPv4 address, its name compressed
+	for n := min(len(addresses), smallest/least); ; n-- {
+		message := q.reply(dnsmessage.RCodeSuccess, addresses[:n], "")
+		if n > 0 && len(message) > smallest {
+			continue
+		}
+		if len(message) > 2 {
+			message[2] |= 1 << 1 // TC
+		}
+		return message
 	}
-	return message
 }
 
 // address reads the address of a reverse name.

@@ -8,6 +8,7 @@
 package resolver
 
 import (
+	"math/rand/v2"
 	"net/netip"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -19,6 +20,9 @@ import (
 type Resolver struct {
 	zone *zone
 	host *hostServers
+	// waiting are the questions that other servers have been asked. They wait
+	// long where no server answers, and may not keep anybody's own names waiting.
+	waiting *crowd
 	// ask forwards a message to one server; tests have their own.
 	ask func(server string, message []byte, tcp bool) ([]byte, error)
 }
@@ -28,7 +32,7 @@ func New(root, resolvConf string) *Resolver {
 	if root == "" {
 		root = lease.Root
 	}
-	return &Resolver{zone: newZone(root), host: &hostServers{path: resolvConf}, ask: forward}
+	return &Resolver{zone: newZone(root), host: &hostServers{path: resolvConf}, waiting: newCrowd(256, 64), ask: forward}
 }
 
 // Answer gives the answer to a message from a client; nil = none.
@@ -44,10 +48,7 @@ func (r *Resolver) Answer(message []byte, client netip.Addr, tcp bool) []byte {
 	if who == nil || q.question.Class != dnsmessage.ClassINET {
 		return q.reply(dnsmessage.RCodeRefused, nil, "")
 	}
-	if answer, ours := q.local(who); ours {
-		if len(answer) > smallest && !tcp {
-			return q.truncated()
-		}
+	if answer, ours := q.local(who, tcp); ours {
 		return answer
 	}
 	if who.internal {
@@ -58,7 +59,7 @@ func (r *Resolver) Answer(message []byte, client netip.Addr, tcp bool) []byte {
 }
 
 // local answers what unitc's records know.
-func (q *query) local(who *asker) ([]byte, bool) {
+func (q *query) local(who *asker, tcp bool) ([]byte, bool) {
 	if a, ok := address(q.name); ok {
 		name, ours := who.reverse(a)
 		switch {
@@ -75,18 +76,28 @@ func (q *query) local(who *asker) ([]byte, bool) {
 	if !found {
 		return nil, false
 	}
-	return q.reply(dnsmessage.RCodeSuccess, addresses, ""), true
+	// Who takes the first of several is led to another one each time.
+	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
+	answer := q.reply(dnsmessage.RCodeSuccess, addresses, "")
+	if len(answer) > smallest && !tcp {
+		answer = q.truncated(addresses)
+	}
+	return answer, true
 }
 
 // outside asks one server after the other.
 func (r *Resolver) outside(q *query, who *asker, message []byte, tcp bool) []byte {
+	if !r.waiting.enter(who.record.Container) {
+		return q.reply(dnsmessage.RCodeServerFailure, nil, "")
+	}
+	defer r.waiting.leave(who.record.Container)
 	servers := who.record.DNS
 	if len(servers) == 0 {
 		servers = r.host.get()
 	}
 	for range 2 {
 		for _, server := range servers {
-			if server == lease.Resolver.String() {
+			if a, err := netip.ParseAddr(server); err == nil && lease.IsResolver(a) {
 				continue // that would be this very program
 			}
 			if answer, err := r.ask(server, message, tcp); err == nil {

@@ -5,11 +5,13 @@ package resolver
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,6 +155,118 @@ func TestRecordsComeAndGo(t *testing.T) {
 	}
 }
 
+// Two changes within one tick of the clock, and a question between them: the
+// second is not missed by who asks later.
+func TestChangesWithinOneTick(t *testing.T) {
+	root, locked := records(t)
+	defer locked.Unlock()
+	r := New(root, "")
+	r.ask = func(string, []byte, bool) ([]byte, error) { return nil, errors.New("nobody") }
+	dir := root + "/front"
+	now := time.Now()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Chtimes(dir, now, now))
+	r.Answer(question(t, "late.", dnsmessage.TypeA), web, false)
+	must(locked.Put(&lease.Record{Container: "late", Network: "front", IPv4: netip.MustParseAddr("10.0.0.9")}))
+	must(os.Chtimes(dir, now, now))
+	for time.Since(now) < 2*grain {
+		time.Sleep(grain)
+	}
+	if _, got := read(t, r.Answer(question(t, "late.", dnsmessage.TypeA), web, false)); len(got) != 1 {
+		t.Errorf("it is there, and the answer is %q", got)
+	}
+}
+
+// Servers that do not answer keep questions to them waiting, and no others.
+func TestDeadServersBlockNobody(t *testing.T) {
+	root, locked := records(t)
+	locked.Unlock()
+	r := New(root, "")
+	ended, began := make(chan struct{}), make(chan struct{}, 1000)
+	r.ask = func(string, []byte, bool) ([]byte, error) {
+		began <- struct{}{}
+		<-ended
+		return nil, errors.New("nobody")
+	}
+	answers := make(chan []byte, 1000)
+	ask := question(t, "example.org.", dnsmessage.TypeA)
+	for range 100 {
+		go func() { answers <- r.Answer(ask, web, false) }()
+	}
+	for range 64 {
+		<-began
+	}
+	for range 100 - 64 {
+		if status, _ := read(t, <-answers); status != dnsmessage.RCodeServerFailure {
+			t.Errorf("beyond its share a container hears %s", status)
+		}
+	}
+	if _, got := read(t, r.Answer(question(t, "db.", dnsmessage.TypeA), web, false)); len(got) != 1 {
+		t.Errorf("a neighbour's name gives %q meanwhile", got)
+	}
+	close(ended)
+	for range 64 {
+		<-answers
+	}
+	if r.waiting.all != 0 || len(r.waiting.each) != 0 {
+		t.Errorf("%d are still waiting, %v", r.waiting.all, r.waiting.each)
+	}
+}
+
+// A client's idle connections leave the others room.
+func TestIdleConnectionsBlockNobody(t *testing.T) {
+	root, locked := records(t)
+	locked.Unlock()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, done := make(chan os.Signal), make(chan error)
+	go func() { done <- Serve(New(root, ""), []*os.File{f}, time.Hour, stop) }()
+	ask := question(t, "db.", dnsmessage.TypeA)
+	var refused error
+	for deadline := time.Now().Add(time.Minute); refused == nil && time.Now().Before(deadline); {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		if refused = writeTCP(c, ask); refused == nil {
+			_, refused = readTCP(c)
+		}
+	}
+	if !errors.Is(refused, io.EOF) && !errors.Is(refused, syscall.ECONNRESET) && !errors.Is(refused, syscall.EPIPE) {
+		t.Errorf("beyond its share a client hears %v", refused)
+	}
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if err := writeTCP(c, ask); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := readTCP(c); err != nil {
+		t.Errorf("another client hears %x, %v", answer, err)
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLongAnswersGoOverTCP(t *testing.T) {
 	root, locked := records(t)
 	for i := range 60 {
@@ -165,8 +279,8 @@ func TestLongAnswersGoOverTCP(t *testing.T) {
 	r := New(root, "")
 	over := r.Answer(question(t, "many.", dnsmessage.TypeA), web, false)
 	var m dnsmessage.Message
-	if err := m.Unpack(over); err != nil || !m.Truncated || len(m.Answers) != 0 {
-		t.Errorf("over UDP: %v, %+v", err, m.Header)
+	if err := m.Unpack(over); err != nil || !m.Truncated || len(m.Answers) != 30 || len(over) > smallest {
+		t.Errorf("over UDP: %v, %+v with %d answers in %d bytes", err, m.Header, len(m.Answers), len(over))
 	}
 	if _, got := read(t, r.Answer(question(t, "many.", dnsmessage.TypeA), web, true)); len(got) != 60 {
 		t.Errorf("over TCP: %d answers", len(got))

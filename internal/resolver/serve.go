@@ -3,6 +3,7 @@
 package resolver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -16,15 +17,16 @@ import (
 // Idle is how long the program waits for a question before it ends.
 const Idle = 30 * time.Second
 
-// most are questions and connections at a time: what comes beyond waits in the
-// sockets' queues.
-const most = 256
+// most are datagrams at a time, far more than may wait for other servers: what
+// comes beyond waits in the socket's queue.
+const most = 1024
 
 // server serves the sockets that systemd has passed.
 type server struct {
 	r       *Resolver
-	slots   chan struct{}
-	last    atomic.Int64 // nanoseconds, of the last question
+	slots   chan struct{} // of datagrams
+	clients *crowd        // of connections
+	last    atomic.Int64  // nanoseconds, of the last question
 	readers sync.WaitGroup
 	work    sync.WaitGroup
 	quiet   []interface{ SetDeadline(time.Time) error }
@@ -33,7 +35,7 @@ type server struct {
 // Serve answers on sockets until nobody has asked for as long as idle, or until
 // stop is closed.
 func Serve(r *Resolver, sockets []*os.File, idle time.Duration, stop <-chan os.Signal) error {
-	s := &server{r: r, slots: make(chan struct{}, most)}
+	s := &server{r: r, slots: make(chan struct{}, most), clients: newCrowd(256, 16)}
 	s.last.Store(time.Now().UnixNano())
 	for _, f := range sockets {
 		if err := s.add(f); err != nil {
@@ -85,16 +87,6 @@ func (s *server) add(f *os.File) error {
 	return nil
 }
 
-// take waits for a place and counts the question.
-func (s *server) take(do func()) {
-	s.slots <- struct{}{}
-	s.last.Store(time.Now().UnixNano())
-	s.work.Go(func() {
-		defer func() { <-s.slots }()
-		do()
-	})
-}
-
 func (s *server) datagrams(c *net.UDPConn) {
 	b := make([]byte, 65535)
 	for {
@@ -105,8 +97,11 @@ func (s *server) datagrams(c *net.UDPConn) {
 		if err != nil {
 			continue // of an earlier answer that did not arrive
 		}
-		message := append([]byte(nil), b[:n]...)
-		s.take(func() {
+		message := bytes.Clone(b[:n])
+		s.slots <- struct{}{}
+		s.last.Store(time.Now().UnixNano())
+		s.work.Go(func() {
+			defer func() { <-s.slots }()
 			if answer := s.r.Answer(message, from.Addr(), false); answer != nil {
 				_, _ = c.WriteToUDPAddrPort(answer, from)
 			}
@@ -124,18 +119,22 @@ func (s *server) connections(l *net.TCPListener) {
 			time.Sleep(10 * time.Millisecond) // no descriptors left: they come back
 			continue
 		}
-		s.take(func() { s.connection(c) })
+		s.last.Store(time.Now().UnixNano())
+		from, ok := c.RemoteAddr().(*net.TCPAddr)
+		if !ok || !s.clients.enter(from.IP.String()) {
+			c.Close()
+			continue
+		}
+		s.work.Go(func() {
+			defer s.clients.leave(from.IP.String())
+			s.connection(c, from.AddrPort().Addr())
+		})
 	}
 }
 
 // connection answers the questions of one client, which may be several.
-func (s *server) connection(c *net.TCPConn) {
+func (s *server) connection(c *net.TCPConn, client netip.Addr) {
 	defer c.Close()
-	from, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return
-	}
-	client, _ := netip.AddrFromSlice(from.IP)
 	for {
 		_ = c.SetDeadline(time.Now().Add(patience))
 		message, err := readTCP(c)

@@ -3,10 +3,11 @@
 package resolver
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,9 +22,20 @@ type zone struct {
 	root  string
 
 	mu       sync.Mutex
-	seen     map[string]time.Time // of each network's directory
+	seen     map[string]state // of each network's directory
 	networks map[string]*members
 }
+
+// state is what a directory's time was when it was read.
+type state struct {
+	changed time.Time
+	// settled: the time was older than the clock's grain, so that no later change
+	// can bear it too.
+	settled bool
+}
+
+// grain is longer than the tick by which the kernel stamps files.
+const grain = 20 * time.Millisecond
 
 // members are those of one network.
 type members struct {
@@ -31,20 +43,19 @@ type members struct {
 	records []lease.Record
 	byName  map[string][]int
 	byAddr  map[netip.Addr]int
+	there   map[string]bool // containers
 }
 
 func newZone(root string) *zone {
-	return &zone{store: lease.Store{Root: root}, root: root, seen: map[string]time.Time{}, networks: map[string]*members{}}
+	return &zone{store: lease.Store{Root: root}, root: root, seen: map[string]state{}, networks: map[string]*members{}}
 }
 
 // refresh reads what has changed: a record that is written or removed gives
 // its directory a new time.
 func (z *zone) refresh() {
 	entries, err := os.ReadDir(z.root)
-	if err != nil {
-		clear(z.networks)
-		clear(z.seen)
-		return
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return // no descriptors left, say: what is known is better than nothing
 	}
 	there := map[string]bool{}
 	for _, e := range entries {
@@ -52,13 +63,17 @@ func (z *zone) refresh() {
 			continue
 		}
 		there[e.Name()] = true
+		now := time.Now()
 		info, err := os.Stat(filepath.Join(z.root, e.Name()))
-		// A time that is not older than the clock's grain may stand for two changes.
-		if err != nil || z.seen[e.Name()].Equal(info.ModTime()) && time.Since(info.ModTime()) > 20*time.Millisecond {
+		if err != nil {
+			continue
+		}
+		changed := info.ModTime()
+		if old := z.seen[e.Name()]; old.settled && old.changed.Equal(changed) {
 			continue
 		}
 		if m, err := z.read(e.Name()); err == nil {
-			z.networks[e.Name()], z.seen[e.Name()] = m, info.ModTime()
+			z.networks[e.Name()], z.seen[e.Name()] = m, state{changed, now.Sub(changed) > grain}
 		}
 	}
 	for name := range z.networks {
@@ -78,8 +93,9 @@ func (z *zone) read(name string) (*members, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &members{network: n, records: records, byName: map[string][]int{}, byAddr: map[netip.Addr]int{}}
+	m := &members{network: n, records: records, byName: map[string][]int{}, byAddr: map[netip.Addr]int{}, there: map[string]bool{}}
 	for i := range records {
+		m.there[records[i].Container] = true
 		for _, name := range records[i].Names() {
 			name = strings.ToLower(name)
 			m.byName[name] = append(m.byName[name], i)
@@ -114,7 +130,7 @@ func (z *zone) who(client netip.Addr) *asker {
 	}
 	a.internal = true
 	for _, m := range z.networks {
-		if slices.ContainsFunc(m.records, func(r lease.Record) bool { return r.Container == a.record.Container }) {
+		if m.there[a.record.Container] {
 			a.networks = append(a.networks, m)
 			a.internal = a.internal && m.network.Internal
 		}

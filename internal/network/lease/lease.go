@@ -39,10 +39,15 @@ const (
 // paths, and what they were.
 const SysctlsFile = ".sysctls"
 
+// VirtualLinks stands in that file for the virtual links of others that were
+// there at that time.
+const VirtualLinks = "links"
+
 // Sysctls reads it.
 func (s Store) Sysctls() map[string]string {
 	var changed map[string]string
 	_ = readJSON(s.dir(SysctlsFile), &changed) // mostly it is not there
+	delete(changed, VirtualLinks)
 	return changed
 }
 
@@ -205,7 +210,6 @@ func (s Store) RecordsOf(container string) ([]Record, error) {
 	return list, nil
 }
 
-// readJSON: a file that a power cut or a full disk has emptied is no file.
 func readJSON(path string, into any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -9,8 +9,15 @@ import (
 
 // Resolver is where containers ask for names: an address that every bridge
 // has beside its own, so that one socket serves all networks and what stands in
-// a container's resolv.conf is known before its network is.
-var Resolver = netip.MustParseAddr("169.254.53.53")
+// a container's resolv.conf is known before its network is. Resolver6 is for
+// containers without IPv4.
+var (
+	Resolver  = netip.MustParseAddr("169.254.53.53")
+	Resolver6 = netip.MustParseAddr("fd75:6e69:7463::53")
+)
+
+// IsResolver tells whether an address is one of the two.
+func IsResolver(a netip.Addr) bool { return a == Resolver || a == Resolver6 }
 
 // ParseResolv reads what unitc needs of resolv.conf(5).
 func ParseResolv(text string) (servers, search, options []string) {

@@ -181,6 +181,7 @@ func (a *app) joinable(cmd *cobra.Command, word string) (string, runtime.ExecCon
 	}
 	process := *p.Spec.Process
 	cfg.Spec, cfg.Process, cfg.User, cfg.Groups = p.Spec, &process, p.User, p.Groups
+	cfg.ID, cfg.Bundle = name, "/run/unitc/"+name
 	return name, cfg, nil
 }
 

@@ -65,7 +65,7 @@ func probe(dir, timeout string) (int, error) {
 	defer cancel()
 	j, err := runtime.Exec(ctx, runtime.ExecConfig{
 		PID: pid, StartTime: started, Spec: p.Spec, Process: &process, User: p.User, Groups: p.Groups,
-		Stdio: [3]*os.File{null, os.Stdout, os.Stderr},
+		Stdio: [3]*os.File{null, os.Stdout, os.Stderr}, ID: strings.TrimSuffix(p.Unit, ".service"), Bundle: dir,
 	})
 	var inside *program.OpError
 	switch {

@@ -74,6 +74,7 @@ func execProcess(c *call) error {
 	}
 	cfg := runtime.ExecConfig{
 		PID: k.PID, StartTime: k.StartTime, Spec: spec, Process: p, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
+		ID: k.ID, Bundle: k.Bundle,
 	}
 	if cfg.PreserveFDs, err = c.preserved(p); err != nil {
 		return err

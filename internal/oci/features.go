@@ -30,7 +30,7 @@ func Features() *features.Features {
 			Seccomp:         seccompFeatures(),
 			Apparmor:        &features.Apparmor{Enabled: &yes},
 			Selinux:         &features.Selinux{Enabled: &yes},
-			IntelRdt:        &features.IntelRdt{Enabled: &no},
+			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
 			MemoryPolicy:    &features.MemoryPolicy{Modes: modes, Flags: flags},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 			NetDevices:      &features.NetDevices{Enabled: &no},
@@ -51,8 +51,11 @@ func seccompFeatures() *features.Seccomp {
 		return specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{Names: []string{"getpid"}, Action: action, Args: args}}}
 	}
 	for _, a := range []specs.LinuxSeccompAction{specs.ActKill, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno, specs.ActTrace, specs.ActAllow, specs.ActLog, specs.ActNotify} {
-		// Handing the listener over is the runtime's part, and it has none yet.
-		if a != specs.ActNotify && compiles(rule(a)) {
+		p := rule(a)
+		if a == specs.ActNotify {
+			p.ListenerPath = "/agent"
+		}
+		if compiles(p) {
 			f.Actions = append(f.Actions, string(a))
 		}
 	}
@@ -72,7 +75,7 @@ func seccompFeatures() *features.Seccomp {
 			f.Archs = append(f.Archs, string(a))
 		}
 	}
-	for _, flag := range []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_TSYNC", specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow} {
+	for _, flag := range []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_TSYNC", specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv} {
 		p := rule(specs.ActAllow)
 		p.Flags = []specs.LinuxSeccompFlag{flag}
 		if compiles(p) {

@@ -30,9 +30,9 @@ func (p *Program) Store(r Reg, b []byte) {
 }
 
 // CloseFrom closes every descriptor from first on, now and not at exec, but
-// for those that Fork made and up to three more: descriptors or registers.
+// for those that Fork made and up to four more: descriptors or registers.
 func (p *Program) CloseFrom(what string, first int, keep ...any) {
-	o := op{kind: opCloseFrom, into: -1, args: [6]uintptr{uintptr(first), gateFD, gateFD, gateFD}}
+	o := op{kind: opCloseFrom, into: -1, args: [6]uintptr{uintptr(first), gateFD, gateFD, gateFD, gateFD}}
 	for i, k := range keep {
 		switch v := k.(type) {
 		case int:
@@ -81,13 +81,13 @@ func rebirth(c *child, exit uintptr) {
 //go:nosplit
 //go:norace
 func closeFrom(c *child, o *op) {
-	keep := [5]uintptr{c.report, c.gate, o.args[1], o.args[2], o.args[3]}
-	for i := 2; i < 5; i++ {
+	keep := [6]uintptr{c.report, c.gate, o.args[1], o.args[2], o.args[3], o.args[4]}
+	for i := 2; i < len(keep); i++ {
 		if o.regs&(1<<(i-1)) != 0 {
 			keep[i] = c.regs[keep[i]]
 		}
 	}
-	for i := 1; i < 5; i++ {
+	for i := 1; i < len(keep); i++ {
 		for k := i; k > 0 && keep[k] < keep[k-1]; k-- {
 			keep[k], keep[k-1] = keep[k-1], keep[k]
 		}

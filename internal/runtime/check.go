@@ -24,7 +24,10 @@ func checkPlan(l *Launch) error {
 			errs = append(errs, fmt.Errorf("%s is not supported by unitc's runtime", what))
 		}
 	}
-	refuse(s.Linux.IntelRdt != nil, "linux.intelRdt")
+	if r := s.Linux.IntelRdt; r != nil {
+		_, err := resctrlOf(r, l.opt.ID)
+		errs = append(errs, err)
+	}
 	refuse(len(s.Linux.NetDevices) > 0, "linux.netDevices")
 	refuse(s.Linux.Resources != nil, "linux.resources (limits are on the systemd scope)")
 	for i, n := range s.Linux.Namespaces {

@@ -38,6 +38,7 @@ var standIns = map[string]func(*Launch) error{
 	"open-rootfs":           standInRoot,
 	"open-mount-sources":    standInSources,
 	"fill-files":            standInFiles,
+	"compile-seccomp":       standInFilter,
 }
 
 // StepNames are the names of all steps, the outer ones first.
@@ -100,6 +101,15 @@ func standInFiles(l *Launch) error {
 		l.filesDir = l.opt.Stdio[0]
 	}
 	return nil
+}
+
+// standInFilter connects to nobody.
+func standInFilter(l *Launch) error {
+	if err := readFilter(l); err != nil || l.filter == nil || !l.filter.Listens() {
+		return err
+	}
+	l.agent = &agent{socket: l.opt.Stdio[0]}
+	return l.agent.allocate()
 }
 
 // callsByStep cuts the listing of a program at its steps.

@@ -47,6 +47,9 @@ type ExecConfig struct {
 	Cgroup *os.File
 	// KeepKeyring leaves the session keyring as it is; otherwise it is a new one.
 	KeepKeyring bool
+	// ID and Bundle name the container to the agent of its seccomp profile; ID is
+	// also its resctrl group.
+	ID, Bundle string
 }
 
 // Joined is a process that runs in a container by Exec. It is a child of this
@@ -244,7 +247,8 @@ func (j *joiner) buildProcess() error {
 	p := *j.cfg.Process
 	spec := &specs.Spec{Process: &p, Linux: &specs.Linux{}, Root: &specs.Root{}}
 	if c := j.cfg.Spec; c != nil && c.Linux != nil {
-		spec.Linux.Seccomp, spec.Linux.Personality = c.Linux.Seccomp, c.Linux.Personality
+		spec.Linux.Seccomp, spec.Linux.Personality, spec.Annotations = c.Linux.Seccomp, c.Linux.Personality, c.Annotations
+		spec.Linux.IntelRdt = c.Linux.IntelRdt
 	}
 	if len(p.Args) == 0 || p.Args[0] == "" {
 		return errors.New("process.args is empty")
@@ -261,7 +265,7 @@ func (j *joiner) buildProcess() error {
 		return fmt.Errorf("process.cwd %q is not absolute", p.Cwd)
 	}
 	l := j.l
-	l.spec, l.opt.Stdio = spec, j.cfg.Stdio
+	l.spec, l.opt = spec, Options{Stdio: j.cfg.Stdio, ID: j.cfg.ID, Bundle: j.cfg.Bundle}
 	if err := j.mapIDs(); err != nil {
 		return err
 	}
@@ -366,7 +370,9 @@ func (j *joiner) start(ctx context.Context) (*Joined, error) {
 	}
 	// A process that is stopped in a frozen cgroup would be waited for for ever.
 	stop := context.AfterFunc(ctx, func() { _ = child.Kill() })
-	err = child.AwaitExec()
+	if err = j.placeByNumber(child); err == nil {
+		err = child.AwaitExec()
+	}
 	if !stop() && err == nil {
 		err = ctx.Err()
 		_ = child.Kill()
@@ -385,6 +391,31 @@ func (j *joiner) start(ctx context.Context) (*Joined, error) {
 		err = ErrNotRunning // no more processes in a PID namespace whose first has ended
 	}
 	return nil, err
+}
+
+// placeByNumber waits until the process has the number that it keeps, which
+// goes to the agent of its filter and into its resctrl group.
+func (j *joiner) placeByNumber(child *program.Child) error {
+	if !needsNumber(j) {
+		return nil
+	}
+	j.l.closeAgent()
+	if err := child.AwaitSync(); err != nil {
+		return err
+	}
+	if r := j.l.spec.Linux.IntelRdt; r != nil {
+		g, err := resctrlOf(r, j.cfg.ID)
+		if err == nil {
+			err = g.enter(child.PID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := j.l.tellAgent(child.PID, specs.StateRunning); err != nil {
+		return err
+	}
+	return child.Open()
 }
 
 // Wait waits for the process and gives its status; it may be called once, by

@@ -73,7 +73,7 @@ func (c *container) hold(probes ...string) *heldContainer {
 	must(c.t, err)
 	out, w, err := os.Pipe()
 	must(c.t, err)
-	l, err := Prepare(p, Options{Stdio: [3]*os.File{in, w, os.Stderr}, AttachPoint: c.t.TempDir()})
+	l, err := Prepare(p, Options{Stdio: [3]*os.File{in, w, os.Stderr}, AttachPoint: c.t.TempDir(), ID: "test"})
 	must(c.t, err)
 	defer l.Close()
 	child, err := l.Start()

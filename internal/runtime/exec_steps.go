@@ -54,6 +54,7 @@ var joinInner = []struct {
 	{"set-apparmor-profile", exitAppArmor, "takes effect at exec", whenLaunch(hasAppArmorProfile), step1(setAppArmorProfile)},
 	{"verify-privileges", exitCapabilities, "every protection is read back; a difference stops the start", anyJoin, verifyUntraced},
 	{"close-on-exec", exitExec, "what is left beside the preserved ones", anyJoin, closeRest},
+	{"report-number", exitNamespace, "it goes to the agent of the filter, and into the resctrl group", needsNumber, reportNumber},
 	{"load-seccomp", exitSeccomp, "last: the filter need not allow what the steps above call", whenLaunch(seccompLate), step1(loadSeccomp)},
 	{"drop-admin", exitCapabilities, "under the filter, which only it could load without no_new_privs", whenLaunch(keepsAdmin), step1(dropAdmin)},
 	{"exec-payload", exitExec, "", anyJoin, step1(execPayload)},
@@ -139,13 +140,17 @@ func verifyJoined(j *joiner, c *compiler) {
 	}
 }
 
-// closeForeign keeps procfs where a label will be written to it.
+// closeForeign keeps procfs where a label will be written to it, and the socket
+// of an agent.
 func closeForeign(j *joiner, c *compiler) {
+	var keep []any
 	if hasSELinuxLabel(j.l) || hasAppArmorProfile(j.l) {
-		c.p.CloseFrom("close_range", 3+j.cfg.PreserveFDs, c.proc)
-	} else {
-		c.p.CloseFrom("close_range", 3+j.cfg.PreserveFDs)
+		keep = append(keep, c.proc)
 	}
+	if hasAgent(j) {
+		keep = append(keep, int(c.agent.socket.Fd()))
+	}
+	c.p.CloseFrom("close_range", 3+j.cfg.PreserveFDs, keep...)
 	c.preserve(j.cfg.PreserveFDs)
 }
 
@@ -167,6 +172,12 @@ func verifyUntraced(_ *joiner, c *compiler) {
 	verifyPrivileges(c)
 	c.verifyUntraced()
 }
+
+func hasAgent(j *joiner) bool { return j.l.agent != nil }
+
+func needsNumber(j *joiner) bool { return hasAgent(j) || j.l.spec.Linux.IntelRdt != nil }
+
+func reportNumber(_ *joiner, c *compiler) { c.p.Sync("the number of the process") }
 
 func closeRest(j *joiner, c *compiler) {
 	c.p.Call("close_range", "CLOEXEC", unix.SYS_CLOSE_RANGE, 3+j.cfg.PreserveFDs, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)

@@ -56,6 +56,9 @@ func awaitStart(c *compiler) {
 		}
 		keep = append(keep, int(c.hookState.Fd()))
 	}
+	if c.agent != nil {
+		keep = append(keep, int(c.agent.socket.Fd()))
+	}
 	c.p.CloseFrom("close_range", 3+c.opt.PreserveFDs, keep...)
 	c.p.Sync("created")
 	mark := c.p.Mark()

@@ -170,15 +170,15 @@ func PostStart(spec *specs.Spec, id, bundle string, pid int) error {
 	return runHooks("poststart", l.hooks().Poststart, state)
 }
 
-// PostStop runs the poststop hooks of a container that has ended. All of them
-// run; the errors are joined.
+// PostStop removes the resctrl group of a container that has ended and runs its
+// poststop hooks. All of them run; the errors are joined.
 func PostStop(spec *specs.Spec, id, bundle string) error {
 	l := &Launch{spec: spec, opt: Options{ID: id, Bundle: bundle}}
 	state, err := l.state(specs.StateStopped, 0)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{removeResctrl(spec, id)}
 	for i, h := range l.hooks().Poststop {
 		if err := runHook(h, state); err != nil {
 			errs = append(errs, fmt.Errorf("hooks.poststop[%d]: %w", i, err))

@@ -90,6 +90,7 @@ type Launch struct {
 	filesDir  *os.File    // detached mount of secrets and configs, nil without any
 	console   [2]*os.File // with a terminal: this process's end, the child's end
 	hookState *os.File    // what the child's hooks read; nil without any
+	agent     *agent      // who answers for the filter; nil without one
 }
 
 // Prepare does the outer half.
@@ -154,7 +155,25 @@ func (l *Launch) Start() (*program.Child, error) {
 	if err != nil {
 		return nil, &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
 	}
+	l.closeAgent()
+	if err := l.joinResctrl(c.PID); err != nil {
+		return nil, l.abandon(c, &StepError{Step: "join-resctrl", Exit: exitCgroup, Err: err})
+	}
+	if err := l.tellAgent(c.PID, specs.StateCreating); err != nil {
+		return nil, l.abandon(c, &StepError{Step: "compile-seccomp", Exit: exitSeccomp, Err: err})
+	}
 	return c, nil
+}
+
+// abandon ends a child that nobody will get.
+func (l *Launch) abandon(c *program.Child, err error) error {
+	_ = c.Kill()
+	c.Close()
+	if l.opt.Sibling {
+		return err // its parent reaps it
+	}
+	_, _ = waitFor(c.PID)
+	return err
 }
 
 // NetworkNamespace opens the child's network namespace, where it is a new one.
@@ -176,6 +195,10 @@ func (l *Launch) Close() {
 		f.Close()
 	}
 	l.anchor.close()
+	if l.agent != nil && l.agent.mem != nil {
+		_ = unix.Munmap(l.agent.mem)
+		l.agent.mem = nil
+	}
 }
 
 // own remembers f for Close.

@@ -3,7 +3,6 @@
 package runtime
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +35,13 @@ func dropAdmin(c *compiler) {
 
 // compileFilter makes the BPF program of the plan's seccomp profile.
 func compileFilter(l *Launch) error {
+	if err := readFilter(l); err != nil || l.filter == nil || !l.filter.Listens() {
+		return err
+	}
+	return connectAgent(l)
+}
+
+func readFilter(l *Launch) error {
 	if l.spec.Linux.Seccomp == nil {
 		return nil
 	}
@@ -43,19 +49,27 @@ func compileFilter(l *Launch) error {
 	if err != nil {
 		return fmt.Errorf("seccomp profile: %w", err)
 	}
-	if p.Listens() {
-		return errors.New("seccomp profile: SCMP_ACT_NOTIFY needs an agent, which this launch has no way to reach")
-	}
 	l.filter = p
 	return nil
 }
 
 // loadSeccomp is the last step but exec. The call either loads the whole filter
-// or fails; what follows it is execve(2) alone.
+// or fails; what follows it is execve(2) alone, and before it the message to an
+// agent where there is one.
 func loadSeccomp(c *compiler) {
 	const setModeFilter = 1
-	c.p.Call("seccomp", fmt.Sprintf("SECCOMP_SET_MODE_FILTER %d instructions", len(c.filter.Filter)),
-		unix.SYS_SECCOMP, setModeFilter, int(c.filter.Flags), c.fprog()).Want(0)
+	if c.agent != nil {
+		c.agentIsTold()
+	}
+	load := c.p.Call("seccomp", fmt.Sprintf("SECCOMP_SET_MODE_FILTER %d instructions", len(c.filter.Filter)),
+		unix.SYS_SECCOMP, setModeFilter, int(c.filter.Flags), c.fprog())
+	if c.agent == nil {
+		load.Want(0)
+		return
+	}
+	listener := c.p.Reg()
+	load.Into(listener)
+	c.sendListener(listener)
 }
 
 func (c *compiler) fprog() program.Ptr {

@@ -98,15 +98,20 @@ func (c *compiler) openTerminal(root any, dir string, resolve uint64) {
 
 // sendDescriptor sends what is in a register over a socket (unix(7), SCM_RIGHTS).
 func (c *compiler) sendDescriptor(socket *os.File, r program.Reg) {
+	iov := program.Keep(c.p, &[2]uint64{uint64(c.p.Bytes([]byte{0})), 1})
+	c.sendRights(socket, r, iov).Want(1)
+}
+
+// sendRights sends the bytes of a struct iovec with it.
+func (c *compiler) sendRights(socket *os.File, r program.Reg, iov program.Ptr) *program.Call {
 	control := make([]byte, unix.CmsgSpace(4))
 	binary.NativeEndian.PutUint64(control, uint64(unix.CmsgLen(4)))
 	binary.NativeEndian.PutUint32(control[8:], unix.SOL_SOCKET)
 	binary.NativeEndian.PutUint32(control[12:], unix.SCM_RIGHTS)
 	c.p.Store(r, control[16:])
-	iov := program.Keep(c.p, &[2]uint64{uint64(c.p.Bytes([]byte{0})), 1})
 	// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags.
 	message := program.Keep(c.p, &[7]uint64{0, 0, uint64(iov), 1, uint64(c.p.Bytes(control)), uint64(len(control)), 0})
-	c.p.Call("sendmsg", "SCM_RIGHTS", unix.SYS_SENDMSG, int(socket.Fd()), message, unix.MSG_NOSIGNAL).Want(1)
+	return c.p.Call("sendmsg", "SCM_RIGHTS", unix.SYS_SENDMSG, int(socket.Fd()), message, unix.MSG_NOSIGNAL)
 }
 
 func takeTerminal(c *compiler) {

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"unsafe"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+)
+
+// agent is the way to who answers for the calls that a profile has with
+// SCMP_ACT_NOTIFY (runtime-spec config-linux.md, "Seccomp"). The child itself
+// sends the listener, as soon as it has one: of a container that waits for its
+// start the helper is gone by then. What goes with it has the child's process
+// id, so it is written behind the fork, to memory that both see.
+type agent struct {
+	socket *os.File
+	mem    []byte // an agentMessage, and the text behind it
+}
+
+// agentMessage is the head of the shared memory.
+type agentMessage struct {
+	text, length uint64 // struct iovec
+	ready        [8]byte
+}
+
+const (
+	agentMemory = 256 << 10 // bytes; annotations are the bulk
+	agentText   = 64        // where the text begins
+)
+
+// connectAgent connects before anything is made, so that an agent that is not
+// there is told by name and not by a payload that hangs.
+func connectAgent(l *Launch) error {
+	profile := l.spec.Linux.Seccomp
+	if !letsThrough(profile, "sendmsg") {
+		return errors.New("seccomp profile: with SCMP_ACT_NOTIFY it must allow sendmsg, by which the listener gets to its agent")
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socket for the seccomp agent: %w", err)
+	}
+	l.agent = &agent{socket: l.own(os.NewFile(uintptr(fd), "seccomp agent"))}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: profile.ListenerPath}); err != nil {
+		return fmt.Errorf("seccomp agent %s: %w", profile.ListenerPath, os.NewSyscallError("connect", err))
+	}
+	return l.agent.allocate()
+}
+
+func (a *agent) allocate() (err error) {
+	if a.mem, err = unix.Mmap(-1, 0, agentMemory, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS); err != nil {
+		return fmt.Errorf("memory for the seccomp agent: %w", err)
+	}
+	return nil
+}
+
+// letsThrough tells whether a profile lets a call pass whatever its arguments.
+func letsThrough(profile *specs.LinuxSeccomp, name string) bool {
+	passes := func(a specs.LinuxSeccompAction) bool { return a == specs.ActAllow || a == specs.ActLog }
+	ok := passes(profile.DefaultAction)
+	for _, rule := range profile.Syscalls {
+		if !slices.Contains(rule.Names, name) {
+			continue
+		}
+		if len(rule.Args) == 0 {
+			return passes(rule.Action)
+		}
+		ok = ok && passes(rule.Action)
+	}
+	return ok
+}
+
+// tellAgent writes what the child sends.
+func (l *Launch) tellAgent(pid int, status specs.ContainerState) error {
+	if l.agent == nil {
+		return nil
+	}
+	text, err := json.Marshal(specs.ContainerProcessState{
+		Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: pid, Metadata: l.spec.Linux.Seccomp.ListenerMetadata,
+		State: specs.State{Version: specs.Version, ID: l.opt.ID, Status: status, Pid: pid, Bundle: l.opt.Bundle, Annotations: l.spec.Annotations},
+	})
+	if err != nil {
+		return err
+	}
+	mem := l.agent.mem
+	if len(text) > len(mem)-agentText {
+		return fmt.Errorf("the state for the seccomp agent has %d bytes, %d at most", len(text), len(mem)-agentText)
+	}
+	copy(mem[agentText:], text)
+	m := (*agentMessage)(unsafe.Pointer(&mem[0]))
+	m.text, m.length = uint64(uintptr(unsafe.Pointer(&mem[agentText]))), uint64(len(text))
+	binary.NativeEndian.PutUint64(m.ready[:], 1)
+	return nil
+}
+
+// sendListener hands the listener over. Nothing waits for the agent but the
+// calls that it answers for, and the connection ends with the exec.
+func (c *compiler) sendListener(listener program.Reg) {
+	m := (*agentMessage)(unsafe.Pointer(&c.agent.mem[0]))
+	c.sendRights(c.agent.socket, listener, program.Ptr(unsafe.Pointer(m)))
+}
+
+// agentIsTold fails closed where the message is not written yet.
+func (c *compiler) agentIsTold() {
+	m := (*agentMessage)(unsafe.Pointer(&c.agent.mem[0]))
+	want := make([]byte, len(m.ready))
+	binary.NativeEndian.PutUint64(want, 1)
+	c.p.Compare("compare", "the message for the seccomp agent is written", m.ready[:], want)
+}
+
+// closeAgent closes this process's end: the child has its own.
+func (l *Launch) closeAgent() {
+	if l.agent != nil {
+		l.agent.socket.Close()
+	}
+}

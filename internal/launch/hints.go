@@ -99,6 +99,11 @@ var hints = []hint{
 	{step: "set-apparmor-profile", errno: unix.EINVAL, key: "security_opt", cure: "this kernel runs without AppArmor, or the name is not one of a profile; remove the option"},
 	{step: "set-selinux-label", errno: unix.ENOENT, key: "security_opt", cure: "this kernel runs without SELinux; remove the label"},
 	{step: "set-selinux-label", errno: unix.EINVAL, key: "security_opt", cure: "the loaded policy does not know that label, or this kernel runs without SELinux; correct or remove it"},
+	{step: "compile-seccomp", errno: unix.ENOENT, call: "connect", key: "security_opt", cure: noAgent},
+	{step: "compile-seccomp", errno: unix.ECONNREFUSED, call: "connect", key: "security_opt", cure: noAgent},
+	{step: "join-resctrl", errno: unix.ENOSPC, cure: "the processor has no more classes or monitors: remove groups below /sys/fs/resctrl, or name one of them in closID"},
+	{step: "join-resctrl", errno: unix.EINVAL, cure: "the kernel refuses the schema: /sys/fs/resctrl/info says what this processor takes"},
+	{step: "load-seccomp", errno: unix.EBUSY, key: "security_opt", cure: "the process has a filter with an agent already, and the kernel lets it have one: this helper runs under one"},
 	{step: "load-seccomp", errno: unix.EINVAL, key: "security_opt", cure: badFilter},
 	{step: "load-seccomp-early", errno: unix.EINVAL, key: "security_opt", cure: badFilter},
 	{step: "load-seccomp", errno: unix.ENOMEM, key: "security_opt", cure: "filters of this process are longer than 32,768 instructions together (seccomp(2)); shorten the profile"},
@@ -126,6 +131,7 @@ var hints = []hint{
 
 const (
 	noCgroup2 = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"
+	noAgent   = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
 	badFilter = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
 )
 

@@ -179,6 +179,8 @@ func TestWhatTheOperatorReads(t *testing.T) {
 			"test.yaml:2:1: error: exec-payload: execve /x: operation not permitted; refused by the seccomp profile or an LSM"},
 		"bad profile": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + profile(t, "SCMP_ACT_WHATEVER")}},
 			"; correct the profile, or use `seccomp=builtin`"},
+		"profile without its agent": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + agentProfile(t)}},
+			"test.yaml:6:1: error: compile-seccomp: seccomp agent /no/agent: connect: no such file or directory; the profile's agent does not listen"},
 		"missing profile": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=/no/such.json"}},
 			"no such file or directory; correct the profile, or use `seccomp=builtin`"},
 	} {
@@ -199,6 +201,16 @@ func elfOf(t *testing.T) uint16 {
 		t.Fatalf("no ELF machine is known for %s", u.Machine)
 	}
 	return m
+}
+
+func agentProfile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "profile.json")
+	text := `{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/no/agent", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]}`
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func profile(t *testing.T, action string) string {
@@ -229,6 +241,7 @@ func TestHintsOfWhatTheKernelRefuses(t *testing.T) {
 		"refused by an LSM; look at `journalctl -k`":                                                    inner("mount", "move_mount", unix.EACCES),
 		"no profile of that name is loaded (`aa-status`)":                                               inner("set-apparmor-profile", "write", unix.ENOENT),
 		"the loaded policy does not know that label":                                                    inner("set-selinux-label", "write", unix.EINVAL),
+		"the processor has no more classes or monitors":                                                 inner("join-resctrl", "mkdir", unix.ENOSPC),
 		"the kernel refuses the filter: it has more than 4,096 instructions":                            inner("load-seccomp", "seccomp", unix.EINVAL),
 		"the helper has no descriptors left, of which each volume takes one":                            inner("mount", "openat2", unix.EMFILE),
 		"the host has no descriptors left":                                                              inner("mount", "openat2", unix.ENFILE),

@@ -30,10 +30,6 @@ func checkPlan(l *Launch) error {
 	}
 	refuse(len(s.Linux.NetDevices) > 0, "linux.netDevices")
 	refuse(s.Linux.Resources != nil, "linux.resources (limits are on the systemd scope)")
-	for i, n := range s.Linux.Namespaces {
-		// What would be pivoted there is the other container's root.
-		refuse(n.Type == specs.MountNamespace && n.Path != "", fmt.Sprintf("linux.namespaces[%d]: joining a mount namespace by path", i))
-	}
 	for i, m := range s.Mounts {
 		if len(m.UIDMappings) > 0 != (len(m.GIDMappings) > 0) {
 			errs = append(errs, fmt.Errorf("mounts[%d] %s: uidMappings and gidMappings go together", i, m.Destination))
@@ -56,5 +52,6 @@ func checkPlan(l *Launch) error {
 		}
 		seen[n.Type] = true
 	}
+	errs = append(errs, checkPropagation(l))
 	return errors.Join(errs...)
 }

@@ -92,6 +92,7 @@ type joiner struct {
 	pidfd  *os.File
 	proc   *os.File // the host's /proc
 	dir    *os.File // /proc/PID
+	root   *os.File // its root
 	join   []joinedNamespace
 	cgroup *os.File // nil = the caller's
 }
@@ -297,7 +298,8 @@ func (j *joiner) lookUpUser() error {
 	if err != nil {
 		return ErrNotRunning
 	}
-	root := []*os.File{j.l.own(os.NewFile(uintptr(fd), "root"))}
+	j.root = j.l.own(os.NewFile(uintptr(fd), "root"))
+	root := []*os.File{j.root}
 	if j.cfg.User == "" {
 		j.l.user = User{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids}
 		return exactUser(j.l, root)

@@ -110,6 +110,11 @@ func joinContainer(j *joiner, c *compiler) {
 	for _, n := range j.join {
 		c.setns(int(n.ns.Fd()), n.flag, n.name)
 	}
+	if s := j.cfg.Spec; s != nil && s.Linux != nil && joinsMount(&Launch{spec: s}) {
+		// The root of that namespace is not the container's.
+		c.p.Call("fchdir", "the container's root", unix.SYS_FCHDIR, int(j.root.Fd()))
+		c.p.Call("chroot", ".", unix.SYS_CHROOT, c.p.Str("."))
+	}
 }
 
 func openJoinTerminal(_ *joiner, c *compiler) {

@@ -27,6 +27,7 @@ type mountOptions struct {
 	idmap        bool
 	idmapTree    bool // with what is mounted below
 	copyUp       bool
+	remount      bool
 	data         []string
 	source       string // what /proc/mounts shows in front; "" = none
 }
@@ -46,12 +47,16 @@ var attributes = map[string][2]uint64{
 	"defaults": {0, 0},
 }
 
-var propagation = map[string]uint64{
-	"private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE | unix.MS_REC,
-	"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED | unix.MS_REC,
-	"slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE | unix.MS_REC,
-	"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
+// forUsers are options of mount(8) about who may mount what is in fstab(5), and
+// when: what they bring along counts. silent and loud are about kernel messages,
+// which here are part of an error; a version of inodes is the file system's own
+// matter since Linux 6.2.
+var forUsers = map[string]uint64{
+	"auto": 0, "noauto": 0, "nouser": 0, "_netdev": 0, "silent": 0, "loud": 0, "iversion": 0, "noiversion": 0,
+	"user": asUser | unix.MOUNT_ATTR_NOEXEC, "users": asUser | unix.MOUNT_ATTR_NOEXEC, "owner": asUser, "group": asUser,
 }
+
+const asUser = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
 
 func isBind(options []string) bool {
 	for _, o := range options {
@@ -77,6 +82,10 @@ func parseOptions(options []string) (mountOptions, error) {
 			m.propagation = p
 			continue
 		}
+		if bits, ok := forUsers[o]; ok {
+			m.set |= bits
+			continue
+		}
 		switch o {
 		case "bind":
 			m.bind = true
@@ -88,13 +97,18 @@ func parseOptions(options []string) (mountOptions, error) {
 			m.idmap, m.idmapTree = true, true
 		case "tmpcopyup":
 			m.copyUp = true
-		case "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime", "iversion", "noiversion", "silent", "loud", "remount":
-			m.data = append(m.data, o)
+		case "remount":
+			m.remount = true
 		default:
 			if strings.ContainsRune(o, 0) {
 				return m, fmt.Errorf("option %q has a NUL byte", o)
 			}
-			m.data = append(m.data, o)
+			if strings.HasPrefix(o, "X-mount.") && o != "X-mount.mkdir" {
+				return m, fmt.Errorf("option %q is mount(8)'s own", o)
+			}
+			if !strings.HasPrefix(o, "x-") && !strings.HasPrefix(o, "X-") {
+				m.data = append(m.data, o)
+			}
 		}
 	}
 	return m, nil
@@ -157,7 +171,10 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 	if slices.Contains(c.plan.Optional, m.Destination) {
 		c.noPlace = &noPlace
 	}
-	if f := c.sources[i]; f != nil {
+	if o.remount && !o.bind {
+		c.open(label, m.Destination, true, dst)
+		c.remount(label, dst, o)
+	} else if f := c.sources[i]; f != nil {
 		c.open(label, m.Destination, isDir(f), dst)
 		c.attach(label, int(f.Fd()), dst)
 	} else {
@@ -167,14 +184,28 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 		c.attach(label, mnt, dst)
 		c.close(mnt)
 	}
-	if o.propagation != 0 && o.propagation&^unix.MS_REC != unix.MS_PRIVATE {
-		c.propagate(label, m.Destination, o.propagation)
-	}
 	c.close(dst)
 	c.p.Here(&noPlace)
 	c.noPlace = nil
 	c.p.Release(mark)
 	return nil
+}
+
+// remount changes what is mounted: attributes of the mount, and options of its
+// file system.
+func (c *compiler) remount(label string, dst program.Reg, o mountOptions) {
+	if len(o.data) > 0 {
+		mark := c.p.Mark()
+		fs := c.p.Reg()
+		c.p.Call("fspick", label, unix.SYS_FSPICK, dst, c.p.Str(""), unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC).Into(fs)
+		c.configure(label, "", fs, o.data)
+		c.p.Call("fsconfig", label+" reconfigure", unix.SYS_FSCONFIG, fs, unix.FSCONFIG_CMD_RECONFIGURE, 0, 0, 0)
+		c.close(fs)
+		c.p.Release(mark)
+	}
+	set := o.set | o.rset
+	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: set, Attr_clr: atimeClear(set, o.clear|o.rclear), Propagation: o.propagation &^ unix.MS_REC})
+	c.p.Call("mount_setattr", label, unix.SYS_MOUNT_SETATTR, dst, c.p.Str(""), unix.AT_EMPTY_PATH, attr, mountAttrSize)
 }
 
 func fsType(t string) string {
@@ -217,7 +248,20 @@ func (c *compiler) newMount(label, kind string, o mountOptions) program.Reg {
 	if o.source != "" {
 		c.p.Call("fsconfig", label+" source="+o.source, unix.SYS_FSCONFIG, fs, unix.FSCONFIG_SET_STRING, c.p.Str("source"), c.p.Str(o.source), 0)
 	}
-	for _, d := range append(c.contextOption(kind), o.data...) {
+	c.configure(label, kind, fs, append(c.contextOption(kind), o.data...))
+	c.p.Call("fsconfig", label+" create", unix.SYS_FSCONFIG, fs, unix.FSCONFIG_CMD_CREATE, 0, 0, 0)
+	c.p.Call("fsmount", label, unix.SYS_FSMOUNT, fs, unix.FSMOUNT_CLOEXEC, o.set|o.rset).Into(mnt)
+	c.close(fs)
+	if kindOf(o.propagation) != unix.MS_PRIVATE {
+		c.propagate(label, mnt, o.propagation)
+	}
+	c.p.Release(mark)
+	return mnt
+}
+
+// configure sets options of a file system.
+func (c *compiler) configure(label, kind string, fs program.Reg, options []string) {
+	for _, d := range options {
 		key, value, has := strings.Cut(d, "=")
 		if c.anchor != nil {
 			value = c.mappedOwner(kind, key, value)
@@ -228,11 +272,6 @@ func (c *compiler) newMount(label, kind string, o mountOptions) program.Reg {
 			c.p.Call("fsconfig", label+" "+d, unix.SYS_FSCONFIG, fs, unix.FSCONFIG_SET_FLAG, c.p.Str(key), 0, 0)
 		}
 	}
-	c.p.Call("fsconfig", label+" create", unix.SYS_FSCONFIG, fs, unix.FSCONFIG_CMD_CREATE, 0, 0, 0)
-	c.p.Call("fsmount", label, unix.SYS_FSMOUNT, fs, unix.FSMOUNT_CLOEXEC, o.set|o.rset).Into(mnt)
-	c.close(fs)
-	c.p.Release(mark)
-	return mnt
 }
 
 // mappedOwner is a file system's option for the container's ids: the child makes
@@ -260,21 +299,6 @@ func (c *compiler) mappedOwner(kind, key, value string) string {
 // attach moves a detached mount onto an opened place.
 func (c *compiler) attach(label string, mnt any, dst program.Reg) *program.Call {
 	return c.p.Call("move_mount", label, unix.SYS_MOVE_MOUNT, mnt, c.p.Str(""), dst, c.p.Str(""), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
-}
-
-func (c *compiler) propagate(label, dst string, flag uint64) {
-	mark := c.p.Mark()
-	fd := c.p.Reg()
-	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
-	c.p.Call("openat2", label, unix.SYS_OPENAT2, c.rootDir(), c.p.Str(dst), how, size).Into(fd)
-	at := unix.AT_EMPTY_PATH
-	if flag&unix.MS_REC != 0 {
-		at |= unix.AT_RECURSIVE
-	}
-	attr := program.Keep(c.p, &unix.MountAttr{Propagation: flag &^ unix.MS_REC})
-	c.p.Call("mount_setattr", label+" propagation", unix.SYS_MOUNT_SETATTR, fd, c.p.Str(""), at, attr, mountAttrSize)
-	c.close(fd)
-	c.p.Release(mark)
 }
 
 // open opens a place inside the rootfs, and makes what is missing: every

@@ -38,6 +38,9 @@ var namespaceFlag = []namespaceKind{
 // namespace the anchor has made those that must belong to it.
 func (l *Launch) cloneFlags() uint64 {
 	flags := uint64(unix.CLONE_NEWNS)
+	if joinsMount(l) {
+		flags = 0
+	}
 	for _, n := range namespaceFlag {
 		if l.hasNew(n.kind) && !(l.anchor != nil && anchored(n.kind)) {
 			flags |= uint64(n.flag)

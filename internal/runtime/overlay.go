@@ -43,7 +43,7 @@ func openLayers(l *Launch) error {
 }
 
 func (l *Launch) openLayer(dir string) (*os.File, error) {
-	f, err := cloneTree(unix.AT_FDCWD, dir, false)
+	f, err := cloneTree(unix.AT_FDCWD, dir, false, unix.MS_PRIVATE)
 	if err != nil {
 		return nil, err
 	}

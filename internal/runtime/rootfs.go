@@ -21,10 +21,13 @@ import (
 // visible on the host: when the launch fails, closing the descriptor is all
 // the clean-up there is.
 func openRoot(l *Launch) error {
-	var err error
+	err := checkJoinedMount(l)
+	if err != nil {
+		return err
+	}
 	switch r := l.plan.Root; r.Kind {
 	case plan.RootDirectory, plan.RootBundle:
-		l.root, err = cloneTree(unix.AT_FDCWD, r.Path, true)
+		l.root, err = cloneTree(unix.AT_FDCWD, r.Path, true, l.rootKind())
 	case plan.RootHost:
 		l.root, err = hostRoot(l)
 	case plan.RootOverlay:
@@ -43,17 +46,14 @@ func openRoot(l *Launch) error {
 }
 
 // cloneTree is open_tree(2) of path below dir, "" = dir itself: a private copy
-// of the mount that exists only behind its descriptor.
-func cloneTree(dir int, path string, recursive bool) (*os.File, error) {
+// of the mount that exists only behind its descriptor, of a kind of propagation.
+func cloneTree(dir int, path string, recursive bool, kind uint64) (*os.File, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if path == "" {
 		flags |= unix.AT_EMPTY_PATH
 	}
-	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
-	at := uint(unix.AT_EMPTY_PATH)
 	if recursive {
 		flags |= unix.AT_RECURSIVE
-		at |= unix.AT_RECURSIVE
 	}
 	fd, err := unix.OpenTree(dir, path, flags)
 	if err != nil {
@@ -61,9 +61,9 @@ func cloneTree(dir int, path string, recursive bool) (*os.File, error) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	// A clone is still a peer of its source: mounts would travel both ways.
-	if err := unix.MountSetattr(fd, "", at, &attr); err != nil {
+	if err := setPropagation(f, kind, recursive); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("mount_setattr %s MS_PRIVATE: %w", path, err)
+		return nil, err
 	}
 	return f, nil
 }
@@ -258,6 +258,11 @@ func attachRoot(c *compiler) {
 // (pivot_root(2), "pivot_root(".", ".")").
 func pivotRoot(c *compiler) {
 	c.p.Call("fchdir", "rootfs", unix.SYS_FCHDIR, c.rootDir())
+	if joinsMount(c.Launch) {
+		c.p.Call("chroot", ".", unix.SYS_CHROOT, c.p.Str("."))
+		c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
+		return
+	}
 	if c.opt.NoPivot {
 		c.p.Call("mount", ". dst=/ MS_MOVE", unix.SYS_MOUNT, c.p.Str("."), c.p.Str("/"), 0, unix.MS_MOVE, 0)
 		c.p.Call("chroot", ".", unix.SYS_CHROOT, c.p.Str("."))
@@ -267,17 +272,6 @@ func pivotRoot(c *compiler) {
 	c.p.Call("pivot_root", ". .", unix.SYS_PIVOT_ROOT, c.p.Str("."), c.p.Str("."))
 	c.p.Call("umount2", "the host's root MNT_DETACH", unix.SYS_UMOUNT2, c.p.Str("."), unix.MNT_DETACH)
 	c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
-}
-
-func hasRootPropagation(l *Launch) bool { return l.spec.Linux.RootfsPropagation != "" }
-
-func setRootPropagation(c *compiler) {
-	flag, ok := propagation[c.spec.Linux.RootfsPropagation]
-	if !ok {
-		c.err = fmt.Errorf("unknown rootfsPropagation %q", c.spec.Linux.RootfsPropagation)
-		return
-	}
-	c.p.Call("mount", "dst=/ propagation="+c.spec.Linux.RootfsPropagation, unix.SYS_MOUNT, 0, c.p.Str("/"), 0, int(flag), 0)
 }
 
 func readonlyRoot(l *Launch) bool { return l.spec.Root.Readonly }

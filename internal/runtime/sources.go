@@ -34,7 +34,9 @@ func openSources(l *Launch) error {
 		}
 		switch {
 		case o.copyUp:
-			l.sources[i], err = l.copyUp(m.Destination, o)
+			if l.sources[i], err = l.copyUp(m.Destination, o); err == nil && o.propagation != 0 {
+				err = setPropagation(l.sources[i], kindOf(o.propagation), false)
+			}
 		case m.Type == "bind" || o.bind:
 			l.sources[i], err = l.openSource(m, o)
 		}
@@ -46,7 +48,10 @@ func openSources(l *Launch) error {
 }
 
 func (l *Launch) openSource(m specs.Mount, o mountOptions) (*os.File, error) {
-	f, err := cloneBelow(m.Source, l.plan.Subpaths[m.Destination], o.recursive)
+	if err := l.mustPropagate(m, o); err != nil {
+		return nil, err
+	}
+	f, err := cloneBelow(m.Source, l.plan.Subpaths[m.Destination], o.recursive, kindOf(o.propagation))
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +90,9 @@ func (l *Launch) idmapSource(f *os.File, m specs.Mount, o mountOptions) error {
 
 // cloneBelow is cloneTree of a place below source. The volume's content is the
 // payload's: a link in it leads to another place of the volume and never out.
-func cloneBelow(source, unsafeSubpath string, recursive bool) (*os.File, error) {
+func cloneBelow(source, unsafeSubpath string, recursive bool, kind uint64) (*os.File, error) {
 	if unsafeSubpath == "" {
-		return cloneTree(unix.AT_FDCWD, source, recursive)
+		return cloneTree(unix.AT_FDCWD, source, recursive, kind)
 	}
 	volume, err := unix.Open(source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -100,7 +105,7 @@ func cloneBelow(source, unsafeSubpath string, recursive bool) (*os.File, error) 
 		return nil, fmt.Errorf("opening subpath %s of %s: %w", unsafeSubpath, source, err)
 	}
 	defer unix.Close(place)
-	return cloneTree(place, "", recursive)
+	return cloneTree(place, "", recursive, kind)
 }
 
 // hostView tells whether m is one of the read-only views of the host's own

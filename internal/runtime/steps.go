@@ -53,7 +53,7 @@ var innerSteps = []step{
 	{"own-as-container-root", exitUser, "files made from here on belong to the container's root; idmapped mounts refuse ids they do not map (EOVERFLOW)",
 		usesUserNamespace, ownAsContainerRoot},
 	{"make-root-private", exitNamespace, "before any mount: propagation is per mount, and / is shared under systemd",
-		always, makeRootPrivate},
+		ownMount, makeRootPrivate},
 	{"open-procfs", exitNamespace, "writes to /proc go through a procfs that nobody else can mount over (CVE-2025-52881)",
 		always, openProcfs},
 	{"enter-time-namespace", exitNamespace, "offsets can be written only while the namespace is empty",

@@ -22,8 +22,8 @@ func run(args []string) int {
 		return launch.Start(args[1], "")
 	case len(args) == 3 && args[0] == "start":
 		return launch.Start(args[1], args[2])
-	case len(args) == 2 && args[0] == "clean":
-		return launch.Clean(args[1])
+	case len(args) >= 2 && args[0] == "clean":
+		return launch.Clean(args[1], args[2:])
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay
 		return launch.Probe(args[1], args[2])
 	case len(args) == 2 && args[0] == "post-start":
@@ -36,10 +36,21 @@ func run(args []string) int {
 		return launch.NetworkUp(args[1])
 	case len(args) == 2 && args[0] == "network-down":
 		return launch.NetworkDown(args[1])
+	case len(args) == 2 && args[0] == "network-idle":
+		return launch.NetworkIdle(args[1])
 	case len(args) == 2 && args[0] == "steps": // for the tests
 		fmt.Println(strings.Join(launch.Steps(args[1] == "foreign"), "\n"))
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "usage: unitc-exec start RESOLVED.json [INSTANCE] | unitc-exec clean NAME | unitc-exec post-start NAME | unitc-exec pre-stop NAME | unitc-exec network-up RESOLVED.json | unitc-exec network-down NAME\nrun by the units that unitc-generator writes")
+	fmt.Fprintln(os.Stderr, usage)
 	return 2
 }
+
+const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
+       unitc-exec clean NAME [NETWORK…]
+       unitc-exec post-start NAME
+       unitc-exec pre-stop NAME
+       unitc-exec network-up RESOLVED.json
+       unitc-exec network-down NAME
+       unitc-exec network-idle NAME
+run by the units that unitc-generator writes`

@@ -3,6 +3,8 @@
 package generator
 
 import (
+	"strings"
+
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/unitfile"
@@ -64,13 +66,44 @@ func networkUnits(file definition.File, outDir, helper string) []unit {
 // networkDependencies order a container behind its networks' units, if they
 // are started, and have its names answered.
 func (t *translation) networkDependencies() {
-	s := t.service
-	if s.NetworkMode != "" {
+	networks := t.ownNetworks()
+	if len(networks) == 0 {
 		return
 	}
-	for _, a := range s.Networks {
+	for _, a := range t.service.Networks {
 		t.w.Set("After", networkUnitName(a.Network))
+	}
+	for _, name := range networks {
+		// It takes the network away when the last container has ended.
+		if use := networkUseUnit(name); use != "" {
+			t.w.Set("Wants", use)
+			t.w.Set("After", use)
+		}
 	}
 	t.w.Set("Wants", resolverSocket)
 	t.w.Set("After", resolverSocket)
+}
+
+// networkUseUnit is what ends when the last container has left a network; "" =
+// no unit can be called so.
+func networkUseUnit(network string) string {
+	if name := "unitc-network-use@" + network + serviceSuffix; unitfile.NameKind(name) == unitfile.Instance && !strings.ContainsAny(network, `%$ \"'`) {
+		return name
+	}
+	return ""
+}
+
+// ownNetworks are those that a start joins.
+func (t *translation) ownNetworks() []string {
+	if t.service == nil || t.broken || t.service.NetworkMode != "" {
+		return nil
+	}
+	if len(t.service.Networks) == 0 {
+		return []string{definition.LoneNetwork}
+	}
+	names := make([]string, 0, len(t.service.Networks))
+	for _, a := range t.service.Networks {
+		names = append(names, a.Network)
+	}
+	return names
 }

@@ -223,7 +223,13 @@ func (t *translation) launch() {
 		t.w.Set("ExecStop", unitfile.Exec(t.helper, "pre-stop")+" %N")
 	}
 	// V-5, V-8: runs after every kind of end, and needs nothing that is left.
-	t.w.Set("ExecStopPost", clean+" %N")
+	clean += " %N"
+	for _, name := range t.ownNetworks() {
+		if networkUseUnit(name) != "" {
+			clean += " " + name // what takes it away is in this file too
+		}
+	}
+	t.w.Set("ExecStopPost", clean)
 	// systemd-executor (v255 to 257 at least) cannot read back a name with a
 	// backslash here, and the start fails; an instance may have one. The helper
 	// makes the directory where this does not.

@@ -28,8 +28,9 @@ const stateRoot = "/run/unitc"
 // Clean is ExecStopPost=: it runs after every kind of death and may run twice.
 // Mounts, namespaces and the relay end with their last process; the scope ends
 // with its service (BindsTo=). What could outlive a payload is stopped here by
-// name, and why the payload ended badly is said in words.
-func Clean(name string) int {
+// name, and why the payload ended badly is said in words. The networks in
+// keep have units of their own that take them away.
+func Clean(name string, keep []string) int {
 	defer endSession() // last: nothing of the container is left then
 	dir := os.Getenv("RUNTIME_DIRECTORY")
 	if dir == "" {
@@ -45,10 +46,14 @@ func Clean(name string) int {
 		fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		notify = &notifier{fd: -1}
 	}
-	// Before anything that may fail: it needs nothing but the name.
-	if err := network.Release(name); err != nil {
-		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
-	}
+	// It needs nothing but the name, and waits for the kernel's grace periods.
+	released := make(chan error, 1)
+	go func() { released <- network.Release(name, keep) }()
+	defer func() {
+		if err := <-released; err != nil {
+			fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
+		}
+	}()
 	p, err := readPlan(dir)
 	if err != nil {
 		// A start that ended before it wrote its state leaves nothing but this.

@@ -25,7 +25,7 @@ func (s *starter) claimNetwork() error {
 	if n := s.plan.Network; n != nil {
 		request := network.Request{
 			Container: strings.TrimSuffix(s.plan.Unit, ".service"),
-			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Before: reach,
+			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Sysctls: n.Sysctls, Before: reach,
 			SocketUnit: socketUnit,
 		}
 		for _, a := range n.Attachments {
@@ -213,6 +213,9 @@ func NetworkUp(path string) int {
 
 // NetworkDown is its ExecStopPost=.
 func NetworkDown(name string) int { return tell(network.Down(name)) }
+
+// NetworkIdle takes a network away that the last container has left.
+func NetworkIdle(name string) int { return tell(network.Idle(name)) }
 
 func tell(err error) int {
 	if err == nil {

@@ -235,6 +235,9 @@ func deleteLink(name string) error {
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
 	}
+	if err == nil && isDying(link) {
+		return nil
+	}
 	if err == nil {
 		err = netlink.LinkDel(link)
 	}
@@ -242,4 +245,12 @@ func deleteLink(name string) error {
 		return fmt.Errorf("deleting %s: %w", name, err)
 	}
 	return nil
+}
+
+// isDying tells whether the namespace of a veth's other end is ending, and the
+// veth with it: such a namespace has no id any more (peernet2id_alloc of the
+// kernel). To delete it would be to wait for that end.
+func isDying(link netlink.Link) bool {
+	id := link.Attrs().NetNsID // of 32 bits; -1 in all bits where the kernel gave none
+	return link.Type() == "veth" && id != -1 && int32(id) == -1
 }

@@ -3,6 +3,7 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,7 +48,7 @@ func (p *place) makeLink(ns *os.File) error {
 		return fmt.Errorf("%s: %w", p.network.Link, err)
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.MTU = p.network.MTU
+	attrs.MTU = cmp.Or(p.options.mtu, p.network.MTU)
 	var link netlink.Link
 	switch p.network.Driver {
 	case lease.Macvlan:
@@ -71,7 +72,15 @@ func (p *place) makeLink(ns *os.File) error {
 		}
 		link = &netlink.Veth{LinkAttrs: attrs, PeerName: p.record.Interface, PeerHardwareAddr: mac, PeerNamespace: netlink.NsFd(ns.Fd())}
 	}
-	if err := netlink.LinkAdd(link); err != nil {
+	err = netlink.LinkAdd(link)
+	if errors.Is(err, unix.EEXIST) && p.record.Link != "" {
+		// The one of an earlier start, which the kernel is about to remove.
+		if old, lookErr := netlink.LinkByName(p.record.Link); lookErr == nil {
+			_ = netlink.LinkDel(old)
+		}
+		err = netlink.LinkAdd(link)
+	}
+	if err != nil {
 		return fmt.Errorf("adding a %s for %s: %w", link.Type(), p.record.Interface, err)
 	}
 	if p.network.Driver != lease.Bridge {
@@ -149,6 +158,15 @@ func (c *Claim) configure() error {
 		return fmt.Errorf("netlink in the container's network: %w", err)
 	}
 	defer h.Close()
+	// All of them first: a sysctl may be of any interface.
+	for _, p := range c.places {
+		if err := p.ownSysctls(); err != nil {
+			return fmt.Errorf("network %s: %w", p.network.Name, err)
+		}
+	}
+	if err := c.askedSysctls(); err != nil {
+		return err
+	}
 	for _, p := range c.places {
 		if err := p.configure(h); err != nil {
 			return fmt.Errorf("network %s: %w", p.network.Name, err)
@@ -167,16 +185,6 @@ func (p *place) configure(h *netlink.Handle) error {
 	link, err := h.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
-	}
-	conf := "/proc/sys/net/ipv6/conf/" + name
-	sysctls := map[string]string{conf + "/accept_ra": "0"}
-	if _, v6 := families(p.network); !v6 && p.network.Driver == lease.Bridge {
-		sysctls = map[string]string{conf + "/disable_ipv6": "1"}
-	}
-	for path, value := range sysctls {
-		if err := write(path, value); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
 	}
 	addresses := p.record.Addresses()
 	for _, text := range p.asked.LinkLocal {

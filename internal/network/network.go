@@ -30,6 +30,7 @@ type Request struct {
 	Links       []definition.Link // other containers by names that only this one uses
 	Ports       []definition.Port
 	DNS         []string
+	Sysctls     []definition.KeyValue // of single interfaces
 	// SocketUnit names the socket unit that listens on a port; nil, or "" = none.
 	SocketUnit func(lease.Port) string
 	// Before is called with each step's name.
@@ -59,6 +60,7 @@ type place struct {
 	network *lease.Network
 	record  *lease.Record
 	asked   Attachment
+	options options
 }
 
 // Addresses are all that the container has, the first network's first.
@@ -82,7 +84,7 @@ func Take(r Request) (*Claim, error) {
 	}
 	defer locked.Unlock()
 	// What a start left that was killed, and whose clean-up was killed too.
-	if _, err := forget(locked, r.Container, true); err != nil {
+	if _, err := forget(locked, r.Container); err != nil {
 		return nil, err
 	}
 	c := &Claim{request: r}
@@ -93,11 +95,15 @@ func Take(r Request) (*Claim, error) {
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", a.Definition.Name, err)
 		}
+		o, err := attachmentOptions(a)
+		if err != nil {
+			return nil, err
+		}
 		record, err := newRecord(locked, n, &r, a, i)
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", n.Name, err)
 		}
-		c.places = append(c.places, place{n, record, a})
+		c.places = append(c.places, place{n, record, a, o})
 	}
 	if len(r.Ports) > 0 {
 		if err := c.reservePorts(locked); err != nil {
@@ -113,83 +119,58 @@ func Take(r Request) (*Claim, error) {
 	return c, nil
 }
 
-// Release takes a container off its networks, and takes away the networks
-// that nobody is in any more. It may run at any time and twice.
-func Release(container string) error {
-	store := lease.Store{}
-	if _, err := os.Stat(lease.Root); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	locked, err := store.Lock()
-	if err != nil {
+// Release takes a container off its networks, and takes those away that nobody
+// is in any more, but for those in keep. It may run at any time and twice.
+func Release(container string, keep []string) error {
+	locked, err := lockIfAny()
+	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()
-	// Each change of the rules, and a bridge's end, waits for the kernel's RCU:
-	// with the last container all rules go in one, while its bridge does.
-	if isLast(locked, container) {
-		rules := make(chan error, 1)
-		go func() { rules <- removeRules() }()
-		records, err := forget(locked, container, false)
-		if err == nil {
-			err = removeAll(locked)
-		}
-		err = errors.Join(err, <-rules)
-		forgetFlows(records...)
-		return errors.Join(err, restoreSysctls())
-	}
-	records, err := forget(locked, container, true)
+	records, err := forget(locked, container)
 	forgetFlows(records...)
-	return errors.Join(err, sweep(locked))
-}
-
-// isLast tells whether nobody but the container is in any network, and no unit
-// holds one.
-func isLast(locked *lease.Locked, container string) bool {
-	networks, err := locked.Networks()
-	if err != nil {
-		return false
-	}
-	for _, n := range networks {
-		if n.Held || !locked.IsEmpty(n.Name, container) {
-			return false
-		}
-	}
-	return true
-}
-
-// removeAll takes away all networks, whose rules are going already.
-func removeAll(locked *lease.Locked) error {
-	networks, err := locked.Networks()
 	if err != nil {
 		return err
 	}
-	for i := range networks {
-		if err := remove(locked, &networks[i], false); err != nil {
-			return fmt.Errorf("network %s: %w", networks[i].Name, err)
-		}
-	}
-	return nil
+	return removeIdle(locked, func(n *lease.Network) bool {
+		return !slices.Contains(keep, n.Name) && slices.ContainsFunc(records, func(r lease.Record) bool { return r.Network == n.Name })
+	})
 }
 
-// forget takes one container off its networks, with its rules or without, and
-// gives what it had there.
-func forget(locked *lease.Locked, container string, rules bool) ([]lease.Record, error) {
+// lockIfAny is nil where no network is.
+func lockIfAny() (*lease.Locked, error) {
+	if _, err := os.Stat(lease.Root); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return lease.Store{}.Lock()
+}
+
+// Idle takes a network away if nobody is in it and its unit is not active.
+func Idle(name string) error {
+	locked, err := lockIfAny()
+	if locked == nil || err != nil {
+		return err
+	}
+	defer locked.Unlock()
+	return removeIdle(locked, func(n *lease.Network) bool { return n.Name == name })
+}
+
+// forget takes one container off its networks, and gives what it had there.
+func forget(locked *lease.Locked, container string) ([]lease.Record, error) {
 	records, err := locked.RecordsOf(container)
 	if err != nil {
 		return nil, err
 	}
 	for i := range records {
 		r := &records[i]
-		if rules {
-			if err := withdrawPorts(r); err != nil {
-				return records, err
-			}
-		}
+		closed := make(chan error, 1)
+		go func() { closed <- withdrawPorts(r) }() // it waits for a grace period, as the link does
+		var gone error
 		if r.Link != "" {
-			if err := deleteLink(r.Link); err != nil {
-				return records, err
-			}
+			gone = deleteLink(r.Link)
+		}
+		if err := errors.Join(<-closed, gone); err != nil {
+			return records, err
 		}
 		if err := locked.Drop(r); err != nil {
 			return records, err
@@ -201,34 +182,50 @@ func forget(locked *lease.Locked, container string, rules bool) ([]lease.Record,
 // sweep takes away networks without containers, and with the last one all that
 // is unitc's.
 func sweep(locked *lease.Locked) error {
+	return removeIdle(locked, func(*lease.Network) bool { return true })
+}
+
+// removeIdle removes those of the networks in question that nobody is in. Each
+// change of the rules, and a bridge's end, waits for the kernel's RCU: with the
+// last network all rules go in one, while its bridge does.
+func removeIdle(locked *lease.Locked, asked func(*lease.Network) bool) error {
 	networks, err := locked.Networks()
 	if err != nil {
 		return err
 	}
-	left := 0
+	var idle []*lease.Network
 	for i := range networks {
-		n := &networks[i]
-		if n.Held || !locked.IsEmpty(n.Name) {
-			left++
-			continue
-		}
-		if err := remove(locked, n, true); err != nil {
-			return fmt.Errorf("network %s: %w", n.Name, err)
+		if n := &networks[i]; asked(n) && !n.Held && locked.IsEmpty(n.Name) {
+			idle = append(idle, n)
 		}
 	}
-	if left > 0 {
+	if len(idle) == 0 && len(networks) > 0 {
 		return nil
 	}
-	return errors.Join(removeRules(), restoreSysctls())
+	last := len(idle) == len(networks)
+	rules := make(chan error, 1)
+	if last {
+		go func() { rules <- removeRules() }()
+	} else {
+		rules <- nil
+	}
+	for _, n := range idle {
+		if removeErr := remove(locked, n, !last); removeErr != nil {
+			err = fmt.Errorf("network %s: %w", n.Name, removeErr)
+			break
+		}
+	}
+	err = errors.Join(err, <-rules)
+	if last {
+		err = errors.Join(err, restoreSysctls())
+	}
+	return err
 }
 
 // Sweep takes away networks that nobody is in and whose units are not active.
 func Sweep() error {
-	if _, err := os.Stat(lease.Root); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	locked, err := lease.Store{}.Lock()
-	if err != nil {
+	locked, err := lockIfAny()
+	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()
@@ -252,11 +249,8 @@ func Up(d *definition.Network) error {
 
 // Down lets a network go as soon as nobody is in it.
 func Down(name string) error {
-	if _, err := os.Stat(lease.Root); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	locked, err := lease.Store{}.Lock()
-	if err != nil {
+	locked, err := lockIfAny()
+	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()

@@ -142,6 +142,9 @@ type Network struct {
 	Aliases     []string                `json:"aliases,omitempty"` // in all of them
 	Links       []definition.Link       `json:"links,omitempty"`
 	Ports       []definition.Port       `json:"ports,omitempty"`
+	// Sysctls are those of single interfaces, which are there only once the
+	// payload is connected; the others are in Spec.
+	Sysctls []definition.KeyValue `json:"sysctls,omitempty"`
 }
 
 // Names are what is written to the payload's hosts and resolv.conf.

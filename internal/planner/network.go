@@ -68,6 +68,13 @@ func (b *builder) connection() *plan.Network {
 	return n
 }
 
+// ofInterface tells whether a sysctl is one of an interface that a start makes:
+// net.FAMILY.conf.NAME.KEY. The loopback is there from the first moment on.
+func ofInterface(key string) bool {
+	p := strings.Split(key, ".")
+	return len(p) >= 5 && p[0] == "net" && (p[2] == "conf" || p[2] == "neigh") && !slices.Contains([]string{"all", "default", "lo"}, p[3])
+}
+
 // showNames mounts the files behind all volumes, and leaves away those that a
 // volume puts there. They are read-only: they lie on the host's /run, which a
 // payload must not fill.

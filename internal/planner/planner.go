@@ -305,6 +305,10 @@ func (b *builder) kernel() error {
 		if err := b.sysctlAllowed(kv.Key); err != nil {
 			return err
 		}
+		if b.plan.Network != nil && ofInterface(kv.Key) {
+			b.plan.Network.Sysctls = append(b.plan.Network.Sysctls, kv)
+			continue
+		}
 		l.Sysctl[kv.Key] = kv.Value
 	}
 	if !b.s.Privileged {

@@ -156,27 +156,3 @@ func slicePath(slice string) string {
 	}
 	return b.String() + "/" + name + ".slice"
 }
-
-// AwaitRelay waits until the relay in the cgroup of this process's own unit has
-// ended, where there is one: it has the payload's last words to pass on.
-func AwaitRelay(patience time.Duration) {
-	group, err := OwnUnit()
-	if err != nil {
-		return
-	}
-	events, err := os.Open(group + "/" + relayLeaf + "/cgroup.events")
-	if err != nil {
-		return
-	}
-	defer events.Close()
-	b := make([]byte, 256)
-	for end := time.Now().Add(patience); ; {
-		n, err := events.ReadAt(b, 0)
-		left := time.Until(end)
-		if err != nil && n == 0 || left <= 0 || !strings.Contains("\n"+string(b[:n]), "\npopulated 1") {
-			return
-		}
-		// The kernel tells of a change by POLLPRI (cgroup-v2, cgroup.events).
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(events.Fd()), Events: unix.POLLPRI}}, int(left/time.Millisecond)+1)
-	}
-}

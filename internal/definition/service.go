@@ -304,6 +304,19 @@ func (l *Logging) Option(name string) (string, bool) {
 	return "", false
 }
 
+// NeedsRelay tells whether the payload's output has to pass the relay, also where
+// journald would know its lines by themselves.
+func (s *Service) NeedsRelay() bool {
+	if s.TTY {
+		return true
+	}
+	if s.Logging.Driver == LogDirect || s.Logging.Driver == LogNone {
+		return false
+	}
+	format, _ := s.Logging.Option(LogFormat)
+	return s.StdinOpen || format == LogFormatJSON || s.System.Probe != nil && s.System.Probe.Kind == ProbeLog
+}
+
 // Placements of the payload's cgroup (DESIGN, launch).
 const (
 	CgroupScope   = "scope"   // a transient, delegated scope (the default)

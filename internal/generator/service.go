@@ -270,9 +270,9 @@ func (t *translation) stop() {
 		// ExecStopPost= at once too.
 		grace, signal = defaultGrace, "SIGKILL"
 	}
-	if s.System.Cgroup == definition.CgroupService {
+	if s.System.Cgroup == definition.CgroupService && !s.NeedsRelay() {
 		// The payload's other processes are in this cgroup too: the stop signal is
-		// for its first process alone, and there is no relay to spare.
+		// for its first process alone, and there are no lines in a relay to spare.
 		t.w.Set("KillMode", "mixed")
 	} else {
 		t.w.Set("KillMode", "control-group")

@@ -78,11 +78,6 @@ func Clean(name string, keep []string) int {
 			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 	}
-	if p.Scope == nil {
-		// What is left in the service's own cgroup systemd kills next (V-4: there
-		// KillMode=mixed spares no relay).
-		cgroupsd.AwaitRelay(cleanTimeout)
-	}
 	reportDeath(p, dir, notify)
 	if p.Scope == nil {
 		return 0

@@ -107,6 +107,7 @@ func (s *starter) prepareBundle() error {
 	}
 	s.bundle, err = runtime.PrepareBundle(s.plan, runtime.Options{
 		Stdio: s.stdio, AttachPoint: s.stateDir + "/root", ID: containerID(s.plan.Unit), Bundle: s.stateDir,
+		Contents: s.contents,
 	}, s.stateDir, argv)
 	return err
 }

@@ -23,9 +23,6 @@ func Grants(s *definition.Service) []definition.Grant { return slices.Concat(s.S
 // files are the places of secrets and configs; their contents are read by the
 // helper and stand in no plan.
 func (b *builder) files() error {
-	if len(b.s.Secrets)+len(b.s.Configs) > 0 && b.s.Runtime != "" {
-		return &KeyError{"secrets", "secrets and configs don't go with another runtime", "drop `runtime:`"}
-	}
 	for i, g := range Grants(b.s) {
 		dir := secretsDir
 		if i >= len(b.s.Secrets) {

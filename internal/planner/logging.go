@@ -9,13 +9,6 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 )
 
-// wantsRelay tells whether the payload's output has to pass the relay, also where
-// journald would know its lines by themselves.
-func wantsRelay(s *definition.Service) bool {
-	format, _ := s.Logging.Option(definition.LogFormat)
-	return s.TTY || s.StdinOpen || format == definition.LogFormatJSON || s.System.Probe != nil && s.System.Probe.Kind == definition.ProbeLog
-}
-
 // logging reads the options that concern the relay; the others are the unit's.
 func (b *builder) logging() error {
 	if b.s.TTY && b.plan.Logging == definition.LogDirect {

@@ -41,7 +41,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 	if b.plan.Logging == "" {
 		b.plan.Logging = definition.LogJournald
 	}
-	if b.plan.Logging == definition.LogJournald && s.System.Cgroup == definition.CgroupService && !wantsRelay(s) {
+	if b.plan.Logging == definition.LogJournald && s.System.Cgroup == definition.CgroupService && !s.NeedsRelay() {
 		// Its lines come from the service's own cgroup: they need no relay.
 		b.plan.Logging = definition.LogDirect
 	}

@@ -74,8 +74,9 @@ func (s *structured) run(read func([]byte) (int, bool), look func([]byte) bool) 
 
 // drain waits until journald has read all of it: it finds the unit behind a
 // message by the sender's cgroup, and a sender that is gone has none. What is
-// sent counts as ours until it is read (unix(7), SIOCOUTQ); reading the cgroup
-// follows at once.
+// sent counts as ours until it is read (unix(7), SIOCOUTQ). The cgroup is read
+// after that, in the same turn of journald's loop: who gets an answer of it then,
+// to whatever question, knows that this turn is over.
 func (s *structured) drain() {
 	const patience = 8 * time.Second // less than the default stop_grace_period
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -83,7 +84,33 @@ func (s *structured) drain() {
 			break
 		}
 	}
-	time.Sleep(20 * time.Millisecond)
+	if !askJournal(patience) {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// journalService answers by varlink.org's protocol.
+const journalService = "/run/systemd/journal/io.systemd.journal"
+
+// askJournal asks journald for its name and tells whether it has answered. A
+// version that does not know the question says so, which is as good.
+func askJournal(patience time.Duration) bool {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
+	if unix.Connect(fd, &unix.SockaddrUnix{Name: journalService}) != nil {
+		return false
+	}
+	if _, err := unix.Write(fd, []byte("{\"method\":\"org.varlink.service.GetInfo\",\"parameters\":{}}\x00")); err != nil {
+		return false
+	}
+	var b [16]byte
+	n, err := unix.Read(fd, b[:])
+	return err == nil && n > 0
 }
 
 // line sends one line.

@@ -36,6 +36,7 @@ var bundleSteps = []struct {
 	{"create-user-namespace", exitUser, createUserNamespace},
 	{"open-rootfs", exitNamespace, openRoot},
 	{"look-up-user", exitUser, lookUpUser},
+	{"fill-files", exitCredentials, fillFiles},
 	{"open-mount-sources", exitNamespace, openSources},
 }
 
@@ -87,6 +88,7 @@ func (l *Launch) writeBundle(dir string, argv []string) error {
 		}
 		m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "idmap" || o == "ridmap" })
 	}
+	spec.Mounts = append(spec.Mounts, c.placeFiles(places)...)
 	spec.Linux = l.foreignLinux()
 	c.p.Step("redirect-stdio", exitStdout)
 	redirectStdio(c)
@@ -138,6 +140,22 @@ func (c *compiler) place(places program.Reg, name string, f *os.File) string {
 	}
 	c.p.Call("move_mount", "dst="+path, unix.SYS_MOVE_MOUNT, int(f.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(path), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	return path
+}
+
+// placeFiles attaches secrets and configs where only the runtime sees them, and
+// gives the mounts that it is to make of them.
+func (c *compiler) placeFiles(places program.Reg) []specs.Mount {
+	if !hasFiles(c.Launch) {
+		return nil
+	}
+	dir := c.place(places, "files", c.filesDir)
+	var mounts []specs.Mount
+	for _, m := range fileMounts(c.plan.Files) {
+		mounts = append(mounts, specs.Mount{
+			Destination: m.destination, Type: "bind", Source: dir + "/" + m.place, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec", "private"},
+		})
+	}
+	return mounts
 }
 
 // foreignLinux is the Linux part as other runtimes read it.

@@ -141,17 +141,33 @@ func attachFiles(c *compiler) {
 		int(c.filesDir.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-// mountFiles puts each file, or the directory of the secrets, in its place.
-func mountFiles(c *compiler) {
+// fileMount is one mount of what fillFiles made.
+type fileMount struct {
+	place, destination string
+	dir                bool
+}
+
+// fileMounts are each file, and the directory of the secrets once.
+func fileMounts(files []plan.File) []fileMount {
+	var list []fileMount
 	done := false
-	for i, f := range c.plan.Files {
-		place, destination, dir := filePlace(i, f), f.Destination, false
-		if path.Dir(place) == "secrets" {
+	for i, f := range files {
+		m := fileMount{filePlace(i, f), f.Destination, false}
+		if path.Dir(m.place) == "secrets" {
 			if done {
 				continue
 			}
-			place, destination, dir, done = "secrets", secretsDir, true, true
+			m, done = fileMount{"secrets", secretsDir, true}, true
 		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// mountFiles puts each file, or the directory of the secrets, in its place.
+func mountFiles(c *compiler) {
+	for _, m := range fileMounts(c.plan.Files) {
+		place, destination, dir := m.place, m.destination, m.dir
 		mark := c.p.Mark()
 		dst, src := c.p.Reg(), c.p.Reg()
 		label := "dst=" + destination

@@ -22,7 +22,7 @@ var joinable = []placement{scoped, {"service", "journald"}}
 func TestAttachTerminal(t *testing.T) {
 	for _, p := range joinable {
 		t.Run(p.String(), func(t *testing.T) {
-			u := p.define(t, "tty", "rootfs: host\nstop_signal: SIGKILL\ntty: true\nstdin_open: true\ncommand: [sh, -c, 'echo up; tty; stty size; exec sh -i']").start()
+			u := p.define(t, "tty", "rootfs: host\ntty: true\nstdin_open: true\ncommand: [sh, -c, 'echo up; tty; stty size; exec sh -i']").start()
 			u.awaitOutput("up\n/dev/pts/0\n0 0\n")
 			first, screen := onTerminal(t, "unitc", "attach", u.name)
 			fmt.Fprint(screen, "stty size; echo $((6*7)) $TERM $$; ps -o tty= -p $$; test -c /dev/console && echo console\r")
@@ -72,6 +72,22 @@ func TestAttachTerminal(t *testing.T) {
 	}
 }
 
+// Another runtime hands its terminal over, and it is as with unitc's own.
+func TestAttachOtherRuntimes(t *testing.T) {
+	for _, runtime := range []string{"crun", "runc"} {
+		t.Run(runtime, func(t *testing.T) {
+			u := scoped.define(t, "tty-"+runtime, "rootfs: host\nruntime: "+runtime+"\ntty: true\ncommand: [sh, -c, 'echo up; exec sh -i']").start()
+			u.awaitOutput("up\n")
+			cmd, screen := onTerminal(t, "unitc", "attach", u.name)
+			fmt.Fprint(screen, "tty; stty size; echo $((6*7)); exit 3\r")
+			readUntil(t, screen, "/dev/pts/0\r\n33 111\r\n42\r\n")
+			if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 3 {
+				t.Errorf("attach ends with %v", cmd.ProcessState)
+			}
+		})
+	}
+}
+
 // readAll reads a terminal until its other end is closed.
 func readAll(f io.Reader) string {
 	var b bytes.Buffer
@@ -84,7 +100,7 @@ func readAll(f io.Reader) string {
 func TestTerminalLosesNothing(t *testing.T) {
 	for _, p := range joinable {
 		t.Run(p.String(), func(t *testing.T) {
-			u := p.define(t, "tty-lines", "rootfs: host\nstop_signal: SIGKILL\ntty: true\ncommand: [sh, -c, 'trap \"go=1\" USR1; echo up; while [ -z \"$$go\" ]; do sleep 0.05; done; seq 1 60000; echo last words; exit 3']").start()
+			u := p.define(t, "tty-lines", "rootfs: host\ntty: true\ncommand: [sh, -c, 'trap \"go=1\" USR1; echo up; while [ -z \"$$go\" ]; do sleep 0.05; done; seq 1 60000; echo last words; exit 3']").start()
 			u.awaitOutput("up\n")
 			lazy := exec.Command("unitc", "attach", "--no-stdin", u.name)
 			r, w, err := os.Pipe()

@@ -76,6 +76,12 @@ func encrypt(t *testing.T, name, secret string) string {
 // `$CREDENTIALS_DIRECTORY` set; … never in the unit file, the environment of the
 // helper, the plan on disk, the journal or `unitc inspect`."
 func TestSecrets(t *testing.T) {
+	for _, runtime := range []string{"", "crun", "runc"} {
+		t.Run("runtime "+runtime, func(t *testing.T) { testSecrets(t, runtime) })
+	}
+}
+
+func testSecrets(t *testing.T, runtime string) {
 	cleanReload(t)
 	place(t, definitions+"token", secretWords[0])
 	place(t, definitions+"vault.env", "TOKEN="+secretWords[1]+"\n")
@@ -86,7 +92,7 @@ func TestSecrets(t *testing.T) {
 	}
 	place(t, definitions+"token.cred", encrypt(t, "vault_encrypted", secretWords[3]))
 	inline := strings.Join(strings.Fields(encrypt(t, "vault_inline", secretWords[4])), "")
-	place(t, definitions+"vault.yaml", strings.Replace(withSecrets, "INLINE", inline, 1))
+	place(t, definitions+"vault.yaml", strings.NewReplacer("INLINE", inline, "rootfs: host\n", "rootfs: host\n    runtime: \""+runtime+"\"\n").Replace(withSecrets))
 	reload(t)
 	t.Cleanup(func() {
 		must(t, "systemctl", "stop", "vault-app")
@@ -97,7 +103,7 @@ func TestSecrets(t *testing.T) {
 		t.Fatalf("it does not start:\n%s", out)
 	}
 	awaitLine(t, "vault-app", "told")
-	out := must(t, "journalctl", "-q", "-o", "cat", "-u", "vault-app", "_TRANSPORT=stdout")
+	out := must(t, "journalctl", "-q", "-o", "cat", "-u", "vault-app", "_TRANSPORT=stdout", "_SYSTEMD_INVOCATION_ID="+property(t, "vault-app", "InvocationID"))
 	want := ""
 	for _, word := range append(secretWords, secretWords[0]) {
 		want += pipe(t, word, "sh", "-c", "sha256sum | cut -c1-12")

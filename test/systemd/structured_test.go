@@ -19,7 +19,16 @@ const structuredLines = `printf '%s\n' '{"level":"error","msg":"no database","us
 // limits; `unitc logs -p err`."
 func TestStructuredLogs(t *testing.T) {
 	t.Parallel()
-	u := scoped.define(t, "structured", "rootfs: host\ncommand: [sh, -c, "+fmt.Sprintf("%q", strings.ReplaceAll(structuredLines, "$", "$$"))+"]")
+	for _, p := range joinable {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			testStructuredLogs(t, p)
+		})
+	}
+}
+
+func testStructuredLogs(t *testing.T, p placement) {
+	u := p.define(t, "structured", "rootfs: host\ncommand: [sh, -c, "+fmt.Sprintf("%q", strings.ReplaceAll(structuredLines, "$", "$$"))+"]")
 	place(t, "/etc/unitc/"+u.name+".yaml.d/log.yaml", "logging: {options: {format: json, tag: shop, rate_limit_interval: 1m, rate_limit_burst: 100000}}\n")
 	reload(t)
 	u.expect(u.unit(), "SyslogIdentifier=shop", "LogRateLimitIntervalUSec=1min", "LogRateLimitBurst=100000")
@@ -61,8 +70,17 @@ func TestStructuredLogs(t *testing.T) {
 // Nothing is lost, and nothing out of order, also when the payload ends at once.
 func TestEveryStructuredLineArrives(t *testing.T) {
 	t.Parallel()
+	for _, p := range joinable {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			testEveryStructuredLine(t, p)
+		})
+	}
+}
+
+func testEveryStructuredLine(t *testing.T, p placement) {
 	const lines = 20000
-	u := scoped.define(t, "structured-all", fmt.Sprintf("rootfs: host\ncommand: [perl, -e, 'print \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"line $$_\\\"}\\n\" for 1..%d']", lines))
+	u := p.define(t, "structured-all", fmt.Sprintf("rootfs: host\ncommand: [perl, -e, 'print \"{\\\"level\\\":\\\"info\\\",\\\"msg\\\":\\\"line $$_\\\"}\\n\" for 1..%d']", lines))
 	place(t, "/etc/unitc/"+u.name+".yaml.d/log.yaml", "logging: {options: {format: json, rate_limit_interval: 0s}}\n")
 	reload(t)
 	u.start() // it is inactive before, too

@@ -64,7 +64,9 @@ func (a *app) spec() *cobra.Command {
 		Use:   "spec NAME",
 		Short: "print the OCI runtime configuration (config.json)",
 		Long: `Print the config.json of the OCI runtime specification that a start would use,
-with the user looked up in the root file system.`,
+with the user looked up in the root file system: "bundle:" and "unitc run --bundle" run
+it again. Where root.path alone cannot say what the root file system is made of, an
+annotation does. Files that a start writes below /run/unitc are left out.`,
 		Args:              exactly(1, "one name"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -74,6 +76,9 @@ with the user looked up in the root file system.`,
 			}
 			if _, err := runtime.Describe(p); err != nil {
 				return fmt.Errorf("%s: %w", p.Unit, err)
+			}
+			if err := planner.Export(p); err != nil {
+				return err
 			}
 			return a.printJSON(p.Spec)
 		},

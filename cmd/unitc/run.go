@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,17 +29,26 @@ func (a *app) runVerb() *cobra.Command {
 		Short: "run a container in the foreground, once",
 		Long: `Run a container in the foreground, without a definition: a unit of systemd's like
 any other while it runs (unitc ps, exec, stats; systemctl stop), and nothing once it
-has ended. Options are docker run's; unitc attach joins one that was left running. With --rootfs DIR, or --rootfs host, there is no
+has ended. Options are docker run's; unitc attach joins one that was left running. With --rootfs DIR, --rootfs host
+or --bundle DIR there is no
 IMAGE. The exit status is the container's; 125 if it does not start.`,
 		Example: "  unitc run -it debian:13 bash\n  unitc run --rootfs host -m 64m sh -c 'echo hello'\n  unitc run -d --name web -p 8080:80 nginx",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.root != "" {
 				return usagef("run: nothing runs in --root %s", a.root)
 			}
-			if o.RootFS == "" && len(args) == 0 {
-				return usagef("run: want an image, or --rootfs; usage: %s", cmd.UseLine())
-			}
-			if o.RootFS == "" {
+			switch {
+			case o.Bundle != "" && (o.RootFS != "" || len(args) > 0):
+				return usagef("run: --bundle goes with no image, no --rootfs and no command: config.json says what runs")
+			case o.Bundle != "":
+				dir, err := filepath.Abs(o.Bundle)
+				if err != nil {
+					return err
+				}
+				o.Bundle = dir
+			case o.RootFS == "" && len(args) == 0:
+				return usagef("run: want an image, --rootfs or --bundle; usage: %s", cmd.UseLine())
+			case o.RootFS == "":
 				o.Image, args = args[0], args[1:]
 			}
 			o.Command = args

@@ -11,6 +11,9 @@ import (
 
 // imageKeys say where the root file system comes from.
 var imageKeys = []field{
+	{name: "bundle", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/srv/web/bundle",
+		doc:    "A directory with a config.json of the OCI runtime specification, which says what runs and what confines it; other keys than those of the unit and its limits are refused beside it.",
+		decode: decodeBundle},
 	{name: "container_name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "web",
 		doc:    "A further name by which neighbours know the service; the unit is named by the file.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.ContainerName = n.text }},

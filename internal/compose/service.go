@@ -119,12 +119,13 @@ func findPair(n *node, key string) *pair {
 func (r *reader) checkRoot(n *node) {
 	r.conflict(n, "rootfs", "image", "each is a root file system")
 	r.conflict(n, "rootfs", "build", "each is a root file system")
+	r.checkBundle(n)
 	switch {
-	case n.get("rootfs") != nil || n.get("image") != nil || n.get("provider") != nil || n.get("extends") != nil:
+	case n.get("rootfs") != nil || n.get("image") != nil || n.get("bundle") != nil || n.get("provider") != nil || n.get("extends") != nil:
 	case n.get("build") != nil:
 		r.faultKey(n, findPair(n, "build"), "build the image by other means, and name it in image:", "unitc builds no images").Rule = diag.RuleUnsupported
 	default:
-		r.fault(n, "write rootfs: (a directory, or host) or image:", "the service has no root file system").Rule = diag.RuleMissing
+		r.fault(n, "write rootfs: (a directory, or host), image: or bundle:", "the service has no root file system").Rule = diag.RuleMissing
 	}
 }
 

@@ -21,7 +21,7 @@ pull_refresh_after read_only restart runtime scale secrets security_opt shm_size
 stop_signal storage_opt sysctls tmpfs tty ulimits use_api_socket user userns_mode uts volumes volumes_from working_dir`)
 
 // ourKeys are what unitc adds.
-var ourKeys = append([]string{"rootfs", "systemd"}, ownExtensions...)
+var ourKeys = append([]string{"bundle", "rootfs", "systemd"}, ownExtensions...)
 
 func TestEveryComposeKeyHasARow(t *testing.T) {
 	if len(composeKeys) != 92 {
@@ -103,7 +103,7 @@ func TestExamples(t *testing.T) {
 		}
 		text := f.name + ": " + f.example + "\n"
 		switch f.name {
-		case "rootfs", "image":
+		case "rootfs", "image", "bundle":
 		case "build", "x-persist", "x-update":
 			text += "image: web\n"
 		case "memswap_limit":

@@ -100,6 +100,8 @@ var law = []struct {
 	// The OCI command line: engines start it many times for each container.
 	{"internal/oci/cgroup", []ban{yaml, dbus, http, cobra, netAny,
 		{[]string{"internal/runtime", "internal/plan"}, "files of cgroups, and no container"}}},
+	{"internal/oci/bundle", []ban{yaml, dbus, http, cobra, netAny,
+		{[]string{"internal/runtime", "os/exec"}, "it reads a configuration and carries nothing out"}}},
 	{"internal/oci", []ban{yaml, http, cobra,
 		{[]string{"internal/planner", "internal/generator", "internal/searchpath", "internal/launch"}, "a bundle is no definition"}}},
 	{"cmd/unitc-runtime", []ban{yaml, http, cobra,

@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ func Clean(name string, keep []string) int {
 		if err := deleteContainer(p, dir); err != nil {
 			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
-	} else if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), dir); err != nil {
+	} else if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), cmp.Or(p.Bundle, dir)); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
 	}
 	if p.Root.Kind == plan.RootOverlay {

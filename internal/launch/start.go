@@ -8,6 +8,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -184,7 +185,7 @@ func (s *starter) prepareRuntime() error {
 	s.launch, err = runtime.Prepare(s.plan, runtime.Options{
 		Stdio:       s.stdio,
 		ID:          strings.TrimSuffix(s.plan.Unit, ".service"),
-		Bundle:      s.stateDir,
+		Bundle:      cmp.Or(s.plan.Bundle, s.stateDir),
 		AttachPoint: s.stateDir + "/root",
 		CgroupDir:   s.cgroup,
 		Contents:    s.contents,

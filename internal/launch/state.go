@@ -164,6 +164,9 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		}
 	}
 	var err error
+	if f.Bundle, err = readBundle(s); err != nil {
+		return f, err
+	}
 	if f.JoinedNetwork, err = joinedNetwork(s.NetworkMode); err != nil {
 		return f, err
 	}

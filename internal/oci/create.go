@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
@@ -70,7 +71,7 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 	if m.bundle, err = filepath.Abs(c.get("bundle")); err != nil {
 		return nil, err
 	}
-	if m.spec, err = readBundle(m.bundle); err != nil {
+	if m.spec, err = bundle.Read(m.bundle, func() error { return runtime.Seal() }); err != nil {
 		return nil, err
 	}
 	if m.preserve, err = c.preserved(m.spec.Process); err != nil {
@@ -143,7 +144,7 @@ func (m *creation) place() error {
 			unit = prefix + "-" + unit
 		}
 		m.k.Scope = unit
-		m.scope = &plan.Scope{Name: unit, Slice: slice, Description: "container " + m.k.ID, Properties: scopeProperties(m.spec.Linux.Resources)}
+		m.scope = &plan.Scope{Name: unit, Slice: slice, Description: "container " + m.k.ID, Properties: bundle.ScopeProperties(m.spec.Linux.Resources)}
 		return nil
 	}
 	var err error

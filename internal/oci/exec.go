@@ -15,6 +15,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
 	"github.com/unitc/unitc/internal/runtime"
 )
@@ -117,7 +118,7 @@ func (c *call) joined(j *runtime.Joined, detached bool) error {
 func (c *call) process(spec *specs.Spec) (*specs.Process, error) {
 	var p specs.Process
 	if path := c.get("process"); path != "" {
-		b, err := readLimited(path)
+		b, err := bundle.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +128,7 @@ func (c *call) process(spec *specs.Spec) (*specs.Process, error) {
 		if err := json.Unmarshal(b, &p); err != nil {
 			return nil, fmt.Errorf("process: %w", err)
 		}
-		return &p, checkProcess(&p)
+		return &p, bundle.CheckProcess(&p)
 	}
 	if len(c.args) < 2 {
 		return nil, errors.New("process args cannot be empty")
@@ -151,7 +152,7 @@ func (c *call) process(spec *specs.Spec) (*specs.Process, error) {
 	if err := c.changeUser(&p); err != nil {
 		return nil, err
 	}
-	return &p, checkProcess(&p)
+	return &p, bundle.CheckProcess(&p)
 }
 
 func (c *call) addCapabilities(p *specs.Process) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/seccomp"
 )
 
@@ -16,15 +17,15 @@ import (
 // what is said not to be there is refused.
 func TestFeaturesAreTrue(t *testing.T) {
 	f := Features()
-	if err := checkVersion(f.OCIVersionMin); err != nil {
+	if err := bundle.CheckVersion(f.OCIVersionMin); err != nil {
 		t.Error(err)
 	}
-	if err := checkVersion(f.OCIVersionMax); err != nil {
+	if err := bundle.CheckVersion(f.OCIVersionMax); err != nil {
 		t.Error(err)
 	}
 	for _, n := range f.Linux.Namespaces {
 		s := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.LinuxNamespaceType(n)}}}}
-		if errs := checkNamespaces(s); len(errs) > 0 {
+		if errs := bundle.CheckNamespaces(s); len(errs) > 0 {
 			t.Error(errs)
 		}
 	}
@@ -79,10 +80,10 @@ func TestSysctls(t *testing.T) {
 		"kernel.core_pattern": false, "kernel/core_pattern": false, "net..x": false, "net.ipv4/../../kernel/core_pattern": false, "kernel.hostname": false,
 		"vm.swappiness": false, "": false, "kernel.shmmax+kernel.core_pattern": false, "kernel.shmmaxx": false,
 	} {
-		if err := checkSysctl(all, key); (err == nil) != want {
+		if err := bundle.CheckSysctl(all, key); (err == nil) != want {
 			t.Errorf("%q: %v", key, err)
 		}
-		if checkSysctl(none, key) == nil {
+		if bundle.CheckSysctl(none, key) == nil {
 			t.Errorf("%q passes without a namespace", key)
 		}
 	}

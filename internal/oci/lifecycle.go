@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/runtime"
@@ -158,7 +159,7 @@ func (k *container) signal(signal unix.Signal) error {
 		return errNotRunning
 	}
 	spec, err := k.config()
-	if err == nil && signal == unix.SIGKILL && k.Cgroup != "" && !hasNamespace(spec, specs.PIDNamespace) {
+	if err == nil && signal == unix.SIGKILL && k.Cgroup != "" && !bundle.HasNamespace(spec, specs.PIDNamespace) {
 		// The kernel ends no one else with the first process.
 		return k.group().Kill()
 	}

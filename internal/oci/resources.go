@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/oci/bundle"
 )
 
 var resourceVerbs = []verb{
@@ -123,9 +125,9 @@ func readResources(path string, r *specs.LinuxResources) error {
 	var b []byte
 	var err error
 	if path == "-" {
-		b, err = io.ReadAll(io.LimitReader(os.Stdin, maxConfig))
+		b, err = io.ReadAll(io.LimitReader(os.Stdin, bundle.MaxFile))
 	} else {
-		b, err = readLimited(path)
+		b, err = bundle.ReadFile(path)
 	}
 	if err != nil {
 		return err

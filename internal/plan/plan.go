@@ -21,6 +21,8 @@ type Plan struct {
 	// Spec is the OCI runtime-spec configuration: all that the payload is
 	// confined by. Whoever has it and Root can run the same container.
 	Spec *specs.Spec `json:"spec"`
+	// Bundle is the OCI bundle that Spec is from; "" = it was made here.
+	Bundle string `json:"bundle,omitempty"`
 	// Root is where the root file system comes from.
 	Root Root `json:"root"`
 	// User is `user:` as written, looked up inside the root file system at
@@ -115,6 +117,11 @@ const (
 	RootOverlay   = "overlay"   // Lowers under Upper
 	RootBundle    = "bundle"    // Path of an OCI bundle: its owners are right already, and process.user stands as written
 )
+
+// RootAnnotation is where `unitc spec` says in config.json what root.path cannot:
+// a Root. It is read again for `bundle:` alone. Engines let their users write
+// annotations, so unitc-runtime must pass it over.
+const RootAnnotation = "com.github.unitc.root"
 
 // Root is where the root file system comes from.
 type Root struct {

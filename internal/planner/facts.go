@@ -27,6 +27,8 @@ type Facts struct {
 	Volumes map[string]VolumeSource
 	// Image is the local image of `image:`, nil where the definition has none.
 	Image *Image
+	// Bundle is what `bundle:` names, nil where the definition has none.
+	Bundle *Bundle
 	// WatchdogUSec is WATCHDOG_USEC= of the helper's environment (sd_watchdog_enabled(3)).
 	WatchdogUSec string
 	// Sockets is how many listening sockets systemd has passed, SocketNames what

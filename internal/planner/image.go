@@ -23,7 +23,10 @@ func (b *builder) imageConfig() error {
 // annotations are the image's labels (OCI image-spec, conversion.md), the
 // definition's labels and its annotations.
 func (b *builder) annotations() {
-	notes := map[string]string{}
+	notes := maps.Clone(b.spec.Annotations) // a bundle's
+	if notes == nil {
+		notes = map[string]string{}
+	}
 	if b.f.Image != nil {
 		maps.Copy(notes, b.f.Image.Labels)
 	}

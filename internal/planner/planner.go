@@ -27,7 +27,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		return nil, err
 	}
 	for key, value := range map[string]string{
-		"working_dir": s.WorkingDir, "hostname": s.Hostname, "domainname": s.Domainname, "user": s.User, "rootfs": s.RootFS,
+		"working_dir": s.WorkingDir, "hostname": s.Hostname, "domainname": s.Domainname, "user": s.User, "rootfs": s.RootFS, "bundle": s.Bundle,
 	} {
 		if err := noNUL(key, value); err != nil {
 			return nil, err
@@ -45,9 +45,13 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		// Its lines come from the service's own cgroup: they need no relay.
 		b.plan.Logging = definition.LogDirect
 	}
-	for _, part := range []func() error{
+	parts := []func() error{
 		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files, b.sockets, b.hooks,
-	} {
+	}
+	if s.Bundle != "" {
+		parts = []func() error{b.bundle, b.bundleNetwork, b.placement, b.logging, b.health, b.sockets, b.hooks}
+	}
+	for _, part := range parts {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -257,9 +261,9 @@ func (b *builder) namespaces() error {
 }
 
 // WantsUserNamespace tells whether a definition gets ids of its own: always,
-// unless it says otherwise.
+// unless it says otherwise, or a bundle says it.
 func WantsUserNamespace(s *definition.Service) bool {
-	return s.UsernsMode != "host" && !s.Privileged
+	return s.Bundle == "" && s.UsernsMode != "host" && !s.Privileged
 }
 
 // hostname is at most 63 octets, as a DNS label must be; the unit's name is
@@ -368,7 +372,18 @@ const defaultGrace = 10 * time.Second
 
 // scopeProperties are the limits, and what a scope does not inherit from its
 // service (S-5, S-13); the definition's own `systemd.scope` comes last and wins.
-func (b *builder) scopeProperties() []definition.Directive { return ScopeProperties(b.s) }
+// Those of a bundle stand between.
+func (b *builder) scopeProperties() []definition.Directive {
+	list := ScopeProperties(b.s)
+	if b.f.Bundle == nil {
+		return list
+	}
+	limits := b.f.Bundle.Limits
+	if b.s.Resources.PidsLimit == nil && slices.ContainsFunc(limits, func(d definition.Directive) bool { return d.Name == "TasksMax" }) {
+		list = slices.DeleteFunc(list, func(d definition.Directive) bool { return d.Name == "TasksMax" }) // unitc's default
+	}
+	return slices.Concat(limits, list)
+}
 
 // ScopeProperties are the same for those who change a scope that runs.
 func ScopeProperties(s *definition.Service) []definition.Directive {

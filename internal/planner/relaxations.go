@@ -145,6 +145,8 @@ var Relaxations = []Relaxation{
 		key("rootfs", func(s *definition.Service) bool { return s.RootFS != "" && path.Clean(s.RootFS) == "/" })},
 	{"rootfs: host", "the host's `/usr` and a list of harmless files of `/etc` can be read; `passwd` tells its users' names",
 		key("rootfs", func(s *definition.Service) bool { return s.RootFS == "host" })},
+	{"bundle:", "its config.json says what confines the payload, and none of unitc's defaults is added: user ids, capabilities, seccomp and masked paths are as they stand there",
+		key("bundle", func(s *definition.Service) bool { return s.Bundle != "" })},
 	{"runtime:", "another runtime carries the plan out: its holes count, and unitc does not read its protections back",
 		key("runtime", func(s *definition.Service) bool { return s.Runtime != "" })},
 	{"pids_limit: -1", "as many processes as the host can hold",

@@ -34,7 +34,7 @@ const (
 // lookUpUser turns `user:` into ids by the root file system's own passwd and
 // group, fixes the capabilities of a payload that is not root, and sets HOME.
 func lookUpUser(l *Launch) error {
-	if l.plan.Root.Kind == plan.RootBundle {
+	if l.plan.Root.Kind == plan.RootBundle || l.plan.Bundle != "" {
 		return exactUser(l, l.nameDirs())
 	}
 	u, err := resolveUser(l.nameDirs(), l.plan)

@@ -57,7 +57,7 @@ func corpus(t *testing.T) []any {
 		}
 		root := "rootfs: host\n"
 		switch k.Name {
-		case "rootfs", "image":
+		case "rootfs", "image", "bundle":
 			root = ""
 		case "build":
 			root = "image: web\n"

@@ -83,7 +83,7 @@ func root() *Object {
 func service() *Object {
 	o := mapping(compose.ServiceKeys())
 	need := func(key string) *Object { return (&Object{}).set("required", []string{key}) }
-	return o.set("anyOf", []*Object{need("rootfs"), need("image"), need("extends")})
+	return o.set("anyOf", []*Object{need("rootfs"), need("image"), need("bundle"), need("extends")})
 }
 
 // mapping is the shape of known keys.

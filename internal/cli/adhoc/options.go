@@ -20,7 +20,7 @@ import (
 // Options are docker run's everyday ones.
 type Options struct {
 	Name                     string
-	Image, RootFS            string
+	Image, RootFS, Bundle    string
 	Command                  []string
 	Interactive, TTY, Detach bool
 
@@ -39,6 +39,7 @@ func (o *Options) Flags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.TTY, "tty", "t", false, "give it a terminal")
 	f.BoolVarP(&o.Detach, "detach", "d", false, "leave it running, and print its name")
 	f.StringVar(&o.RootFS, "rootfs", "", "run in the directory `DIR`, or in a view of the host: host")
+	f.StringVar(&o.Bundle, "bundle", "", "run the OCI bundle in `DIR`")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "run `PROGRAM` instead of the image's own")
 	f.StringVarP(&o.user, "user", "u", "", "run as `USER[:GROUP]`")
 	f.StringVarP(&o.dir, "workdir", "w", "", "run in `DIR`")
@@ -86,6 +87,7 @@ func (o *Options) definition() ([]byte, error) {
 		d["pull_policy"] = "never" // it was fetched already, where that was asked for
 	}
 	text("rootfs", o.RootFS)
+	text("bundle", o.Bundle)
 	text("user", o.user)
 	text("working_dir", o.dir)
 	text("hostname", o.hostname)
@@ -175,7 +177,7 @@ func (o *Options) environment() (map[string]string, error) {
 		}
 		f.Close()
 	}
-	if o.TTY {
+	if o.TTY && o.Bundle == "" {
 		set("TERM")
 	}
 	for _, line := range o.env {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package oci
+// Package bundle reads the configuration of an OCI bundle, config.json, and
+// refuses what the specification forbids. What a runtime or a kernel cannot do is
+// refused where it would be done. The room starts nothing.
+package bundle
 
 import (
 	"bytes"
@@ -8,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,44 +20,58 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/runtime"
+	"github.com/unitc/unitc/internal/plan"
 )
 
-// maxConfig bounds config.json, in bytes.
-const maxConfig = 64 << 20
+// MaxFile bounds config.json and other files of configurations, in bytes.
+const MaxFile = 64 << 20
 
-// readBundle reads and checks the configuration of a bundle. Where the
-// container will share this user namespace the program starts once more first
-// (runtime.Seal), so nothing may be open yet that is needed later.
-func readBundle(bundle string) (*specs.Spec, error) {
-	b, err := readLimited(filepath.Join(bundle, "config.json"))
+// errNoConfig has runc's words, and the nature of what it tells.
+var errNoConfig = &missing{"JSON specification file config.json not found"}
+
+type missing struct{ what string }
+
+func (e *missing) Error() string { return e.what }
+
+func (e *missing) Unwrap() error { return fs.ErrNotExist }
+
+// Read reads and checks the configuration of the bundle in dir. seal is called
+// as soon as it is known that the container will share this user namespace, at
+// most twice: it may start the program once more, so nothing may be open yet that
+// is needed later. nil = nothing is called.
+func Read(dir string, seal func() error) (*specs.Spec, error) {
+	if seal == nil {
+		seal = func() error { return nil }
+	}
+	b, err := ReadFile(filepath.Join(dir, "config.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("JSON specification file config.json not found")
+		return nil, errNoConfig
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !bytes.Contains(b, []byte(`"user"`)) {
-		if err := runtime.Seal(); err != nil { // cheaper than after parsing
+		if err := seal(); err != nil { // cheaper than after parsing
 			return nil, err
 		}
 	}
-	spec, err := parseSpec(b)
+	spec, err := parse(b)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSpec(spec); err != nil {
+	if err := check(spec); err != nil {
 		return nil, err
 	}
-	if !hasNamespace(spec, specs.UserNamespace) {
-		if err := runtime.Seal(); err != nil {
+	if !HasNamespace(spec, specs.UserNamespace) {
+		if err := seal(); err != nil {
 			return nil, err
 		}
 	}
-	return spec, resolvePaths(spec, bundle)
+	return spec, resolvePaths(spec, dir)
 }
 
-func readLimited(path string) ([]byte, error) {
+// ReadFile reads a regular file of at most MaxFile bytes.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -62,14 +80,14 @@ func readLimited(path string) ([]byte, error) {
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return nil, errors.Join(err, fmt.Errorf("%s is no regular file", path))
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err == nil && len(b) > maxConfig {
-		err = fmt.Errorf("%s is larger than %d MiB", path, maxConfig>>20)
+	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err == nil && len(b) > MaxFile {
+		err = fmt.Errorf("%s is larger than %d MiB", path, MaxFile>>20)
 	}
 	return b, err
 }
 
-func parseSpec(b []byte) (*specs.Spec, error) {
+func parse(b []byte) (*specs.Spec, error) {
 	// A NUL would cut a string short on its way to the kernel.
 	if bytes.Contains(b, []byte(`\u0000`)) || bytes.IndexByte(b, 0) >= 0 {
 		return nil, errors.New("config.json: a string has a NUL byte")
@@ -81,7 +99,8 @@ func parseSpec(b []byte) (*specs.Spec, error) {
 	return spec, nil
 }
 
-func hasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
+// HasNamespace tells whether a namespace of a kind is listed, new or joined.
+func HasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	for _, n := range s.Linux.Namespaces {
 		if n.Type == kind {
 			return true
@@ -90,10 +109,10 @@ func hasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 	return false
 }
 
-// checkSpec refuses what the specification forbids, all of it at once. What
+// check refuses what the specification forbids, all of it at once. What
 // this runtime or kernel cannot do is refused where it would be done.
-func checkSpec(s *specs.Spec) error {
-	if err := checkVersion(s.Version); err != nil {
+func check(s *specs.Spec) error {
+	if err := CheckVersion(s.Version); err != nil {
 		return err
 	}
 	if s.Linux == nil {
@@ -110,22 +129,22 @@ func checkSpec(s *specs.Spec) error {
 	if s.Process == nil {
 		errs = append(errs, errors.New("process property must not be empty"))
 	} else {
-		errs = append(errs, checkProcess(s.Process))
+		errs = append(errs, CheckProcess(s.Process))
 	}
 	for i, m := range s.Mounts {
 		wrong(m.Destination == "", "mounts[%d]: destination is empty", i)
 	}
-	errs = append(errs, checkNamespaces(s)...)
-	wrong((s.Hostname != "" || s.Domainname != "") && !hasNamespace(s, specs.UTSNamespace), "unable to set hostname or domainname without a private UTS namespace")
+	errs = append(errs, CheckNamespaces(s)...)
+	wrong((s.Hostname != "" || s.Domainname != "") && !HasNamespace(s, specs.UTSNamespace), "unable to set hostname or domainname without a private UTS namespace")
 	for key := range s.Linux.Sysctl {
-		errs = append(errs, checkSysctl(s, key))
+		errs = append(errs, CheckSysctl(s, key))
 	}
 	return errors.Join(errs...)
 }
 
-// checkVersion takes the versions of the specification whose configurations
+// CheckVersion takes the versions of the specification whose configurations
 // this one reads: those of the same major number.
-func checkVersion(v string) error {
+func CheckVersion(v string) error {
 	core, _, _ := strings.Cut(v, "-")
 	core, _, _ = strings.Cut(core, "+")
 	parts := strings.Split(core, ".")
@@ -140,7 +159,8 @@ func checkVersion(v string) error {
 	return nil
 }
 
-func checkProcess(p *specs.Process) error {
+// CheckProcess is the same for one process.
+func CheckProcess(p *specs.Process) error {
 	var errs []error
 	if len(p.Args) == 0 {
 		errs = append(errs, errors.New("args must not be empty"))
@@ -173,7 +193,8 @@ func checkProcess(p *specs.Process) error {
 // maxMappings is the kernel's (user_namespaces(7)).
 const maxMappings = 340
 
-func checkNamespaces(s *specs.Spec) []error {
+// CheckNamespaces finds what is wrong with linux.namespaces and what hangs on them.
+func CheckNamespaces(s *specs.Spec) []error {
 	var errs []error
 	seen := map[specs.LinuxNamespaceType]bool{}
 	known := map[specs.LinuxNamespaceType]bool{
@@ -207,9 +228,9 @@ func checkNamespaces(s *specs.Spec) []error {
 	return errs
 }
 
-// checkSysctl lets those pass that a namespace of the container's own keeps
+// CheckSysctl lets those pass that a namespace of the container's own keeps
 // (CVE-2022-0811: anything else is the host's).
-func checkSysctl(s *specs.Spec, key string) error {
+func CheckSysctl(s *specs.Spec, key string) error {
 	if key == "" || strings.Contains(key, "..") || strings.ContainsAny(key, " +\n") {
 		return fmt.Errorf("sysctl %q: not a name", key)
 	}
@@ -233,7 +254,7 @@ func checkSysctl(s *specs.Spec, key string) error {
 		{"kernel.domainname", true, specs.UTSNamespace},
 	} {
 		if name == rule.prefix || !rule.exact && strings.HasPrefix(name, rule.prefix) {
-			if !hasNamespace(s, rule.kind) {
+			if !HasNamespace(s, rule.kind) {
 				return fmt.Errorf("sysctl %q is not allowed in the hosts %s namespace", key, rule.kind)
 			}
 			return nil
@@ -249,6 +270,9 @@ func checkSysctl(s *specs.Spec, key string) error {
 func resolvePaths(s *specs.Spec, bundle string) error {
 	if !filepath.IsAbs(s.Root.Path) {
 		s.Root.Path = filepath.Join(bundle, s.Root.Path)
+	}
+	if _, elsewhere := s.Annotations[plan.RootAnnotation]; elsewhere {
+		return nil
 	}
 	st, err := os.Stat(s.Root.Path)
 	if err != nil {

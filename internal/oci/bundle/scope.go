@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/oci/cgroup"
+)
+
+// ScopeProperties are the limits that systemd would overwrite with its own at
+// the next reload, unless it is told; the files are written as well.
+func ScopeProperties(r *specs.LinuxResources) []definition.Directive {
+	var list []definition.Directive
+	add := func(name, value string) { list = append(list, definition.Directive{Name: name, Value: value}) }
+	amount := func(n int64) string {
+		if n < 0 {
+			return "infinity"
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	if r == nil {
+		return nil
+	}
+	if m := r.Memory; m != nil {
+		if m.Limit != nil && *m.Limit != 0 {
+			add("MemoryMax", amount(*m.Limit))
+		}
+		if m.Reservation != nil && *m.Reservation != 0 {
+			add("MemoryLow", amount(*m.Reservation))
+		}
+		if m.Swap != nil && m.Limit != nil && *m.Swap > *m.Limit && *m.Limit > 0 {
+			add("MemorySwapMax", amount(*m.Swap-*m.Limit))
+		}
+	}
+	if c := r.CPU; c != nil {
+		if c.Shares != nil && *c.Shares != 0 {
+			add("CPUWeight", strconv.FormatUint(cgroup.Weight(*c.Shares), 10))
+		}
+		if c.Quota != nil && *c.Quota > 0 {
+			period := uint64(100000)
+			if c.Period != nil && *c.Period != 0 {
+				period = *c.Period
+				add("CPUQuotaPeriodSec", fmt.Sprintf("%dus", period))
+			}
+			add("CPUQuota", fmt.Sprintf("%.4f%%", float64(*c.Quota)*100/float64(period)))
+		}
+		if c.Cpus != "" {
+			add("AllowedCPUs", c.Cpus)
+		}
+		if c.Mems != "" {
+			add("AllowedMemoryNodes", c.Mems)
+		}
+	}
+	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit != 0 {
+		add("TasksMax", amount(*p.Limit))
+	}
+	return list
+}
+
+// Refuse names the limits that ScopeProperties leaves to the files of the cgroup:
+// where nobody writes those, they must not be dropped in silence.
+func Refuse(r *specs.LinuxResources) error {
+	if r == nil {
+		return nil
+	}
+	var errs []error
+	refuse := func(given bool, key, cure string) {
+		if given {
+			errs = append(errs, fmt.Errorf("linux.resources.%s has no place on a scope; %s", key, cure))
+		}
+	}
+	const drop = "drop it"
+	refuse(len(r.Unified) > 0, "unified", "write the directives of systemd.resource-control(5) under `systemd: {scope: …}`")
+	refuse(len(r.HugepageLimits) > 0, "hugepageLimits", drop)
+	refuse(len(r.Rdma) > 0, "rdma", drop)
+	refuse(r.Network != nil && (r.Network.ClassID != nil || len(r.Network.Priorities) > 0), "network", drop)
+	if b := r.BlockIO; b != nil {
+		given := b.Weight != nil && *b.Weight != 0 || b.LeafWeight != nil && *b.LeafWeight != 0 || len(b.WeightDevice)+
+			len(b.ThrottleReadBpsDevice)+len(b.ThrottleWriteBpsDevice)+len(b.ThrottleReadIOPSDevice)+len(b.ThrottleWriteIOPSDevice) > 0
+		refuse(given, "blockIO", "write `blkio_config:` in the definition")
+	}
+	if m := r.Memory; m != nil {
+		refuse(m.KernelTCP != nil && *m.KernelTCP > 0, "memory.kernelTCP", drop)
+		refuse(m.Swappiness != nil, "memory.swappiness", drop)
+		refuse(m.DisableOOMKiller != nil && *m.DisableOOMKiller, "memory.disableOOMKiller", drop)
+		refuse(m.Swap != nil && *m.Swap > 0 && (m.Limit == nil || *m.Limit <= 0 || *m.Swap < *m.Limit), "memory.swap", "it counts memory too: write memory.limit, not above it")
+	}
+	if c := r.CPU; c != nil {
+		refuse(c.Idle != nil && *c.Idle != 0, "cpu.idle", "write `systemd: {scope: {CPUWeight: idle}}`")
+		refuse(c.Burst != nil && *c.Burst != 0, "cpu.burst", drop)
+		refuse(c.RealtimeRuntime != nil && *c.RealtimeRuntime != 0, "cpu.realtimeRuntime", drop)
+		refuse(c.RealtimePeriod != nil && *c.RealtimePeriod != 0, "cpu.realtimePeriod", drop)
+	}
+	return errors.Join(errs...)
+}
+
+// DeviceRules are the devices that a scope's payload may use, as devices.allow
+// of cgroup v1 has them, "c 10:229 rwm". A list that denies by name what it
+// allowed before has no form there.
+func DeviceRules(r *specs.LinuxResources) ([]string, error) {
+	if r == nil {
+		return nil, nil
+	}
+	var rules []string
+	for i, d := range r.Devices {
+		number := func(n *int64) string {
+			if n == nil || *n < 0 {
+				return "*"
+			}
+			return strconv.FormatInt(*n, 10)
+		}
+		kind := d.Type
+		if kind == "" {
+			kind = "a"
+		}
+		major, minor := number(d.Major), number(d.Minor)
+		switch {
+		case d.Allow:
+			rules = append(rules, kind+" "+major+":"+minor+" "+d.Access)
+		case kind == "a" && major == "*" && minor == "*":
+			rules = nil
+		case len(rules) > 0:
+			return nil, fmt.Errorf("linux.resources.devices[%d]: denying one device after others were allowed has no form on a scope; list the allowed ones alone", i)
+		}
+	}
+	return rules, nil
+}

@@ -3,6 +3,7 @@
 package planner
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -37,10 +38,11 @@ func (b *builder) bundle() error {
 	b.spec, b.plan.Spec = &spec, &spec
 	b.plan.Bundle = b.s.Bundle
 	if process.Terminal && !b.s.TTY {
-		return &KeyError{"bundle", "process.terminal of its config.json is true, and a unit has no terminal",
-			"set it to false, or use `unitc run -it --bundle " + b.s.Bundle + "`"}
+		return &KeyError{"bundle", "process.terminal of its config.json is true, and nobody gives it one",
+			"write `tty: true` (unitc run: -t), or set it to false"}
 	}
 	process.Terminal = b.s.TTY
+	b.plan.User = fmt.Sprintf("%d:%d", process.User.UID, process.User.GID) // a hook's, unless it says otherwise
 	if err := b.bundleRoot(); err != nil {
 		return err
 	}

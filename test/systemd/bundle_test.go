@@ -156,7 +156,7 @@ func TestRunBundle(t *testing.T) {
 		b.spec.Process.Terminal = true
 		b.spec.Process.Args = []string{"sh", "-c", "tty; exit 3"}
 		b.writeOrFail(t)
-		if out, status := command(t, "unitc", "run", "--bundle", b.dir); status != 125 || !strings.Contains(out, "-it") {
+		if out, status := command(t, "unitc", "run", "--bundle", b.dir); status != 125 || !strings.Contains(out, "-t") {
 			t.Errorf("a terminal that nobody gives: %d %q", status, out)
 		}
 		cmd, terminal := onTerminal(t, "unitc", "run", "-it", "--bundle", b.dir)
@@ -179,7 +179,7 @@ func TestBundleThatIsNone(t *testing.T) {
 			says   string
 		}{
 			{func(s *specs.Spec) { s.Root = nil }, "", "root.path is missing"},
-			{func(s *specs.Spec) { s.Process.Terminal = true }, "", "a unit has no terminal"},
+			{func(s *specs.Spec) { s.Process.Terminal = true }, "", "tty: true"},
 			{func(s *specs.Spec) { s.Process.Cwd = "tmp" }, "", "Cwd must be an absolute path"},
 			{func(s *specs.Spec) { s.Version = "2.0.0" }, "", "is not supported"},
 			{func(s *specs.Spec) {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/unitc/unitc/internal/resolver"
 )
@@ -18,10 +19,22 @@ func main() {
 	// A restart loses no answer.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	if err := resolver.Serve(resolver.New("", "/etc/resolv.conf"), sockets(), resolver.Idle, stop); err != nil {
+	idle, err := idleTime()
+	if err == nil {
+		err = resolver.Serve(resolver.New("", "/etc/resolv.conf"), sockets(), idle, stop)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "<3>%v\n", err)
 		os.Exit(1)
 	}
+}
+
+// idleTime is the one argument, which a drop-in of the unit may give.
+func idleTime() (time.Duration, error) {
+	if len(os.Args) < 2 {
+		return resolver.Idle, nil
+	}
+	return time.ParseDuration(os.Args[1])
 }
 
 // sockets are those that systemd has passed (sd_listen_fds(3)).

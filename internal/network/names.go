@@ -59,14 +59,17 @@ func Resolv(names *plan.Names, c *Claim, ownNetwork bool) []byte {
 	if len(names.Search) > 0 {
 		search = names.Search
 	}
-	options = append(options, names.Options...)
 	if resolver := c.resolver(); resolver.IsValid() {
 		servers = []string{resolver.String()}
-		if !slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "ndots:") }) {
-			// The name of a neighbour has no dot, and is to be asked for as it is first.
+		// The name of a neighbour has no dot, and is to be asked for as it is first,
+		// whatever the host does; what the definition says comes later and counts.
+		isNdots := func(o string) bool { return strings.HasPrefix(o, "ndots:") }
+		options = slices.DeleteFunc(options, isNdots)
+		if !slices.ContainsFunc(names.Options, isNdots) {
 			options = append(options, "ndots:0")
 		}
 	}
+	options = append(options, names.Options...)
 	var b bytes.Buffer
 	for _, s := range servers {
 		fmt.Fprintf(&b, "nameserver %s\n", s)

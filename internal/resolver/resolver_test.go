@@ -324,3 +324,55 @@ func TestServeEndsWhenIdle(t *testing.T) {
 		}
 	}
 }
+
+// A question that is being answered when the end comes is answered still.
+func TestServeAnswersWhatItHasRead(t *testing.T) {
+	root, locked := records(t)
+	defer locked.Unlock()
+	if err := locked.Put(&lease.Record{Container: "local", Network: "front", IPv4: netip.MustParseAddr("127.0.0.1")}); err != nil {
+		t.Fatal(err)
+	}
+	r := New(root, filepath.Join(root, "resolv"))
+	if err := os.WriteFile(filepath.Join(root, "resolv"), []byte("nameserver 192.0.2.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	began, ended := make(chan struct{}), make(chan struct{})
+	r.ask = func(_ string, message []byte, _ bool) ([]byte, error) {
+		close(began)
+		<-ended
+		q, _, _ := parse(message)
+		return q.reply(dnsmessage.RCodeSuccess, nil, ""), nil
+	}
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := net.DialUDP("udp", nil, c.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	stop, done := make(chan os.Signal), make(chan bool)
+	s := newServer(r)
+	if err := s.add(f); err != nil {
+		t.Fatal(err)
+	}
+	go func() { s.run(time.Hour, stop); close(done) }()
+	if _, err := client.Write(question(t, "example.org.", dnsmessage.TypeA)); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	close(stop)
+	s.readers.Wait() // nothing is read any more
+	close(ended)
+	_ = client.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := client.Read(make([]byte, smallest)); err != nil {
+		t.Error(err)
+	}
+	<-done
+}

@@ -26,26 +26,40 @@ type server struct {
 	r       *Resolver
 	slots   chan struct{} // of datagrams
 	clients *crowd        // of connections
-	last    atomic.Int64  // nanoseconds, of the last question
+	began   time.Time
+	last    atomic.Int64 // nanoseconds from then to the last question
 	readers sync.WaitGroup
 	work    sync.WaitGroup
-	quiet   []interface{ SetDeadline(time.Time) error }
+	// hear bounds the reading of each socket, and nothing else: answers to what
+	// was read are yet to be written.
+	hear []func(time.Time) error
 }
 
 // Serve answers on sockets until nobody has asked for as long as idle, or until
 // stop is closed.
 func Serve(r *Resolver, sockets []*os.File, idle time.Duration, stop <-chan os.Signal) error {
-	s := &server{r: r, slots: make(chan struct{}, most), clients: newCrowd(256, 16)}
-	s.last.Store(time.Now().UnixNano())
+	s := newServer(r)
 	for _, f := range sockets {
 		if err := s.add(f); err != nil {
 			return err
 		}
 	}
-	if len(s.quiet) == 0 {
+	if len(s.hear) == 0 {
 		return errors.New("no sockets were passed: start unitc-resolver.socket")
 	}
-	for rest := idle; rest > 0; rest = idle - time.Since(time.Unix(0, s.last.Load())) {
+	s.run(idle, stop)
+	return nil
+}
+
+func newServer(r *Resolver) *server {
+	return &server{r: r, began: time.Now(), slots: make(chan struct{}, most), clients: newCrowd(256, 16)}
+}
+
+// asked says that somebody asks.
+func (s *server) asked() { s.last.Store(int64(time.Since(s.began))) }
+
+func (s *server) run(idle time.Duration, stop <-chan os.Signal) {
+	for rest := idle; rest > 0; rest = idle - (time.Since(s.began) - time.Duration(s.last.Load())) {
 		select {
 		case <-time.After(rest):
 			continue
@@ -55,12 +69,11 @@ func Serve(r *Resolver, sockets []*os.File, idle time.Duration, stop <-chan os.S
 	}
 	// What was read is answered; what was not stays in the sockets, which
 	// systemd keeps, and starts this program again.
-	for _, q := range s.quiet {
-		_ = q.SetDeadline(time.Now())
+	for _, hear := range s.hear {
+		_ = hear(time.Now())
 	}
 	s.readers.Wait()
 	s.work.Wait()
-	return nil
 }
 
 func (s *server) add(f *os.File) error {
@@ -70,7 +83,7 @@ func (s *server) add(f *os.File) error {
 		if !ok {
 			return fmt.Errorf("socket %s is not of UDP", f.Name())
 		}
-		s.quiet = append(s.quiet, udp)
+		s.hear = append(s.hear, udp.SetReadDeadline)
 		s.readers.Go(func() { s.datagrams(udp) })
 		return nil
 	}
@@ -82,7 +95,7 @@ func (s *server) add(f *os.File) error {
 	if !ok {
 		return fmt.Errorf("socket %s is not of TCP", f.Name())
 	}
-	s.quiet = append(s.quiet, tcp)
+	s.hear = append(s.hear, tcp.SetDeadline)
 	s.readers.Go(func() { s.connections(tcp) })
 	return nil
 }
@@ -99,7 +112,7 @@ func (s *server) datagrams(c *net.UDPConn) {
 		}
 		message := bytes.Clone(b[:n])
 		s.slots <- struct{}{}
-		s.last.Store(time.Now().UnixNano())
+		s.asked()
 		s.work.Go(func() {
 			defer func() { <-s.slots }()
 			if answer := s.r.Answer(message, from.Addr(), false); answer != nil {
@@ -119,7 +132,7 @@ func (s *server) connections(l *net.TCPListener) {
 			time.Sleep(10 * time.Millisecond) // no descriptors left: they come back
 			continue
 		}
-		s.last.Store(time.Now().UnixNano())
+		s.asked()
 		from, ok := c.RemoteAddr().(*net.TCPAddr)
 		if !ok || !s.clients.enter(from.IP.String()) {
 			c.Close()
@@ -145,6 +158,6 @@ func (s *server) connection(c *net.TCPConn, client netip.Addr) {
 		if answer == nil || writeTCP(c, answer) != nil {
 			return
 		}
-		s.last.Store(time.Now().UnixNano())
+		s.asked()
 	}
 }

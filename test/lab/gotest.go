@@ -38,11 +38,44 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 			j.Copies = append(j.Copies, filepath.Join(source, extra)+":/root/"+extra)
 		}
 	}
+	programs, err := buildC(source, pkg)
+	if err != nil {
+		return nil, err
+	}
+	for _, program := range programs {
+		j.Copies = append(j.Copies, program+":"+j.Dir+"/testdata/"+filepath.Base(program))
+	}
 	// After a reboot only those tests go on that asked for it.
 	script := `[ "${UNITC_LAB_BOOT:-1}" = 1 ] || set -- "$@" -test.run=^TestBoot; exec ./"$0" "$@"`
 	j.Command = append([]string{"sh", "-c", script, filepath.Base(binary)}, flags...)
 	j.setEnv()
 	return j, j.prepare()
+}
+
+// cPackages compile the C programs of tests.
+var cPackages = []string{"gcc", "libc6-dev", "musl-tools"}
+
+// buildC compiles each C program of a package's tests twice: NAME-glibc and
+// NAME-musl.
+func buildC(source, pkg string) (programs []string, err error) {
+	files, _ := filepath.Glob(filepath.Join(source, pkg, "testdata", "*.c"))
+	if len(files) == 0 {
+		return nil, nil
+	}
+	if err := ensurePackages(cPackages); err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		name := filepath.Join(source, "bin", strings.TrimSuffix(filepath.Base(file), ".c"))
+		// The suite's own glibc is linked when it runs; musl is in none of them.
+		for _, build := range [][]string{{"cc", "-o", name + "-glibc"}, {"musl-gcc", "-static", "-o", name + "-musl"}} {
+			if err := quietly(nil, build[0], append(build[1:], "-O2", "-Wall", "-Werror", file)...); err != nil {
+				return nil, err
+			}
+			programs = append(programs, build[len(build)-1])
+		}
+	}
+	return programs, nil
 }
 
 // cmdGotest is for those who write the tests: one package, one suite, all flags.

@@ -130,7 +130,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.volume(), a.network(),
 			a.secret(),
 		}) && yield(groupOther, []*cobra.Command{
-			a.doctor(), a.graph(), a.boot(),
+			a.doctor(), a.graph(), a.boot(), a.devices(),
 			a.oci(), a.version(), a.completion(),
 		})
 	}

@@ -158,15 +158,9 @@ func (a *app) containers(s *store.Store, words []string) ([]updater.Container, e
 	if err != nil {
 		return nil, err
 	}
-	users, err := s.Users()
+	running, err := s.Running()
 	if err != nil {
 		return nil, err
-	}
-	running := map[string]string{}
-	for digest, units := range users {
-		for _, unit := range units {
-			running[unit] = digest
-		}
 	}
 	var all []updater.Container
 	for _, name := range names {

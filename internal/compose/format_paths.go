@@ -2,7 +2,11 @@
 
 package compose
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/unitc/unitc/internal/cdi"
+)
 
 // Formats without a check are for the schema alone: the decoder of the key says
 // more than a form could, and says it with both ends of a mount at hand.
@@ -13,7 +17,7 @@ var (
 	volumeFormat    = format{name: "volume", pattern: `^(/[^:]*[^:/.][^:]*|[a-zA-Z0-9./][^:]*:/[^:]*[^:/.][^:]*(:[a-zA-Z,-]*)?)$`}
 	targetFormat    = format{name: "target", pattern: `^/.*[^/.]`}
 	tmpfsFormat     = format{name: "tmpfs", pattern: `^/[^:]*[^:/.][^:]*(:([a-z]+(=[0-9a-zA-Z]+)?,?)*)?$`}
-	deviceFormat    = format{name: "device", pattern: `^/[^:]*[^:/.][^:]*(:[^:]*){0,2}$`}
+	deviceFormat    = format{name: "device", pattern: `^(/[^:]*[^:/.][^:]*(:[^:]*){0,2}|` + cdi.NamePattern + `)$`}
 	linkFormat      = format{name: "link", pattern: `^[a-zA-Z0-9._-]+(:[A-Za-z0-9_.-]+)?$`}
 	wordFormat      = format{name: "word", pattern: `^[^\s#;]+$`}
 	extraHostFormat = format{name: "extra-host", pattern: `^[A-Za-z0-9_.-]+[=:](host-gateway|\[?(` + addressPattern + `)\]?)$`}

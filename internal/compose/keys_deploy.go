@@ -100,8 +100,7 @@ func (r *reader) decodeLimits(s *definition.Service, n *node) {
 		}
 	}
 	if devices := reservations.get("devices"); devices != nil {
-		s.GPUs = append(s.GPUs, r.gpus(devices)...)
-		r.addPendingValue(s, devices, "gpus")
+		r.gpus(s, devices, "deploy")
 	}
 }
 

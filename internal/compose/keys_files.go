@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/unitc/unitc/internal/cdi"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 )
@@ -16,7 +17,7 @@ var fileKeys = []field{
 		doc:    "Rules for device nodes that the payload may use, as TYPE MAJOR:MINOR ACCESS.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.DeviceCgroupRules = texts(n) }},
 	{name: "devices", shape: &devicesShape, example: "[/dev/fuse]",
-		doc:    "Host device nodes that appear in the container, as SOURCE:TARGET:PERMISSIONS.",
+		doc:    "Host device nodes that appear in the container, as SOURCE:TARGET:PERMISSIONS, or devices by their names in the Container Device Interface, as vendor.com/class=name.",
 		decode: decodeDevices},
 	{name: "read_only", shape: &boolShape, example: "true",
 		doc:    "Mount the root file system read-only.",
@@ -59,7 +60,11 @@ var devicesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kin
 }}}
 
 func decodeDevices(r *reader, s *definition.Service, n *node) {
-	for _, item := range n.items {
+	for i, item := range n.items {
+		if _, ok := cdi.ParseName(item.text); ok && item.kind == text {
+			s.CDI = append(s.CDI, definition.CDIDevice{Name: item.text, Key: "devices[" + itoa(i) + "]"})
+			continue
+		}
 		d := definition.Device{Source: item.get("source").str(), Target: item.get("target").str(), Permissions: item.get("permissions").str()}
 		if item.kind == text {
 			parts := append(strings.SplitN(item.text, ":", 3), "", "")
@@ -86,7 +91,7 @@ func (r *reader) checkDevice(n *node, d definition.Device) bool {
 	case !isAccess(d.Permissions):
 		r.fault(n, "write r, w and m, each at most once", "%s is no device access", quote(d.Permissions))
 	case !path.IsAbs(d.Source) && strings.Contains(d.Source, "="):
-		r.fault(n, "name the device nodes themselves", "%s is a CDI name, which unitc does not support", quote(d.Source)).Rule = diag.RuleUnsupported
+		r.fault(n, "write for example vendor.com/class=name", "%s is no CDI name", quote(n.text))
 	case !path.IsAbs(d.Source) || hasDotDot(d.Source):
 		r.fault(n, "write for example /dev/fuse:/dev/fuse:rw", "%s is no absolute path of a device", quote(d.Source))
 	case !path.IsAbs(d.Target) || hasDotDot(d.Target) || path.Clean(d.Target) == "/":

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/unitc/unitc/internal/cdi"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/envfile"
@@ -20,8 +21,8 @@ var grantKeys = []field{
 		doc:    "Configuration files to mount.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.Configs = r.grants(n, "configs") }},
 	{name: "gpus", shape: &gpusShape, example: "all",
-		doc: "The graphics processors to pass in.", pending: "gpus",
-		decode: func(r *reader, s *definition.Service, n *node) { s.GPUs = r.gpus(n) }},
+		doc:    "The graphics processors to pass in, found by the Container Device Interface: all is nvidia.com/gpu=all.",
+		decode: func(r *reader, s *definition.Service, n *node) { r.gpus(s, n, "gpus") }},
 	{name: "secrets", shape: &grantsShape, example: "[token]",
 		doc:    "Secrets to mount, below /run/secrets.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.Secrets = r.grants(n, "secrets") }},
@@ -167,31 +168,84 @@ var gpuCountFormat = format{
 	},
 }
 
-func (r *reader) gpus(n *node) []definition.GPU {
+// gpuKinds are the devices of a driver's processors, by its name.
+var gpuKinds = map[string]string{"": "nvidia.com/gpu", "nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/gpu"}
+
+// gpus turns requests for processors into devices of the Container Device
+// Interface, whose vendors say there what a container needs for them.
+func (r *reader) gpus(s *definition.Service, n *node, key string) {
+	add := func(name string) { s.CDI = append(s.CDI, definition.CDIDevice{Name: name, Key: key}) }
 	if n.kind == text {
-		return []definition.GPU{{Count: -1}}
+		add(gpuKinds[""] + "=all")
+		return
 	}
-	var all []definition.GPU
 	for _, item := range n.items {
-		g := definition.GPU{Driver: item.get("driver").str()}
-		switch count := item.get("count").str(); count {
-		case "all", "-1", "":
-			g.Count = -1
-		default:
-			g.Count, _ = strconv.Atoi(count)
+		names, what, cure := gpuNames(item)
+		if what != "" {
+			r.fault(item, cure, "%s", what)
+			continue
 		}
-		if ids := item.get("device_ids"); ids != nil {
-			g.DeviceIDs, g.Count = texts(ids), 0
+		if options := findPair(item, "options"); options != nil {
+			r.report(diag.Warning, options.place, join(r.pathOf(item), "options"), "remove it", "no device of the Container Device Interface has options").Rule = diag.RuleUnsupported
 		}
-		if capabilities := item.get("capabilities"); capabilities != nil {
-			g.Capabilities = texts(capabilities)
+		for _, name := range names {
+			add(name)
 		}
-		if options := item.get("options"); options != nil {
-			g.Options = r.keyValues(options)
-		}
-		all = append(all, g)
 	}
-	return all
+}
+
+// gpuNames are the devices of one request, or what is wrong with it.
+func gpuNames(n *node) (names []string, what, cure string) {
+	driver, ids, count := n.get("driver").str(), n.get("device_ids"), n.get("count")
+	kind, ok := gpuKinds[driver]
+	switch capabilities := n.get("capabilities"); {
+	case driver == "cdi":
+		kind, ok = "", ids != nil
+		what, cure = "the driver cdi needs the names of devices", "write device_ids: [vendor.com/class=name]"
+	case !ok:
+		what, cure = unsupported+"the driver "+quote(driver), "write devices: [vendor.com/class=name]"
+	case driver == "" && capabilities != nil && !slices.ContainsFunc(texts(capabilities), isGPUWord):
+		ok = false
+		what, cure = "no device is known by these capabilities", "write devices: [vendor.com/class=name]"
+	case ids != nil && count != nil:
+		ok = false
+		what, cure = "both count and device_ids are given", "keep one of the two"
+	}
+	if !ok {
+		return nil, what, cure
+	}
+	if ids != nil {
+		return gpuIDs(kind, texts(ids))
+	}
+	number, err := strconv.Atoi(count.str())
+	if err != nil || number < 0 {
+		return []string{kind + "=all"}, "", ""
+	}
+	for i := range number {
+		names = append(names, kind+"="+itoa(i))
+	}
+	return names, "", ""
+}
+
+// gpuIDs are devices by number, UUID or, with the driver cdi, full name.
+func gpuIDs(kind string, ids []string) (names []string, what, cure string) {
+	for _, id := range ids {
+		name := id
+		if _, full := cdi.ParseName(id); !full {
+			name = kind + "=" + id
+		}
+		if _, ok := cdi.ParseName(name); !ok {
+			return nil, quote(id) + " is no device", "write a number, a UUID or vendor.com/class=name"
+		}
+		names = append(names, name)
+	}
+	return names, "", ""
+}
+
+// isGPUWord knows the capabilities of graphics processors (Docker's device
+// requests; the others are NVIDIA's).
+func isGPUWord(s string) bool {
+	return contains([]string{"gpu", "nvidia", "compute", "utility", "graphics", "video", "display", "ngx", "compat32", "amd"}, s)
 }
 
 // readLabels adds the labels of a file; those in the definition win, whichever

@@ -5,6 +5,7 @@ package compose
 import (
 	"path"
 	"strings"
+	"time"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
@@ -48,6 +49,9 @@ var processKeys = []field{
 	{name: "working_dir", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/srv",
 		doc:    "The directory in which the payload starts.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.WorkingDir = r.containerDir(n) }},
+	{name: "x-time-offsets", shape: &timeOffsetsShape, example: "{boottime: 1h, monotonic: 1h}",
+		doc:    "What is added to the clocks that count from the host's boot, which a container otherwise sees.",
+		decode: decodeTimeOffsets},
 }
 
 var environmentShape = shape{kinds: list | mapping, item: &shape{kinds: text, format: &pairFormat}, open: &valueShape, name: &envNameFormat, merge: mergePairs}
@@ -204,4 +208,38 @@ func hasDotDot(p string) bool {
 		}
 	}
 	return false
+}
+
+var timeOffsetsShape = shape{kinds: mapping, keys: []field{
+	{name: "boottime", shape: &offsetShape, example: "1h", doc: "Added to CLOCK_BOOTTIME and /proc/uptime; it may be negative."},
+	{name: "monotonic", shape: &offsetShape, example: "-30m", doc: "Added to CLOCK_MONOTONIC; it may be negative."},
+}}
+
+var offsetShape = shape{kinds: text | integer, format: &format{
+	name:    "offset",
+	pattern: `^[+-]?(([0-9]+(\.[0-9]*)?(w|d|h|ms|m|s|us|µs|ns))+|0)$`, bounds: &bounds{},
+	check: func(s string) (string, string) {
+		if _, ok := parseOffset(s); !ok {
+			return quote(s) + " is no time", "write for example 1h30m or -20s"
+		}
+		return "", ""
+	},
+}}
+
+// parseOffset is parseDuration with a sign.
+func parseOffset(s string) (time.Duration, bool) {
+	value, ok := parseDuration(strings.TrimLeft(s[:min(len(s), 1)], "+-") + s[min(len(s), 1):])
+	if strings.HasPrefix(s, "-") {
+		value = -value
+	}
+	return value, ok
+}
+
+func decodeTimeOffsets(_ *reader, s *definition.Service, n *node) {
+	o := definition.TimeOffsets{}
+	o.Boottime, _ = parseOffset(n.get("boottime").str())
+	o.Monotonic, _ = parseOffset(n.get("monotonic").str())
+	if o != (definition.TimeOffsets{}) {
+		s.TimeOffsets = &o
+	}
 }

@@ -21,13 +21,13 @@ var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kin
 		{name: "subpath", shape: &stringShape, example: "/static", doc: "A path inside the image."},
 	}}},
 	{name: "read_only", shape: &boolShape, example: "true", doc: "Mount read-only."},
-	{name: "source", shape: &hostPathShape, example: "/srv/data", doc: "The host's directory, or the volume's name."},
+	{name: "source", shape: &hostPathShape, example: "/srv/data", doc: "The host's directory, the volume's name, or the image."},
 	{name: "target", shape: &targetShape, example: "/data", required: true, doc: "The absolute path inside the container."},
 	{name: "tmpfs", doc: "Options of a tmpfs.", example: "{size: 16m}", shape: &shape{kinds: mapping, keys: []field{
 		{name: "mode", shape: &shape{kinds: number | text, format: &modeFormat}, example: "0o1777", doc: "The directory's permissions, in octal."},
 		{name: "size", shape: &bytesShape, example: "16m", doc: "The most that it may hold."},
 	}}},
-	{name: "type", shape: &shape{kinds: text, format: &mountTypeFormat}, example: "bind", required: true, doc: "bind, volume or tmpfs."},
+	{name: "type", shape: &shape{kinds: text, format: &mountTypeFormat}, example: "bind", required: true, doc: "bind, volume, tmpfs or image."},
 	{name: "volume", doc: "Options of a named volume.", example: "{nocopy: true}", shape: &shape{kinds: mapping, keys: []field{
 		{name: "labels", shape: &pairsShape, example: "{tier: data}", doc: "Labels of an anonymous volume."},
 		{name: "nocopy", shape: &boolShape, example: "true", doc: "Leave a new volume empty instead of filling it from the image."},
@@ -37,16 +37,16 @@ var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kin
 
 var mountTypeFormat = format{
 	name:    "mount-type",
-	pattern: `^(bind|volume|tmpfs)$`,
+	pattern: `^(bind|volume|tmpfs|image)$`,
 	check: func(s string) (string, string) {
 		switch s {
-		case definition.VolumeBind, definition.VolumeNamed, definition.VolumeTmpfs:
+		case definition.VolumeBind, definition.VolumeNamed, definition.VolumeTmpfs, definition.VolumeImage:
 			return "", ""
-		case "image", "cluster", "npipe":
-			return unsupported + "mounts of type " + s, "write bind, volume or tmpfs"
+		case "cluster", "npipe":
+			return unsupported + "mounts of type " + s, "write bind, volume, tmpfs or image"
 		}
-		cure := "write bind, volume or tmpfs"
-		if near := nearest(s, []string{definition.VolumeBind, definition.VolumeNamed, definition.VolumeTmpfs}); near != "" {
+		cure := "write bind, volume, tmpfs or image"
+		if near := nearest(s, []string{definition.VolumeBind, definition.VolumeNamed, definition.VolumeTmpfs, definition.VolumeImage}); near != "" {
 			cure = "did you mean " + near + "?"
 		}
 		return quote(s) + " is no type of mount", cure
@@ -208,7 +208,7 @@ func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 	source := n.get("source")
 	for _, other := range []string{"bind", "volume", "tmpfs", "image"} {
 		if options := n.get(other); options != nil && other != v.Type {
-			r.fault(options, "remove it, or write type: "+other, "options of a %s mount on a %s mount", other, v.Type)
+			r.fault(options, "remove it, or write type: "+other, "options of type %s on a mount of type %s", other, v.Type)
 			return v, false
 		}
 	}
@@ -227,8 +227,35 @@ func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 		v.Size, _ = parseBytes(options.get("size").str())
 		v.Mode, _ = parseMode(options.get("mode"))
 		return v, true
+	case definition.VolumeImage:
+		return v, r.longImage(n, source, &v)
 	}
 	return v, false // the format of type: refuses others
+}
+
+// longImage mounts what an image holds; nobody writes to an image.
+func (r *reader) longImage(n, source *node, v *definition.Volume) bool {
+	if source == nil {
+		r.fault(n, "add source: with the name of the image", "an image mount without an image")
+		return false
+	}
+	if what, cure := imageFormat.check(source.text); what != "" {
+		r.fault(source, cure, "%s", what)
+		return false
+	}
+	if p := findPair(n, "read_only"); p != nil && !v.ReadOnly {
+		r.fault(p.value, "remove it, or copy the files to a volume", "an image can't be written to")
+		return false
+	}
+	v.Source, v.ReadOnly = source.text, true
+	if subpath := n.get("image").get("subpath"); subpath != nil && subpath.text != "" {
+		if hasDotDot(subpath.text) {
+			r.fault(subpath, "write the path without ..", "%s goes upwards", quote(subpath.text))
+			return false
+		}
+		v.Subpath = strings.TrimPrefix(path.Clean("/"+subpath.text), "/")
+	}
+	return true
 }
 
 func (r *reader) longBind(n, source *node, v *definition.Volume) bool {

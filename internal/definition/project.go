@@ -91,11 +91,14 @@ type Hook struct {
 	Environment []Env    `json:"environment,omitempty"`
 }
 
-// GPU is a request for graphics processors.
-type GPU struct {
-	Driver       string     `json:"driver,omitempty"`
-	Count        int        `json:"count,omitempty"` // -1 = all
-	DeviceIDs    []string   `json:"device_ids,omitempty"`
-	Capabilities []string   `json:"capabilities,omitempty"`
-	Options      []KeyValue `json:"options,omitempty"`
+// CDIDevice is a device of the Container Device Interface.
+type CDIDevice struct {
+	Name string `json:"name"` // vendor.com/class=name
+	Key  string `json:"key"`  // of the definition that asks for it: "devices[0]"
+}
+
+// TimeOffsets are added to the clocks of time_namespaces(7).
+type TimeOffsets struct {
+	Boottime  time.Duration `json:"boottime,omitempty"`
+	Monotonic time.Duration `json:"monotonic,omitempty"`
 }

@@ -122,7 +122,11 @@ type Service struct {
 	Healthcheck *Healthcheck `json:"healthcheck,omitempty"`
 	PostStart   []Hook       `json:"post_start,omitempty"`
 	PreStop     []Hook       `json:"pre_stop,omitempty"`
-	GPUs        []GPU        `json:"gpus,omitempty"`
+	// CDI are devices by the names that their vendors gave them, those of gpus:
+	// among them.
+	CDI []CDIDevice `json:"cdi,omitempty"`
+	// TimeOffsets set the clocks that count from boot.
+	TimeOffsets *TimeOffsets `json:"x_time_offsets,omitempty"`
 
 	System System `json:"systemd"`
 
@@ -184,12 +188,13 @@ const (
 	VolumeBind  = "bind"
 	VolumeTmpfs = "tmpfs"
 	VolumeNamed = "volume"
+	VolumeImage = "image"
 )
 
 // Volume is a mount at Target, an absolute path inside the rootfs.
 type Volume struct {
 	Type     string `json:"type"`
-	Source   string `json:"source,omitempty"` // bind: absolute host path; volume: name, "" = anonymous
+	Source   string `json:"source,omitempty"` // bind: absolute host path; volume: name, "" = anonymous; image: its reference
 	Target   string `json:"target"`
 	ReadOnly bool   `json:"read_only,omitempty"`
 	// Bind
@@ -207,7 +212,8 @@ type Volume struct {
 	UID  int64  `json:"uid,omitempty"`  // owner, as an id inside the container
 	GID  int64  `json:"gid,omitempty"`
 	// Named
-	NoCopy  bool   `json:"nocopy,omitempty"`
+	NoCopy bool `json:"nocopy,omitempty"`
+	// Named, image
 	Subpath string `json:"subpath,omitempty"`
 	// Declared is what is said of the volume beyond its name.
 	Declared *NamedVolume `json:"declared,omitempty"`

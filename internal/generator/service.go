@@ -166,6 +166,8 @@ func (t *translation) paths() []string {
 		switch v.Type {
 		case definition.VolumeBind:
 			list = append(list, v.Source)
+		case definition.VolumeImage:
+			list = append(list, storeDir)
 		case definition.VolumeNamed:
 			list = append(list, storeDir)
 			if d := v.Declared; d != nil {

@@ -80,9 +80,7 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	t.unit.text = text
 	t.unit.resolved = resolve(s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...))
 	units := append([]unit{t.unit}, triggers...)
-	if image, ok := t.imageUnit(); ok {
-		units = append(units, image)
-	}
+	units = append(units, t.imageUnits()...)
 	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
 }
 

@@ -74,7 +74,7 @@ func Clean(name string, keep []string) int {
 	} else if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), cmp.Or(p.Bundle, dir)); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
 	}
-	if p.Root.Kind == plan.RootOverlay {
+	if p.Root.Kind == plan.RootOverlay || len(p.Images) > 0 {
 		if err := releaseImage(p.Unit); err != nil {
 			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}

@@ -61,6 +61,9 @@ func (s *starter) writeState() error {
 	if err := os.Mkdir(s.stateDir+"/root", 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	if err := s.writeBundle(); err != nil {
+		return err
+	}
 	// The plan comes last: it says that all is there.
 	if err := os.WriteFile(s.stateDir+"/definition.json", s.resolved, 0o600); err != nil {
 		return err
@@ -71,6 +74,18 @@ func (s *starter) writeState() error {
 		return err
 	}
 	return os.Rename(tmp, s.stateDir+"/plan.json")
+}
+
+// writeBundle leaves the configuration for hooks, which look in the bundle for
+// the place of the root file system (runtime-spec bundle.md).
+func (s *starter) writeBundle() error {
+	if s.plan.Spec.Hooks == nil || s.plan.Runtime != "" {
+		return nil
+	}
+	spec := *s.plan.Spec
+	root := *spec.Root
+	root.Path, spec.Root = s.stateDir+"/root", &root
+	return os.WriteFile(s.stateDir+"/config.json", quickjson.Append(nil, &spec), 0o600)
 }
 
 // stateDirOf is the directory of a unit for which systemd made none.
@@ -125,21 +140,8 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		}
 		f.EnvFiles = append(f.EnvFiles, vars)
 	}
-	for _, d := range s.Devices {
-		var st unix.Stat_t
-		if err := unix.Stat(d.Source, &st); err != nil {
-			continue // the planner reports it
-		}
-		kind := map[uint32]string{unix.S_IFCHR: "c", unix.S_IFBLK: "b"}[st.Mode&unix.S_IFMT]
-		if kind == "" {
-			continue
-		}
-		if f.Devices == nil {
-			f.Devices = map[string]planner.Device{}
-		}
-		f.Devices[d.Source] = planner.Device{
-			Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)), Mode: st.Mode & 0o777, UID: st.Uid, GID: st.Gid,
-		}
+	if err := inspectDevices(s, &f); err != nil {
+		return f, err
 	}
 	if path := planner.SeccompFile(s); path != "" {
 		var err error

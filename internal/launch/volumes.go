@@ -31,7 +31,7 @@ type volumeFinder struct {
 func (f *volumeFinder) findVolumes(facts *planner.Image) (map[string]planner.VolumeSource, error) {
 	var found map[string]planner.VolumeSource
 	for _, v := range planner.Volumes(f.service, facts) {
-		if v.Type != definition.VolumeNamed {
+		if v.Type != definition.VolumeNamed && v.Type != definition.VolumeImage {
 			continue
 		}
 		if f.store == nil {
@@ -51,6 +51,9 @@ func (f *volumeFinder) findVolumes(facts *planner.Image) (map[string]planner.Vol
 }
 
 func (f *volumeFinder) find(v definition.Volume) (planner.VolumeSource, error) {
+	if v.Type == definition.VolumeImage {
+		return f.findImage(v)
+	}
 	want := f.describe(v)
 	if d := v.Declared; d != nil && d.External {
 		have, err := f.store.Volume(want.Name)
@@ -84,6 +87,20 @@ func (f *volumeFinder) find(v definition.Volume) (planner.VolumeSource, error) {
 		err = &undeclaredError{have.Name, m.Type}
 	}
 	return planner.VolumeSource{Path: m.Source, Options: slices.DeleteFunc(m.Options, func(o string) bool { return o == "rbind" })}, err
+}
+
+// findImage gives the layers of an image that is mounted; it stays while the
+// unit runs, as the unit's own does.
+func (f *volumeFinder) findImage(v definition.Volume) (planner.VolumeSource, error) {
+	resolve := f.store.Resolve
+	if f.make {
+		resolve = func(ref string) (store.Image, error) { return f.store.AlsoUse(ref, f.service.UnitName()) }
+	}
+	img, err := resolve(v.Source)
+	if err != nil {
+		return planner.VolumeSource{}, &noImageError{v.Source, err}
+	}
+	return planner.VolumeSource{Layers: img.Lowers}, nil
 }
 
 func (f *volumeFinder) describe(v definition.Volume) store.Volume {
@@ -128,12 +145,27 @@ func (e *undeclaredError) Error() string {
 	return fmt.Sprintf("volume %s is a file system of type %s, which needs a mount unit", e.name, e.kind)
 }
 
+type noImageError struct {
+	image string
+	err   error
+}
+
+func (e *noImageError) Error() string {
+	if errors.Is(e.err, store.ErrNotFound) {
+		return e.image + ": " + store.ErrNotFound.Error() // the store's own cure is not ours
+	}
+	return e.err.Error()
+}
+
 // fault puts an error at the volume's line.
 func (f *volumeFinder) fault(v definition.Volume, err error) error {
 	cure := "look at `unitc volume inspect " + v.Source + "`"
 	var options *optionsError
 	var undeclared *undeclaredError
+	var noImage *noImageError
 	switch {
+	case errors.As(err, &noImage):
+		cure = "fetch it with `unitc pull " + v.Source + "` or look at its image unit in `systemctl --failed`"
 	case errors.Is(err, store.ErrNotFound):
 		cure = "make it with `unitc volume create " + v.Source + "`, or remove `external:`"
 	case errors.As(err, &options):

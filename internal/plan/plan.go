@@ -40,6 +40,9 @@ type Plan struct {
 	// Subpaths are the places in the sources of bind mounts that are mounted in
 	// their stead, by destination; they are resolved inside the source.
 	Subpaths map[string]string `json:"subpaths,omitempty"`
+	// Images are the layers of images that are mounted, topmost first, by
+	// destination; the mounts of Spec say the same for another reader.
+	Images map[string][]string `json:"images,omitempty"`
 	// Files are secrets and configs; what is in them is in no plan.
 	Files []File `json:"files,omitempty"`
 	// Network connects the payload's own network namespace; nil leaves it as it

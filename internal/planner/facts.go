@@ -3,6 +3,7 @@
 package planner
 
 import (
+	"github.com/unitc/unitc/internal/cdi"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/seccomp"
 )
@@ -14,6 +15,9 @@ type Facts struct {
 	EnvFiles [][]definition.Env
 	// Devices has the node behind each of the definition's devices, by source.
 	Devices map[string]Device
+	// CDI is what the definition's devices of the Container Device Interface do;
+	// Devices has their nodes too.
+	CDI *cdi.Edits
 	// HostEtc are the members of the list of /etc files that exist (RootHost).
 	HostEtc []string
 	// HardLimits are the helper's own hard limits by RLIMIT_ name, as systemd set
@@ -77,4 +81,5 @@ type Image struct {
 type VolumeSource struct {
 	Path    string
 	Options []string // of its bind mount
+	Layers  []string // of an image, topmost first
 }

@@ -88,6 +88,11 @@ func (b *builder) volumes() error {
 			if v.CreateHostPath {
 				b.plan.CreateSources = append(b.plan.CreateSources, v.Source)
 			}
+		case definition.VolumeImage:
+			if err := b.imageMount(key, v); err != nil {
+				return err
+			}
+			continue
 		default:
 			source, ok := b.f.Volumes[v.Target]
 			if !ok {
@@ -99,15 +104,41 @@ func (b *builder) volumes() error {
 		if v.IDMap == nil || *v.IDMap {
 			m.Options = b.idmapped(m.Options)
 		}
-		if v.Subpath != "" {
-			if b.plan.Subpaths == nil {
-				b.plan.Subpaths = map[string]string{}
-			}
-			b.plan.Subpaths[v.Target] = v.Subpath
-		}
+		b.subpath(v)
 		b.spec.Mounts = append(b.spec.Mounts, m)
 	}
 	return nil
+}
+
+// imageMount shows an image's files, read-only and from the same layers as the
+// containers that run it.
+func (b *builder) imageMount(key string, v definition.Volume) error {
+	lowers := b.f.Volumes[v.Target].Layers
+	switch {
+	case len(lowers) == 0:
+		return &KeyError{key, "the image " + v.Source + " is not on this host", "fetch it with `unitc pull " + v.Source + "`"}
+	case b.s.Runtime != "":
+		return &KeyError{key, "mounts of images do not go with another runtime", "drop `runtime:`, or copy the files to a volume"}
+	}
+	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{
+		Destination: v.Target, Type: "overlay", Source: "overlay", Options: []string{"ro", "nosuid", "nodev", "lowerdir=" + strings.Join(lowers, ":")},
+	})
+	if b.plan.Images == nil {
+		b.plan.Images = map[string][]string{}
+	}
+	b.plan.Images[v.Target] = lowers
+	b.subpath(v)
+	return nil
+}
+
+func (b *builder) subpath(v definition.Volume) {
+	if v.Subpath == "" {
+		return
+	}
+	if b.plan.Subpaths == nil {
+		b.plan.Subpaths = map[string]string{}
+	}
+	b.plan.Subpaths[v.Target] = v.Subpath
 }
 
 // Volumes lists what is mounted beside the root file system: the definition's

@@ -46,7 +46,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		b.plan.Logging = definition.LogDirect
 	}
 	parts := []func() error{
-		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.logging, b.health, b.files, b.sockets, b.hooks,
+		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.devices, b.kernel, b.securityOptions, b.placement, b.cdi, b.logging, b.health, b.files, b.sockets, b.hooks,
 	}
 	if s.Bundle != "" {
 		parts = []func() error{b.bundle, b.bundleNetwork, b.placement, b.logging, b.health, b.sockets, b.hooks}
@@ -252,12 +252,27 @@ func (b *builder) namespaces() error {
 	default:
 		add(specs.NetworkNamespace)
 	}
+	if o := b.s.TimeOffsets; o != nil {
+		add(specs.TimeNamespace)
+		b.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": timeOffset(o.Boottime), "monotonic": timeOffset(o.Monotonic)}
+	}
 	if b.f.IDStart > 0 && WantsUserNamespace(b.s) {
 		add(specs.UserNamespace)
 		m := []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.f.IDStart, Size: idrange.Size}}
 		b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings = m, slices.Clone(m)
 	}
 	return nil
+}
+
+// timeOffset rounds down, as nanoseconds are counted up from the second.
+func timeOffset(d time.Duration) specs.LinuxTimeOffset {
+	o := specs.LinuxTimeOffset{Secs: int64(d / time.Second)}
+	rest := d % time.Second
+	if rest < 0 {
+		o.Secs, rest = o.Secs-1, rest+time.Second
+	}
+	o.Nanosecs = uint32(rest)
+	return o
 }
 
 // WantsUserNamespace tells whether a definition gets ids of its own: always,

@@ -70,11 +70,15 @@ var services = map[string]definition.Service{
 			{Command: []string{"/chown"}, User: "0:0", WorkingDir: "/", Privileged: true}},
 		PreStop: []definition.Hook{{Command: []string{"/drain"}}},
 	},
+	"clocks": {Name: "c", RootFS: "/srv/c", Command: []string{"/c"}, TimeOffsets: &definition.TimeOffsets{Boottime: 90 * time.Minute, Monotonic: -1500 * time.Millisecond}},
+	"image-mount": {Name: "i", RootFS: "/srv/i", Command: []string{"/i"}, Volumes: []definition.Volume{
+		{Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/assets", Subpath: "static", ReadOnly: true}}},
 	"privileged": {Name: "p", RootFS: "/srv/p", Command: []string{"/p"}, Privileged: true},
 }
 
 var facts = Facts{
 	IDStart:  524288,
+	Volumes:  map[string]VolumeSource{"/assets": {Layers: []string{"/store/top", "/store/base"}}},
 	Devices:  map[string]Device{"/dev/fuse": {Type: "c", Major: 10, Minor: 229, Mode: 0o666}},
 	HostEtc:  []string{"/etc/passwd", "/etc/group"},
 	EnvFiles: [][]definition.Env{{{Name: "A", Value: text("file")}, {Name: "GONE", Value: text("file")}, {Name: "B", Value: text("2")}}},

@@ -122,6 +122,16 @@ var Relaxations = []Relaxation{
 		func(s *definition.Service) []string {
 			return indexed("devices", len(s.Devices), func(i int) bool { return memoryDevice(s.Devices[i].Source) })
 		}},
+	{"devices: or gpus: by the Container Device Interface", "what the vendor's specification below /etc/cdi or /var/run/cdi says: drivers, files of the host, and programs that run as root of the host at each start",
+		func(s *definition.Service) []string {
+			var paths []string
+			for _, d := range s.CDI {
+				if !slices.Contains(paths, d.Key) {
+					paths = append(paths, d.Key)
+				}
+			}
+			return paths
+		}},
 	{"device_cgroup_rules:", "opening these device numbers, by whatever node of them is found or made",
 		func(s *definition.Service) []string {
 			return indexed("device_cgroup_rules", len(s.DeviceCgroupRules), func(int) bool { return true })

@@ -23,6 +23,7 @@ var loose = definition.Service{
 	SecurityOpt: []string{"no-new-privileges=false", "seccomp=unconfined", "apparmor=unconfined", "label=disable", "systempaths=unconfined", "unmask=ALL"},
 	NetworkMode: "host", PID: "host", IPC: "host", UTS: "host", Cgroup: "host",
 	Devices:           []definition.Device{{Source: "/dev/sda"}, {Source: "/dev/mem"}},
+	CDI:               []definition.CDIDevice{{Name: "nvidia.com/gpu=0", Key: "gpus"}, {Name: "nvidia.com/gpu=1", Key: "gpus"}},
 	DeviceCgroupRules: []string{"c 1:3 rw"},
 	Sysctls:           []definition.KeyValue{{Key: "net.core.somaxconn", Value: "1"}},
 	Volumes: []definition.Volume{

@@ -174,6 +174,10 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 	if o.remount && !o.bind {
 		c.open(label, m.Destination, true, dst)
 		c.remount(label, dst, o)
+	} else if image := c.images[m.Destination]; image != nil {
+		c.open(label, m.Destination, image.dir, dst)
+		c.attach(label, image.tree, dst)
+		c.close(image.tree)
 	} else if f := c.sources[i]; f != nil {
 		c.open(label, m.Destination, isDir(f), dst)
 		c.attach(label, int(f.Fd()), dst)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
 )
 
 // openLayers opens the layers of an image, topmost first, and the directory in
@@ -54,6 +55,98 @@ func (l *Launch) openLayer(dir string) (*os.File, error) {
 	return f, idmap(f, l.anchor.user, false, dir)
 }
 
+// imageMount is an image beside the root file system: what stands in its place
+// until it is mounted.
+type imageMount struct {
+	layers []*os.File
+	dir    bool        // else its subpath is a file
+	tree   program.Reg // the detached mount, once attach-images has run
+}
+
+// openImages opens the layers of images that are mounted.
+func openImages(l *Launch) error {
+	if len(l.plan.Images) == 0 {
+		return nil
+	}
+	l.images = map[string]*imageMount{}
+	for _, m := range l.spec.Mounts {
+		lowers := l.plan.Images[m.Destination]
+		if lowers == nil {
+			continue
+		}
+		i := &imageMount{dir: true}
+		for _, dir := range lowers {
+			f, err := l.openLayer(dir)
+			if err != nil {
+				return err
+			}
+			i.layers = append(i.layers, f)
+		}
+		if unsafeSubpath := l.plan.Subpaths[m.Destination]; unsafeSubpath != "" {
+			var err error
+			if i.dir, err = findInLayers(i.layers, unsafeSubpath); err != nil {
+				return fmt.Errorf("subpath %s of the image on %s: %w", unsafeSubpath, m.Destination, err)
+			}
+		}
+		l.images[m.Destination] = i
+	}
+	return nil
+}
+
+// findInLayers tells whether a path of an image is a directory. The overlay is
+// not there yet; the topmost layer that has the path decides.
+func findInLayers(layers []*os.File, unsafePath string) (dir bool, err error) {
+	for _, layer := range layers {
+		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot}
+		fd, err := unix.Openat2(int(layer.Fd()), unsafePath, &how)
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		err = unix.Fstat(fd, &st)
+		unix.Close(fd)
+		if err != nil || st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0 { // a whiteout
+			break
+		}
+		return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+	}
+	return false, unix.ENOENT
+}
+
+func hasImages(l *Launch) bool { return len(l.images) > 0 }
+
+// attachImages stacks the layers of each image on a small tmpfs of its own and
+// takes the result away as a detached mount. An overlay without a directory to
+// write in wants two layers: the lowest is an empty one.
+func attachImages(c *compiler) {
+	for _, m := range c.spec.Mounts {
+		i := c.images[m.Destination]
+		if i == nil {
+			continue
+		}
+		i.tree = c.p.Reg()
+		mark := c.p.Mark()
+		places := c.beginStack("image", len(i.layers))
+		lowers := c.attachLayers(i.layers)
+		c.p.Call("mkdirat", "image/empty", unix.SYS_MKDIRAT, unix.AT_FDCWD, c.p.Str("empty"), 0o755)
+		c.stack("image", "lowerdir="+strings.Join(append(lowers, "empty"), ":"), unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV)
+		if unsafeSubpath := c.plan.Subpaths[m.Destination]; unsafeSubpath == "" {
+			c.p.Call("open_tree", "image/root", unix.SYS_OPEN_TREE, unix.AT_FDCWD, c.p.Str("root"), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC).Into(i.tree)
+		} else {
+			root, place := c.p.Reg(), c.p.Reg()
+			c.p.Call("openat", "image/root", unix.SYS_OPENAT, unix.AT_FDCWD, c.p.Str("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(root)
+			how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, inRoot)
+			c.p.Call("openat2", "image/root/"+unsafeSubpath, unix.SYS_OPENAT2, root, c.p.Str(unsafeSubpath), how, size).Into(place)
+			c.p.Call("open_tree", "image/root/"+unsafeSubpath, unix.SYS_OPEN_TREE, place, c.p.Str(""), unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC).Into(i.tree)
+			c.close(place)
+			c.close(root)
+		}
+		c.close(places)
+		c.p.Release(mark)
+	}
+	c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
+}
+
 func isOverlay(l *Launch) bool { return l.plan.Root.Kind == plan.RootOverlay }
 
 // mountOverlay attaches the layers below a small tmpfs and stacks them. It is
@@ -61,18 +154,8 @@ func isOverlay(l *Launch) bool { return l.plan.Root.Kind == plan.RootOverlay }
 // lowers, and one by one only since Linux 6.8. Short relative names keep the
 // list of hundreds of layers below the page that mount(2) takes.
 func mountOverlay(c *compiler) {
-	at := c.opt.AttachPoint
-	places := c.newMount("layers", "tmpfs", mountOptions{
-		set:  unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
-		data: []string{"mode=0711", "size=1m", "nr_inodes=" + strconv.Itoa(len(c.layers)+64)},
-	})
-	c.p.Call("move_mount", "layers dst="+at, unix.SYS_MOVE_MOUNT, places, c.p.Str(""), unix.AT_FDCWD, c.p.Str(at), unix.MOVE_MOUNT_F_EMPTY_PATH)
-	c.p.Call("fchdir", "layers", unix.SYS_FCHDIR, places)
-	var lowers []string
-	for i, f := range c.layers {
-		lowers = append(lowers, strconv.Itoa(i))
-		c.attachLayer(strconv.Itoa(i), f)
-	}
+	c.beginStack("layers", len(c.layers))
+	lowers := c.attachLayers(c.layers)
 	options := ""
 	if c.writable != nil {
 		c.attachLayer("w", c.writable)
@@ -86,16 +169,42 @@ func mountOverlay(c *compiler) {
 		}
 		options = ",upperdir=w/upper,workdir=w/work"
 	}
-	data := "lowerdir=" + strings.Join(lowers, ":") + options
-	if len(data) >= os.Getpagesize() {
-		c.err = fmt.Errorf("%d layers are more than one mount can take", len(lowers))
-		return
-	}
-	c.p.Call("mkdirat", "layers/root", unix.SYS_MKDIRAT, unix.AT_FDCWD, c.p.Str("root"), 0o755)
-	c.p.Call("mount", "overlay "+data, unix.SYS_MOUNT, c.p.Str("overlay"), c.p.Str("root"), c.p.Str("overlay"), unix.MS_NODEV, c.p.Str(data))
+	c.stack("layers", "lowerdir="+strings.Join(lowers, ":")+options, unix.MS_NODEV)
 	c.rootReg = c.p.Reg()
 	c.p.Call("openat", "layers/root", unix.SYS_OPENAT, unix.AT_FDCWD, c.p.Str("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(c.rootReg)
 	c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
+}
+
+// beginStack makes a small tmpfs at the attach point, over what is there, and
+// the working directory.
+func (c *compiler) beginStack(label string, layers int) program.Reg {
+	at := c.opt.AttachPoint
+	places := c.newMount(label, "tmpfs", mountOptions{
+		set:  unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+		data: []string{"mode=0711", "size=1m", "nr_inodes=" + strconv.Itoa(layers+64)},
+	})
+	c.p.Call("move_mount", label+" dst="+at, unix.SYS_MOVE_MOUNT, places, c.p.Str(""), unix.AT_FDCWD, c.p.Str(at), unix.MOVE_MOUNT_F_EMPTY_PATH)
+	c.p.Call("fchdir", label, unix.SYS_FCHDIR, places)
+	return places
+}
+
+// attachLayers gives the layers names in the working directory.
+func (c *compiler) attachLayers(layers []*os.File) (names []string) {
+	for i, f := range layers {
+		names = append(names, strconv.Itoa(i))
+		c.attachLayer(strconv.Itoa(i), f)
+	}
+	return names
+}
+
+// stack mounts the overlay on a directory "root".
+func (c *compiler) stack(label, data string, flags int) {
+	if len(data) >= os.Getpagesize() {
+		c.err = errors.New("an image has more layers than one mount can take")
+		return
+	}
+	c.p.Call("mkdirat", label+"/root", unix.SYS_MKDIRAT, unix.AT_FDCWD, c.p.Str("root"), 0o755)
+	c.p.Call("mount", "overlay "+data, unix.SYS_MOUNT, c.p.Str("overlay"), c.p.Str("root"), c.p.Str("overlay"), flags, c.p.Str(data))
 }
 
 func (c *compiler) attachLayer(name string, f *os.File) {

@@ -87,10 +87,11 @@ type Launch struct {
 	// An image: its layers, topmost first, and where the container writes.
 	layers    []*os.File
 	writable  *os.File
-	filesDir  *os.File    // detached mount of secrets and configs, nil without any
-	console   [2]*os.File // with a terminal: this process's end, the child's end
-	hookState *os.File    // what the child's hooks read; nil without any
-	agent     *agent      // who answers for the filter; nil without one
+	filesDir  *os.File               // detached mount of secrets and configs, nil without any
+	console   [2]*os.File            // with a terminal: this process's end, the child's end
+	hookState *os.File               // what the child's hooks read; nil without any
+	agent     *agent                 // who answers for the filter; nil without one
+	images    map[string]*imageMount // that are mounted, by destination
 }
 
 // Prepare does the outer half.
@@ -125,6 +126,8 @@ var outerSteps = []struct {
 		lookUpUser},
 	{"open-mount-sources", exitNamespace, "as detached mounts, while host paths can still be named",
 		openSources},
+	{"open-images", exitNamespace, "layers of images that are mounted, as those of the root file system",
+		openImages},
 	{"open-console-socket", exitStdout, "the child alone can open a terminal of the container's devpts, and hands its other end back",
 		openConsole},
 	{"fill-files", exitCredentials, "secrets and configs, in memory that is never written to swap and that nobody else sees",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,16 @@ import (
 // nor an update takes it away. It is for the start of a container: no file is
 // synced, because the note is worth nothing after a reboot.
 func (s *Store) Use(ref, unit string) (Image, error) {
+	return s.use(ref, unit, func(_, hex string) string { return hex })
+}
+
+// AlsoUse is Use for an image that the unit mounts beside its own, which comes
+// before: the first line is the image that runs, empty where there is none.
+func (s *Store) AlsoUse(ref, unit string) (Image, error) {
+	return s.use(ref, unit, func(note, hex string) string { return note + "\n" + hex })
+}
+
+func (s *Store) use(ref, unit string, add func(note, hex string) string) (Image, error) {
 	var img Image
 	path, err := s.usePath(unit)
 	if err != nil {
@@ -30,7 +41,11 @@ func (s *Store) Use(ref, unit string) (Image, error) {
 		if err := os.MkdirAll(s.runDir, 0o700); err != nil {
 			return fmt.Errorf("noting that %s uses an image: %w", unit, err)
 		}
-		if err := os.WriteFile(path, []byte(hexOf(img.Digest)), 0o600); err != nil {
+		note, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("noting that %s uses an image: %w", unit, err)
+		}
+		if err := os.WriteFile(path, []byte(add(string(note), hexOf(img.Digest))), 0o600); err != nil {
 			return fmt.Errorf("noting that %s uses an image: %w", unit, err)
 		}
 		return nil
@@ -50,24 +65,52 @@ func (s *Store) Unuse(unit string) error {
 	return nil
 }
 
-// Users gives the units that run each image, by digest.
+// Users gives the units that run or mount each image, by digest.
 func (s *Store) Users() (map[string][]string, error) {
+	users := map[string][]string{}
+	err := s.notes(func(unit string, digests []string) {
+		for _, digest := range digests {
+			if digest != "" && !slices.Contains(users[digest], unit) {
+				users[digest] = append(users[digest], unit)
+			}
+		}
+	})
+	return users, err
+}
+
+// Running gives the image that each unit runs, by unit.
+func (s *Store) Running() (map[string]string, error) {
+	running := map[string]string{}
+	err := s.notes(func(unit string, digests []string) {
+		if digests[0] != "" {
+			running[unit] = digests[0]
+		}
+	})
+	return running, err
+}
+
+func (s *Store) notes(each func(unit string, digests []string)) error {
 	units, err := readDir(s.runDir)
 	if err != nil {
-		return nil, fmt.Errorf("listing running images: %w", err)
+		return fmt.Errorf("listing running images: %w", err)
 	}
-	users := map[string][]string{}
 	for _, unit := range units {
-		hex, err := os.ReadFile(filepath.Join(s.runDir, unit))
+		note, err := os.ReadFile(filepath.Join(s.runDir, unit))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("listing running images: %w", err)
+			return fmt.Errorf("listing running images: %w", err)
 		}
-		users["sha256:"+string(hex)] = append(users["sha256:"+string(hex)], unit)
+		digests := strings.Split(string(note), "\n")
+		for i, hex := range digests {
+			if hex != "" {
+				digests[i] = "sha256:" + hex
+			}
+		}
+		each(unit, digests)
 	}
-	return users, nil
+	return nil
 }
 
 func (s *Store) usePath(unit string) (string, error) {

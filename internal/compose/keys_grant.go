@@ -182,7 +182,10 @@ func (r *reader) gpus(s *definition.Service, n *node, key string) {
 	for _, item := range n.items {
 		names, what, cure := gpuNames(item)
 		if what != "" {
-			r.fault(item, cure, "%s", what)
+			fault := r.fault(item, cure, "%s", what)
+			if fault.Rule = diag.RuleReference; strings.HasPrefix(what, unsupported) {
+				fault.Rule = diag.RuleUnsupported
+			}
 			continue
 		}
 		if options := findPair(item, "options"); options != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 )
 
 var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, format: &volumeFormat, keys: []field{
@@ -240,11 +241,11 @@ func (r *reader) longImage(n, source *node, v *definition.Volume) bool {
 		return false
 	}
 	if what, cure := imageFormat.check(source.text); what != "" {
-		r.fault(source, cure, "%s", what)
+		r.fault(source, cure, "%s", what).Rule = diag.RuleReference
 		return false
 	}
 	if p := findPair(n, "read_only"); p != nil && !v.ReadOnly {
-		r.fault(p.value, "remove it, or copy the files to a volume", "an image can't be written to")
+		r.fault(p.value, "remove it, or copy the files to a volume", "an image can't be written to").Rule = diag.RuleConflict
 		return false
 	}
 	v.Source, v.ReadOnly = source.text, true

@@ -15,7 +15,7 @@ GO         ?= go
 export CGO_ENABLED = 0
 
 BUILDINFO = github.com/unitc/unitc/internal/buildinfo
-LDFLAGS   = -s -w -X $(BUILDINFO).Version=$(VERSION) -X $(BUILDINFO).HelperPath=$(LIBEXECDIR)/unitc-exec -X $(BUILDINFO).RelayPath=$(LIBEXECDIR)/unitc-relay -X $(BUILDINFO).CommandPath=$(PREFIX)/bin/unitc
+LDFLAGS   = -s -w -X $(BUILDINFO).Version=$(VERSION) -X $(BUILDINFO).HelperPath=$(LIBEXECDIR)/unitc-exec -X $(BUILDINFO).RelayPath=$(LIBEXECDIR)/unitc-relay -X $(BUILDINFO).ProbePath=$(LIBEXECDIR)/unitc-probe -X $(BUILDINFO).CommandPath=$(PREFIX)/bin/unitc
 COMMANDS  = $(sort $(patsubst cmd/%/,%,$(dir $(wildcard cmd/*/*.go))))
 INSTALL   = install
 

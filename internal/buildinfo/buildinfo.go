@@ -18,3 +18,6 @@ var HelperPath = "/usr/local/lib/unitc/unitc-exec"
 
 // RelayPath is what the helper becomes where a payload needs company.
 var RelayPath = "/usr/local/lib/unitc/unitc-relay"
+
+// ProbePath is what the relay runs for a check over TLS.
+var ProbePath = "/usr/local/lib/unitc/unitc-probe"

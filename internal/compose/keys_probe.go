@@ -11,18 +11,28 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 )
 
-// probeShape is `systemd: probe:`, one key of which is given.
+// probeTLS goes with an https URL.
+const probeTLS = "tls"
+
+var probeTLSShape = shape{kinds: mapping, keys: []field{
+	{name: "ca", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/etc/app/ca.pem", doc: "A file of the container with the authorities, in PEM, of which one must have signed it."},
+	{name: "server_name", shape: &shape{kinds: text, format: &hostFormat}, example: "app.example", doc: "The name that is asked for, and that it must have; by default the URL's host."},
+}}
+
+// probeShape is `systemd: probe:`, one kind of which is given.
 var probeShape = shape{kinds: mapping, keys: []field{
 	{name: definition.ProbeExec, shape: &shape{kinds: text | list, format: &commandFormat, item: &stringShape, min: 1, merge: mergeReplace}, example: "[/bin/ready]",
 		doc: "A program inside the container whose exit status 0 is well."},
 	{name: definition.ProbeFile, shape: &shape{kinds: text, format: &absoluteFormat}, example: "/run/app/ready",
 		doc: "A path inside the container that exists."},
 	{name: definition.ProbeHTTP, shape: &shape{kinds: text, format: &probeURLFormat}, example: "\"http://:8080/health\"",
-		doc: "A URL that answers with a status from 200 to 399, asked from the container's network."},
+		doc: "A URL, http or https, that answers with a status from 200 to 399, asked from the container's network."},
 	{name: definition.ProbeLog, shape: &shape{kinds: text, format: &patternFormat}, example: "ready to accept connections",
 		doc: "A regular expression that matches a line of the payload's output, once."},
 	{name: definition.ProbeTCP, shape: &shape{kinds: text | integer, format: &probeAddressFormat}, example: "5432",
 		doc: "A port, or ADDRESS:PORT, that takes connections in the container's network."},
+	{name: probeTLS, shape: &probeTLSShape, example: "{ca: /etc/app/ca.pem, server_name: app.example}",
+		doc: "What the certificate of an https URL must be; without it any will do."},
 	{name: definition.ProbeUnix, shape: &shape{kinds: text, format: &socketPathFormat}, example: "/run/app.sock",
 		doc: "A socket inside the container that takes connections; @NAME is an abstract one."},
 }}
@@ -34,15 +44,12 @@ const (
 
 var probeURLFormat = format{
 	name:    "probe-url",
-	pattern: `^http://` + hostPattern + `(:` + portPattern + `)?(/[!-~]*)?$`,
+	pattern: `^https?://` + hostPattern + `(:` + portPattern + `)?(/[!-~]*)?$`,
 	check: func(s string) (string, string) {
-		rest, ok := strings.CutPrefix(s, "http://")
+		rest, ok := cutScheme(s)
 		authority, path, _ := strings.Cut(rest, "/")
 		host, port := cutPort(authority)
-		switch {
-		case strings.HasPrefix(s, "https://"):
-			return unsupported + "https in a probe", "probe the port with tcp:, or run a client with exec:"
-		case !ok || !isHost(host) || !(port == "" && !strings.HasSuffix(authority, ":") || isPort(port)) || strings.ContainsFunc(path, func(c rune) bool { return c < '!' || c > '~' }):
+		if !ok || !isHost(host) || !(port == "" && !strings.HasSuffix(authority, ":") || isPort(port)) || strings.ContainsFunc(path, func(c rune) bool { return c < '!' || c > '~' }) {
 			return quote(s) + " is no URL of the container", "write for example http://:8080/health, with an address or localhost"
 		}
 		return "", ""
@@ -62,6 +69,13 @@ var probeAddressFormat = format{
 		}
 		return "", ""
 	},
+}
+
+func cutScheme(url string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(url, "http://"); !ok {
+		rest, ok = strings.CutPrefix(url, "https://")
+	}
+	return rest, ok
 }
 
 // cutPort parts "[::1]:80" and "127.0.0.1:80".
@@ -107,7 +121,7 @@ func (r *reader) probe(n *node) *definition.Probe {
 	var probe *definition.Probe
 	for i := range n.pairs {
 		p := &n.pairs[i]
-		if findField(probeShape.keys, p.key) == nil || p.value.bad {
+		if findField(probeShape.keys, p.key) == nil || p.value.bad || p.key == probeTLS {
 			continue
 		}
 		if first != nil {
@@ -121,8 +135,15 @@ func (r *reader) probe(n *node) *definition.Probe {
 		}
 		r.checkProbe(p.value, probe)
 	}
-	if first == nil && len(n.pairs) == 0 {
+	secured := n.get(probeTLS)
+	switch {
+	case first == nil && (len(n.pairs) == 0 || secured != nil):
 		r.fault(n, "write for example tcp: 5432", "the probe asks nothing").Rule = diag.RuleConflict
+	case secured == nil || first == nil:
+	case !strings.HasPrefix(probe.Target, "https://"):
+		r.fault(secured, "write http: \"https://…\", or remove it", "the probe speaks no TLS").Rule = diag.RuleConflict
+	default:
+		probe.TLS = definition.ProbeTLS{CA: secured.get("ca").str(), ServerName: secured.get("server_name").str()}
 	}
 	return probe
 }
@@ -136,7 +157,11 @@ func (r *reader) checkProbe(n *node, p *definition.Probe) {
 			r.fault(n, "write it in the syntax of RE2 (pkg.go.dev/regexp/syntax)", "%s is no regular expression: %v", quote(p.Target), err).Rule = diag.RuleReference
 		}
 	case definition.ProbeTCP, definition.ProbeHTTP:
-		authority, _, _ := strings.Cut(strings.TrimPrefix(p.Target, "http://"), "/")
+		rest, _ := cutScheme(p.Target)
+		if p.Kind == definition.ProbeTCP {
+			rest = p.Target
+		}
+		authority, _, _ := strings.Cut(rest, "/")
 		host, port := cutPort(authority)
 		if p.Kind == definition.ProbeTCP && port == "" {
 			host, port = "", authority

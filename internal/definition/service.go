@@ -367,6 +367,14 @@ type Probe struct {
 	Kind    string   `json:"kind"`
 	Target  string   `json:"target,omitempty"`  // path, address, URL or expression
 	Command []string `json:"command,omitempty"` // exec
+	TLS     ProbeTLS `json:"tls,omitzero"`
+}
+
+// ProbeTLS is how a probe of an https URL knows that it speaks with the right
+// one; without CA it takes any certificate.
+type ProbeTLS struct {
+	CA         string `json:"ca,omitempty"`          // a file of the container, PEM
+	ServerName string `json:"server_name,omitempty"` // "" = the URL's host
 }
 
 // Directive is one assignment of a unit file, its value as written.

@@ -32,7 +32,8 @@ var (
 		"this room has no network; net/netip, addresses as values, is no part of it"}
 	host = ban{[]string{"os", "golang.org/x/sys/...", "os/exec", "net"},
 		"the room is pure: facts of the host are arguments"}
-	spec = ban{[]string{"github.com/opencontainers/...", "internal/plan", "internal/planner", "internal/runtime", "internal/launch"},
+	oneLineOfHTTP = ban{[]string{"net/http", "os/exec"}, "a request and the first line of its answer are read here; more costs each check"}
+	spec          = ban{[]string{"github.com/opencontainers/...", "internal/plan", "internal/planner", "internal/runtime", "internal/launch"},
 		"what is launched is decided at start, not when units are written"}
 )
 
@@ -84,6 +85,10 @@ var law = []struct {
 	{"internal/relay", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"encoding/json", "os/exec", "internal/definition", "internal/cgroupsd"}, "it is resident once for each container that has probes"}}},
 	{"internal/relay/order", []ban{yaml, dbus, http, cobra, netAny, spec}},
+	{"internal/relay/endpoint", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
+	// TLS, and of HTTP a line or two: it is started anew for each check.
+	{"internal/probe", []ban{yaml, dbus, cobra, spec, oneLineOfHTTP}},
+	{"cmd/unitc-probe", []ban{yaml, dbus, cobra, spec, oneLineOfHTTP}},
 	{"cmd/unitc-relay", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"encoding/json", "os/exec", "internal/definition", "internal/cgroupsd"}, "it is resident once for each container that has probes"}}},
 	{"internal/launch", []ban{yaml, http, cobra}},

@@ -62,8 +62,14 @@ func (s *starter) prepareRelay() error {
 	if !s.wantsRelay() {
 		return nil
 	}
-	if err := unix.Access(buildinfo.RelayPath, unix.X_OK); err != nil {
-		return fmt.Errorf("the relay %s: %w; install unitc again", buildinfo.RelayPath, err)
+	needed := []string{buildinfo.RelayPath}
+	if s.plan.Health != nil && s.plan.Health.IsTLS() {
+		needed = append(needed, buildinfo.ProbePath)
+	}
+	for _, path := range needed {
+		if err := unix.Access(path, unix.X_OK); err != nil {
+			return fmt.Errorf("the program %s: %w; install unitc again", path, err)
+		}
 	}
 	pidfd, err := unix.PidfdOpen(s.payload, 0)
 	if err != nil {
@@ -130,6 +136,9 @@ func (s *starter) order() *order.Order {
 		o.Probe, o.Target = h.Kind, h.Target
 		o.Interval, o.Timeout, o.StartPeriod, o.StartInterval, o.Retries = h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries
 		o.Restart, o.Extend = h.Restart, !h.OwnTimeout
+		if h.IsTLS() {
+			o.Prober, o.CA, o.Name = buildinfo.ProbePath, h.TLS.CA, h.TLS.ServerName
+		}
 		if h.Kind == definition.ProbeExec {
 			o.Target = strings.Join(h.Command, " ")
 		}

@@ -7,6 +7,7 @@
 package plan
 
 import (
+	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -99,18 +100,24 @@ const (
 
 // Health is a check, complete: no value means a default any more.
 type Health struct {
-	Kind          string        `json:"kind"`              // a probe's kind of the definition
-	Target        string        `json:"target,omitempty"`  // path, address, URL or expression
-	Command       []string      `json:"command,omitempty"` // exec
-	Interval      time.Duration `json:"interval"`          // nanoseconds, as the others
-	Timeout       time.Duration `json:"timeout"`
-	StartPeriod   time.Duration `json:"start_period"`
-	StartInterval time.Duration `json:"start_interval"`
-	Retries       int           `json:"retries"`
+	Kind          string              `json:"kind"`              // a probe's kind of the definition
+	Target        string              `json:"target,omitempty"`  // path, address, URL or expression
+	Command       []string            `json:"command,omitempty"` // exec
+	TLS           definition.ProbeTLS `json:"tls,omitzero"`
+	Interval      time.Duration       `json:"interval"` // nanoseconds, as the others
+	Timeout       time.Duration       `json:"timeout"`
+	StartPeriod   time.Duration       `json:"start_period"`
+	StartInterval time.Duration       `json:"start_interval"`
+	Retries       int                 `json:"retries"`
 	// Restart hands an unhealthy payload to systemd's Restart=.
 	Restart bool `json:"restart,omitempty"`
 	// OwnTimeout leaves TimeoutStartSec= as the operator has set it.
 	OwnTimeout bool `json:"own_timeout,omitempty"`
+}
+
+// IsTLS tells whether the check speaks TLS.
+func (h *Health) IsTLS() bool {
+	return h.Kind == definition.ProbeHTTP && strings.HasPrefix(h.Target, "https://")
 }
 
 // Kinds of root file system.

@@ -58,7 +58,7 @@ func (b *builder) health() error {
 // the image's.
 func (b *builder) check() *plan.Health {
 	if p := b.s.System.Probe; p != nil {
-		return &plan.Health{Kind: p.Kind, Target: p.Target, Command: p.Command}
+		return &plan.Health{Kind: p.Kind, Target: p.Target, Command: p.Command, TLS: p.TLS}
 	}
 	own := b.s.Healthcheck
 	if own != nil && own.Disable {
@@ -110,7 +110,7 @@ func (b *builder) completeCheck(h *plan.Health) error {
 		return &KeyError{"systemd.probe", "the payload's output does not pass the relay, which would look for the line",
 			"drop `logging: driver:`, or write another kind of probe"}
 	}
-	return noNUL("healthcheck", append([]string{h.Target}, h.Command...)...)
+	return noNUL("healthcheck", append([]string{h.Target, h.TLS.CA, h.TLS.ServerName}, h.Command...)...)
 }
 
 // notifySocket gives the payload a socket that is not systemd's (V-3).

@@ -63,7 +63,11 @@ func (r *relay) startDue(now time.Time) error {
 	case order.ProbeUnix:
 		a, failure = unixProbe(r.o.Target, deadline)
 	case order.ProbeTCP, order.ProbeHTTP:
-		a, failure = r.socketProbe(deadline)
+		if strings.HasPrefix(r.o.Target, "https://") {
+			a, failure = r.tlsProbe(deadline)
+		} else {
+			a, failure = r.socketProbe(deadline)
+		}
 	case order.ProbeExec:
 		a, failure = r.execProbe(deadline)
 	}
@@ -117,9 +121,9 @@ func (r *relay) writeHealth(status string) {
 // askBeforeTrigger looks whether the service is being stopped: systemd takes
 // WATCHDOG=trigger in any state, and a payload that shuts down answers no probe.
 func (r *relay) askBeforeTrigger() {
-	p, err := start([]string{"/usr/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil)
+	p, err := start([]string{"/usr/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil, nil)
 	if err != nil {
-		p, err = start([]string{"/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil)
+		p, err = start([]string{"/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil, nil)
 	}
 	if err == nil {
 		r.trigger = p

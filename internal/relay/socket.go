@@ -3,72 +3,19 @@
 package relay
 
 import (
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/relay/endpoint"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
-// maxAnswer is what is read of the answer to an HTTP request, in bytes: the
-// status is in its first line.
-const maxAnswer = 1024
-
-// endpoint is a probe's target, parted.
-type endpoint struct {
-	addresses []netip.AddrPort
-	host      string // for the Host header
-	path      string
-}
-
-// parseEndpoint reads ADDRESS:PORT or http://ADDRESS:PORT/PATH; the planner has
-// checked it. "localhost" and no address are the loopback of either family.
-func parseEndpoint(target string) (endpoint, bool) {
-	e := endpoint{path: "/"}
-	rest, isURL := strings.CutPrefix(target, "http://")
-	if isURL {
-		if i := strings.IndexByte(rest, '/'); i >= 0 {
-			rest, e.path = rest[:i], rest[i:]
-		}
-	}
-	e.host = rest
-	host, port := rest, ""
-	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, ']') {
-		host, port = rest[:i], rest[i+1:]
-	}
-	switch {
-	case port == "" && isURL:
-		port = "80"
-	case port == "":
-		host, port = "", rest
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return e, false
-	}
-	if host = strings.Trim(host, "[]"); host == "" || host == "localhost" {
-		for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
-			e.addresses = append(e.addresses, netip.AddrPortFrom(a, uint16(n)))
-		}
-		if e.host = "localhost:" + port; isURL && port == "80" {
-			e.host = "localhost" // as clients write it
-		}
-		return e, true
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return e, false
-	}
-	e.addresses = []netip.AddrPort{netip.AddrPortFrom(a, uint16(n))}
-	return e, true
-}
-
 // dialog is a connection of a probe on its way.
 type dialog struct {
-	endpoint
+	endpoint.Endpoint
 	a       *attempt
 	what    string // "tcp 127.0.0.1:80", for messages
 	request string // "" = connecting is all
@@ -78,15 +25,15 @@ type dialog struct {
 }
 
 func (r *relay) socketProbe(deadline time.Time) (*attempt, string) {
-	e, ok := parseEndpoint(r.o.Target)
+	e, ok := endpoint.Parse(r.o.Target)
 	if !ok {
 		return nil, "no address: " + r.o.Target
 	}
-	d := &dialog{endpoint: e, a: newAttempt(deadline), fd: -1}
-	d.what = "tcp " + e.host
+	d := &dialog{Endpoint: e, a: newAttempt(deadline), fd: -1}
+	d.what = "tcp " + e.Host
 	if r.o.Probe == order.ProbeHTTP {
-		d.what = "http " + e.host
-		d.request = "GET " + e.path + " HTTP/1.1\r\nHost: " + e.host + "\r\nUser-Agent: unitc\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+		d.what = "http " + e.Host
+		d.request = e.Request()
 	}
 	d.a.step, d.a.stop = d.step, d.close
 	d.a.late = func() string { return d.what + ": no answer in " + r.o.Timeout.String() }
@@ -107,9 +54,9 @@ func (d *dialog) close() {
 // connect begins with the next address that does not refuse at once.
 func (d *dialog) connect() string {
 	failure := ""
-	for len(d.addresses) > 0 {
-		to := d.addresses[0]
-		d.addresses = d.addresses[1:]
+	for len(d.Addresses) > 0 {
+		to := d.Addresses[0]
+		d.Addresses = d.Addresses[1:]
 		d.close()
 		family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()})
 		if to.Addr().Is4() {
@@ -134,7 +81,7 @@ func (d *dialog) step(_ int, _ int16) (bool, string) {
 	if !d.sent {
 		return d.connected()
 	}
-	var b [maxAnswer]byte
+	var b [endpoint.MaxAnswer]byte
 	n, err := unix.Read(d.fd, b[:])
 	if err == unix.EAGAIN || err == unix.EINTR {
 		return false, ""
@@ -144,17 +91,10 @@ func (d *dialog) step(_ int, _ int16) (bool, string) {
 	}
 	d.answer = append(d.answer, b[:n]...)
 	line, _, whole := strings.Cut(string(d.answer), "\n")
-	if !whole && n > 0 && len(d.answer) < maxAnswer {
+	if !whole && n > 0 && len(d.answer) < endpoint.MaxAnswer {
 		return false, ""
 	}
-	status, ok := httpStatus(line)
-	switch {
-	case !ok:
-		return true, "no http answer on " + d.path
-	case status < 200 || status > 399:
-		return true, "http " + strconv.Itoa(status) + " on " + d.path
-	}
-	return true, ""
+	return true, d.Verdict(line)
 }
 
 func (d *dialog) connected() (bool, string) {
@@ -163,7 +103,7 @@ func (d *dialog) connected() (bool, string) {
 		err = unix.Errno(code)
 	}
 	if err != nil {
-		if len(d.addresses) > 0 && d.connect() == "" {
+		if len(d.Addresses) > 0 && d.connect() == "" {
 			return false, ""
 		}
 		return true, d.what + ": " + err.Error()
@@ -178,16 +118,6 @@ func (d *dialog) connected() (bool, string) {
 	d.sent = true
 	d.a.fds[0].Events = unix.POLLIN
 	return false, ""
-}
-
-// httpStatus reads "HTTP/1.1 200 OK".
-func httpStatus(line string) (int, bool) {
-	f := strings.Fields(line)
-	if len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/") {
-		return 0, false
-	}
-	n, err := strconv.Atoi(f[1])
-	return n, err == nil && n >= 100 && n <= 999
 }
 
 // unixProbe connects to a socket of the payload's: a path in its tree, or "@"

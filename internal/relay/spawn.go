@@ -28,7 +28,7 @@ type process struct {
 }
 
 // start runs a program of the host with extra as its descriptor 3.
-func start(argv []string, extra []int) (*process, error) {
+func start(argv []string, extra []int, user *syscall.Credential) (*process, error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func start(argv []string, extra []int) (*process, error) {
 	}
 	defer unix.Close(null)
 	p := &process{out: pipe[0]}
-	if err := p.fork(argv, null, pipe[1], extra); err != nil {
+	if err := p.fork(argv, null, pipe[1], extra, user); err != nil {
 		unix.Close(pipe[0])
 		return nil, err
 	}
@@ -57,17 +57,17 @@ func startQuiet(argv []string, extra []int) (*process, error) {
 	}
 	defer unix.Close(null)
 	p := &process{out: -1}
-	return p, p.fork(argv, null, order.Journal, extra)
+	return p, p.fork(argv, null, order.Journal, extra, nil)
 }
 
-func (p *process) fork(argv []string, in, out int, extra []int) (err error) {
+func (p *process) fork(argv []string, in, out int, extra []int, user *syscall.Credential) (err error) {
 	files := []uintptr{uintptr(in), uintptr(out), uintptr(out)}
 	for _, fd := range extra {
 		files = append(files, uintptr(fd))
 	}
 	p.pid, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
 		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1"}, Files: files,
-		Sys: &syscall.SysProcAttr{PidFD: &p.pidfd},
+		Sys: &syscall.SysProcAttr{PidFD: &p.pidfd, Credential: user},
 	})
 	return err
 }
@@ -112,9 +112,33 @@ const execSlack = 5 * time.Second
 
 // execProbe has the helper run the check inside, confined as the payload is.
 func (r *relay) execProbe(deadline time.Time) (*attempt, string) {
-	p, err := start([]string{r.o.Helper, "probe", r.o.Dir, strconv.FormatInt(int64(r.o.Timeout), 10)}, []int{order.Payload})
+	return r.programProbe(deadline, []string{r.o.Helper, "probe", r.o.Dir, r.timeoutArgument()}, order.Payload, nil)
+}
+
+func (r *relay) timeoutArgument() string { return strconv.FormatInt(int64(r.o.Timeout), 10) }
+
+// nobody may do nothing but speak on the network that it is born in.
+var nobody = syscall.Credential{Uid: 65534, Gid: 65534}
+
+// tlsProbe has another program make the check: TLS would be resident here.
+func (r *relay) tlsProbe(deadline time.Time) (*attempt, string) {
+	ca, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if r.o.CA != "" && err == nil {
+		unix.Close(ca)
+		ca, err = readInRoot(r.o.CA)
+	}
 	if err != nil {
-		return nil, r.o.Helper + ": " + err.Error()
+		return nil, "tls: ca " + r.o.CA + ": " + err.Error()
+	}
+	defer unix.Close(ca)
+	return r.programProbe(deadline, []string{r.o.Prober, r.o.Target, r.timeoutArgument(), r.o.Name}, ca, &nobody)
+}
+
+// programProbe has a program make the check, with extra as its descriptor 3.
+func (r *relay) programProbe(deadline time.Time, argv []string, extra int, user *syscall.Credential) (*attempt, string) {
+	p, err := start(argv, []int{extra}, user)
+	if err != nil {
+		return nil, argv[0] + ": " + err.Error()
 	}
 	a := newAttempt(deadline.Add(execSlack))
 	a.fds[0] = unix.PollFd{Fd: int32(p.pidfd), Events: unix.POLLIN}
@@ -180,4 +204,22 @@ func openInRoot(path string) (int, error) {
 	return unix.Openat2(order.Root, path, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
+}
+
+// readInRoot opens a file of the payload's, and nothing that only looks like one:
+// opening a device does something already.
+func readInRoot(path string) (int, error) {
+	place, err := openInRoot(path)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(place)
+	var st unix.Stat_t
+	if err := unix.Fstat(place, &st); err != nil {
+		return -1, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return -1, unix.EINVAL
+	}
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(place), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }

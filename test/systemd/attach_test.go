@@ -24,6 +24,11 @@ func TestAttachTerminal(t *testing.T) {
 		t.Run(p.String(), func(t *testing.T) {
 			u := p.define(t, "tty", "rootfs: host\ntty: true\nstdin_open: true\ncommand: [sh, -c, 'echo up; tty; stty size; exec sh -i']").start()
 			u.awaitOutput("up\n/dev/pts/0\n0 0\n")
+			group := "/unitc.slice/" + u.unit()
+			if p.cgroup == "service" {
+				group += "/relay"
+			}
+			checkRelaySize(t, group)
 			first, screen := onTerminal(t, "unitc", "attach", u.name)
 			fmt.Fprint(screen, "stty size; echo $((6*7)) $TERM $$; ps -o tty= -p $$; test -c /dev/console && echo console\r")
 			readUntil(t, screen, "33 111\r\n42 xterm 1\r\npts/0")

@@ -5,10 +5,16 @@
 package systemd
 
 import (
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -158,22 +164,74 @@ func TestRelayOfOurOwn(t *testing.T) {
 			group += "/relay"
 		}
 		await(t, "the relay is alone", func() bool { return fmt.Sprint(processes(t, group)) == "[unitc-relay]" })
-		pid := pids(group)[0]
-		private := 0
-		for line := range strings.Lines(file(t, "/proc/"+pid+"/smaps_rollup")) {
-			// Not what is private: the binary's pages are, as long as no other relay runs.
-			if f := strings.Fields(line); len(f) > 1 && f[0] == "Anonymous:" {
-				n, _ := strconv.Atoi(f[1])
-				private += n
-			}
-		}
-		t.Logf("the relay has %d KiB of its own", private)
-		if private == 0 || private > 900 {
-			t.Errorf("the relay has %d KiB of its own", private)
-		}
+		checkRelaySize(t, group)
 		u.stop()
 		await(t, "the relay is gone", func() bool { return len(pids(group)) == 0 })
 	})
+}
+
+// checkRelaySize holds the only process of a cgroup to what a relay may cost.
+func checkRelaySize(t *testing.T, group string) {
+	t.Helper()
+	own := 0
+	for line := range strings.Lines(file(t, "/proc/"+pids(group)[0]+"/smaps_rollup")) {
+		// Not what is private: the binary's pages are, as long as no other relay runs.
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "Anonymous:" {
+			n, _ := strconv.Atoi(f[1])
+			own += n
+		}
+	}
+	t.Logf("the relay has %d KiB of its own", own)
+	if own == 0 || own > 900 {
+		t.Errorf("the relay has %d KiB of its own", own)
+	}
+}
+
+// An https URL is asked by a program of its own, which believes the certificate
+// where an authority is named, and is gone between checks.
+func TestTLSProbe(t *testing.T) {
+	t.Parallel()
+	var well atomic.Bool
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !well.Load() || r.URL.Path != "/health" {
+			w.WriteHeader(503)
+		}
+	}))
+	t.Cleanup(s.Close)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ca := t.TempDir() + "/ca.pem"
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const body = "rootfs: host\nnetwork_mode: host\nstop_signal: SIGKILL\n" + quickly + "command: [sleep, infinity]\n"
+	withCA := body + "volumes: [\"" + ca + ":/etc/ca.pem:ro\"]\n"
+	probe := func(more string) string { return `probe: {http: "` + s.URL + `/health"` + more + "}" }
+	for name, c := range map[string]struct{ definition, probe, starting string }{
+		"any":     {body, probe(""), "starting: http 503 on /health"},
+		"checked": {withCA, probe(", tls: {ca: /etc/ca.pem, server_name: example.com}"), "starting: http 503 on /health"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			well.Store(false)
+			u := scoped.defineProbe(t, "tls-"+name, c.definition, c.probe).startAsync()
+			u.awaitStatus(c.starting)
+			u.expect(u.unit(), "ActiveState=activating")
+			well.Store(true)
+			u.await("ActiveState", "active")
+			group := "/unitc.slice/" + u.unit()
+			await(t, "the relay is alone", func() bool { return fmt.Sprint(processes(t, group)) == "[unitc-relay]" })
+			checkRelaySize(t, group)
+		})
+	}
+	for name, c := range map[string]struct{ definition, probe, starting string }{
+		"name": {withCA, probe(", tls: {ca: /etc/ca.pem, server_name: other.example}"), "not other.example"},
+		"ca":   {body, probe(", tls: {ca: /etc/ca.pem}"), "starting: tls: ca /etc/ca.pem: no such file or directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := scoped.defineProbe(t, "tls-"+name, c.definition, c.probe).startAsync()
+			u.awaitStatus(c.starting)
+			u.expect(u.unit(), "ActiveState=activating")
+		})
+	}
 }
 
 // "Never loses the last lines", also with probes beside.

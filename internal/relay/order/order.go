@@ -48,7 +48,7 @@ const (
 const (
 	ProbeExec = "exec"
 	ProbeFile = "file"
-	ProbeHTTP = "http"
+	ProbeHTTP = "http" // https too
 	ProbeLog  = "log"
 	ProbeTCP  = "tcp"
 	ProbeUnix = "unix"
@@ -64,6 +64,7 @@ type Order struct {
 	Unit   string // web.service
 	Dir    string // the unit's directory below /run
 	Helper string // path of the launch helper, which runs what is run inside
+	Prober string // path of the program that probes over TLS
 	Cgroup string // directory of the payload's cgroup
 	Ready  string
 	Log    string
@@ -73,6 +74,8 @@ type Order struct {
 
 	Probe  string // a kind, "" = none
 	Target string // what it asks: a path, an address, a URL, an expression
+	CA     string // of an https URL: a file of the payload with authorities, "" = anyone will do
+	Name   string // of an https URL: the name in the certificate, "" = the URL's host
 
 	Interval, Timeout, StartPeriod, StartInterval time.Duration
 	Retries                                       int
@@ -101,10 +104,10 @@ func (o *Order) fields() []struct {
 		flag *bool
 	}
 	return []field{
-		{name: "unit", text: &o.Unit}, {name: "dir", text: &o.Dir}, {name: "helper", text: &o.Helper}, {name: "cgroup", text: &o.Cgroup},
+		{name: "unit", text: &o.Unit}, {name: "dir", text: &o.Dir}, {name: "helper", text: &o.Helper}, {name: "prober", text: &o.Prober}, {name: "cgroup", text: &o.Cgroup},
 		{name: "ready", text: &o.Ready}, {name: "log", text: &o.Log}, {name: "tag", text: &o.Tag},
 		{name: "terminal", flag: &o.Terminal}, {name: "attach", flag: &o.Attach},
-		{name: "probe", text: &o.Probe}, {name: "target", text: &o.Target},
+		{name: "probe", text: &o.Probe}, {name: "target", text: &o.Target}, {name: "ca", text: &o.CA}, {name: "name", text: &o.Name},
 		{name: "interval", span: &o.Interval}, {name: "timeout", span: &o.Timeout},
 		{name: "start_period", span: &o.StartPeriod}, {name: "start_interval", span: &o.StartInterval},
 		{name: "retries", num: &o.Retries}, {name: "restart", flag: &o.Restart}, {name: "extend", flag: &o.Extend}, {name: "post_start", flag: &o.PostStart},

@@ -10,7 +10,7 @@ import (
 func TestDecodeIsTheReverseOfEncode(t *testing.T) {
 	want := Order{
 		Unit: "web.service", Dir: "/run/unitc/web", Helper: "/usr/lib/unitc/unitc-exec", Ready: ReadyHealthy, Log: LogJSON, Tag: "a=b\nc", Terminal: true, Attach: true,
-		Probe: ProbeHTTP, Target: "http://127.0.0.1:80/?a=b", Interval: 30 * time.Second, Timeout: time.Second, StartPeriod: time.Minute,
+		Probe: ProbeHTTP, CA: "/ca.pem", Name: "app.example", Target: "http://127.0.0.1:80/?a=b", Interval: 30 * time.Second, Timeout: time.Second, StartPeriod: time.Minute,
 		StartInterval: 5 * time.Second, Retries: 3, Restart: true, Extend: true,
 	}
 	got, err := Decode(want.Encode())

@@ -143,7 +143,10 @@ func (r *reader) probe(n *node) *definition.Probe {
 	case !strings.HasPrefix(probe.Target, "https://"):
 		r.fault(secured, "write http: \"https://…\", or remove it", "the probe speaks no TLS").Rule = diag.RuleConflict
 	default:
-		probe.TLS = definition.ProbeTLS{CA: secured.get("ca").str(), ServerName: secured.get("server_name").str()}
+		probe.TLS.ServerName = secured.get("server_name").str()
+		if ca := secured.get("ca"); ca != nil {
+			probe.TLS.CA = r.containerDir(ca)
+		}
 	}
 	return probe
 }
@@ -152,6 +155,8 @@ func (r *reader) probe(n *node) *definition.Probe {
 // expressions that mean nothing.
 func (r *reader) checkProbe(n *node, p *definition.Probe) {
 	switch p.Kind {
+	case definition.ProbeFile:
+		p.Target = r.containerDir(n)
 	case definition.ProbeLog:
 		if _, err := regexp.Compile(p.Target); err != nil {
 			r.fault(n, "write it in the syntax of RE2 (pkg.go.dev/regexp/syntax)", "%s is no regular expression: %v", quote(p.Target), err).Rule = diag.RuleReference

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/relay/order"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -32,6 +34,10 @@ const stateRoot = "/run/unitc"
 // name, and why the payload ended badly is said in words. The networks in
 // keep have units of their own that take them away.
 func Clean(name string, keep []string) int {
+	// stop_grace_period bounds this process too. systemd ends one that is late by
+	// the stop signal first, and only after as much time again kills it: until then
+	// its word that it needs more has been read, however busy the machine is.
+	signal.Ignore(order.StopSignals()...)
 	defer endSession() // last: nothing of the container is left then
 	dir := os.Getenv("RUNTIME_DIRECTORY")
 	if dir == "" {
@@ -40,7 +46,6 @@ func Clean(name string, keep []string) int {
 	}
 	notify, err := openNotifier()
 	if err == nil {
-		// A short stop_grace_period bounds this process too.
 		err = notify.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * cleanTimeout).Microseconds()))
 	}
 	if err != nil {

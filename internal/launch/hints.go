@@ -52,16 +52,15 @@ var hints = []hint{
 	{step: "open-rootfs", errno: unix.EACCES, key: "rootfs", cure: "root may not enter it: a network file system, or an LSM; look at `journalctl -k`"},
 	{step: "open-rootfs", errno: unix.ELOOP, key: "rootfs", cure: "its path is a loop of symbolic links; correct `rootfs:`"},
 	{step: "open-rootfs", errno: unix.EINVAL, is: runtime.ErrIDMap, key: "rootfs", cure: "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, or write `userns_mode: host`, which shares the host's user ids"},
-	{step: "open-rootfs", errno: unix.ENOSPC, key: "rootfs", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
+	{step: "open-rootfs", errno: unix.ENOSPC, key: "rootfs", cure: noMounts},
 	{step: "open-mount-sources", errno: unix.EINVAL, is: runtime.ErrIDMap, key: "volumes", cure: "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
 	{step: "open-mount-sources", errno: unix.ENOENT, key: "volumes", cure: "create the source, or write the long form with `bind: {create_host_path: true}`"},
 	{step: "open-mount-sources", errno: unix.EACCES, key: "volumes", cure: "root may not enter the source: a network file system, or an LSM; look at `journalctl -k`"},
-	{step: "open-mount-sources", errno: unix.ENOSPC, key: "volumes", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
+	{step: "open-mount-sources", errno: unix.ENOSPC, key: "volumes", cure: noMounts},
 	{step: "open-mount-sources", errno: unix.EROFS, key: "volumes", cure: "the source cannot be created on a read-only file system; correct its path"},
 	{step: "open-mount-sources", errno: unix.EXDEV, key: "volumes", cure: "`subpath:` leads out of its volume; name a directory in it"},
 	{step: "mount", errno: unix.EROFS, key: "rootfs", cure: "a mount point is missing in a read-only root file system; create it there"},
-	{step: "mount", errno: unix.ENOSPC, call: "move_mount", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
-	{step: "mount", errno: unix.ENOSPC, key: "rootfs", cure: "its file system is full (bytes or inodes), so that a mount point cannot be made: look with `df` and `df -i`"},
+	{step: "mount", errno: unix.ENOSPC, call: "mk", key: "rootfs", cure: "its file system is full (bytes or inodes), so that a mount point cannot be made: look with `df` and `df -i`"},
 	{step: "mount", errno: unix.EDQUOT, key: "rootfs", cure: "a quota of its file system is used up, so that a mount point cannot be made"},
 	{step: "mount", errno: unix.ELOOP, key: "volumes", cure: "the destination is a symbolic link that leads nowhere inside the root file system"},
 	{step: "mount", errno: unix.EEXIST, key: "volumes", cure: "a part of the destination is there inside the root file system and is no directory"},
@@ -95,10 +94,13 @@ var hints = []hint{
 	{step: "look-up-user", errno: unix.EACCES, key: "user", cure: "etc/passwd of the root file system cannot be read"},
 	{step: "set-user", errno: unix.EINVAL, key: "user", cure: "the id is not mapped in the container's user namespace"},
 	{step: "set-user", errno: unix.EAGAIN, key: "user", cure: "this user has reached its limit of processes"},
-	{step: "set-apparmor-profile", errno: unix.ENOENT, key: "security_opt", cure: "no profile of that name is loaded (`aa-status`), or this kernel runs without AppArmor; load it, or remove the option"},
-	{step: "set-apparmor-profile", errno: unix.EINVAL, key: "security_opt", cure: "this kernel runs without AppArmor, or the name is not one of a profile; remove the option"},
-	{step: "set-selinux-label", errno: unix.ENOENT, key: "security_opt", cure: "this kernel runs without SELinux; remove the label"},
-	{step: "set-selinux-label", errno: unix.EINVAL, key: "security_opt", cure: "the loaded policy does not know that label, or this kernel runs without SELinux; correct or remove it"},
+	{step: "set-apparmor-profile", errno: unix.ENOENT, key: "security_opt", cure: "no profile of that name is loaded (`aa-status`); load it with apparmor_parser(8), or remove the option"},
+	{step: "set-apparmor-profile", errno: unix.EINVAL, key: "security_opt", cure: "the name is not one of a profile; correct or remove the option"},
+	{step: "set-apparmor-profile", errno: unix.EACCES, key: "security_opt", cure: "the helper's own profile lets it enter no other (`journalctl -k`)"},
+	{step: "set-apparmor-profile", is: runtime.ErrNoAppArmor, key: "security_opt", cure: "remove `apparmor=`, or boot with apparmor=1 security=apparmor"},
+	{step: "set-selinux-label", is: runtime.ErrNoSELinux, key: "security_opt", cure: "remove `label=`, or boot with SELinux (lsm=…,selinux)"},
+	{step: "set-selinux-label", errno: unix.EINVAL, key: "security_opt", cure: "the loaded policy does not know that label; correct or remove it"},
+	{step: "set-selinux-label", errno: unix.EACCES, key: "security_opt", cure: "the policy does not let the helper set labels (`ausearch -m avc`)"},
 	{step: "compile-seccomp", errno: unix.ENOENT, call: "connect", key: "security_opt", cure: noAgent},
 	{step: "compile-seccomp", errno: unix.ECONNREFUSED, call: "connect", key: "security_opt", cure: noAgent},
 	{step: "join-resctrl", errno: unix.ENOSPC, cure: "the processor has no more classes or monitors: remove groups below /sys/fs/resctrl, or name one of them in closID"},
@@ -120,9 +122,14 @@ var hints = []hint{
 	{step: "exec-payload", errno: unix.ENOSYS, key: "security_opt", cure: "refused by the seccomp profile: it must allow execve"},
 	{step: "exec-payload", errno: unix.ETXTBSY, key: "command", cure: "the program is being written; start again when that is done"},
 	{step: "exec-payload", errno: unix.E2BIG, key: "environment", cure: "arguments and environment are too large for execve(2); shorten them"},
+	{step: "exec-payload", is: program.ErrKilled, key: "security_opt", cure: "by the seccomp profile, which must allow execve, or for want of memory (`mem_limit:`)"},
 	{step: "exec-payload", errno: unix.ENOMEM, key: "command", cure: "the memory limit is too small to start the program; raise `mem_limit:`"},
 
 	// Wherever it happens.
+	{errno: unix.ENOSPC, call: "move_mount", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
+	{errno: unix.EPERM, call: "move_mount", cure: denied},
+	{errno: unix.EPERM, call: "mount", cure: denied},
+	{errno: unix.EPERM, call: "pivot_root", cure: denied},
 	{errno: unix.EMFILE, cure: "the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit with `systemctl edit`"},
 	{errno: unix.ENFILE, cure: "the host has no descriptors left: raise /proc/sys/fs/file-max"},
 	{errno: unix.ENOMEM, cure: "the kernel has no memory left for this"},
@@ -131,14 +138,19 @@ var hints = []hint{
 
 const (
 	noCgroup2 = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"
+	denied    = "refused: an LSM (`journalctl -k`), or unitc runs in a container, which lets nobody mount"
+	noMounts  = "a limit is reached: that of mounts (/proc/sys/fs/mount-max), or that of their namespaces (user.max_mnt_namespaces), of which each detached mount is one: raise it"
 	noAgent   = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
 	badFilter = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
 )
 
 func (s *starter) hint(step string, err error) *hint {
 	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return nil
+	errors.As(err, &errno) // 0 = no call has failed
+	if step == "drop-bounding-set" || step == "set-capabilities" || step == "verify-privileges" {
+		if h := s.capabilityHint(); h != nil {
+			return h
+		}
 	}
 	for i := range hints {
 		h := &hints[i]
@@ -153,6 +165,24 @@ func (s *starter) hint(step string, err error) *hint {
 		return h
 	}
 	return nil
+}
+
+// capabilityHint names what is asked for and this process itself has not, which
+// the errno of a whole set does not tell.
+func (s *starter) capabilityHint() *hint {
+	if s.plan == nil || s.service == nil || s.plan.Spec.Process.Capabilities == nil {
+		return nil
+	}
+	missing := runtime.MissingCapabilities(s.plan.Spec.Process.Capabilities.Bounding)
+	if len(missing) == 0 {
+		return nil
+	}
+	key := "cap_add"
+	if s.service.Privileged {
+		key = "privileged"
+	}
+	return &hint{key: key, cure: "root of this host does not have " + strings.Join(missing, ", ") +
+		": the host is a container itself, or a drop-in of the unit takes it away (CapabilityBoundingSet=); give it back, or write `cap_drop: [" + strings.Join(missing, ", ") + "]`"}
 }
 
 // failedCall is the name of the system call that failed, where it is known.

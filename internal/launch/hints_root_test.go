@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,6 +33,7 @@ func attempt(t *testing.T, service definition.Service) string {
 	service.Source = definition.Source{File: "test.yaml", Lines: map[string]definition.Position{
 		"command": {Line: 2, Col: 1}, "rootfs": {Line: 1, Col: 1}, "volumes": {Line: 3, Col: 1}, "userns_mode": {Line: 4, Col: 1},
 		"working_dir": {Line: 5, Col: 1}, "security_opt": {Line: 6, Col: 1},
+		"privileged": {Line: 7, Col: 1}, "cap_add": {Line: 8, Col: 1},
 	}}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
@@ -257,6 +259,36 @@ func TestHintsOfWhatTheKernelRefuses(t *testing.T) {
 	}
 }
 
+// Root without one of its capabilities, as in a container: the cure is at the
+// key that asks for it, and names it. A thread of its own has lost it.
+func TestRootThatLacksACapability(t *testing.T) {
+	root := newRoot(t, file{"x", "#!/x", 0o755})
+	for want, service := range map[string]definition.Service{
+		"test.yaml:7:1: error: ": {RootFS: root, Command: []string{"/x"}, Privileged: true},
+		"test.yaml:8:1: error: ": {RootFS: root, Command: []string{"/x"}, CapAdd: []string{"CAP_SYS_TIME"}},
+	} {
+		service.UsernsMode = "host" // in a user namespace of its own it has them all
+		got := make(chan string)
+		go func() {
+			goruntime.LockOSThread() // for good
+			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var data [2]unix.CapUserData
+			if err := unix.Capget(&header, &data[0]); err != nil {
+				t.Error(err)
+			}
+			data[0].Permitted &^= 1 << unix.CAP_SYS_TIME
+			data[0].Effective &^= 1 << unix.CAP_SYS_TIME
+			if err := errors.Join(unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_TIME, 0, 0, 0), unix.Capset(&header, &data[0])); err != nil {
+				t.Error(err)
+			}
+			got <- attempt(t, service)
+		}()
+		if text := <-got; !strings.HasPrefix(text, want) || !strings.Contains(text, "root of this host does not have ") || !strings.Contains(text, "SYS_TIME: the host is") {
+			t.Error(text)
+		}
+	}
+}
+
 // A row that no error reaches is one that nobody reads.
 func TestNoHintIsHiddenByAnEarlierOne(t *testing.T) {
 	for i, h := range hints {
@@ -268,6 +300,9 @@ func TestNoHintIsHiddenByAnEarlierOne(t *testing.T) {
 		}
 		if h.is != nil {
 			errs = []error{fmt.Errorf("%w: %w", h.is, h.errno)}
+		}
+		if h.errno == 0 {
+			errs = []error{h.is}
 		}
 		found := false
 		for _, err := range errs {

@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/runtime"
 	"github.com/unitc/unitc/internal/seccomp"
 )
 
@@ -150,6 +151,9 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		}
 		f.Kernel = kernelVersion()
 	}
+	if planner.WantsLabels(s) && runtime.SELinux() {
+		f.SELinux = containerContexts(selinuxDir)
+	}
 	f.HardLimits = map[string]uint64{}
 	for name, nr := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK} {
 		var l unix.Rlimit
@@ -176,6 +180,28 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		f.NameLinks = nameLinks([]string{s.RootFS})
 	}
 	return f, nil
+}
+
+// selinuxDir has a directory for each policy (selinux_config(5)).
+const selinuxDir = "/etc/selinux"
+
+// containerContexts reads what the host's policy has for containers; empty
+// contexts where it names none.
+func containerContexts(dir string) *planner.SELinux {
+	value := func(path, key string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return ""
+		}
+		for line := range strings.Lines(string(text)) {
+			if k, v, ok := strings.Cut(line, "="); ok && strings.TrimSpace(k) == key {
+				return strings.Trim(strings.TrimSpace(v), `"`)
+			}
+		}
+		return ""
+	}
+	contexts := filepath.Join(dir, filepath.Base(value(dir+"/config", "SELINUXTYPE")), "contexts/lxc_contexts")
+	return &planner.SELinux{Process: value(contexts, "process"), File: value(contexts, "file")}
 }
 
 // maxProfile bounds a seccomp profile, in bytes; Docker's has 15 KiB.

@@ -44,6 +44,9 @@ type Plan struct {
 	// Images are the layers of images that are mounted, topmost first, by
 	// destination; the mounts of Spec say the same for another reader.
 	Images map[string][]string `json:"images,omitempty"`
+	// Relabel are the SELinux labels that sources of bind mounts get, by
+	// destination.
+	Relabel map[string]string `json:"relabel,omitempty"`
 	// Files are secrets and configs; what is in them is in no plan.
 	Files []File `json:"files,omitempty"`
 	// Network connects the payload's own network namespace; nil leaves it as it

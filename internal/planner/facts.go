@@ -23,6 +23,8 @@ type Facts struct {
 	// HardLimits are the helper's own hard limits by RLIMIT_ name, as systemd set
 	// them; the defaults stay below. Absent = no bound known.
 	HardLimits map[string]uint64
+	// SELinux is nil where the host runs without it, or no label is asked for.
+	SELinux *SELinux
 	// Seccomp is the profile of SeccompFile, Kernel the version it is resolved for.
 	Seccomp *seccomp.Profile
 	Kernel  seccomp.Kernel

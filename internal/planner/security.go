@@ -37,8 +37,8 @@ func (b *builder) securityOptions() error {
 				b.spec.Process.ApparmorProfile = value
 			}
 		case "label":
-			if value != "disable" {
-				return &KeyError{key, "SELinux labels of one's own are not supported yet", "write label=disable, or drop the entry"}
+			if err := b.label(key, value); err != nil {
+				return err
 			}
 		case "systempaths":
 			if value != "unconfined" {
@@ -53,6 +53,7 @@ func (b *builder) securityOptions() error {
 			return &KeyError{key, fmt.Sprintf("unknown option %q", name), "use no-new-privileges, seccomp, apparmor, label, mask, unmask or systempaths"}
 		}
 	}
+	b.relabelling()
 	return nil
 }
 

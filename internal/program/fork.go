@@ -184,6 +184,9 @@ func (c *Child) Open() error {
 // ErrStopped is the error of AwaitExec when the child reached ForkOptions.StopAt.
 var ErrStopped = errors.New("the child reached the step at which it was to stop")
 
+// ErrKilled is a child that has ended without a word.
+var ErrKilled = errors.New("the process was killed during this step")
+
 // OpError is a call of the child that failed, or whose result or read-back
 // differs from what was demanded (Err is EBADE then).
 type OpError struct {
@@ -250,7 +253,7 @@ func (c *Child) await() (synced bool, err error) {
 	case n == 1:
 		return true, nil
 	case i != len(c.prog.ops)-1 && !c.execs(i):
-		return false, &OpError{step, what, detail, exit, 0, errors.New("the process was killed during this step")}
+		return false, &OpError{step, what, detail, exit, 0, ErrKilled}
 	}
 	return false, nil
 }

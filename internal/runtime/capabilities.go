@@ -78,6 +78,27 @@ var kernelCapabilities = sync.OnceValue(func() uint64 {
 	return 1<<(last+1) - 1
 })
 
+// MissingCapabilities are those of names that the kernel knows and this thread
+// does not have.
+func MissingCapabilities(names []string) (missing []string) {
+	want, err := capabilityMask(names)
+	if err != nil {
+		return nil
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return nil
+	}
+	have := uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
+	for i := range capabilityNames {
+		if want&kernelCapabilities()&^have>>i&1 == 1 {
+			missing = append(missing, capabilityNames[i])
+		}
+	}
+	return missing
+}
+
 // dropBounding takes every capability that the kernel knows, named or not, out
 // of the bounding set unless the plan has it.
 func dropBounding(c *compiler) {

@@ -24,7 +24,7 @@ const (
 // root file system has at its destination. It happens here, on descriptors,
 // since the forked child runs no Go.
 func (l *Launch) copyUp(destination string, o mountOptions) (*os.File, error) {
-	mnt, err := newMount("tmpfs", int((o.set|o.rset)&^unix.MOUNT_ATTR_RDONLY), o.data...)
+	mnt, err := newMount("tmpfs", int((o.set|o.rset)&^unix.MOUNT_ATTR_RDONLY), append(mountContext(l.spec), o.data...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -266,6 +266,9 @@ func (j *joiner) buildProcess() error {
 		return fmt.Errorf("process.cwd %q is not absolute", p.Cwd)
 	}
 	l := j.l
+	if err := checkLabels(&Launch{spec: spec}); err != nil {
+		return err
+	}
 	l.spec, l.opt = spec, Options{Stdio: j.cfg.Stdio, ID: j.cfg.ID, Bundle: j.cfg.Bundle}
 	if err := j.mapIDs(); err != nil {
 		return err

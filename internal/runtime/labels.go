@@ -2,19 +2,82 @@
 
 package runtime
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Where the kernel shows which security modules run. A test has others.
+var (
+	selinuxRoot     = "/sys/fs/selinux"
+	selinuxMagic    = int64(unix.SELINUX_MAGIC)
+	appArmorEnabled = "/sys/module/apparmor/parameters/enabled"
+	// Below procfs.
+	selinuxExecFile = "thread-self/attr/exec"
+	selinuxKeyFile  = "thread-self/attr/keycreate"
+)
+
+// What a label needs and the host has not.
+var (
+	ErrNoSELinux  = errors.New("this host runs without SELinux")
+	ErrNoAppArmor = errors.New("this host runs without AppArmor")
+)
+
+// SELinux tells whether the host runs with it (is_selinux_enabled(3)).
+func SELinux() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(selinuxRoot, &st) == nil && (selinuxMagic == 0 || int64(st.Type) == selinuxMagic)
+}
+
+// AppArmor tells whether the host runs with it.
+func AppArmor() bool {
+	b, err := os.ReadFile(appArmorEnabled)
+	return err == nil && strings.TrimSpace(string(b)) == "Y"
+}
+
+func hasLabels(l *Launch) bool {
+	return hasSELinuxLabel(l) || hasAppArmorProfile(l) || l.spec.Linux.MountLabel != ""
+}
+
+// checkLabels refuses labels for a module that does not run. The attribute files
+// may be there all the same, another module's.
+func checkLabels(l *Launch) error {
+	fault := func(step string, exit int, what string, err error) error {
+		return &StepError{Step: step, Exit: exit, Err: fmt.Errorf("%s: %w", what, err)}
+	}
+	switch selinux := SELinux(); {
+	case hasSELinuxLabel(l) && !selinux:
+		return fault("set-selinux-label", exitSELinux, "label "+l.spec.Process.SelinuxLabel, ErrNoSELinux)
+	case l.spec.Linux.MountLabel != "" && !selinux:
+		return fault("set-selinux-label", exitSELinux, "mount label "+l.spec.Linux.MountLabel, ErrNoSELinux)
+	case hasAppArmorProfile(l) && !AppArmor():
+		return fault("set-apparmor-profile", exitAppArmor, "profile "+l.spec.Process.ApparmorProfile, ErrNoAppArmor)
+	}
+	return nil
+}
+
 func hasSELinuxLabel(l *Launch) bool    { return l.spec.Process.SelinuxLabel != "" }
 func hasAppArmorProfile(l *Launch) bool { return l.spec.Process.ApparmorProfile != "" }
 
 // setSELinuxLabel sets the context that execve(2) enters. The write goes to the
 // private procfs: through the container's own /proc it could be redirected
-// (CVE-2019-16884). Where the host has no SELinux the write fails, and with it
-// the start: a label that was asked for is never left away.
+// (CVE-2019-16884). The policy checks the label at the write, and the
+// transition at the exec, which it refuses with EACCES.
 func setSELinuxLabel(c *compiler) {
-	c.writeProc("thread-self/attr/exec", c.spec.Process.SelinuxLabel)
+	c.writeProc(selinuxExecFile, c.spec.Process.SelinuxLabel)
 }
 
-// setAppArmorProfile sets the profile that execve(2) enters. Kernels before 5.8
-// and those with one LSM have the file in attr itself.
+// setAppArmorProfile sets the profile that execve(2) enters. The file of the
+// module's own is there since Linux 5.1; the one above it is that of the first
+// module.
 func setAppArmorProfile(c *compiler) {
 	c.writeProc("thread-self/attr/apparmor/exec", "exec "+c.spec.Process.ApparmorProfile)
 }
@@ -25,8 +88,86 @@ func (c *compiler) contextOption(kind string) []string {
 	case "proc", "sysfs", "cgroup2", "mqueue":
 		return nil // these have contexts of their own
 	}
-	if label := c.spec.Linux.MountLabel; label != "" {
+	return mountContext(c.spec)
+}
+
+func mountContext(s *specs.Spec) []string {
+	if label := s.Linux.MountLabel; label != "" {
 		return []string{"context=" + label}
 	}
 	return nil
+}
+
+// quotedContext is the same for mount(2), where a comma ends an option and
+// quotes keep it: categories are separated by commas.
+func quotedContext(s *specs.Spec) string {
+	if label := s.Linux.MountLabel; label != "" {
+		return `,context="` + label + `"`
+	}
+	return ""
+}
+
+// unlabelled are directories whose label the host itself lives by.
+var unlabelled = []string{
+	"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp",
+	"/usr", "/var", "/var/lib", "/var/log", "/var/tmp",
+}
+
+// relabel gives a tree a label, `z` and `Z` of a volume. It walks on descriptors
+// and follows no link: the content is a payload's.
+func relabel(f *os.File, source, label string) error {
+	if slices.Contains(unlabelled, filepath.Clean(source)) {
+		return fmt.Errorf("%s: its label is the host's: mount a directory below it, or drop z and Z", source)
+	}
+	place := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	if err := unix.Setxattr(place, "security.selinux", []byte(label+"\x00"), 0); err != nil && !errors.Is(err, unix.ENOTSUP) {
+		return fmt.Errorf("labelling %s %s: %w", source, label, err)
+	}
+	if !isDir(f) {
+		return nil
+	}
+	fd, err := unix.Open(place, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", source, err)
+	}
+	dir := os.NewFile(uintptr(fd), source)
+	defer dir.Close()
+	return relabelBelow(dir, label, 0)
+}
+
+func relabelBelow(dir *os.File, label string, depth int) error {
+	if depth > 1000 {
+		return fmt.Errorf("labelling %s: too deep", dir.Name())
+	}
+	for {
+		entries, err := dir.ReadDir(256)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", dir.Name(), err)
+		}
+		for _, e := range entries {
+			place := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), e.Name())
+			if err := unix.Lsetxattr(place, "security.selinux", []byte(label+"\x00"), 0); err != nil && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOENT) {
+				return fmt.Errorf("labelling %s/%s %s: %w", dir.Name(), e.Name(), label, err)
+			}
+			if !e.IsDir() {
+				continue
+			}
+			fd, err := unix.Openat(int(dir.Fd()), e.Name(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+				continue // exchanged meanwhile
+			}
+			if err != nil {
+				return fmt.Errorf("opening %s/%s: %w", dir.Name(), e.Name(), err)
+			}
+			sub := os.NewFile(uintptr(fd), dir.Name()+"/"+e.Name())
+			err = relabelBelow(sub, label, depth+1)
+			sub.Close()
+			if err != nil {
+				return err
+			}
+		}
+	}
 }

@@ -199,6 +199,7 @@ func (c *compiler) attachLayers(layers []*os.File) (names []string) {
 
 // stack mounts the overlay on a directory "root".
 func (c *compiler) stack(label, data string, flags int) {
+	data += quotedContext(c.spec)
 	if len(data) >= os.Getpagesize() {
 		c.err = errors.New("an image has more layers than one mount can take")
 		return

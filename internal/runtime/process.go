@@ -38,6 +38,12 @@ func setRlimits(c *compiler) {
 // joinKeyring gives the payload an empty session keyring (keyrings(7)); a
 // kernel without keyrings has nothing to hide.
 func joinKeyring(c *compiler) {
+	if hasSELinuxLabel(c.Launch) {
+		// Keys are labelled as their maker, and the payload must reach its own
+		// (proc_pid_attr(5), keycreate).
+		c.writeProc(selinuxKeyFile, c.spec.Process.SelinuxLabel)
+		defer c.writeProc(selinuxKeyFile, "\x00") // and those that it makes itself as it
+	}
 	c.p.Call("keyctl", "JOIN_SESSION_KEYRING", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0).Ignore(unix.ENOSYS)
 }
 

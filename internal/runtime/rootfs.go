@@ -106,7 +106,7 @@ var mergedUsr = []string{"bin", "lib", "lib32", "lib64", "libx32", "sbin"}
 // hostRoot is a tmpfs with an empty tree and the host's links into /usr. The
 // mounts of the plan put /usr and a few files of /etc into it, read-only.
 func hostRoot(l *Launch) (*os.File, error) {
-	f, err := newTmpfs("mode=0755", "size=64m")
+	f, err := newTmpfs(append(mountContext(l.spec), "mode=0755", "size=64m")...)
 	if err != nil {
 		return nil, err
 	}

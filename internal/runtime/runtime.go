@@ -21,6 +21,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -98,11 +99,18 @@ type Launch struct {
 func Prepare(p *plan.Plan, opt Options) (*Launch, error) {
 	l := &Launch{plan: p, spec: p.Spec, opt: opt}
 	for _, s := range outerSteps {
+		if s.when != nil && !s.when(l) {
+			continue
+		}
 		if opt.Before != nil {
 			opt.Before(s.name)
 		}
 		if err := s.do(l); err != nil {
 			l.Close()
+			var named *StepError
+			if errors.As(err, &named) {
+				return nil, err
+			}
 			return nil, &StepError{Step: s.name, Exit: s.exit, Err: err}
 		}
 	}
@@ -115,27 +123,30 @@ var outerSteps = []struct {
 	exit int
 	why  string
 	do   func(*Launch) error
+	when func(*Launch) bool // nil = always
 }{
 	{"check-plan", exitNamespace, "what cannot be carried out is an error, never left away",
-		checkPlan},
+		checkPlan, nil},
+	{"check-labels", exitSELinux, "a label for a security module that does not run is an error, before anything is made",
+		checkLabels, hasLabels},
 	{"create-user-namespace", exitUser, "before the mounts: idmapped mounts need it",
-		createUserNamespace},
+		createUserNamespace, nil},
 	{"open-rootfs", exitNamespace, "as a detached mount: nothing becomes visible on the host, and closing it is all the clean-up there is",
-		openRoot},
+		openRoot, nil},
 	{"look-up-user", exitUser, "by the root file system's own passwd and group, never the host's",
-		lookUpUser},
+		lookUpUser, nil},
 	{"open-mount-sources", exitNamespace, "as detached mounts, while host paths can still be named",
-		openSources},
+		openSources, nil},
 	{"open-images", exitNamespace, "layers of images that are mounted, as those of the root file system",
-		openImages},
+		openImages, nil},
 	{"open-console-socket", exitStdout, "the child alone can open a terminal of the container's devpts, and hands its other end back",
-		openConsole},
+		openConsole, nil},
 	{"fill-files", exitCredentials, "secrets and configs, in memory that is never written to swap and that nobody else sees",
-		fillFiles},
+		fillFiles, nil},
 	{"compile-seccomp", exitSeccomp, "from the profile to the program that the kernel takes",
-		compileFilter},
+		compileFilter, nil},
 	{"compile-steps", exitNamespace, "the inner steps become system calls with prepared arguments: the forked child runs no Go",
-		compileSteps},
+		compileSteps, nil},
 }
 
 // Start forks the payload's first process.

@@ -56,6 +56,11 @@ func (l *Launch) openSource(m specs.Mount, o mountOptions) (*os.File, error) {
 		return nil, err
 	}
 	l.own(f)
+	if label := l.plan.Relabel[m.Destination]; label != "" {
+		if err := relabel(f, m.Source, label); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.idmapSource(f, m, o); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package runtime
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// A label that nobody would enforce is an error with the name of its step,
+// before anything is made, for a first process and one that joins.
+func TestLabelsWithoutTheirModule(t *testing.T) {
+	if SELinux() || AppArmor() {
+		t.Fatal("this test wants a kernel without SELinux and AppArmor")
+	}
+	h := newContainer(t).hold()
+	for _, v := range []struct {
+		change func(*plan.Plan)
+		step   string
+		is     error
+	}{
+		{func(p *plan.Plan) { p.Spec.Process.SelinuxLabel = "u:r:t:s0" }, "set-selinux-label", ErrNoSELinux},
+		{func(p *plan.Plan) { p.Spec.Linux.MountLabel = "u:r:t:s0" }, "set-selinux-label", ErrNoSELinux},
+		{func(p *plan.Plan) { p.Spec.Process.ApparmorProfile = "x" }, "set-apparmor-profile", ErrNoAppArmor},
+	} {
+		c := newContainer(t)
+		c.service.Command, c.spec = []string{"/payload", "payload"}, v.change
+		_, err := c.exec()
+		var step *StepError
+		if !errors.As(err, &step) || step.Step != v.step || !errors.Is(err, v.is) {
+			t.Errorf("%s: %v", v.step, err)
+		}
+		process := h.process()
+		p := &plan.Plan{Spec: h.plan.Spec}
+		spec := *h.plan.Spec
+		spec.Process, p.Spec = process, &spec
+		linux := *spec.Linux
+		spec.Linux = &linux
+		v.change(p)
+		if linux.MountLabel != "" {
+			continue // of no concern to a process
+		}
+		if _, err := h.probe(ExecConfig{Process: process}, "pid"); !errors.Is(err, v.is) {
+			t.Errorf("%s of a joining process: %v", v.step, err)
+		}
+	}
+}
+
+// Where SELinux runs, the label is what is written before the exec. A file of
+// procfs that keeps what is written stands for the attribute.
+func TestSELinuxLabelIsWritten(t *testing.T) {
+	root, magic, execFile, keyFile := selinuxRoot, selinuxMagic, selinuxExecFile, selinuxKeyFile
+	defer func() { selinuxRoot, selinuxMagic, selinuxExecFile, selinuxKeyFile = root, magic, execFile, keyFile }()
+	selinuxRoot, selinuxMagic, selinuxExecFile, selinuxKeyFile = t.TempDir(), 0, "self/timerslack_ns", "thread-self/comm"
+	c := newContainer(t)
+	c.spec = func(p *plan.Plan) { p.Spec.Process.SelinuxLabel = "432" }
+	c.look(map[string]string{"read=/proc/self/timerslack_ns": "432\n"})
+	h := c.hold()
+	seen, err := h.probe(ExecConfig{}, "read=/proc/self/timerslack_ns")
+	must(t, err)
+	expect(t, seen, map[string]string{"read=/proc/self/timerslack_ns": "432\n"})
+}
+
+// The label of mounts reaches every file system that a launch makes: this kernel
+// refuses the option, and says so at the first one.
+func TestMountLabelIsAsked(t *testing.T) {
+	root, magic := selinuxRoot, selinuxMagic
+	defer func() { selinuxRoot, selinuxMagic = root, magic }()
+	selinuxRoot, selinuxMagic = t.TempDir(), 0
+	c := newContainer(t)
+	c.service.Command = []string{"/payload", "payload"}
+	c.spec = func(p *plan.Plan) { p.Spec.Linux.MountLabel = "u:r:t:s0:c1,c2" }
+	if _, err := c.exec(); err == nil || !strings.Contains(err.Error(), "context=u:r:t:s0:c1,c2") {
+		t.Errorf("the label was not asked for: %v", err)
+	}
+}
+
+// `z` and `Z` label a volume's source, links themselves and never what they lead
+// to; what the host lives by keeps its labels.
+func TestRelabel(t *testing.T) {
+	dir, decoy := t.TempDir(), t.TempDir()
+	must(t, os.MkdirAll(dir+"/a/b", 0o755))
+	must(t, os.WriteFile(dir+"/a/b/file", nil, 0o600))
+	must(t, os.WriteFile(decoy+"/file", nil, 0o600))
+	must(t, os.Symlink(decoy, dir+"/a/link"))
+	f, err := cloneTree(unix.AT_FDCWD, dir, true, unix.MS_PRIVATE)
+	must(t, err)
+	defer f.Close()
+	const label = "system_u:object_r:container_file_t:s0:c1,c2"
+	must(t, relabel(f, dir, label))
+	get := func(path string) string {
+		b := make([]byte, 128)
+		n, err := unix.Lgetxattr(path, "security.selinux", b)
+		if err != nil {
+			return err.Error()
+		}
+		return unix.ByteSliceToString(b[:n])
+	}
+	for _, p := range []string{"", "/a", "/a/b", "/a/b/file", "/a/link"} {
+		if got := get(dir + p); got != label {
+			t.Errorf("%s is labelled %q", p, got)
+		}
+	}
+	for _, p := range []string{"", "/file"} {
+		if got := get(decoy + p); got == label {
+			t.Errorf("what a link leads to is labelled: %s", p)
+		}
+	}
+	if err := relabel(f, "/etc/", label); err == nil {
+		t.Error("/etc was labelled")
+	}
+}

@@ -32,6 +32,10 @@ func run(args []string) int {
 		return launch.PostStart(args[1], true)
 	case len(args) == 2 && args[0] == "pre-stop":
 		return launch.PreStop(args[1])
+	case len(args) == 3 && args[0] == "forward":
+		return launch.Forward(args[1], args[2])
+	case len(args) == 2 && args[0] == "drain":
+		return launch.Drain(args[1])
 	case len(args) == 2 && args[0] == "network-up":
 		return launch.NetworkUp(args[1])
 	case len(args) == 2 && args[0] == "network-down":
@@ -50,6 +54,8 @@ const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
        unitc-exec clean NAME [NETWORK…]
        unitc-exec post-start NAME
        unitc-exec pre-stop NAME
+       unitc-exec forward NAME PORT
+       unitc-exec drain NAME
        unitc-exec network-up RESOLVED.json
        unitc-exec network-down NAME
        unitc-exec network-idle NAME

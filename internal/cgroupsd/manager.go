@@ -118,6 +118,25 @@ func (m *Manager) StopUnit(ctx context.Context, name string) error {
 	return err
 }
 
+// StartUnit queues the start of a unit, unless that would undo a job that is
+// queued already.
+func (m *Manager) StartUnit(ctx context.Context, name string) error {
+	return m.call(ctx, "StartUnit", nil, name, "fail")
+}
+
+// HasJob tells whether systemd is about to change the unit's state.
+func (m *Manager) HasJob(ctx context.Context, name string) (bool, error) {
+	v, err := m.property(ctx, name, "Unit", "Job")
+	var job struct {
+		ID   uint32
+		Path dbus.ObjectPath
+	}
+	if err == nil {
+		err = v.Store(&job)
+	}
+	return job.ID != 0, err
+}
+
 // property reads one property of a unit; one that is not loaded gives the error
 // NoSuchUnit.
 func (m *Manager) property(ctx context.Context, unit, kind, name string) (v dbus.Variant, err error) {
@@ -168,3 +187,6 @@ func MainPID(ctx context.Context, name string) (int, error) {
 	pid, _ := v.Value().(uint32)
 	return int(pid), nil
 }
+
+// IsNotLoaded tells whether systemd knows nothing of the unit that was asked for.
+func IsNotLoaded(err error) bool { return err != nil && errorName(err) == errNoSuchUnit }

@@ -24,6 +24,7 @@ var portsShape = shape{kinds: list, unique: true, item: &shape{kinds: integer | 
 	{name: "protocol", shape: &shape{kinds: text, words: protocols}, example: "udp", doc: "tcp (the default), udp or sctp."},
 	{name: "published", shape: &shape{kinds: integer | text, format: &portRangeFormat}, example: "8080", doc: "The host's port, or a range to take a free one from."},
 	{name: "target", shape: &shape{kinds: integer | text, format: &portRangeFormat}, example: "80", required: true, doc: "The container's port."},
+	{name: "x-activation", shape: &boolShape, example: "true", doc: "systemd keeps the listening socket: connections wait while the container restarts, and the first one starts it."},
 }}}
 
 // portRange is one port or several; an end of 0 is none.
@@ -129,12 +130,34 @@ func decodePorts(r *reader, s *definition.Service, n *node) {
 				target: item.get("target").str(), protocol: item.get("protocol").str(),
 			}
 			p.Name, p.AppProtocol = item.get("name").str(), item.get("app_protocol").str()
+			p.Activation = item.get("x-activation") != nil && item.get("x-activation").truth()
 		}
 		if p.HostIP = short.address; short.protocol != "" {
 			p.Protocol = strings.ToLower(short.protocol)
 		}
+		if p.Activation && !r.canActivate(item, p, short) {
+			continue
+		}
 		r.addPorts(s, item, p, short)
 	}
+}
+
+// canActivate: a socket unit needs a number to listen on, and what forwards its
+// connections knows nothing but connections.
+func (r *reader) canActivate(n *node, p definition.Port, short shortPort) bool {
+	published, given := parsePortRange(short.published)
+	target, _ := parsePortRange(short.target)
+	switch {
+	case p.Protocol != "tcp":
+		r.fault(n, "remove x-activation", "x-activation is for tcp, and this port is %s", p.Protocol).Rule = diag.RuleConflict
+	case !given || published.first == 0 || published.size() != target.size():
+		r.fault(n, "write for example published: 8080", "x-activation needs the host's port").Rule = diag.RuleConflict
+	case strings.HasSuffix(r.in.Name, "@"):
+		r.fault(n, "remove x-activation", "the instances of a template would share one socket").Rule = diag.RuleConflict
+	default:
+		return true
+	}
+	return false
 }
 
 // addPorts expands ranges: each target its own published port, or one target

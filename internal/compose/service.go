@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,7 +45,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 		r.conflict(n, "read_only", "x-persist", "nothing can be written")
 	}
 	r.checkChecks(s, n)
-	r.checkPorts(n)
+	r.checkPorts(s, n)
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
 	if scale, deploy := findPair(n, "scale"), n.get("deploy").get("replicas"); scale != nil && deploy != nil && scale.value.str() != deploy.str() {
 		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str())).Rule = diag.RuleConflict
@@ -75,9 +76,13 @@ func (r *reader) checkChecks(s *definition.Service, n *node) {
 }
 
 // checkPorts: ports are published on a network of the container's own.
-func (r *reader) checkPorts(n *node) {
+func (r *reader) checkPorts(s *definition.Service, n *node) {
 	mode := n.get("network_mode")
 	if mode == nil || n.get("ports") == nil {
+		return
+	}
+	if s.NetworkMode != "" && slices.ContainsFunc(s.Ports, func(p definition.Port) bool { return p.Activation }) {
+		r.conflict(n, "network_mode", "ports", "x-activation leads to a container on a bridge")
 		return
 	}
 	switch kind, _, _ := strings.Cut(mode.text, ":"); kind {

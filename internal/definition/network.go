@@ -2,6 +2,8 @@
 
 package definition
 
+import "strconv"
+
 // NetworkUnit begins the name of a network's unit; the network's name follows.
 const NetworkUnit = "unitc-network@"
 
@@ -58,6 +60,14 @@ type Port struct {
 	Protocol     string `json:"protocol"` // "tcp", "udp", "sctp"
 	Name         string `json:"name,omitempty"`
 	AppProtocol  string `json:"app_protocol,omitempty"`
+	// Activation has systemd keep the listening socket.
+	Activation bool `json:"activation,omitempty"`
+}
+
+// PortUnit is the name, without ".socket" or ".service", of the units that keep
+// the sockets of a container's port. A port's number ends it.
+func PortUnit(container string, target int) string {
+	return "unitc-port@" + container + ":" + strconv.Itoa(target)
 }
 
 // Link gives another service of the project a further name.

@@ -68,6 +68,10 @@ var goldenCases = []struct {
 	{"update", "web", one(definition.Service{Image: "nginx", Update: "registry", PullPolicy: "always"})},
 	{"hooks", "web", one(definition.Service{RootFS: "/srv/web",
 		PostStart: []definition.Hook{{Command: []string{"/prepare"}}}, PreStop: []definition.Hook{{Command: []string{"/drain"}}}})},
+	{"activation", "shop", definition.File{Project: true, Services: []definition.Service{{Name: "shop-web", Project: "shop", RootFS: "/srv/web", Ports: []definition.Port{
+		{Published: 8080, Target: 80, Protocol: "tcp", Activation: true}, {HostIP: "::1", Published: 8081, Target: 80, Protocol: "tcp", Activation: true},
+		{Published: 8443, Target: 443, Protocol: "tcp", Activation: true}, {HostIP: "::", Published: 9443, Target: 443, Protocol: "tcp", Activation: true},
+		{Published: 9000, Target: 9000, Protocol: "tcp"}}}}}},
 	{"kill-at-once", "web", one(definition.Service{RootFS: "/srv/web", StopGracePeriod: 1})},
 	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
 	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},

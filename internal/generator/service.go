@@ -96,6 +96,7 @@ func (t *translation) unitSection(problems diag.List) {
 	t.volumeDependencies()
 	t.projectDependencies()
 	t.networkDependencies()
+	t.portDependencies()
 	t.restartLimit()
 	t.pass(t.service.System.Unit)
 }
@@ -219,6 +220,9 @@ func (t *translation) launch() {
 	t.w.Set("ExecStart", start)
 	if t.service != nil && !t.broken && len(t.service.PostStart) > 0 {
 		t.w.Set("ExecStartPost", unitfile.Exec(t.helper, "post-start")+" %N")
+	}
+	if len(t.activated()) > 0 {
+		t.w.Set("ExecStop", unitfile.Exec(t.helper, "drain")+" %N")
 	}
 	if t.service != nil && len(t.service.PreStop) > 0 {
 		// Before the stop signal, and within the same time.

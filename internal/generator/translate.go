@@ -80,7 +80,7 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	t.unit.text = text
 	t.unit.resolved = resolve(s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...))
 	units := append([]unit{t.unit}, triggers...)
-	units = append(units, t.imageUnits()...)
+	units = append(append(units, t.imageUnits()...), t.portUnits()...)
 	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
 }
 

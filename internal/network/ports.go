@@ -111,7 +111,7 @@ func (c *Claim) reserve(key string, asked definition.Port, r *lease.Record, hold
 		for _, host := range hosts {
 			got = append(got, lease.Port{Protocol: asked.Protocol, Host: host, Port: uint16(first + (start+i)%span), Target: uint16(asked.Target)})
 		}
-		err := c.free(key, got, holders)
+		err := c.free(key, asked, got, holders)
 		if err == nil {
 			return got, nil
 		}
@@ -141,18 +141,21 @@ func hostAddresses(key string, asked definition.Port, r *lease.Record) ([]netip.
 	if err != nil {
 		return nil, &Fault{key, err.Error(), "write an IP address of this host"}
 	}
+	if asked.Activation {
+		return []netip.Addr{host.Unmap()}, nil // what forwards takes the address there is
+	}
 	if host = host.Unmap(); host.Is4() && !r.IPv4.IsValid() || host.Is6() && !r.IPv6.IsValid() {
 		return nil, &Fault{key, fmt.Sprintf("the container has no address of %s's family", host), "write enable_ipv6: true for its network, or another address"}
 	}
 	if host == netip.IPv6Loopback() {
-		return nil, &Fault{key, "the kernel leads nothing from ::1 to a container", "publish the port on 127.0.0.1"}
+		return nil, &Fault{key, "the kernel leads nothing from ::1 to a container", "publish the port on 127.0.0.1, or write x-activation: true: a process forwards then"}
 	}
 	return []netip.Addr{host}, nil
 }
 
 // free asks unitc's own records and the host's sockets whether ports are free.
-func (c *Claim) free(key string, wanted []lease.Port, holders holding) error {
-	for _, w := range wanted {
+func (c *Claim) free(key string, asked definition.Port, wanted []lease.Port, holders holding) error {
+	for i, w := range wanted {
 		switch holder := holders.of(w); holder {
 		case "":
 		case c.request.Container:
@@ -164,6 +167,10 @@ func (c *Claim) free(key string, wanted []lease.Port, holders holding) error {
 		if err != nil {
 			return fmt.Errorf("%s: looking whether the host's port %s is free: %w", key, w, err)
 		}
+		if busy && asked.Activation && c.request.SocketUnit != nil && c.request.SocketUnit(w) == definition.PortUnit(c.request.Container, asked.Target)+".socket" {
+			wanted[i].Activated = true
+			continue
+		}
 		if busy {
 			return &Fault{key, fmt.Sprintf("the host's port %s is in use by %s", w, holderOf(w, c.request.SocketUnit)), "publish another port, or stop what uses it"}
 		}
@@ -171,13 +178,14 @@ func (c *Claim) free(key string, wanted []lease.Port, holders holding) error {
 	return nil
 }
 
-// changePorts adds a record's ports to the maps, or deletes them there.
-func changePorts(r *lease.Record, change func(*nftables.Set, []nftables.SetElement) error) error {
+// changePorts adds those of a record's ports to the maps that are asked for, or
+// deletes them there.
+func changePorts(r *lease.Record, asked func(lease.Port) bool, change func(*nftables.Set, []nftables.SetElement) error) error {
 	byMap := map[string][]nftables.SetElement{}
 	for _, p := range r.Ports {
-		to := r.IPv4
-		if p.Host.Is6() {
-			to = r.IPv6
+		to, ok := r.To(p)
+		if !ok || !asked(p) {
+			continue
 		}
 		var key []byte
 		if !p.Host.IsUnspecified() {
@@ -188,14 +196,6 @@ func changePorts(r *lease.Record, change func(*nftables.Set, []nftables.SetEleme
 		value := append(binary.BigEndian.AppendUint16(to.AsSlice(), p.Target), 0, 0)
 		name := ports(p.Host.Is6(), p.Host.IsUnspecified()).Name
 		byMap[name] = append(byMap[name], nftables.SetElement{Key: key, Val: value})
-	}
-	for _, a := range r.Addresses() {
-		if len(r.Ports) == 0 {
-			break
-		}
-		if err := change(itself(a.Is6()), []nftables.SetElement{{Key: slices.Concat(a.AsSlice(), a.AsSlice())}}); err != nil {
-			return err
-		}
 	}
 	for _, v6 := range []bool{false, true} {
 		for _, anyHost := range []bool{false, true} {
@@ -211,11 +211,31 @@ func changePorts(r *lease.Record, change func(*nftables.Set, []nftables.SetEleme
 	return nil
 }
 
+func anyPort(lease.Port) bool       { return true }
+func direct(p lease.Port) bool      { return !p.Activated }
+func throughUnit(p lease.Port) bool { return p.Activated }
+
+// changeItself is the part of a container with ports that is not a port's.
+func changeItself(r *lease.Record, change func(*nftables.Set, []nftables.SetElement) error) error {
+	if len(r.Ports) == 0 {
+		return nil
+	}
+	for _, a := range r.Addresses() {
+		if err := change(itself(a.Is6()), []nftables.SetElement{{Key: slices.Concat(a.AsSlice(), a.AsSlice())}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // publish opens a container's ports, all at once or none.
 func (c *Claim) publish() error {
 	conn := &nftables.Conn{}
 	for _, p := range c.places {
-		if err := changePorts(p.record, conn.SetAddElements); err != nil {
+		if err := changeItself(p.record, conn.SetAddElements); err != nil {
+			return err
+		}
+		if err := changePorts(p.record, direct, conn.SetAddElements); err != nil {
 			return err
 		}
 	}
@@ -234,11 +254,13 @@ func withdrawPorts(r *lease.Record) error {
 		return nil
 	}
 	conn := &nftables.Conn{}
-	if err := changePorts(r, conn.SetAddElements); err != nil {
-		return err
-	}
-	if err := changePorts(r, conn.SetDeleteElements); err != nil {
-		return err
+	for _, change := range []func(*nftables.Set, []nftables.SetElement) error{conn.SetAddElements, conn.SetDeleteElements} {
+		if err := changeItself(r, change); err != nil {
+			return err
+		}
+		if err := changePorts(r, anyPort, change); err != nil {
+			return err
+		}
 	}
 	return ignoreMissing(flush(conn))
 }

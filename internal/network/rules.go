@@ -212,7 +212,10 @@ func makeRules(locked *lease.Locked, n *lease.Network) error {
 		}
 	}
 	for i := range records {
-		if err := changePorts(&records[i], c.SetAddElements); err != nil {
+		if err := changeItself(&records[i], c.SetAddElements); err != nil {
+			return err
+		}
+		if err := changePorts(&records[i], direct, c.SetAddElements); err != nil {
 			return err
 		}
 	}

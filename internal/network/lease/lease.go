@@ -118,10 +118,22 @@ type Port struct {
 	Host     netip.Addr `json:"host"` // unspecified = all of its family
 	Port     uint16     `json:"port"`
 	Target   uint16     `json:"target"`
+	// Activated: systemd listens there. It leads to the container by a rule only
+	// while that one answers.
+	Activated bool `json:"activated,omitempty"`
 }
 
 func (p Port) String() string {
 	return fmt.Sprintf("%s/%s", netip.AddrPortFrom(p.Host, p.Port), p.Protocol)
+}
+
+// To is where the port leads: a container that has no address of the port's
+// family has a socket before it all the same, and nothing leads from ::1.
+func (r *Record) To(p Port) (to netip.Addr, ok bool) {
+	if to = r.IPv4; p.Host.Is6() {
+		to = r.IPv6
+	}
+	return to, to.IsValid() && p.Host != netip.IPv6Loopback()
 }
 
 // Store is the files below a directory; the zero value is Root's.

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"net/netip"
+
+	"github.com/google/nftables"
+
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+// A port with x-activation has a socket unit that listens on the host. While
+// the container answers, a rule leads new connections past the socket, with
+// their own source address; they come to it, and wait there, whenever the rule
+// is not there. A connection keeps its way once it has begun: the chains of NAT
+// see its first packet only.
+
+// Open leads the connections of a container's port past its socket.
+func Open(container string, target uint16) error {
+	return changeActivated(container, func(p lease.Port) bool { return p.Target == target }, true)
+}
+
+// Close has new connections come to the sockets again.
+func Close(container string) error {
+	return changeActivated(container, anyPort, false)
+}
+
+func changeActivated(container string, asked func(lease.Port) bool, add bool) error {
+	locked, err := lockIfAny()
+	if locked == nil || err != nil {
+		return err
+	}
+	defer locked.Unlock()
+	records, err := locked.RecordsOf(container)
+	if err != nil {
+		return err
+	}
+	conn := &nftables.Conn{}
+	for i := range records {
+		these := func(p lease.Port) bool { return throughUnit(p) && asked(p) }
+		// What is deleted is added before: the batch is one transaction, and it may
+		// not be there.
+		if err := changePorts(&records[i], these, conn.SetAddElements); err != nil {
+			return err
+		}
+		if add {
+			continue
+		}
+		if err := changePorts(&records[i], these, conn.SetDeleteElements); err != nil {
+			return err
+		}
+	}
+	return ignoreMissing(flush(conn))
+}
+
+// Activated are the ports of a container that have socket units, by the
+// container's own numbers, and where the container is.
+func Activated(container string) (targets map[uint16]netip.Addr, err error) {
+	records, err := lease.Store{}.RecordsOf(container)
+	if err != nil {
+		return nil, err
+	}
+	targets = map[uint16]netip.Addr{}
+	for _, r := range records {
+		for _, p := range r.Ports {
+			for _, a := range r.Addresses() {
+				if _, have := targets[p.Target]; !have && p.Activated {
+					targets[p.Target] = a
+				}
+			}
+		}
+	}
+	return targets, nil
+}

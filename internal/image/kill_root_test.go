@@ -40,7 +40,7 @@ func killable(layout string) error {
 	}
 	c := NewClient(s)
 	c.Limits.Reserve = 0
-	c.PolicyFile = dir + ".policy"
+	c.PolicyFile = os.Getenv("UNITC_TEST_POLICY")
 	if world := os.Getenv("UNITC_TEST_WORLD"); world != "" {
 		// layout is a registry's.
 		certDirs = []string{world + "/certs.d"}
@@ -75,9 +75,9 @@ var changes = map[uint64]bool{
 	unix.SYS_FSYNC: true, unix.SYS_SYNCFS: true, unix.SYS_FSETXATTR: true, unix.SYS_FLOCK: true,
 }
 
-// runUntil runs the victim and kills it before its nth change. finished: it
-// made fewer.
-func runUntil(t *testing.T, n int, env ...string) (finished bool) {
+// runUntil runs the victim and kills it before its nth change, right after
+// strike if there is one. finished: it made fewer.
+func runUntil(t *testing.T, n int, strike func(), env ...string) (finished bool) {
 	t.Helper()
 	runtime.LockOSThread() // ptrace(2) is for one thread
 	defer runtime.UnlockOSThread()
@@ -121,6 +121,9 @@ func runUntil(t *testing.T, n int, env ...string) (finished bool) {
 		case unix.SIGTRAP | 0x80:
 			if nr, entry := syscallOf(tid); entry && changes[nr] {
 				if seen++; seen == n {
+					if strike != nil {
+						strike()
+					}
 					if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 						t.Fatal(err)
 					}
@@ -173,7 +176,7 @@ func TestKilledAtEveryChange(t *testing.T) {
 		if _, err := c.Load(ctx, old, LoadOptions{Name: "localhost/old:1"}); err != nil {
 			t.Fatal(err)
 		}
-		finished := runUntil(t, n, "UNITC_TEST_PULL="+layout, "UNITC_TEST_STORE="+dir)
+		finished := runUntil(t, n, nil, "UNITC_TEST_PULL="+layout, "UNITC_TEST_STORE="+dir, "UNITC_TEST_POLICY="+c.PolicyFile)
 		checkAfterKill(t, c, n)
 		if _, err := c.Load(ctx, layout, LoadOptions{Name: killName}); err != nil {
 			t.Fatalf("killed at change %d: the next load: %v", n, err)
@@ -204,7 +207,7 @@ func TestPullKilledAtEveryChange(t *testing.T) {
 		dir := fmt.Sprintf("%s/store", t.TempDir())
 		c := killClient(t, dir)
 		c.AuthFile, c.RegistriesFile = w.client.AuthFile, w.client.RegistriesFile
-		finished := runUntil(t, n, "UNITC_TEST_PULL="+ref, "UNITC_TEST_STORE="+dir, "UNITC_TEST_WORLD="+w.dir)
+		finished := runUntil(t, n, nil, "UNITC_TEST_PULL="+ref, "UNITC_TEST_STORE="+dir, "UNITC_TEST_WORLD="+w.dir, "UNITC_TEST_POLICY="+c.PolicyFile)
 		if n%2 == 0 {
 			checkAfterKill(t, c, n) // it collects; without that the parts are there
 		}

@@ -19,17 +19,13 @@ func (a *app) tag() *cobra.Command {
 		Use:   "tag IMAGE NAME",
 		Short: "give an image another name",
 		Args:  exactly(2, "an image and a name"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			to, err := reference.Parse(args[1])
 			if err != nil {
 				return usagef("tag: %w", err)
 			}
 			return s.Tag(args[0], to, a.now())
-		},
+		}),
 	}
 }
 
@@ -42,11 +38,7 @@ func (a *app) rmi() *cobra.Command {
 runs is not removed; with --force its name is, and the image goes when the unit
 has stopped and unitc prune is called.`,
 		Args: some("the name of an image"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			var errs []error
 			for _, name := range args {
 				gone, err := s.RemoveImage(name, force)
@@ -56,7 +48,7 @@ has stopped and unitc prune is called.`,
 				}
 			}
 			return errors.Join(errs...)
-		},
+		}),
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove all names, also of an image in use")
 	return cmd
@@ -71,11 +63,7 @@ func (a *app) prune() *cobra.Command {
 		Long: `Remove images without a name that no unit runs, and what broken pulls left.
 Volumes are never removed by this; see unitc volume rm.`,
 		Args: exactly(0, "no argument"),
-		RunE: func(*cobra.Command, []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, _ []string) error {
 			p.Dangling = true
 			gone, err := s.Collect(p)
 			if asJSON {
@@ -86,7 +74,7 @@ Volumes are never removed by this; see unitc volume rm.`,
 			}
 			a.printPruned(gone)
 			return err
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&p.All, "all", "a", false, "remove named images too, unless a unit runs them")
@@ -110,8 +98,8 @@ func (a *app) printPruned(p store.Pruned) {
 }
 
 func (a *app) verify() *cobra.Command {
-	var t transfer
-	repair := false
+	t := transfer{quiet: true} // it has no progress to show
+	repair, asJSON := false, false
 	cmd := &cobra.Command{
 		Use:   "verify [OPTION…]",
 		Short: "check every image in the store",
@@ -120,17 +108,17 @@ file by file. With --repair what differs is replaced, from the stored blobs or
 the registry. The exit status is 1 if a fault remains.`,
 		Args: exactly(0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
-			return a.withClient(transfer{authFile: t.authFile, registries: t.registries, policyFile: t.policyFile, quiet: true}, func(ctx context.Context, c *image.Client) error {
+			return a.withClient(t, func(ctx context.Context, c *image.Client) error {
 				faults, err := c.Verify(ctx, repair)
 				if err != nil {
 					return err
 				}
-				return a.printFaults(faults, t.asJSON)
+				return a.printFaults(faults, asJSON)
 			})
 		},
 	}
 	t.files(cmd)
-	cmd.Flags().BoolVar(&t.asJSON, "json", false, "print the faults as JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the faults as JSON")
 	cmd.Flags().BoolVar(&repair, "repair", false, "replace what differs")
 	return cmd
 }

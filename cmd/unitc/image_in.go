@@ -18,6 +18,17 @@ import (
 // openStore opens the store of the host, or of --root.
 func (a *app) openStore() (*store.Store, error) { return store.Open(a.root + store.DefaultDir) }
 
+// withStore is a verb that works on the store alone.
+func (a *app) withStore(f func(s *store.Store, args []string) error) func(*cobra.Command, []string) error {
+	return func(_ *cobra.Command, args []string) error {
+		s, err := a.openStore()
+		if err != nil {
+			return err
+		}
+		return f(s, args)
+	}
+}
+
 // transfer are the options of the verbs that move images.
 type transfer struct {
 	authFile, registries, policyFile string

@@ -12,6 +12,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/image"
+	"github.com/unitc/unitc/internal/store"
 )
 
 // imageRow is an image as the lists show it.
@@ -112,11 +113,7 @@ func (a *app) history() *cobra.Command {
 		Use:   "history IMAGE",
 		Short: "print how an image was made, as it says itself",
 		Args:  exactly(1, "the name of an image"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			steps, err := image.NewClient(s).History(args[0])
 			if err != nil {
 				return err
@@ -137,7 +134,7 @@ func (a *app) history() *cobra.Command {
 				t.Add(layer, size, ago(made, a.now()), step.CreatedBy+step.Comment)
 			}
 			return t.Write(terminal.Of(a.stdout))
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -149,11 +146,7 @@ func (a *app) df() *cobra.Command {
 		Use:   "df [--json]",
 		Short: "print what the store takes of the disk",
 		Args:  exactly(0, "no argument"),
-		RunE: func(*cobra.Command, []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, _ []string) error {
 			u, err := s.Usage()
 			if err != nil {
 				return err
@@ -166,7 +159,7 @@ func (a *app) df() *cobra.Command {
 				t.Add(r.What, fmt.Sprint(r.Count), image.FormatBytes(r.Bytes), image.FormatBytes(r.Reclaimable), r.With)
 			}
 			return t.Write(terminal.Of(a.stdout))
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

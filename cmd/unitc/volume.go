@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/unitc/unitc/internal/cli/terminal"
+	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/image"
 	"github.com/unitc/unitc/internal/store"
 )
@@ -46,22 +48,18 @@ func (a *app) volumeList() *cobra.Command {
 		Use:   "ls [OPTION…]",
 		Short: "list volumes",
 		Args:  exactly(0, "no argument"),
-		RunE: func(*cobra.Command, []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, _ []string) error {
 			all, err := s.Volumes()
 			if err != nil {
 				return err
 			}
-			t := terminal.Table{Header: []string{"VOLUME", "UNIT", "CREATED", "WHERE"}, Shrink: []int{3}}
+			t := terminal.Table{Header: []string{"VOLUME", "UNIT", "CREATED", "SIZE", "WHERE"}, Shrink: []int{4}}
 			for _, v := range all {
 				m, err := s.MountOf(v)
 				if err != nil {
 					m.Source = err.Error()
 				}
-				t.Add(v.Name, v.Unit, ago(v.Created, a.now()), m.Source)
+				t.Add(v.Name, v.Unit, ago(v.Created, a.now()), volumeSize(s, v), m.Source)
 				if quiet {
 					fmt.Fprintln(a.stdout, v.Name)
 				}
@@ -73,11 +71,23 @@ func (a *app) volumeList() *cobra.Command {
 				return nil
 			}
 			return t.Write(terminal.Of(a.stdout))
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
 	return cmd
+}
+
+// volumeSize tells how full a volume with a size is.
+func volumeSize(s *store.Store, v store.Volume) string {
+	u, limited, err := s.VolumeUsage(v)
+	switch {
+	case err != nil:
+		return err.Error()
+	case !limited:
+		return "-"
+	}
+	return image.FormatBytes(u.Used) + " of " + image.FormatBytes(u.Limit)
 }
 
 func (a *app) volumeCreate() *cobra.Command {
@@ -86,23 +96,22 @@ func (a *app) volumeCreate() *cobra.Command {
 		Use:   "create [OPTION…] NAME",
 		Short: "create a volume (a start creates what is missing, too)",
 		Args:  exactly(1, "the name of a volume"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			v := store.Volume{Name: args[0], Options: options, Labels: labels}
+			if n, ok := compose.ParseBytes(options["size"]); ok {
+				options["size"] = strconv.FormatInt(n, 10)
+			}
 			if _, err := s.MountOf(v); err != nil {
 				return usagef("volume create: %w", err)
 			}
 			if _, err := s.Volume(v.Name); err == nil {
 				return fmt.Errorf("volume %s: is there already", v.Name)
 			}
-			_, err = s.EnsureVolume(context.Background(), v, nil)
+			_, err := s.EnsureVolume(context.Background(), v, nil)
 			return err
-		},
+		}),
 	}
-	cmd.Flags().StringToStringVarP(&options, "opt", "o", nil, "a driver option `KEY=VALUE`: type, device, o")
+	cmd.Flags().StringToStringVarP(&options, "opt", "o", nil, "a driver option `KEY=VALUE`: type, device, o, size")
 	cmd.Flags().StringToStringVar(&labels, "label", nil, "a label `KEY=VALUE`")
 	return cmd
 }
@@ -112,14 +121,11 @@ func (a *app) volumeInspect() *cobra.Command {
 		Use:   "inspect NAME…",
 		Short: "print what is known of volumes, as JSON",
 		Args:  some("the name of a volume"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			type row struct {
 				store.Volume
-				Mount store.Mount `json:"mount"`
+				Mount store.Mount        `json:"mount"`
+				Usage *store.VolumeUsage `json:"usage,omitempty"`
 			}
 			out := []row{}
 			for _, name := range args {
@@ -131,10 +137,18 @@ func (a *app) volumeInspect() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				out = append(out, row{v, m})
+				r := row{Volume: v, Mount: m}
+				u, limited, err := s.VolumeUsage(v)
+				if err != nil {
+					return err
+				}
+				if limited {
+					r.Usage = &u
+				}
+				out = append(out, r)
 			}
 			return a.printJSON(out)
-		},
+		}),
 	}
 }
 
@@ -143,17 +157,13 @@ func (a *app) volumeRemove() *cobra.Command {
 		Use:   "rm NAME…",
 		Short: "remove volumes and their data",
 		Args:  some("the name of a volume"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			var errs []error
 			for _, name := range args {
 				errs = append(errs, a.removeVolume(s, name))
 			}
 			return errors.Join(errs...)
-		},
+		}),
 	}
 }
 
@@ -179,16 +189,12 @@ func (a *app) volumeExport() *cobra.Command {
 		Use:   "export [-o FILE] NAME",
 		Short: "write a volume's data as a tar",
 		Args:  exactly(1, "the name of a volume"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			if _, err := s.Volume(args[0]); err != nil {
 				return err
 			}
 			return a.toOutput(out, func(w io.Writer) error { return image.ExportVolume(s, args[0], w) })
-		},
+		}),
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "-", "write to `FILE` instead of standard output")
 	return cmd
@@ -199,12 +205,8 @@ func (a *app) volumeImport() *cobra.Command {
 		Use:   "import NAME FILE|-",
 		Short: "make a volume from a tar",
 		Args:  exactly(2, "a volume and a tar"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
+		RunE: a.withStore(func(s *store.Store, args []string) error {
 			return a.fromInput(args[1], func(r io.Reader) error { return image.ImportVolume(context.Background(), s, args[0], r) })
-		},
+		}),
 	}
 }

@@ -35,8 +35,8 @@ const numberPattern = `^[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?$`
 // byteUnits are powers of 1024, as Compose and the kernel count memory.
 const byteUnits = "kmgtp"
 
-// parseBytes reads 512, 64k, 1.5gb, 1GiB.
-func parseBytes(s string) (int64, bool) {
+// ParseBytes reads 512, 64k, 1.5gb, 1GiB; false if it is none of these.
+func ParseBytes(s string) (int64, bool) {
 	s = strings.ToLower(s)
 	digits := strings.TrimRight(s, "bikmgtp ")
 	unit := strings.TrimPrefix(s[len(digits):], " ")
@@ -63,7 +63,7 @@ var bytesFormat = format{
 	name:    "bytes",
 	pattern: `^[0-9]+(\.[0-9]*)? ?([kKmMgGtTpP][iI]?)?[bB]?$`, bounds: &bounds{high: 1 << 62},
 	check: func(s string) (string, string) {
-		if _, ok := parseBytes(s); !ok {
+		if _, ok := ParseBytes(s); !ok {
 			return quote(s) + " is no amount of memory", "write a number with b, k, m or g, as in 512m"
 		}
 		return "", ""
@@ -81,7 +81,7 @@ var memoryFormat = format{
 	name:    "memory",
 	pattern: memoryPattern, bounds: &bounds{low: smallestMemory, high: 1 << 62, orZero: true},
 	check: func(s string) (string, string) {
-		value, ok := parseBytes(s)
+		value, ok := ParseBytes(s)
 		switch {
 		case !ok:
 			return bytesFormat.check(s)

@@ -86,13 +86,13 @@ func (r *reader) decodeLimits(s *definition.Service, n *node) {
 		res.CPUs, _ = parseFloat(value.text)
 	}
 	if value := limits.get("memory"); value != nil && r.sameAs(value, "mem_limit") {
-		res.MemLimit, _ = parseBytes(value.text)
+		res.MemLimit, _ = ParseBytes(value.text)
 	}
 	if value := limits.get("pids"); value != nil && r.sameAs(value, "pids_limit") {
 		decodePids(r, s, value)
 	}
 	if value := reservations.get("memory"); value != nil && r.sameAs(value, "mem_reservation") {
-		res.MemReservation, _ = parseBytes(value.text)
+		res.MemReservation, _ = ParseBytes(value.text)
 	}
 	for _, key := range []string{"cpus", "generic_resources"} {
 		if p := findPair(reservations, key); p != nil {

@@ -24,7 +24,7 @@ var fileKeys = []field{
 		decode: func(_ *reader, s *definition.Service, n *node) { s.ReadOnly = n.truth() }},
 	{name: "shm_size", shape: &memoryShape, example: "64m",
 		doc:    "The size of /dev/shm.",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.ShmSize, _ = parseBytes(n.text) }},
+		decode: func(_ *reader, s *definition.Service, n *node) { s.ShmSize, _ = ParseBytes(n.text) }},
 	{name: "tmpfs", shape: &shape{kinds: text | list, format: &tmpfsFormat, item: &shape{kinds: text, format: &tmpfsFormat}, merge: mergeAppend, identity: identifyTmpfs}, example: "/run:size=16m",
 		doc:    "Directories that are empty and in memory, as TARGET:OPTIONS.",
 		decode: decodeTmpfs},

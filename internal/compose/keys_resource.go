@@ -34,10 +34,10 @@ var resourceKeys = []field{
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.CPUSet = n.text }},
 	{name: "mem_limit", shape: &memoryShape, example: "512m",
 		doc:    "The most memory that the payload may use; beyond it the kernel kills.",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.MemLimit, _ = parseBytes(n.text) }},
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.MemLimit, _ = ParseBytes(n.text) }},
 	{name: "mem_reservation", shape: &memoryShape, example: "256m",
 		doc:    "Memory that is kept for the payload when the host runs short.",
-		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.MemReservation, _ = parseBytes(n.text) }},
+		decode: func(_ *reader, s *definition.Service, n *node) { s.Resources.MemReservation, _ = ParseBytes(n.text) }},
 	{name: "memswap_limit", shape: &shape{kinds: number | text, format: &swapFormat}, example: "1g",
 		doc:    "The most memory and swap together; -1 is no limit.",
 		decode: decodeSwap},
@@ -99,7 +99,7 @@ func decodeSwap(_ *reader, s *definition.Service, n *node) {
 		s.Resources.MemswapLimit = -1
 		return
 	}
-	s.Resources.MemswapLimit, _ = parseBytes(n.text)
+	s.Resources.MemswapLimit, _ = ParseBytes(n.text)
 }
 
 // decodePids takes 0 for -1, as Docker does.
@@ -171,7 +171,7 @@ func (r *reader) rates(n *node, key string) (all []definition.DeviceRate) {
 	}
 	for _, item := range n.items {
 		device := item.get("path")
-		rate, _ := parseBytes(item.get(key).str())
+		rate, _ := ParseBytes(item.get(key).str())
 		switch {
 		case !path.IsAbs(device.text) || hasDotDot(device.text):
 			r.fault(device, "write for example /dev/sda", "%s is no absolute path of a block device", quote(device.text))

@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -91,7 +92,7 @@ var volumeShape = shape{kinds: null | mapping, keys: []field{
 	{name: "driver_opts", shape: &shape{kinds: null | mapping, keys: []field{
 		{name: "device", shape: &shape{kinds: boolean | number | text}, example: "/srv/data", doc: "What is mounted."},
 		{name: "o", shape: &shape{kinds: boolean | number | text}, example: "bind", doc: "Options of the mount, as for mount(8)."},
-		{name: "size", shape: &shape{kinds: boolean | number | text}, refused: "set a quota on the file system of /var/lib/unitc, or write o: size=… for a tmpfs"},
+		{name: "size", shape: &shape{kinds: number | text, format: &bytesFormat}, example: "10g", doc: "The most that the volume holds, in bytes with b, k, m or g: a project quota of the file system of /var/lib/unitc; 0 for no limit."},
 		{name: "type", shape: &shape{kinds: boolean | number | text}, example: "none", doc: "The kind of file system; none is a bind mount."},
 	}}, example: "{type: none, o: bind, device: /srv/data}", doc: "A file system of its own for the volume, or a directory of the host."},
 	{name: "external", shape: &externalShape, example: "true", doc: "The volume exists already."},
@@ -181,6 +182,11 @@ func (r *reader) namedVolume(p *pair, at definition.Position) definition.NamedVo
 		v.Driver = ""
 	}
 	v.Options, v.Labels = r.optionalPairs(p.value.get("driver_opts")), r.optionalPairs(p.value.get("labels"))
+	for i, o := range v.Options {
+		if n, ok := ParseBytes(o.Value); o.Key == "size" && ok {
+			v.Options[i].Value = strconv.FormatInt(n, 10) // so that 1g and 1024m are the same
+		}
+	}
 	return v
 }
 
@@ -201,9 +207,13 @@ func (r *reader) checkVolume(n *node, v *definition.NamedVolume) {
 	if options == nil || len(options.pairs) == 0 {
 		return
 	}
-	kind, device := v.Option("type"), v.Option("device")
+	kind, device, size := v.Option("type"), v.Option("device"), v.Option("size")
 	switch {
-	case kind == "tmpfs", v.BindSource() != "":
+	case size != "" && kind+device+v.Option("o") != "":
+		r.fault(options, "write o: size=… for a tmpfs, or remove size:", "size: beside type:, device: or o:: what is mounted there has a size of its own")
+	case size != "" && tooSmall(size):
+		r.fault(options, "write a number with k, m or g, as in 512m", "a volume of %s bytes", size)
+	case size != "", kind == "tmpfs", v.BindSource() != "":
 	case kind == "" && device == "":
 		r.fault(options, "write for example {type: nfs, device: \":/export\", o: \"addr=192.0.2.1\"}", "the options name no file system")
 	case kind == "" || kind == "none" || kind == "bind":
@@ -211,6 +221,12 @@ func (r *reader) checkVolume(n *node, v *definition.NamedVolume) {
 	case device == "":
 		r.fault(options, "add device:", "a file system of type %s without a device", quote(kind))
 	}
+}
+
+// tooSmall: less than the store makes.
+func tooSmall(size string) bool {
+	n, _ := ParseBytes(size)
+	return n > 0 && n < 64<<10
 }
 
 // optionalPairs is keyValues of a key that may be missing.

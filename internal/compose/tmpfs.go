@@ -43,7 +43,7 @@ func (r *reader) tmpfsOption(n *node, v *definition.Volume, option string) bool 
 	ok := true
 	switch name {
 	case "size":
-		v.Size, ok = parseBytes(value)
+		v.Size, ok = ParseBytes(value)
 	case "mode":
 		v.Mode, ok = parseMode(&node{kind: text, text: value})
 	case "uid":

@@ -225,7 +225,7 @@ func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 		}
 		fillTmpfs(&v)
 		options := n.get("tmpfs")
-		v.Size, _ = parseBytes(options.get("size").str())
+		v.Size, _ = ParseBytes(options.get("size").str())
 		v.Mode, _ = parseMode(options.get("mode"))
 		return v, true
 	case definition.VolumeImage:

@@ -39,8 +39,8 @@ func (v *NamedVolume) BindSource() string {
 // system of its own, "" if they do not. Its mount unit makes the mount, in the
 // host's network and with mount(8)'s helpers; it is there while it is used.
 func (v *NamedVolume) MountPoint() string {
-	if v == nil || v.External || len(v.Options) == 0 || v.BindSource() != "" {
-		return ""
+	if v == nil || v.External || v.Option("type")+v.Option("device") == "" || v.BindSource() != "" {
+		return "" // a size is one of the store's directory
 	}
 	return VolumeMounts + "/" + v.Name
 }

@@ -206,8 +206,10 @@ func (c *Client) admit(ctx context.Context, transport string, a *assembler, doc 
 		names = append(names, store.NewName(r, target, c.Now()))
 		l.Names = append(l.Names, r.String())
 	}
-	l.Image, err = a.run(ctx, doc, names...)
-	return l, err
+	if l.Image, err = a.run(ctx, doc, names...); err != nil {
+		return Loaded{}, err
+	}
+	return l, nil
 }
 
 // dockerImage is an entry of docker save's manifest.json.
@@ -359,7 +361,10 @@ func (c *Client) loadRootFS(ctx context.Context, f *os.File, o LoadOptions) ([]L
 	}
 	a := &assembler{store: c.Store, source: fileSource{f}, config: config, report: newReporter(c.Progress, refs[0].String()), limits: c.Limits}
 	l, err := c.admit(ctx, "tarball", a, doc, doc.digest, refs)
-	return []Loaded{l}, err
+	if err != nil {
+		return nil, err
+	}
+	return []Loaded{l}, nil
 }
 
 // whole asks for the end of archive that tar(5) promises: no digest says that

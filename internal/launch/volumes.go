@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/store"
@@ -77,7 +79,9 @@ func (f *volumeFinder) find(v definition.Volume) (planner.VolumeSource, error) {
 		return planner.VolumeSource{}, err
 	}
 	if v.Declared != nil && !v.Declared.External && !maps.Equal(have.Options, want.Options) {
-		return planner.VolumeSource{}, &optionsError{have.Name}
+		if have, err = f.reconcile(have, want.Options); err != nil {
+			return planner.VolumeSource{}, err
+		}
 	}
 	if at := v.Declared.MountPoint(); at != "" {
 		return planner.VolumeSource{Path: at}, nil
@@ -103,6 +107,20 @@ func (f *volumeFinder) findImage(v definition.Volume) (planner.VolumeSource, err
 	return planner.VolumeSource{Layers: img.Lowers}, nil
 }
 
+// reconcile: the definition may give another size, as it may give another
+// limit of memory; other options would be another volume.
+func (f *volumeFinder) reconcile(have store.Volume, want map[string]string) (store.Volume, error) {
+	if !store.SameButSize(have.Options, want) {
+		return have, &optionsError{have.Name}
+	}
+	if !f.make {
+		return have, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), volumeTimeout)
+	defer cancel()
+	return f.store.Resize(ctx, have.Name, want["size"])
+}
+
 func (f *volumeFinder) describe(v definition.Volume) store.Volume {
 	want := store.Volume{Name: v.Source, Used: true}
 	if v.Source == "" {
@@ -110,6 +128,9 @@ func (f *volumeFinder) describe(v definition.Volume) store.Volume {
 	}
 	if d := v.Declared; d != nil {
 		want.Options, want.Labels = mapOf(d.Options), mapOf(d.Labels)
+		if want.Options["size"] == "0" {
+			delete(want.Options, "size") // it takes the limit from one that has it
+		}
 	}
 	return want
 }
@@ -168,6 +189,11 @@ func (f *volumeFinder) fault(v definition.Volume, err error) error {
 		cure = "fetch it with `unitc pull " + v.Source + "` or look at its image unit in `systemctl --failed`"
 	case errors.Is(err, store.ErrNotFound):
 		cure = "make it with `unitc volume create " + v.Source + "`, or remove `external:`"
+	case errors.Is(err, store.ErrNoQuota):
+		cure = "mount it with prjquota, for ext4 after `tune2fs -O project,quota DEVICE` while it is not mounted (the root file system takes rootflags=prjquota), or " +
+			"give the volume a file system of its own with type:, device: and o:, or remove size:"
+	case errors.Is(err, unix.EDQUOT):
+		cure = "write a larger size:, or nocopy: true at the mount"
 	case errors.As(err, &options):
 		cure = "write driver_opts: as `unitc volume inspect " + v.Source + "` has them, or remove it with `unitc volume rm`"
 	case errors.As(err, &undeclared):

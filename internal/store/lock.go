@@ -34,8 +34,9 @@ func (s *Store) change(f func() error) error { return s.locked(unix.LOCK_SH, f) 
 func (s *Store) decide(f func() error) error { return s.locked(unix.LOCK_EX, f) }
 
 func (s *Store) locked(how int, f func() error) error {
-	file, err := os.OpenFile(s.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(s.path("lock"), os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
+		// The directory itself may be there: a disk that is mounted on it.
 		if err := s.Init(); err != nil {
 			return err
 		}

@@ -364,6 +364,23 @@ func TestUpper(t *testing.T) {
 	}
 }
 
+// A disk that was just mounted at the store's place has nothing in it.
+func TestEmptyDirectory(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := s.NewLease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease.Release()
+	addImage(t, s, 1, []int{1}, "a/b")
+	if _, err := s.Resolve("a/b"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestModes(t *testing.T) {
 	s := open(t)
 	addImage(t, s, 1, []int{1}, "a/b")

@@ -29,7 +29,10 @@ type Volume struct {
 	Unit      string `json:"unit,omitempty"`
 	// Used is set as soon as a container may have it mounted: from then on its
 	// directory is never put in another's place.
-	Used    bool      `json:"used,omitempty"`
+	Used bool `json:"used,omitempty"`
+	// Project is the number by which the file system counts what is in a
+	// volume with a size (quota.go).
+	Project uint32    `json:"project,omitempty"`
 	Created time.Time `json:"created"`
 }
 
@@ -153,11 +156,11 @@ func (s *Store) EnsureVolume(ctx context.Context, v Volume, seed *Seed) (Volume,
 			return have, fmt.Errorf("looking into volume %s: %w", v.Name, err)
 		}
 		have.Used = have.Used || v.Used
-		if seed == nil || len(have.Options) > 0 || len(entries) > 0 {
+		if seed == nil || !have.isOwn() || len(entries) > 0 {
 			return have, s.noteVolume(have)
 		}
 	}
-	if err := s.makeVolume(have, seed); err != nil {
+	if have, err = s.makeVolume(ctx, have, seed); err != nil {
 		return have, fmt.Errorf("making volume %s: %w", v.Name, err)
 	}
 	return have, nil
@@ -182,38 +185,26 @@ func (s *Store) noteVolume(v Volume) error {
 
 // makeVolume stages a volume and puts it in place, or in the place of an empty
 // one, by one rename.
-func (s *Store) makeVolume(v Volume, seed *Seed) error {
+func (s *Store) makeVolume(ctx context.Context, v Volume, seed *Seed) (Volume, error) {
 	staged := s.path("staging", "volume-"+v.Name)
 	if err := os.RemoveAll(staged); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Join(staged, "data"), 0o700); err != nil {
-		return err
+		return v, err
 	}
 	defer os.RemoveAll(staged) // after the rename, what was replaced
-	// Umask is not asked: a container's users must get in.
-	if err := os.Chmod(filepath.Join(staged, "data"), 0o755); err != nil {
-		return err
-	}
-	if seed != nil {
-		if err := seed.copyTo(filepath.Join(staged, "data")); err != nil {
-			return err
-		}
-	}
 	if v.Created.IsZero() {
 		v.Created = time.Now().UTC().Truncate(time.Second)
 	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(staged, "volume.json"), data, 0o600); err != nil {
-		return err
+	had := v.Project
+	if err := s.stageVolume(ctx, &v, staged, seed); err != nil {
+		if had == 0 {
+			err = errors.Join(err, s.unlimit(v))
+		}
+		return v, err
 	}
 	if err := s.syncFS(); err != nil {
-		return err
+		return v, err
 	}
-	return s.change(func() error {
+	return v, s.change(func() error {
 		err := unix.Renameat2(unix.AT_FDCWD, staged, unix.AT_FDCWD, s.volumeDir(v.Name), unix.RENAME_EXCHANGE)
 		if errors.Is(err, unix.ENOENT) {
 			err = os.Rename(staged, s.volumeDir(v.Name))
@@ -225,13 +216,43 @@ func (s *Store) makeVolume(v Volume, seed *Seed) error {
 	})
 }
 
+// stageVolume fills the directory that becomes the volume's, under its limit
+// from the first byte on.
+func (s *Store) stageVolume(ctx context.Context, v *Volume, staged string, seed *Seed) error {
+	data := filepath.Join(staged, "data")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	// Umask is not asked: a container's users must get in.
+	if err := os.Chmod(data, 0o755); err != nil {
+		return err
+	}
+	if err := s.limit(ctx, v, data); err != nil {
+		return err
+	}
+	if seed != nil {
+		if err := seed.copyTo(data); err != nil {
+			return err
+		}
+		if err := fits(v, data); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(staged, "volume.json"), text, 0o600)
+}
+
 // RemoveVolume deletes a volume and its data. The caller has seen to it that
 // no unit uses it.
 func (s *Store) RemoveVolume(name string) error {
-	if _, err := s.Volume(name); err != nil {
+	v, err := s.Volume(name)
+	if err != nil {
 		return err
 	}
-	return s.discard("volumes", name)
+	return errors.Join(s.discard("volumes", name), s.unlimit(v))
 }
 
 // Mount is how a volume is mounted, in the words of the OCI runtime-spec.
@@ -256,12 +277,17 @@ func (s *Store) MountOf(v Volume) (Mount, error) {
 		}
 	}
 	for key := range v.Options {
-		if key != "type" && key != "device" && key != "o" {
-			return Mount{}, fmt.Errorf("volume %s: driver_opts %q; type, device and o are supported", v.Name, key)
+		if key != "type" && key != "device" && key != "o" && key != sizeOption {
+			return Mount{}, fmt.Errorf("volume %s: driver_opts %q; type, device, o and size are supported", v.Name, key)
 		}
 	}
+	if size, err := v.Size(); err != nil {
+		return Mount{}, err
+	} else if size > 0 && !v.isOwn() {
+		return Mount{}, fmt.Errorf("volume %s: %w", v.Name, errOtherSize)
+	}
 	switch {
-	case len(v.Options) == 0:
+	case v.isOwn():
 		return Mount{Type: "bind", Source: s.VolumeData(v.Name), Options: []string{"rbind"}}, nil
 	case kind == "none" || kind == "bind" || kind == "" && device != "":
 		if !filepath.IsAbs(device) {

@@ -211,6 +211,10 @@ func TestMountOf(t *testing.T) {
 		{map[string]string{"type": "nfs"}, ""},
 		{map[string]string{"o": "x"}, ""},
 		{map[string]string{"speed": "x"}, ""},
+		{map[string]string{"size": "1048576"}, "bind " + s.VolumeData("v") + " rbind"},
+		{map[string]string{"size": "1m"}, ""},
+		{map[string]string{"size": "1"}, ""},
+		{map[string]string{"size": "1048576", "type": "tmpfs"}, ""},
 	} {
 		m, err := s.MountOf(Volume{Name: "v", Options: tc.options})
 		got := m.Type + " " + m.Source + " " + strings.Join(m.Options, ",")
@@ -223,5 +227,62 @@ func TestMountOf(t *testing.T) {
 	}
 	if a, b := AnonymousName("web@1.service", "/data"), AnonymousName("web@1.service", "/other"); a == b || CheckVolumeName(a) != nil || a != AnonymousName("web@1.service", "/data") {
 		t.Errorf("%q, %q", a, b)
+	}
+}
+
+// Where directories cannot be limited, a volume with a size is not made; how it
+// is where they can is tested in test/vm, on a kernel with project quotas.
+func TestSizeWithoutQuota(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "unitc-") // a tmpfs has none
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if _, err := s.EnsureVolume(ctx, Volume{Name: "v", Options: map[string]string{"size": "1048576"}}, nil); !errors.Is(err, ErrNoQuota) {
+		t.Errorf("a volume with a size: %v", err)
+	}
+	for _, sub := range []string{"volumes", "staging"} {
+		if left, err := os.ReadDir(dir + "/" + sub); err != nil || len(left) > 0 {
+			t.Errorf("%s holds %v, %v", sub, left, err)
+		}
+	}
+	v, err := s.EnsureVolume(ctx, Volume{Name: "v"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resize(ctx, "v", "1048576"); !errors.Is(err, ErrNoQuota) {
+		t.Errorf("a size for a volume without: %v", err)
+	}
+	if have, err := s.Volume("v"); err != nil || len(have.Options) > 0 || have.Project != 0 {
+		t.Errorf("after that it is %+v, %v", have, err)
+	}
+	if _, limited, err := s.VolumeUsage(v); limited || err != nil {
+		t.Errorf("it is limited: %v, %v", limited, err)
+	}
+}
+
+func TestSameButSize(t *testing.T) {
+	of := func(pairs ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	for _, tc := range []struct {
+		a, b map[string]string
+		same bool
+	}{
+		{nil, nil, true}, {nil, of("size", "1"), true}, {of("size", "2"), of("size", "1"), true},
+		{of("type", "tmpfs"), nil, false}, {nil, of("type", "tmpfs"), false}, {of("type", "a", "size", "1"), of("type", "b", "size", "1"), false},
+	} {
+		if SameButSize(tc.a, tc.b) != tc.same {
+			t.Errorf("%v and %v: %v", tc.a, tc.b, !tc.same)
+		}
 	}
 }

@@ -15,6 +15,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(pullerVariable) != "" {
+		fmt.Fprintln(os.Stderr, pullForever())
+		os.Exit(1)
+	}
 	if os.Getenv("UNITC_LAB") != "vm" {
 		fmt.Fprintln(os.Stderr, "these tests reboot the machine they run on; start them with bin/lab gotest -vm SUITE ./test/vm")
 		os.Exit(1)

@@ -49,7 +49,7 @@ var Relaxations = []Relaxation{
 			}
 			return append(privileged("post_start", s.PostStart), privileged("pre_stop", s.PreStop)...)
 		}},
-	{"userns_mode: host", "root inside is root outside, held by capabilities, seccomp and mounts alone; files that it reaches are root's",
+	{"userns_mode: host", "root inside is root outside, held by capabilities, seccomp and mounts alone; files that it reaches are root's. The size of a volume does not bind it: whoever owns a file may take it out of the project",
 		key("userns_mode", func(s *definition.Service) bool { return s.UsernsMode == "host" })},
 
 	{"cap_add: [ALL]", "every capability over the container's own namespaces, and with `userns_mode: host` over the host: take it for root",

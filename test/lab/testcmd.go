@@ -51,7 +51,8 @@ func allLanes() []lane {
 	for _, s := range suites {
 		lanes = append(lanes, lane{"vm-" + s.name, (*testRun).inside})
 	}
-	return append(lanes, lane{benchLane, (*testRun).ratios})
+	// Images have judges among the peers' programs: umoci unpacks the same ones.
+	return append(lanes, lane{judgeLane, (*testRun).inside}, lane{benchLane, (*testRun).ratios})
 }
 
 func cmdTest(args []string) error {
@@ -244,7 +245,10 @@ func (r *testRun) inside(name string) error {
 }
 
 // labPackages are where the tests live that run inside, by kind of machine.
-var labPackages = map[string]string{"fast": "test/systemd", "vm": "test/vm"}
+var labPackages = map[string]string{"fast": "test/systemd", "vm": "test/vm", "judge": "internal/image"}
+
+// judgeLane runs the tests for which the unit lane's machine lacks a program.
+const judgeLane = "judge-peers"
 
 // laneTimeout is for machines that hang, not for slow ones.
 const laneTimeout = 30 * time.Minute
@@ -258,6 +262,8 @@ func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 	case isExtra(suiteName):
 		// The others have run on this release already.
 		flags = append(flags, "-test.run=^"+extraTests[suiteName])
+	case kind == "judge":
+		flags = append(flags, "-test.run=^TestJudge")
 	}
 	j, err := newTestJob(r.source, labPackages[kind], suiteName, kind == "vm", flags)
 	if j != nil {

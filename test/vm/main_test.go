@@ -64,11 +64,25 @@ func phases(t *testing.T, boots ...func(t *testing.T)) {
 		return
 	}
 	for path, content := range map[string]string{done: strconv.Itoa(n), "/run/unitc-lab/reboot": ""} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		writeDown(t, path, content)
+	}
+}
+
+// writeDown writes what a power cut must not take.
+func writeDown(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
 	}
 }

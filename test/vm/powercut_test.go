@@ -122,11 +122,14 @@ func pullForever() error {
 // collector that cleans". Each write of a pull has its power cut in package
 // image; here it is a machine's, with a disk behind it.
 func TestBootPowerCutWhilePulling(t *testing.T) {
-	const conf = "/etc/unitc/registries.conf.d/cut.conf"
+	const (
+		conf    = "/etc/unitc/registries.conf.d/cut.conf"
+		cutConf = "[[registry]]\nlocation = \"" + cutRegistry + "\"\ninsecure = true\n"
+	)
 	phases(t, func(*testing.T) {
 		// The next boot is for itself: the others' end is no power cut.
 	}, func(t *testing.T) {
-		write(t, conf, fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", cutRegistry))
+		write(t, conf, cutConf)
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
@@ -141,6 +144,8 @@ func TestBootPowerCutWhilePulling(t *testing.T) {
 		})
 	}, func(t *testing.T) {
 		defer os.RemoveAll("/etc/unitc/registries.conf.d")
+		// The cut may have taken the file that nobody synced.
+		write(t, conf, cutConf)
 		run(t, "unitc", "verify")
 		if list := run(t, "unitc", "images"); !strings.Contains(list, cutRegistry+"/kept:1") {
 			t.Errorf("an image that was there before is gone:\n%s", list)

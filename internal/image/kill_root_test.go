@@ -29,7 +29,23 @@ func pullForKill(layout string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if os.Getenv("UNITC_TEST_PEAK") != "" {
+		if err := printPeak(); err != nil {
+			return 1
+		}
+	}
 	return 0
+}
+
+// printPeak prints the most that this process had in memory, in KiB.
+func printPeak() error {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(string(data), "VmHWM:")
+	fmt.Println(strings.Fields(rest)[0])
+	return nil
 }
 
 func killable(layout string) error {

@@ -318,6 +318,7 @@ func TestPullRefuses(t *testing.T) {
 		{name: "a hostile layer", image: evil, want: `".."`},
 		{name: "too large", limit: func(l *Limits) { l.LayerSize = 10 }, want: "are allowed"},
 		{name: "too many entries", limit: func(l *Limits) { l.Entries = 1 }, want: "more than 1 entries"},
+		{name: "a bomb of zstd", limit: func(l *Limits) { l.Ratio, l.Unpacked = 2, 1<<20 }, want: "may unpack to", image: build(t, zst, tarOf(t, file{name: "zeros", content: strings.Repeat("\x00", 20<<20)}))},
 		{name: "a bomb", limit: func(l *Limits) { l.Ratio, l.Unpacked = 2, 1<<20 }, want: "may unpack to", image: bomb},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

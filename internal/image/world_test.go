@@ -38,6 +38,13 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv("UNITC_TEST_PULL"); url != "" {
 		os.Exit(pullForKill(url))
 	}
+	if job := os.Getenv("UNITC_TEST_CROWD"); job != "" {
+		if err := crowd(job); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	firstPause = 2 * time.Millisecond
 	os.Exit(privately(m))
 }

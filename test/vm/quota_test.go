@@ -144,8 +144,6 @@ func TestVolumeQuota(t *testing.T) {
 			// What the image has there does not fit.
 			run(t, "systemctl", "stop", "quota-web")
 			run(t, "unitc", "volume", "rm", "quota_data", "quota_free")
-			run(t, "systemctl", "stop", "quota-web")
-			run(t, "unitc", "volume", "rm", "quota_data")
 			text, err := os.ReadFile("/etc/unitc/quota.yaml")
 			if err != nil {
 				t.Fatal(err)

@@ -66,5 +66,6 @@ fi
 
 say "systemctl stop sends the stop signal and waits for the payload to end"
 show systemctl stop hello
-show journalctl --no-pager -n 3 -u hello
+journalctl --sync
+show journalctl --no-pager -n 4 -u hello
 show systemctl start hello

@@ -6,6 +6,8 @@ package systemd
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -60,7 +62,9 @@ func TestFreezeAndThaw(t *testing.T) {
 		c := p.define(t, "freeze", ticker).start()
 		c.awaitTicks()
 		events := "/sys/fs/cgroup" + c.leaf() + "/cgroup.events"
-		must(t, "systemctl", "freeze", c.payloadUnit())
+		if out, err := exec.Command("systemctl", "freeze", c.payloadUnit()).CombinedOutput(); err != nil {
+			t.Fatalf("systemctl freeze: %v: %s%s", err, out, c.stillRunning())
+		}
 		c.expect(c.payloadUnit(), "FreezerState=frozen")
 		if got := file(t, events); !strings.Contains(got, "frozen 1\n") {
 			t.Errorf("the kernel says\n%s", got)
@@ -72,6 +76,17 @@ func TestFreezeAndThaw(t *testing.T) {
 		}
 		c.awaitTicks()
 	})
+}
+
+// stillRunning is what the kernel says of processes that should be frozen.
+func (c *container) stillRunning() string {
+	out := file(c.t, "/sys/fs/cgroup"+c.leaf()+"/cgroup.events")
+	for _, pid := range pids(c.leaf()) {
+		state, _ := os.ReadFile(fmt.Sprintf("/proc/%s/stat", pid))
+		where, _ := os.ReadFile(fmt.Sprintf("/proc/%s/wchan", pid))
+		out += fmt.Sprintf("%sin %s\n", state, where)
+	}
+	return out
 }
 
 // "`daemon-reload` and `daemon-reexec` under a running container do what they

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// others are tables as other programs make them. Their own chains accept: what
+// another program forbids stays forbidden.
+var others = map[string]string{
+	"firewalld": `table inet firewalld {
+		chain raw_PREROUTING { type filter hook prerouting priority raw + 10; policy accept; icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept; meta nfproto ipv6 fib saddr . mark . iif oif missing drop; }
+		chain nat_PREROUTING { type nat hook prerouting priority dstnat + 10; policy accept; tcp dport 9999 dnat ip to 192.0.2.2:9; }
+		chain nat_POSTROUTING { type nat hook postrouting priority srcnat + 10; policy accept; oifname != "lo" ip saddr 203.0.113.0/24 masquerade; }
+		chain filter_INPUT { type filter hook input priority filter + 10; policy accept; ct state { established, related } accept; ct state invalid drop; iifname "lo" accept; }
+		chain filter_FORWARD { type filter hook forward priority filter + 10; policy accept; ct state { established, related } accept; ct status dnat accept; ct state invalid drop; }
+	}`,
+	"ufw": `table ip filter {
+		chain ufw-user-input { }
+		chain ufw-before-input { iifname "lo" counter accept; ct state related,established counter accept; ct state invalid counter drop; jump ufw-user-input; }
+		chain INPUT { type filter hook input priority filter; policy accept; jump ufw-before-input; }
+		chain ufw-before-forward { ct state related,established counter accept; }
+		chain FORWARD { type filter hook forward priority filter; policy accept; jump ufw-before-forward; }
+	}`,
+	"docker": `table ip nat {
+		chain DOCKER { iifname "docker0" counter return; iifname != "docker0" tcp dport 8888 counter dnat to 172.17.0.2:80; }
+		chain PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local counter jump DOCKER; }
+		chain OUTPUT { type nat hook output priority dstnat; policy accept; ip daddr != 127.0.0.0/8 fib daddr type local counter jump DOCKER; }
+		chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept; ip saddr 172.17.0.0/16 oifname != "docker0" counter masquerade; }
+	}`,
+	"podman": `table inet netavark {
+		chain INPUT { type filter hook input priority filter; policy accept; ip saddr 10.88.0.0/16 meta l4proto { tcp, udp } th dport 53 accept; }
+		chain FORWARD { type filter hook forward priority filter; policy accept; ct state invalid drop; ip daddr 10.88.0.0/16 ct state { established, related } accept; ip saddr 10.88.0.0/16 accept; }
+		chain NETAVARK-HOSTPORT-SETMARK { meta mark set meta mark or 0x2000; }
+		chain NETAVARK-HOSTPORT-DNAT { tcp dport 7777 dnat ip to 10.88.0.2:80; }
+		chain PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local jump NETAVARK-HOSTPORT-DNAT; }
+		chain OUTPUT { type nat hook output priority dstnat; policy accept; fib daddr type local jump NETAVARK-HOSTPORT-DNAT; }
+		chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept; meta mark & 0x2000 == 0x2000 masquerade; }
+	}`,
+}
+
+// tableOf is the name of the table that a script makes.
+func tableOf(script string) []string {
+	name, _, _ := strings.Cut(script, "{")
+	return strings.Fields(name)[1:]
+}
+
+// withoutCounts is a table without what packets change.
+func withoutCounts(t *testing.T, table []string) string {
+	t.Helper()
+	return must(t, "nft", append([]string{"-s", "list", "table"}, table...)...)
+}
+
+// Beside the tables of other programs: ours changes none of theirs, none of
+// theirs stands in the way of ours, and to flush theirs costs ours nothing.
+func TestBesideOtherFirewalls(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			client(t)
+			was := map[string]string{}
+			for name, script := range others {
+				nft := exec.Command("nft", "-f", "-")
+				nft.Stdin = strings.NewReader(script)
+				if out, err := nft.CombinedOutput(); err != nil {
+					t.Fatalf("making the table of %s: %v\n%s", name, err, out)
+				}
+				table := tableOf(script)
+				t.Cleanup(func() { command(t, "nft", append([]string{"delete", "table"}, table...)...) })
+				was[name] = withoutCounts(t, table)
+			}
+			web := scoped.define(t, "beside-web", server+"ports: ['8070:80']").start()
+			ways := func(when string) {
+				t.Helper()
+				for _, way := range [][]string{
+					{"busybox", "nc", "-w", "5", "127.0.0.1", "8070"},
+					{"ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "192.0.2.1", "8070"},
+				} {
+					asks(t, web.name, way...)
+				}
+				// The way out, with the host's address.
+				if got := inside(t, web.unit(), "ping", "-c", "1", "-W", "20", "192.0.2.2"); !strings.Contains(got, " 0% packet loss") {
+					t.Errorf("%s: no way out: %s", when, got)
+				}
+			}
+			ways("beside them")
+			for name, script := range others {
+				if now := withoutCounts(t, tableOf(script)); now != was[name] {
+					t.Errorf("the table of %s was\n%s\nand is\n%s", name, was[name], now)
+				}
+			}
+			ours := withoutCounts(t, []string{"inet", "unitc"})
+			for _, script := range others {
+				must(t, "nft", append([]string{"flush", "table"}, tableOf(script)...)...)
+			}
+			ways("after a flush of theirs")
+			for _, script := range others {
+				must(t, "nft", append([]string{"delete", "table"}, tableOf(script)...)...)
+			}
+			if now := withoutCounts(t, []string{"inet", "unitc"}); now != ours {
+				t.Errorf("our table was\n%s\nand is\n%s", ours, now)
+			}
+			// Who flushes everything takes ours too, until the next start on a network.
+			must(t, "nft", "flush", "ruleset")
+			next := scoped.define(t, "beside-next", server+"ports: ['8071:80']").start()
+			ways("after the next start")
+			asks(t, next.name, "busybox", "nc", "-w", "5", "127.0.0.1", "8071")
+		})
+	})
+}

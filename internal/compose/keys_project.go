@@ -155,7 +155,9 @@ func (r *reader) healthTest(h *definition.Healthcheck, n *node) []string {
 	case words[0] == "CMD" && len(words) > 1, words[0] == "CMD-SHELL" && len(words) == 2:
 		return words
 	case words[0] == "CMD-SHELL" && len(words) > 2:
-		r.fault(n, "write CMD for a list of words, or one string after CMD-SHELL", "CMD-SHELL takes one string")
+		// Docker takes it so too, and hardly anybody means it.
+		r.warn(n, "write CMD for a list of words, or one string after CMD-SHELL", "of the words after CMD-SHELL the shell reads the first alone; the others are its $0, $1 and so on")
+		return words
 	default:
 		r.fault(n, "begin the list with CMD, CMD-SHELL or NONE", "%s is no kind of check", quote(words[0]))
 	}

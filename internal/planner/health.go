@@ -81,7 +81,7 @@ func (b *builder) check() *plan.Health {
 // testCommand turns ["CMD", …] and ["CMD-SHELL", …] into what is run.
 func (b *builder) testCommand(test []string) []string {
 	if test[0] == "CMD-SHELL" {
-		return []string{"/bin/sh", "-c", test[1]}
+		return append([]string{"/bin/sh", "-c"}, test[1:]...)
 	}
 	return test[1:]
 }

@@ -188,7 +188,7 @@ func (t *translation) paths() []string {
 	for _, path := range list {
 		// systemd reads these words without C escapes, so a path that needs one
 		// cannot be said here.
-		if len(path) < 2 || path[0] != '/' || unitfile.Printable(path) != path {
+		if len(path) < 2 || path[0] != '/' || unitfile.Printable(path) != path || !unitfile.ValidPath(path) {
 			continue
 		}
 		word := unitfile.Word(path)

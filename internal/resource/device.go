@@ -82,7 +82,7 @@ func parseDeviceRule(rule string) ([]string, error) {
 
 // canName tells whether a directive can name a device: these are read without
 // C escapes, and "\x01" would name another device.
-func canName(path string) bool { return unitfile.Printable(path) == path }
+func canName(path string) bool { return unitfile.Printable(path) == path && unitfile.ValidPath(path) }
 
 // isNumberOrStar bounds the number as the kernel's dev_t does for minors.
 func isNumberOrStar(s string) bool {

@@ -155,6 +155,18 @@ func lower(c byte) byte {
 	return c
 }
 
+// ValidPath tells whether a path can be one of a file at all: systemd passes over
+// directives with a longer one (path_is_valid() of basic/path-util.c).
+func ValidPath(path string) bool {
+	const pathMax, fileNameMax = 4096, 255
+	for name := range strings.SplitSeq(path, "/") {
+		if len(name) > fileNameMax {
+			return false
+		}
+	}
+	return len(path) < pathMax
+}
+
 // EscapePath is systemd-escape(1) --path.
 func EscapePath(path string) (string, error) {
 	var parts []string

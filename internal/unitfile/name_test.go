@@ -75,3 +75,12 @@ func TestInstantiate(t *testing.T) {
 		}
 	}
 }
+
+func TestValidPath(t *testing.T) {
+	name := strings.Repeat("n", 255)
+	for path, want := range map[string]bool{"/": true, "/" + name + "/x": true, "/" + name + "n": false, strings.Repeat("/"+name, 16): false, strings.Repeat("/"+name, 15): true} {
+		if ValidPath(path) != want {
+			t.Errorf("%d bytes: %v", len(path), !want)
+		}
+	}
+}

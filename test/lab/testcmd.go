@@ -32,6 +32,8 @@ type testRun struct {
 	tally  *tally
 	// filter is -test.run's, for all lanes.
 	filter string
+	// strict forbids to run once more what has failed.
+	strict bool
 
 	mu    sync.Mutex
 	times []string
@@ -60,6 +62,7 @@ func cmdTest(args []string) error {
 	only := flags.String("lanes", "*", "run the lanes that match one of these `patterns`, separated by commas")
 	filter := flags.String("run", "", "run the tests that match this `regexp`")
 	jobs := flags.Int("j", min(2, runtime.NumCPU()), "`number` of machines at a time")
+	runs := flags.Int("runs", 1, "do it all this `number` of times; with more than 1 nothing that has failed is run once more")
 	if err := flags.Parse(args); err != nil {
 		return &statusError{2}
 	}
@@ -77,12 +80,24 @@ func cmdTest(args []string) error {
 	go warmTrees(lanes)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	r := &testRun{ctx: ctx, source: source, tally: newTally(os.Stdout), filter: *filter, cpu: map[string]time.Duration{}}
-	r.all(lanes, *jobs)
-	if ctx.Err() != nil {
-		return errors.New("interrupted")
+	red := 0
+	for n := range *runs {
+		r := &testRun{ctx: ctx, source: source, tally: newTally(os.Stdout), filter: *filter, strict: *runs > 1, cpu: map[string]time.Duration{}}
+		r.all(lanes, *jobs)
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		if err = r.report(skips); err != nil {
+			red++
+		}
+		if *runs > 1 {
+			fmt.Printf("=== run %d of %d is over, %d of them red\n", n+1, *runs, red)
+		}
 	}
-	return r.report(skips)
+	if red > 0 {
+		return &statusError{1}
+	}
+	return nil
 }
 
 // benchLane comes last and alone: what runs beside it would be measured too.
@@ -131,7 +146,7 @@ func (r *testRun) lane(l lane) {
 	fmt.Printf("=== %s\n", l.name)
 	start := time.Now()
 	err := l.run(r, l.name)
-	if names, whole := r.tally.toRepeat(l.name); len(names) > 0 && strings.Contains(l.name, "-") && r.filter == "" && r.ctx.Err() == nil {
+	if names, whole := r.tally.toRepeat(l.name); len(names) > 0 && strings.Contains(l.name, "-") && r.filter == "" && !r.strict && r.ctx.Err() == nil {
 		// A machine of its own, and nothing beside it: what fails again fails.
 		again := r.repeat(names, whole)
 		fmt.Printf("=== %s: once more: %s\n", l.name, strings.Join(names, " "))

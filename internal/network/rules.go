@@ -119,11 +119,16 @@ const tcp, udp, icmp6 = unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6
 
 func chains() []chain {
 	return []chain{
+		// A chain of its own: all other packets of the host look up one set.
+		{name: "guard-bridge", rules: []rule{
+			{"route_localnet opens the host's loopback to the bridge (CVE-2020-8558)", join(loopback4(daddr4), drop)},
+			{"a container speaks for itself only", join(spoofed(), drop)},
+			{"", accept},
+		}},
 		{name: "guard", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityRaw, rules: []rule{
-			{"route_localnet opens the host's loopback to the bridge (CVE-2020-8558)", join(fromBridge(), loopback4(daddr4), drop)},
-			{"a container speaks for itself only", join(fromBridge(), spoofed(), drop)},
-			{"names are told to containers only", join(notFromBridge(), toResolver(), drop)},
-			{"", join(notFromBridge(), toResolver6(), drop)},
+			{"what containers send", join(fromBridge(), jump("guard-bridge"))},
+			{"names are told to containers only", join(toResolver(), drop)},
+			{"", join(toResolver6(), drop)},
 		}},
 		{name: "published", rules: []rule{
 			{"names stay unitc's own where a container publishes port 53", join(toResolver(), accept)},
@@ -152,11 +157,11 @@ func chains() []chain {
 			{"internal networks", join(iif(), in(internals(), false), jump("closed"))},
 		}},
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: *nftables.ChainPriorityFilter, rules: []rule{
+			{"answers, first of all: most packets are", join(established(), accept)},
 			{"what is not unitc's", join(notFromBridge(), notToBridge(), accept)},
 			{"to itself by its own published port, or between two ports of one bridge", join(withinNetwork(), accept)},
 			{"internal networks have no way out", join(iif(), in(internals(), false), drop)},
 			{"nor one in", join(oif(), in(internals(), false), drop)},
-			{"answers", join(established(), accept)},
 			{"published ports", join(published(), accept)},
 			{"networks do not see each other, and nobody outside sees them", join(toBridge(), drop)},
 		}},

@@ -4,25 +4,67 @@
 // began. Modes by the first argument:
 //
 //	stamp FILE       writes CLOCK_MONOTONIC (nanoseconds) to FILE, waits for SIGTERM
+//	serve FILE PORT  as stamp, and answers on a TCP port: what comes after a first
+//	                 byte "e" is sent back, after any other it is thrown away
 //	lines N          writes N numbered lines of 64 bytes to standard output, ends
 //	true             ends at once
 //
 // Build: cc -O2 -static -o payload payload.c
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 static void leave(int signal) { _exit(0); }
 
+static void answer(int fd)
+{
+	static char buffer[1 << 18];
+	char mode = 0;
+	ssize_t n, sent;
+	int one = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (read(fd, &mode, 1) != 1)
+		return;
+	while ((n = read(fd, buffer, sizeof buffer)) > 0)
+		for (ssize_t at = 0; mode == 'e' && at < n; at += sent)
+			if ((sent = write(fd, buffer + at, n - at)) <= 0)
+				return;
+}
+
+static int serve(int port)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int one = 1, fd = socket(AF_INET6, SOCK_STREAM, 0);
+	int no6 = fd < 0;
+	if (no6)
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(fd, no6 ? (void *)&any4 : (void *)&any, no6 ? sizeof any4 : sizeof any) || listen(fd, 128)) {
+		perror("listen");
+		return 1;
+	}
+	for (;;) {
+		int client = accept(fd, NULL, NULL);
+		if (client < 0)
+			continue;
+		answer(client);
+		close(client);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (argc > 2 && !strcmp(argv[1], "stamp")) {
+	if (argc > 2 && (!strcmp(argv[1], "stamp") || !strcmp(argv[1], "serve"))) {
 		char text[32];
 		struct sigaction end = {.sa_handler = leave};
 		sigaction(SIGTERM, &end, NULL); // as first process of a PID namespace it would not see it otherwise
@@ -33,6 +75,8 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		close(fd);
+		if (argc > 3)
+			return serve(atoi(argv[3]));
 		for (;;)
 			pause();
 	}

@@ -87,6 +87,8 @@ func (b *bench) all() error {
 		{"logs", (*bench).logs},
 		{"exec", (*bench).execs},
 		{"reload", (*bench).reloads},
+		{"network", (*bench).networks},
+		{"ports", (*bench).ports},
 	} {
 		if !b.wantRow.MatchString(row.name) {
 			continue

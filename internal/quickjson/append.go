@@ -30,6 +30,7 @@ type member struct {
 	key       string // `"name":`
 	index     []int
 	omitEmpty bool
+	omitZero  bool
 }
 
 var memberPlans sync.Map // reflect.Type → []member
@@ -58,7 +59,7 @@ func appendMembers(plan []member, t reflect.Type, above []int) []member {
 			if name == "" {
 				name = field.Name
 			}
-			plan = append(plan, member{name, `"` + name + `":`, index, option == "omitempty"})
+			plan = append(plan, member{name, `"` + name + `":`, index, option == "omitempty", option == "omitzero"})
 		}
 	}
 	return plan
@@ -106,9 +107,14 @@ func appendValue(b []byte, v reflect.Value) []byte {
 func appendStruct(b []byte, v reflect.Value) []byte {
 	b = append(b, '{')
 	first := true
-	for _, m := range membersOf(v.Type()) {
-		field := v.FieldByIndex(m.index)
-		if m.omitEmpty && isEmpty(field) {
+	plan := membersOf(v.Type())
+	for i := range plan {
+		m := &plan[i]
+		field := v.Field(m.index[0])
+		if len(m.index) > 1 {
+			field = v.FieldByIndex(m.index)
+		}
+		if m.omitEmpty && isEmpty(field) || m.omitZero && field.IsZero() {
 			continue
 		}
 		if !first {

@@ -186,7 +186,8 @@ func wrongType(mode uint32, name string) (what, cure string) {
 	return what + ", not a regular file", "write the definition into a regular file"
 }
 
-// readAll reads to the end of a file that may grow meanwhile, up to MaxSize.
+// readAll reads a file of the given size, or to its end if it has another by
+// now, up to MaxSize.
 func readAll(fd, size int) ([]byte, error) {
 	data := make([]byte, size+1)
 	n := 0
@@ -200,7 +201,10 @@ func readAll(fd, size int) ([]byte, error) {
 		case m == 0:
 			return data[:n], nil
 		}
-		n += m
+		if n += m; n == size {
+			// What fstat(2) has told; a file that is longer by now is read at the next reload.
+			return data[:n], nil
+		}
 		if n > MaxSize {
 			return nil, fmt.Errorf("%w after %d bytes", io.ErrShortBuffer, n)
 		}

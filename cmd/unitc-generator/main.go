@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,7 @@ func run(args []string) int {
 		OutDir: outDir,
 		Helper: buildinfo.HelperPath,
 		Parse:  loader.Parse,
+		Found:  spendMemory,
 		Report: log.Problem,
 	})
 	if err != nil {
@@ -49,6 +51,16 @@ func run(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// spendMemory collects garbage less often where there are thousands of
+// definitions: what is kept of each is marked again in each collection, a fifth
+// of all time at 5,000. It takes 26 MiB there in place of 14; up to a thousand
+// 10 MiB are enough.
+func spendMemory(definitions int) {
+	if definitions > 1500 {
+		debug.SetGCPercent(400)
+	}
 }
 
 // outputDir is the late directory, whose units override nobody's (G-1, G-12).

@@ -42,6 +42,8 @@ type Config struct {
 	// Parse reads a definition, the problems of finding it included. It must
 	// return whatever the bytes are.
 	Parse func(searchpath.Source) definition.File
+	// Found is told the number of definitions before any is read; nil = nobody is.
+	Found func(definitions int)
 	// Report takes each problem in the order of definitions.
 	Report func(diag.Problem)
 }
@@ -62,6 +64,9 @@ func Run(cfg Config) error {
 	defer tree.Close()
 	for _, p := range tree.Problems {
 		cfg.Report(p)
+	}
+	if cfg.Found != nil {
+		cfg.Found(len(tree.Names()))
 	}
 	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: map[string]string{}}
 	defer r.native.close()

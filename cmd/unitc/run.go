@@ -112,6 +112,7 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 	if taken {
 		return 0, usagef("run: there is a container %s already", o.Name)
 	}
+	adhoc.Sweep()
 	unit, err := adhoc.Build(o)
 	if err != nil {
 		return 0, err
@@ -135,11 +136,18 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 	if err := unit.Install(); err != nil {
 		return 0, err
 	}
-	started := a.startUnit(unit.Name)
+	started, asked := a.startUnit(unit.Name)
 	if err := c.AwaitStart(ctx, started); err != nil {
 		a.stopUnit(unit.Name)
-		if ctx.Err() != nil {
+		// The start may have reached systemd behind the stop.
+		<-asked
+		a.stopUnit(unit.Name)
+		var failed *session.ErrFailed
+		switch {
+		case ctx.Err() != nil:
 			return 128 + int(unix.SIGINT), nil
+		case errors.As(err, &failed):
+			failed.Why = unit.Words(failed.Why)
 		}
 		return 0, err
 	}
@@ -149,6 +157,9 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 		return 0, nil
 	}
 	streams.closeTheirs()
+	if ctx.Err() != nil {
+		_ = c.Signal(unix.SIGINT) // it came when there was nobody yet to pass it to
+	}
 	status, err := a.follow(c, own, streams)
 	// It may be on its way out still; then the unit is gone.
 	a.stopUnit(unit.Name)
@@ -215,9 +226,10 @@ func (a *app) isTaken(name string) (bool, error) {
 	return true, err
 }
 
-// startUnit has systemd start it, and tells when that has failed or is done.
-func (a *app) startUnit(unit string) <-chan error {
-	done := make(chan error, 1)
+// startUnit has systemd start it, tells how that went, and closes asked when
+// there is no more to come.
+func (a *app) startUnit(unit string) (done chan error, asked chan struct{}) {
+	done, asked = make(chan error, 1), make(chan struct{})
 	var said bytes.Buffer
 	cmd := exec.Command("systemctl", "start", "--quiet", "--", unit)
 	cmd.Stderr = &said
@@ -229,8 +241,9 @@ func (a *app) startUnit(unit string) <-chan error {
 			err = fmt.Errorf("systemctl start %s: %w: %s", unit, err, bytes.TrimSpace(said.Bytes()))
 		}
 		done <- err
+		close(asked)
 	}()
-	return done
+	return done, asked
 }
 
 // stopUnit waits until nothing of it is left; a unit that is gone is fine.

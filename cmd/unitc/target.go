@@ -118,6 +118,12 @@ func (a *app) notRunning(ctx context.Context, bus units.Bus, name string) error 
 	if err != nil {
 		return err
 	}
+	if state == "running" {
+		// Who may not look below /run/unitc finds nothing there.
+		if err := a.host.Permitted(); err != nil {
+			return err
+		}
+	}
 	return &units.NotRunningError{Name: name, State: state}
 }
 

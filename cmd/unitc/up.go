@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cli/autostart"
 	"github.com/unitc/unitc/internal/cli/catalog"
@@ -259,6 +260,10 @@ func (a *app) removable(arg string) (*catalog.Found, error) {
 	}
 	if !strings.HasPrefix(found.Entry.Path, searchpath.Dirs[0]+"/") && !strings.HasPrefix(found.Entry.Path, searchpath.Dirs[1]+"/") {
 		return nil, usagef("%s belongs to a package; unitc disable --now %s keeps it from running", found.Entry.Path, arg)
+	}
+	// Before anything is stopped that could then not be taken away.
+	if err := unix.Access(filepath.Dir(found.Entry.Path), unix.W_OK); err != nil {
+		return nil, &fs.PathError{Op: "removing", Path: found.Entry.Path, Err: err}
 	}
 	return found, nil
 }

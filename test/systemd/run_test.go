@@ -7,9 +7,12 @@ package systemd
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,8 +44,9 @@ func TestRun(t *testing.T) {
 			says   string
 		}{
 			{[]string{"--rootfs", "host", "no-such-program"}, 125, "no-such-program"},
-			{[]string{"--rootfs", "/no/such/dir", "sh"}, 125, "/no/such/dir"},
-			{[]string{"--rootfs", "host", "-m", "much", "sh"}, 125, "mem_limit"},
+			{[]string{"--rootfs", "/no/such/dir", "sh"}, 125, "unitc: open-rootfs: open_tree /no/such/dir: no such file or directory; create the directory or correct `--rootfs`"},
+			{[]string{"--rootfs", "host", "-m", "much", "sh"}, 125, "--memory: "},
+			{[]string{"--rootfs", "host", "--device", "/dev/nowhere", "sh"}, 125, "unitc: --device: /dev/nowhere is not a device"},
 			{[]string{"--pull", "never", "no.example/image", "sh"}, 125, "no.example/image"},
 			{[]string{}, 2, "want an image"},
 			{[]string{"-it", "--rootfs", "host", "sh"}, 2, "no terminal"},
@@ -135,5 +139,24 @@ func TestRunOnATerminal(t *testing.T) {
 		cmd.Process.Signal(unix.SIGKILL)
 		_ = cmd.Wait()
 		must(t, "systemctl", "stop", "verb-orphan")
+	})
+	// Killed before that, it leaves files, which the next one takes away; a unit
+	// of the administrator's own is none of them.
+	leavesNothing(t, func() {
+		for _, name := range []string{"verb-early", "verb-own"} {
+			dir := "/run/unitc/.run-" + name
+			place(t, dir+"/"+name+".yaml", "rootfs: host\n")
+			long := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(dir, long, long); err != nil {
+				t.Fatal(err)
+			}
+		}
+		place(t, "/run/systemd/system/verb-early.service", "# Made by unitc run.\n[Service]\nExecStart=true\n")
+		place(t, "/run/systemd/system/verb-own.service", "[Service]\nExecStart=true\n")
+		must(t, "unitc", "run", "--rootfs", "host", "true")
+		left, _ := filepath.Glob("/run/unitc/.run-*")
+		if units, _ := filepath.Glob("/run/systemd/system/verb-*.service"); len(left) != 0 || len(units) != 1 {
+			t.Errorf("%q and %q are left", left, units)
+		}
 	})
 }

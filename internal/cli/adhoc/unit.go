@@ -29,6 +29,7 @@ type Unit struct {
 	dir    string
 	files  []catalog.File
 	made   []string
+	held   *os.File
 	kept   bool
 }
 
@@ -52,7 +53,10 @@ func Build(o *Options) (*Unit, error) {
 	if err := os.Mkdir(u.dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := u.generate(o, text); err != nil {
+	if u.held, err = hold(u.dir); err == nil {
+		err = u.generate(o, text)
+	}
+	if err != nil {
 		u.Remove()
 		return nil, err
 	}
@@ -75,7 +79,7 @@ func (u *Unit) generate(o *Options, text []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := refuse(append(problems, out.Problems...)); err != nil {
+	if err := u.refuse(append(problems, out.Problems...)); err != nil {
 		return err
 	}
 	for _, f := range out.Files {
@@ -88,7 +92,7 @@ func (u *Unit) generate(o *Options, text []byte) error {
 
 // refuse says what is wrong in the words of options: no file was written by
 // anybody.
-func refuse(problems diag.List) error {
+func (u *Unit) refuse(problems diag.List) error {
 	var said []string
 	for _, p := range problems {
 		if p.Severity != diag.Error {
@@ -101,6 +105,7 @@ func refuse(problems diag.List) error {
 		if p.Cure != "" {
 			text += "; " + p.Cure
 		}
+		text = u.Words(text)
 		if len(said) == 0 || said[len(said)-1] != text {
 			said = append(said, text)
 		}
@@ -147,7 +152,7 @@ func (u *Unit) Install() error {
 // addition makes the unit end with its container: what systemd runs last
 // removes its files, also where nobody waits for it.
 func (u *Unit) addition() string {
-	return fmt.Sprintf("\n# Made by unitc run.\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\nExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
+	return fmt.Sprintf("\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\nExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
 		u.Socket, u.dir, unitDir, u.Name)
 }
 

@@ -56,6 +56,14 @@ func (h Host) Names() ([]string, error) {
 
 func (h Host) path(name, file string) string { return filepath.Join(h.State, name, file) }
 
+// Permitted tells whether this user may know what was launched.
+func (h Host) Permitted() error {
+	if _, err := os.ReadDir(h.State); errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("reading what was launched: %w", err)
+	}
+	return nil
+}
+
 // Started is when the payload was launched.
 func (h Host) Started(name string) (time.Time, bool) {
 	st, err := os.Stat(h.path(name, "plan.json"))

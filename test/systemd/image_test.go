@@ -5,6 +5,8 @@
 package systemd
 
 import (
+	"archive/tar"
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -32,7 +34,11 @@ func loadConfigured(t *testing.T, name, config string) {
 }
 
 // savedImage is the archive of such an image.
-func savedImage(t *testing.T, name, config string) string {
+func savedImage(t *testing.T, name, config string) string { return savedLayers(t, name, config, 0) }
+
+// savedLayers is the same with more layers on top, each of which writes its
+// number to /last and makes a file of its own.
+func savedLayers(t *testing.T, name, config string, more int) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, dir := range []string{"bin", "etc", "tmp", "seed"} {
@@ -62,10 +68,54 @@ func savedImage(t *testing.T, name, config string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	save(dir+"/config.json", fmt.Sprintf(`{"architecture": %q, "os": "linux", "config": %s, "rootfs": {"type": "layers", "diff_ids": ["sha256:%x"]}}`, runtime.GOARCH, config, sha256.Sum256(layer)))
-	save(dir+"/manifest.json", fmt.Sprintf(`[{"Config": "config.json", "RepoTags": [%q], "Layers": ["layer.tar"]}]`, name))
-	must(t, "tar", "-C", dir, "-cf", dir+"/image.tar", "manifest.json", "config.json", "layer.tar")
+	files, diffIDs := []string{"layer.tar"}, []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}
+	for i := range more {
+		layer := numberedLayer(t, i+1)
+		file := fmt.Sprintf("layer%d.tar", i+1)
+		save(dir+"/"+file, string(layer))
+		files, diffIDs = append(files, file), append(diffIDs, fmt.Sprintf("sha256:%x", sha256.Sum256(layer)))
+	}
+	list := func(words []string) string { return `["` + strings.Join(words, `", "`) + `"]` }
+	save(dir+"/config.json", fmt.Sprintf(`{"architecture": %q, "os": "linux", "config": %s, "rootfs": {"type": "layers", "diff_ids": %s}}`, runtime.GOARCH, config, list(diffIDs)))
+	save(dir+"/manifest.json", fmt.Sprintf(`[{"Config": "config.json", "RepoTags": [%q], "Layers": %s}]`, name, list(files)))
+	must(t, "tar", append([]string{"-C", dir, "-cf", dir + "/image.tar", "manifest.json", "config.json"}, files...)...)
 	return dir + "/image.tar"
+}
+
+func numberedLayer(t *testing.T, n int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	number := fmt.Sprintf("layer %d\n", n)
+	for _, name := range []string{"last", fmt.Sprintf("own%d", n)} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(number)), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(number)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// "100+ layers work."
+func TestImageOfManyLayers(t *testing.T) {
+	cleanReload(t)
+	const more = 119
+	loadBusybox(t, "localhost/few:1") // and /var/lib/unitc goes with it
+	must(t, "unitc", "load", "--quiet", savedLayers(t, "localhost/many:1", `{"Cmd": ["/bin/sh", "-c", "cat /last; ls / | grep -c own; exec sleep 1000"]}`, more))
+	t.Cleanup(func() { command(t, "unitc", "rmi", "--force", "localhost/many:1") })
+	defineFor(t, "many", "image: localhost/many:1\ninit: true\n")
+	must(t, "systemctl", "start", "many")
+	awaitLine(t, "many", fmt.Sprintf("layer %d", more))
+	awaitLine(t, "many", fmt.Sprint(more))
+	root := must(t, "grep", " / / ", "/proc/"+property(t, "many", "MainPID")+"/mountinfo")
+	if !strings.Contains(root, "overlay") {
+		t.Errorf("the root is mounted by %s", root)
+	}
 }
 
 // "Compose `healthcheck` …; the image's HEALTHCHECK as default."

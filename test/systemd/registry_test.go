@@ -25,6 +25,7 @@ type registry struct {
 	mutex sync.Mutex
 	gets  map[string]int // by "blobs" and "manifests"
 	down  bool
+	hold  chan struct{} // blobs come when it is closed
 }
 
 func startRegistry(t *testing.T) *registry {
@@ -38,8 +39,11 @@ func startRegistry(t *testing.T) *registry {
 				r.gets[kind]++
 			}
 		}
-		down := r.down
+		down, hold := r.down, r.hold
 		r.mutex.Unlock()
+		if hold != nil && strings.Contains(req.URL.Path, "/blobs/sha256:") && req.Method == http.MethodGet {
+			<-hold
+		}
 		if down {
 			http.Error(w, "closed for the night", http.StatusForbidden)
 			return
@@ -60,6 +64,15 @@ func (r *registry) count(kind string) int {
 	n := r.gets[kind]
 	r.gets[kind] = 0
 	return n
+}
+
+// holdBlobs lets nobody have a blob until the function it gives is called.
+func (r *registry) holdBlobs() (release func()) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	hold := make(chan struct{})
+	r.hold = hold
+	return sync.OnceFunc(func() { close(hold) })
 }
 
 func (r *registry) close(down bool) {
@@ -162,5 +175,44 @@ func TestPersist(t *testing.T) {
 	must(t, "systemctl", "stop", "keeps", "loses")
 	if out := must(t, "unitc", "volume", "ls", "--quiet"); !strings.HasPrefix(out, "root-keeps-") || strings.Count(out, "\n") != 1 {
 		t.Errorf("the kept directory is no volume: %s", out)
+	}
+}
+
+// A pull that takes long is seen in systemctl status, and is not ended for
+// taking long; the containers that want the image wait for one and the same.
+func TestPullShowsInStatus(t *testing.T) {
+	cleanReload(t)
+	r := startRegistry(t)
+	name := r.offer(t, "slow:1", saying("here at last"))
+	for _, unit := range []string{"slow1", "slow2"} {
+		place(t, definitions+unit+".yaml", "image: "+name+"\ninit: true\n")
+	}
+	reload(t)
+	release := r.holdBlobs()
+	t.Cleanup(func() { release(); command(t, "systemctl", "stop", "slow1", "slow2") })
+	must(t, "systemctl", "start", "--no-block", "slow1", "slow2")
+	pull := ""
+	await(t, "a pull is under way", func() bool {
+		pull = strings.TrimSpace(must(t, "systemctl", "list-units", "--plain", "--no-legend", "--state=activating", "unitc-image*"))
+		return pull != ""
+	})
+	if strings.Count(pull, "unitc-image") < 1 || strings.Contains(pull, "\n") {
+		t.Errorf("pulls under way:\n%s", pull)
+	}
+	unit := strings.Fields(pull)[0]
+	await(t, "its status tells what it does", func() bool { return strings.Contains(property(t, unit, "StatusText"), name) })
+	if out, _ := command(t, "systemctl", "status", unit); !strings.Contains(out, "Status: \"") || !strings.Contains(out, name) {
+		t.Errorf("systemctl status says:\n%s", out)
+	}
+	for _, unit := range []string{"slow1", "slow2"} {
+		if state := property(t, unit, "ActiveState"); state != "inactive" {
+			t.Errorf("%s is %s while its image is fetched", unit, state)
+		}
+	}
+	release()
+	awaitLine(t, "slow1", "here at last")
+	awaitLine(t, "slow2", "here at last")
+	if got := r.count("blobs"); got != 2 {
+		t.Errorf("two containers made %d requests for the configuration and a layer", got)
 	}
 }

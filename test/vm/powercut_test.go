@@ -68,7 +68,7 @@ func manyFiles(seed uint64) (v1.Image, error) {
 	for layer := range 4 {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
-		for i := range 150 {
+		for i := range 60 {
 			data := make([]byte, random.IntN(20_000))
 			for j := range data {
 				data[j] = byte(random.Uint32())
@@ -135,12 +135,12 @@ func TestBootPowerCutWhilePulling(t *testing.T) {
 			t.Fatal(err)
 		}
 		run(t, "systemd-run", "--unit=puller", "-E", pullerVariable+"=1", self)
-		await(t, "images have been pulled and removed twice", func() bool {
+		await(t, "images have been pulled and removed", func() bool {
 			if state := show(t, "puller", "ActiveState"); state != "active" {
 				t.Fatalf("the puller is %s:\n%s", state, run(t, "journalctl", "-u", "puller", "-n", "20"))
 			}
 			n, err := os.ReadFile(pullerRounds)
-			return err == nil && string(n) >= "2"
+			return err == nil && len(n) > 0
 		})
 	}, func(t *testing.T) {
 		defer os.RemoveAll("/etc/unitc/registries.conf.d")

@@ -40,11 +40,12 @@ func run(args []string) int {
 	unix.Umask(0o022)
 	log := generator.OpenLog()
 	err := generator.Run(generator.Config{
-		OutDir: outDir,
-		Helper: buildinfo.HelperPath,
-		Parse:  loader.Parse,
-		Found:  spendMemory,
-		Report: log.Problem,
+		OutDir:   outDir,
+		Helper:   buildinfo.HelperPath,
+		StateDir: "/run/unitc",
+		Parse:    loader.Parse,
+		Found:    spendMemory,
+		Report:   log.Problem,
 	})
 	if err != nil {
 		log.Error(err)

@@ -39,6 +39,9 @@ type Config struct {
 	WriteTo string
 	// Helper is the absolute path of unitc-exec.
 	Helper string
+	// StateDir has a directory for each container that runs; "" = none is looked
+	// for.
+	StateDir string
 	// Parse reads a definition, the problems of finding it included. It must
 	// return whatever the bytes are.
 	Parse func(searchpath.Source) definition.File
@@ -77,6 +80,7 @@ func Run(cfg Config) error {
 			r.definition(tree.Read(entry))
 		}
 	}
+	r.remnants()
 	return out.err
 }
 

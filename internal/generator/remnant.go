@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package generator
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/quickjson"
+)
+
+// remnants writes units for containers that run and whose definitions are gone.
+// A unit without a file loses what it does at its stop (G-8): the stop signal
+// and time-out of the definition, and the clean-up. The helper leaves what it
+// launched below StateDir, and nothing is left there after a stop, so the next
+// reload forgets the unit.
+func (r *run) remnants() {
+	if r.StateDir == "" {
+		return
+	}
+	entries, err := os.ReadDir(r.Root + r.StateDir)
+	if err != nil {
+		return // nothing was ever launched
+	}
+	for _, e := range entries {
+		name := e.Name() + serviceSuffix
+		if strings.HasPrefix(name, ".") || !e.IsDir() || r.knows(name) || r.native.path(name) != "" {
+			continue
+		}
+		data, err := os.ReadFile(r.Root + r.StateDir + "/" + e.Name() + "/definition.json")
+		if err != nil {
+			continue
+		}
+		resolved := &definition.Resolved{}
+		if err := quickjson.Parse(data, resolved); err != nil || resolved.Version != definition.ResolvedVersion || resolved.Service == nil {
+			continue
+		}
+		if r.runs(name, resolved.Service) {
+			r.out.write(remnant(name, resolved.Service, r.OutDir, r.Helper))
+		}
+	}
+}
+
+// knows tells whether a definition has made the unit, or its template.
+func (r *run) knows(name string) bool {
+	if r.claimed[name] != "" {
+		return true
+	}
+	template, _, ok := strings.Cut(name, "@")
+	return ok && r.claimed[template+"@"+serviceSuffix] != ""
+}
+
+// runs tells whether systemd has a cgroup for the unit: it has as long as the
+// unit is not inactive. What a crash has left behind is no container.
+func (r *run) runs(name string, s *definition.Service) bool {
+	slice := s.System.Slice
+	if slice == "" {
+		slice = defaultSlice
+	}
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if _, err := os.Stat(filepath.Join(r.Root, root, slicePath(slice), name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// slicePath is where the cgroup of a slice is (systemd.slice(5)): that of
+// a-b.slice is a.slice/a-b.slice.
+func slicePath(slice string) string {
+	stem := strings.TrimSuffix(slice, ".slice")
+	if stem == "-" {
+		return ""
+	}
+	path := ""
+	for i := range len(stem) {
+		if stem[i] == '-' {
+			path += stem[:i] + ".slice/"
+		}
+	}
+	return path + slice
+}
+
+// remnant is the unit of what was launched, as one of a broken definition.
+func remnant(name string, s *definition.Service, outDir, helper string) unit {
+	gone := diag.List{{File: s.Source.File, What: "the definition of " + strings.TrimSuffix(name, serviceSuffix) + " is gone",
+		Cure: "`systemctl stop` it, or put the definition back and reload"}}
+	t := translation{service: s, source: s.Source.File, outDir: outDir, helper: helper, broken: true}
+	t.unit.name = name
+	t.unit.text = t.text(gone)
+	t.unit.resolved = resolve(nil, gone)
+	return t.unit
+}

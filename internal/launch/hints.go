@@ -31,7 +31,12 @@ const raiseNamespaces = "raise it (`sysctl user` shows them: user.max_user_names
 // hints: a report that needed explaining becomes a row here, and a test. The
 // first row that fits is used.
 var hints = []hint{
-	{step: "write-state", errno: unix.ENOSPC, cure: "/run is full: look with `df /run` and `df -i /run`"},
+	{step: "build-plan", errno: unix.ENOSPC, cure: fullRun},
+	{step: "write-state", errno: unix.ENOSPC, cure: fullRun},
+	{step: "bind-notify-socket", errno: unix.ENOSPC, cure: fullRun},
+	{step: "claim-network", errno: unix.ENOSPC, cure: fullRun},
+	{step: "connect-network", errno: unix.ENOSPC, cure: fullRun},
+	{step: "prepare-relay", errno: unix.ENOSPC, cure: fullRun},
 	{step: "write-state", errno: unix.EROFS, cure: "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"},
 
 	{step: "create-user-namespace", errno: unix.EINVAL, call: "clone3", key: "userns_mode", cure: "this kernel has no user namespaces (CONFIG_USER_NS): boot one that has, or write `userns_mode: host`, which shares the host's user ids"},
@@ -140,6 +145,7 @@ const (
 	noCgroup2 = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"
 	denied    = "refused: an LSM (`journalctl -k`), or unitc runs in a container, which lets nobody mount"
 	noMounts  = "a limit is reached: that of mounts (/proc/sys/fs/mount-max), or that of their namespaces (user.max_mnt_namespaces), of which each detached mount is one: raise it"
+	fullRun   = "/run is full: look with `df /run` and `df -i /run`"
 	noAgent   = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
 	badFilter = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
 )

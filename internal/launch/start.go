@@ -217,7 +217,13 @@ func (s *starter) sendMainPID() error {
 	return s.notify.send(fmt.Sprintf("MAINPID=%d", s.payload), status("setting up the container"))
 }
 
-func (s *starter) runHooks() error { return s.launch.RunHooks(s.child) }
+func (s *starter) runHooks() error {
+	err := s.launch.RunHooks(s.child)
+	if err == program.ErrStopped {
+		reach(os.Getenv(killAt))
+	}
+	return err
+}
 
 func (s *starter) startScope() error {
 	if s.plan.Scope == nil {

@@ -214,6 +214,7 @@ func (m *creation) prepare() error {
 	m.launch, err = runtime.Prepare(&plan.Plan{Spec: &spec, Root: plan.Root{Kind: plan.RootBundle, Path: m.spec.Root.Path}}, runtime.Options{
 		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, AttachPoint: m.k.dir + attachDir,
 		ID: m.k.ID, Bundle: m.bundle, CgroupDir: m.cgroup, Gated: m.scope != nil,
+		StopAt:    os.Getenv(stopAt),
 		StartFIFO: fifo, PreserveFDs: m.preserve, NoPivot: m.c.has("no-pivot"), KeepKeyring: m.c.has("no-new-keyring"),
 	})
 	if err != nil {
@@ -221,6 +222,10 @@ func (m *creation) prepare() error {
 	}
 	return err
 }
+
+// stopAt is a variable that tests set: the step at which this process ends as
+// no clean-up code survives it.
+const stopAt = "UNITC_STOP_AT"
 
 // scopeTimeout bounds the wait for systemd.
 const scopeTimeout = 60 * time.Second
@@ -251,6 +256,9 @@ func (m *creation) fork() error {
 		}
 	}
 	if err := m.launch.AwaitCreated(m.child); err != nil {
+		if errors.Is(err, program.ErrStopped) {
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		}
 		return explain(err, m.spec.Process)
 	}
 	return nil

@@ -137,7 +137,7 @@ func callsByStep(p *program.Program) map[string][]string {
 func standInRoot(l *Launch) error {
 	path := "/proc/self/fdinfo"
 	switch l.plan.Root.Kind {
-	case plan.RootDirectory:
+	case plan.RootDirectory, plan.RootBundle:
 		path = l.plan.Root.Path
 	case plan.RootOverlay:
 		path = layerWithNames(l.plan.Root)

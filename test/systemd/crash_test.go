@@ -6,12 +6,16 @@ package systemd
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 const helper = "/usr/local/lib/unitc/unitc-exec"
@@ -40,14 +44,40 @@ init: true
 security_opt: [no-new-privileges=false]`},
 	{scoped, "foreign", endless + `
 runtime: crun`},
+	{scoped, "bundle", `
+bundle: ` + crashBundle + `
+tty: true`},
 }
 
-// otherSteps only a bundle, an engine or a terminal asks for, or a host with
-// SELinux or AppArmor.
+// crashBundle is where the bundle of launches is.
+const crashBundle = "/srv/crash-bundle"
+
+// makeCrashBundle makes a bundle that asks for what no key of a definition does.
+func makeCrashBundle(t *testing.T) {
+	t.Helper()
+	b := newBundle(t, "")
+	t.Cleanup(func() { os.RemoveAll(crashBundle) })
+	must(t, "mv", b.dir, crashBundle)
+	b.dir = crashBundle
+	s := b.spec
+	s.Process.Args, s.Process.NoNewPrivileges, s.Process.Terminal = []string{"sleep", "infinity"}, false, true
+	s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch}
+	s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}
+	s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux}
+	s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolLocal}
+	s.Linux.RootfsPropagation = "slave"
+	s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"swapon"}, Action: specs.ActErrno}}}
+	s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+	s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 5}}
+	hook := []specs.Hook{{Path: "/bin/true"}}
+	s.Hooks = &specs.Hooks{CreateRuntime: hook, CreateContainer: hook, StartContainer: hook, Poststart: hook, Poststop: hook}
+	b.writeOrFail(t)
+}
+
+// otherSteps only an engine asks for (TestRuntimeKilledAtItsSteps), mounts of
+// images, or a host with SELinux or AppArmor.
 var otherSteps = []string{
-	"await-runtime-hooks", "await-start", "create-container-hooks", "drop-admin", "enter-time-namespace", "find-program", "open-terminal",
-	"set-apparmor-profile", "set-io-priority", "set-memory-policy", "set-personality", "set-rootfs-propagation", "set-scheduler",
-	"set-selinux-label", "start-container-hooks", "start-container-hooks-held", "take-terminal",
+	"attach-images", "await-start", "check-labels", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held",
 }
 
 // "The helper killed at every single step of a start (a hook that the tests
@@ -56,6 +86,7 @@ func TestHelperKilledAtEveryStep(t *testing.T) {
 	var all, seen []string
 	pipe(t, "x", "unitc", "secret", "set", "crash")
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
+	makeCrashBundle(t)
 	leavesNothing(t, func() {
 		for _, l := range launches {
 			t.Run(l.String()+"-"+l.runtime, func(t *testing.T) {
@@ -93,6 +124,9 @@ func (p placement) defineTemplate(t *testing.T, name, definition string, directi
 // steps lists the steps that a launch of c has, and those it has not.
 func (c *container) steps(runtime string) (list, others []string) {
 	c.t.Helper()
+	if runtime == "bundle" {
+		runtime = "own"
+	}
 	list = strings.Fields(must(c.t, helper, "steps", runtime))
 	if runtime == "foreign" {
 		return list, nil
@@ -268,4 +302,34 @@ func TestScopeStoppedByHand(t *testing.T) {
 			}
 		})
 	})
+}
+
+// An engine's create that dies while the container's first process waits for its
+// start: the container can be deleted, and made again.
+func TestRuntimeKilledAtItsSteps(t *testing.T) {
+	for _, step := range []string{"find-program", "await-start"} {
+		err := runCase(t, ociCase{step, func(b *bundle) error {
+			hook := []specs.Hook{{Path: "/bin/true"}}
+			b.spec.Hooks = &specs.Hooks{StartContainer: hook, CreateRuntime: hook}
+			if err := b.write(); err != nil {
+				return err
+			}
+			create := b.command("create", "--bundle", b.dir, b.id)
+			create.Env = append(os.Environ(), "UNITC_STOP_AT="+step)
+			out, err := create.CombinedOutput()
+			if status, ok := create.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+				return fmt.Errorf("create was not killed: %v: %s", err, out)
+			}
+			if err := b.ok("delete", "--force", b.id); err != nil {
+				return err
+			}
+			if left := b.left(); left != "" {
+				return fmt.Errorf("left behind: %s", left)
+			}
+			return errors.Join(b.started(), b.hasStatus("running"))
+		}}, ociRuntime)
+		if err != nil {
+			t.Errorf("%s: %v", step, err)
+		}
+	}
 }

@@ -129,7 +129,7 @@ func parseExec(s string) (string, []string, error) {
 	if strings.IndexByte("-@:+!|;", s[0]) >= 0 {
 		return "", nil, fmt.Errorf("prefix in %q", s)
 	}
-	for _, raw := range strings.Fields(s) {
+	for _, raw := range strings.Fields(withoutQuoted(s)) {
 		if raw == ";" {
 			return "", nil, fmt.Errorf("two commands in %q", s)
 		}
@@ -150,4 +150,23 @@ func parseExec(s string) (string, []string, error) {
 		}
 	}
 	return words[0], words[1:], nil
+}
+
+// withoutQuoted has an x in the place of each quoted part: systemd looks for ";"
+// where a word begins, and not in one (config_parse_exec()).
+func withoutQuoted(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '"' {
+			b.WriteByte(s[i])
+			continue
+		}
+		for i++; i < len(s) && s[i] != '"'; i++ {
+			if s[i] == '\\' {
+				i++
+			}
+		}
+		b.WriteByte('x')
+	}
+	return b.String()
 }

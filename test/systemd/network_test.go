@@ -7,6 +7,7 @@ package systemd
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -161,29 +162,47 @@ networks:
 	})
 }
 
-// A port that is taken is an error that names who has it.
+// A port that is taken is an error that names who has it: a container, a
+// service, a socket unit, a process.
 func TestPortTaken(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
-			first := scoped.define(t, "port-first", server+`ports: ["8090:80"]`).start()
-			for name, port := range map[string]string{"port-second": "8090", "port-third": "8091"} {
-				t.Cleanup(func() { command(t, "systemctl", "stop", "lab-holder") })
-				if port == "8091" {
-					must(t, "systemd-run", "--unit=lab-holder", "busybox", "nc", "-ll", "-p", port, "-e", "true")
-					await(t, "it listens", func() bool {
-						out, _ := command(t, "ss", "-Hltn", "sport", "=", port)
-						return out != ""
-					})
-				}
-				c := scoped.define(t, name, server+`ports: ["`+port+`:80"]`)
-				if _, status := command(t, "systemctl", "start", c.unit()); status == 0 {
-					t.Errorf("%s has port %s too", name, port)
-				}
-				want := map[string]string{"8090": first.unit(), "8091": "lab-holder.service"}[port]
-				if text := c.show("StatusText"); !strings.Contains(text, want) {
-					t.Errorf("%s says %q, and not %q", name, text, want)
-				}
+			first := scoped.define(t, "port-first", server+`ports: ["8090:80", "8090:80/udp"]`).start()
+			t.Cleanup(func() {
+				command(t, "systemctl", "stop", "lab-holder.service", "lab-stream.socket", "lab-datagram.socket", "lab-stream.service", "lab-datagram.service")
+				reload(t)
+			})
+			must(t, "systemd-run", "--unit=lab-holder", "busybox", "nc", "-ll", "-p", "8091", "-e", "true")
+			must(t, "systemd-run", "--unit=lab-stream", "--socket-property=ListenStream=127.0.0.1:8092", "true")
+			must(t, "systemd-run", "--unit=lab-datagram", "--socket-property=ListenDatagram=8093", "true")
+			own, err := net.ListenPacket("udp", "127.0.0.1:8094")
+			if err != nil {
+				t.Fatal(err)
 			}
+			defer own.Close()
+			await(t, "it listens", func() bool {
+				out, _ := command(t, "ss", "-Hltn", "sport", "=", "8091")
+				return out != ""
+			})
+			for port, want := range map[string]string{
+				"8090:80":               first.unit(),
+				"127.0.0.1:8090:80/udp": first.unit(),
+				"8091:80":               "lab-holder.service",
+				"8092:80":               "lab-stream.socket",
+				"8093:80/udp":           "lab-datagram.socket",
+				"8094-8095:80-81/udp":   fmt.Sprintf("process %d", os.Getpid()),
+			} {
+				t.Run(want, func(t *testing.T) {
+					c := scoped.define(t, "port-second", server+`ports: ["`+port+`"]`)
+					_, status := command(t, "systemctl", "start", c.unit())
+					if text := c.show("StatusText"); status == 0 || !strings.Contains(text, want) {
+						t.Errorf("a second one at %s exits with %d and says %q, and not %q", port, status, text, want)
+					}
+				})
+			}
+			// What is on another address or protocol is no hindrance.
+			c := scoped.define(t, "port-beside", server+`ports: ["127.0.0.2:8094:80/udp", "8091:80/udp", "8093:80", "192.0.2.7:8092:80"]`)
+			c.start()
 		})
 	})
 }

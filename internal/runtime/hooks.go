@@ -128,7 +128,11 @@ func (l *Launch) RunHooks(child *program.Child) error {
 	if err := child.AwaitSync(); err != nil {
 		return err
 	}
-	state, err := l.state(specs.StateCreating, child.PID)
+	creating, err := l.state(specs.StateCreating, child.PID)
+	if err != nil {
+		return err
+	}
+	created, err := l.state(specs.StateCreated, child.PID)
 	if err != nil {
 		return err
 	}
@@ -136,14 +140,17 @@ func (l *Launch) RunHooks(child *program.Child) error {
 	for _, point := range []struct {
 		name  string
 		hooks []specs.Hook
-	}{{"prestart", h.Prestart}, {"createRuntime", h.CreateRuntime}} {
+		state []byte
+	}{
+		// After step 2 of the lifecycle, so the container is created by the words of
+		// the specification; runtime-tools and crun hold to them, runc does not.
+		{"prestart", h.Prestart, created},
+		{"createRuntime", h.CreateRuntime, creating},
+	} {
+		state := point.state
 		if err := runHooks(point.name, point.hooks, state); err != nil {
 			return &StepError{Step: "await-runtime-hooks", Exit: exitNamespace, Err: err}
 		}
-	}
-	created, err := l.state(specs.StateCreated, child.PID)
-	if err != nil {
-		return err
 	}
 	if l.hookState != nil {
 		if _, err := l.hookState.WriteAt(created, 0); err != nil {

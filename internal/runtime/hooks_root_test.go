@@ -52,7 +52,7 @@ func TestHooksAtAllPoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	for point, want := range map[string]specs.ContainerState{
-		"prestart": specs.StateCreating, "createRuntime": specs.StateCreating, "createContainer": specs.StateCreated,
+		"prestart": specs.StateCreated, "createRuntime": specs.StateCreating, "createContainer": specs.StateCreated,
 		"poststart": specs.StateRunning, "poststop": specs.StateStopped,
 	} {
 		data, err := os.ReadFile(filepath.Join(dir, point))

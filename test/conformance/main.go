@@ -4,7 +4,7 @@
 // which nobody here wrote, on unitc-runtime, runc and crun in a machine of the
 // lab, and prints a table:
 //
-//	go run -C test/conformance . [-vm] SUITE
+//	go run -C test/conformance . [-vm] SUITE [PROGRAM...]
 //
 // It is a module of its own: nothing of it is linked into unitc.
 package main
@@ -31,7 +31,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: conformance [-vm] SUITE")
+		return fmt.Errorf("usage: conformance [-vm] SUITE [PROGRAM...]")
 	}
 	verb := "run"
 	if args[0] == "-vm" {
@@ -78,7 +78,7 @@ func run(args []string) error {
 			return err
 		}
 	}
-	cmd := exec.Command("bin/lab", verb, "-copy", dir+":/root/conformance", args[0], "--", "/root/conformance/inside.sh")
+	cmd := exec.Command("bin/lab", append([]string{verb, "-copy", dir + ":/root/conformance", args[0], "--", "/root/conformance/inside.sh"}, args[1:]...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "../..", os.Stdout, os.Stderr
 	return cmd.Run()
 }

@@ -423,7 +423,7 @@ func ociHooks(b *bundle) error {
 		return err
 	}
 	head := string(text)
-	if s := strings.Fields(head); len(s) != 4 || s[0] != "prestart" || s[2] != "createRuntime" || !strings.HasPrefix(s[1], "creat") || s[1] != s[3] {
+	if s := strings.Fields(head); len(s) != 4 || s[0] != "prestart" || s[2] != "createRuntime" || !strings.HasPrefix(s[1], "creat") || !strings.HasPrefix(s[3], "creat") {
 		return fmt.Errorf("after create the log has %q", head)
 	}
 	if _, err := os.Stat(b.dir + "/rootfs/tmp/hook"); err == nil {

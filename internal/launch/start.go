@@ -273,10 +273,7 @@ func (s *starter) postStart() error {
 	if s.plan.Spec.Hooks != nil {
 		s.child.Resume() // a hook may talk to the payload
 	}
-	if err := s.launch.PostStart(s.child.PID); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
-	}
-	return nil
+	return s.launch.PostStart(s.child.PID)
 }
 
 func (s *starter) sendReady() error {

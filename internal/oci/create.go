@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,10 +53,19 @@ type creation struct {
 func create(c *call) error {
 	m, err := c.create(c.args[0], true)
 	if err != nil {
-		return fmt.Errorf("%s create failed: %w", runtimeName, err)
+		return failed("create", err)
 	}
 	m.k.unlock()
 	return nil
+}
+
+// failed names the verb, unless another process has said already what happened.
+func failed(verb string, err error) error {
+	var status exitStatus
+	if errors.As(err, &status) {
+		return err
+	}
+	return fmt.Errorf("%s %s failed: %w", runtimeName, verb, err)
 }
 
 // runtimeName stands in messages where runc has its own.
@@ -71,8 +81,16 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 	if m.bundle, err = filepath.Abs(c.get("bundle")); err != nil {
 		return nil, err
 	}
+	if os.Geteuid() != 0 && !isReborn() {
+		return nil, c.intoNew(m.bundle)
+	}
 	if m.spec, err = bundle.Read(m.bundle, func() error { return runtime.Seal() }); err != nil {
 		return nil, err
+	}
+	if isReborn() {
+		if err := m.alreadyInside(); err != nil {
+			return nil, err
+		}
 	}
 	if m.preserve, err = c.preserved(m.spec.Process); err != nil {
 		return nil, err
@@ -94,6 +112,14 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 		}
 	}
 	return m, nil
+}
+
+// alreadyInside takes the user namespace out of the configuration: this process
+// is in it.
+func (m *creation) alreadyInside() error {
+	m.spec.Linux.Namespaces = slices.DeleteFunc(m.spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
+	m.spec.Linux.UIDMappings, m.spec.Linux.GIDMappings = nil, nil
+	return runtime.Seal()
 }
 
 // preserved is how many descriptors from 3 on are passed; sockets of systemd's
@@ -169,6 +195,10 @@ func (m *creation) makeCgroup() error {
 	g := m.k.group()
 	if err := g.Create(); err != nil {
 		m.k.Cgroup = "" // it is another's: not ours to remove
+		if denied(err) {
+			// It stays where its caller is, as with runc and crun; limits are refused.
+			return m.k.group().Apply(m.spec.Linux.Resources)
+		}
 		return err
 	}
 	if err := m.limit(); err != nil {
@@ -187,7 +217,11 @@ func (m *creation) limit() error {
 	if err := m.k.group().Apply(r); err != nil {
 		return err
 	}
-	return m.k.group().ApplyDevices(r.Devices)
+	err := m.k.group().ApplyDevices(r.Devices)
+	if denied(err) {
+		return nil // its user namespace makes no device nodes, and opens only those that its owner could
+	}
+	return err
 }
 
 func (m *creation) prepare() error {
@@ -215,7 +249,7 @@ func (m *creation) prepare() error {
 		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, AttachPoint: m.k.dir + attachDir,
 		ID: m.k.ID, Bundle: m.bundle, CgroupDir: m.cgroup, Gated: m.scope != nil,
 		StopAt:    os.Getenv(stopAt),
-		StartFIFO: fifo, PreserveFDs: m.preserve, NoPivot: m.c.has("no-pivot"), KeepKeyring: m.c.has("no-new-keyring"),
+		StartFIFO: fifo, PreserveFDs: m.preserve, NoPivot: m.c.has("no-pivot"), InUserNamespace: rootless(), KeepKeyring: m.c.has("no-new-keyring"),
 	})
 	if err != nil {
 		fifo.Close()

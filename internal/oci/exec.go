@@ -54,6 +54,9 @@ func execProcess(c *call) error {
 	case status == statePaused && !c.has("ignore-paused"):
 		return errors.New("cannot exec in a paused container (use --ignore-paused to override)")
 	}
+	if outside(k) {
+		return c.intoOf(k)
+	}
 	if err := runtime.SealFor(k.PID); err != nil {
 		return fmt.Errorf("exec failed: %w", err)
 	}
@@ -75,7 +78,7 @@ func execProcess(c *call) error {
 	}
 	cfg := runtime.ExecConfig{
 		PID: k.PID, StartTime: k.StartTime, Spec: spec, Process: p, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
-		ID: k.ID, Bundle: k.Bundle,
+		ID: k.ID, Bundle: k.Bundle, InUserNamespace: rootless(),
 	}
 	if cfg.PreserveFDs, err = c.preserved(p); err != nil {
 		return err

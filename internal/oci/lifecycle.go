@@ -68,7 +68,10 @@ func (k *container) start(c *call) error {
 	}
 	k.unlock() // hooks may ask
 	if err := runtime.PostStart(spec, k.ID, k.Bundle, k.PID); err != nil {
-		c.log.warn("%v", err)
+		// runtime-spec runtime.md, "Lifecycle", 9, 12 and 13: an error, the container is
+		// stopped and undone, and its last hooks run.
+		err = errors.Join(err, k.killAndWait(), k.relock())
+		return errors.Join(err, k.destroy(c))
 	}
 	return nil
 }
@@ -141,6 +144,9 @@ func kill(c *call) error {
 	if err != nil {
 		return err
 	}
+	if outside(k) {
+		return c.intoOf(k)
+	}
 	if c.has("all") {
 		if !k.group().Exists() || !k.group().Populated() {
 			return nil // as runc: nothing is left to be signalled
@@ -177,6 +183,9 @@ func (k *container) signal(signal unix.Signal) error {
 
 func deleteContainer(c *call) error {
 	id, force := c.args[0], c.has("force")
+	if k, err := c.look(id); err == nil && outside(k) {
+		return c.intoOf(k)
+	}
 	k, err := c.load(id)
 	defer k.unlock()
 	var broken *damaged

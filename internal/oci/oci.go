@@ -147,7 +147,7 @@ func (c *call) settle() error {
 	c.root = c.get("root")
 	if c.root == "" {
 		c.root = "/run/unitc-runtime"
-		if dir := os.Getenv("XDG_RUNTIME_DIR"); os.Geteuid() != 0 && dir != "" {
+		if dir := os.Getenv("XDG_RUNTIME_DIR"); rootless() && dir != "" {
 			c.root = dir + "/unitc-runtime"
 		}
 	}

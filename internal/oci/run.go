@@ -22,7 +22,7 @@ func runContainer(c *call) error {
 	}
 	m, err := c.create(c.args[0], detached)
 	if err != nil {
-		return fmt.Errorf("%s run failed: %w", runtimeName, err)
+		return failed("run", err)
 	}
 	k := m.k
 	attached := attach(m.terminal, k.PID, !detached)

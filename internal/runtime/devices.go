@@ -76,6 +76,10 @@ func (c *compiler) device(d specs.LinuxDevice) {
 		return
 	}
 	clean := path.Clean("/" + d.Path)
+	if c.opt.InUserNamespace && kind != unix.S_IFIFO {
+		c.hostDevice(clean)
+		return
+	}
 	dir, name := path.Split(clean)
 	mark := c.p.Mark()
 	parent := c.p.Reg()
@@ -92,6 +96,19 @@ func (c *compiler) device(d specs.LinuxDevice) {
 		c.p.Call("fchownat", clean, unix.SYS_FCHOWNAT, parent, c.p.Str(name), int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW)
 	}
 	c.close(parent)
+	c.p.Release(mark)
+}
+
+// hostDevice shows the host's node of the same name: a user namespace makes none
+// (mknod(2), EPERM). "/" is still the host's.
+func (c *compiler) hostDevice(name string) {
+	mark := c.p.Mark()
+	dst, src := c.p.Reg(), c.p.Reg()
+	c.p.Call("open_tree", name+" OPEN_TREE_CLONE", unix.SYS_OPEN_TREE, unix.AT_FDCWD, c.p.Str(name), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC).Into(src)
+	c.open("device "+name, name, false, dst)
+	c.attach("device "+name, src, dst)
+	c.close(src)
+	c.close(dst)
 	c.p.Release(mark)
 }
 

@@ -45,6 +45,8 @@ type ExecConfig struct {
 	PreserveFDs int
 	// Cgroup is a directory of cgroup v2 to be born in; nil = that of PID.
 	Cgroup *os.File
+	// InUserNamespace is that of Options.
+	InUserNamespace bool
 	// KeepKeyring leaves the session keyring as it is; otherwise it is a new one.
 	KeepKeyring bool
 	// ID and Bundle name the container to the agent of its seccomp profile; ID is
@@ -75,7 +77,7 @@ type Joined struct {
 // "exec-payload" (ENOENT, EACCES, ...). When ctx ends before the exec, the
 // process is killed.
 func Exec(ctx context.Context, cfg ExecConfig) (*Joined, error) {
-	j := &joiner{cfg: cfg, l: &Launch{plan: &plan.Plan{User: cfg.User, Groups: cfg.Groups}}}
+	j := &joiner{cfg: cfg, l: &Launch{plan: &plan.Plan{User: cfg.User, Groups: cfg.Groups}, opt: Options{InUserNamespace: cfg.InUserNamespace}}}
 	defer j.l.Close()
 	for _, s := range joinSteps {
 		if err := s.do(j); err != nil {

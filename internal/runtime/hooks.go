@@ -160,8 +160,8 @@ func (l *Launch) RunHooks(child *program.Child) error {
 	return child.Open()
 }
 
-// PostStart runs the poststart hooks; their failure does not stop anything
-// (runtime-spec runtime.md, "Lifecycle", 10).
+// PostStart runs the poststart hooks. Of one that fails the rest is the caller's:
+// by runtime-spec 1.1 and later the container is stopped (runtime.md, "Lifecycle", 9).
 func (l *Launch) PostStart(pid int) error {
 	return PostStart(l.spec, l.opt.ID, l.opt.Bundle, pid)
 }

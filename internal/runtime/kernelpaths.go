@@ -66,13 +66,20 @@ func mountScratch(c *compiler) {
 	})
 	c.null, c.empty = c.p.Reg(), c.p.Reg()
 	c.p.Call("mkdirat", "scratch/empty", unix.SYS_MKDIRAT, scratch, c.p.Str("empty"), 0o555)
-	c.p.Call("mknodat", "scratch/null", unix.SYS_MKNODAT, scratch, c.p.Str("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
-	c.p.Call("fchmodat", "scratch/null", unix.SYS_FCHMODAT, scratch, c.p.Str("null"), 0o666)
+	if !c.opt.InUserNamespace {
+		c.p.Call("mknodat", "scratch/null", unix.SYS_MKNODAT, scratch, c.p.Str("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
+		c.p.Call("fchmodat", "scratch/null", unix.SYS_FCHMODAT, scratch, c.p.Str("null"), 0o666)
+	}
 	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	c.p.Call("mount_setattr", "scratch MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, scratch, c.p.Str(""), unix.AT_EMPTY_PATH, attr, mountAttrSize)
 	c.p.Call("move_mount", "scratch dst="+c.opt.AttachPoint, unix.SYS_MOVE_MOUNT,
 		scratch, c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	c.p.Call("openat", "scratch/empty", unix.SYS_OPENAT, scratch, c.p.Str("empty"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.empty)
+	if c.opt.InUserNamespace {
+		// Opened while "/" is still the host's: no image has a say in what it is.
+		c.p.Call("openat", "/dev/null", unix.SYS_OPENAT, unix.AT_FDCWD, c.p.Str("/dev/null"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.null)
+		return
+	}
 	c.p.Call("openat", "scratch/null", unix.SYS_OPENAT, scratch, c.p.Str("null"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.null)
 }
 

@@ -71,7 +71,10 @@ func redirectStdio(c *compiler) {
 	for i, f := range c.opt.Stdio {
 		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeNamedPipe != 0 {
 			// Programs open /dev/stdout by name (nginx); the pipe must be theirs.
-			c.p.Call("fchown", f.Name()+" to the payload's user", unix.SYS_FCHOWN, int(f.Fd()), int(c.hostUID(c.user.UID)), -1)
+			chown := c.p.Call("fchown", f.Name()+" to the payload's user", unix.SYS_FCHOWN, int(f.Fd()), int(c.hostUID(c.user.UID)), -1)
+			if c.opt.InUserNamespace {
+				chown.Ignore(unix.EPERM) // somebody else's, and stays so
+			}
 		}
 		if int(f.Fd()) == i {
 			c.p.Call("fcntl", fmt.Sprintf("%d F_SETFD 0", i), unix.SYS_FCNTL, i, unix.F_SETFD, 0)
@@ -115,6 +118,16 @@ func enterUserNamespace(c *compiler) {
 	c.p.Call("setresuid", "0", unix.SYS_SETRESUID, 0, 0, 0)
 }
 
+// keepsGroups tells whether this process's groups are the payload's too: a user
+// who maps one group alone may drop none (user_namespaces(7)).
+func keepsGroups(l *Launch) bool {
+	if !l.opt.InUserNamespace {
+		return false
+	}
+	b, err := os.ReadFile("/proc/self/setgroups")
+	return err == nil && strings.TrimSpace(string(b)) == "deny"
+}
+
 func setUser(c *compiler) {
 	u := c.user
 	c.p.Call("prctl", "PR_SET_KEEPCAPS", unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
@@ -122,7 +135,9 @@ func setUser(c *compiler) {
 	for i, g := range u.Groups {
 		binary.NativeEndian.PutUint32(groups[4*i:], g)
 	}
-	c.p.Call("setgroups", fmt.Sprint(u.Groups), unix.SYS_SETGROUPS, len(u.Groups), c.p.Bytes(groups))
+	if !keepsGroups(c.Launch) || len(u.Groups) > 0 {
+		c.p.Call("setgroups", fmt.Sprint(u.Groups), unix.SYS_SETGROUPS, len(u.Groups), c.p.Bytes(groups))
+	}
 	c.p.Call("setresgid", fmt.Sprint(u.GID), unix.SYS_SETRESGID, int(u.GID), int(u.GID), int(u.GID))
 	c.p.Call("setresuid", fmt.Sprint(u.UID), unix.SYS_SETRESUID, int(u.UID), int(u.UID), int(u.UID))
 }
@@ -157,7 +172,9 @@ func verifyPrivileges(c *compiler) {
 	}
 	ids("getresuid", unix.SYS_GETRESUID, c.user.UID)
 	ids("getresgid", unix.SYS_GETRESGID, c.user.GID)
-	c.p.Call("getgroups", "", unix.SYS_GETGROUPS, 0, 0).Want(uintptr(len(c.user.Groups)))
+	if !keepsGroups(c.Launch) {
+		c.p.Call("getgroups", "", unix.SYS_GETGROUPS, 0, 0).Want(uintptr(len(c.user.Groups)))
+	}
 	c.verifyCapabilities()
 	nnp := uintptr(0)
 	if c.spec.Process.NoNewPrivileges {

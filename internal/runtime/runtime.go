@@ -59,6 +59,9 @@ type Options struct {
 	// NoPivot leaves the host's root mounted below the payload's, for roots that
 	// cannot be pivoted from: an initramfs.
 	NoPivot bool
+	// InUserNamespace says that this process is root of a user namespace alone, as
+	// below a rootless engine: device nodes are the host's, shown by bind mounts.
+	InUserNamespace bool
 	// KeepKeyring leaves the session keyring as it is.
 	KeepKeyring bool
 	// Before is called with each step's name before it is done in this process;

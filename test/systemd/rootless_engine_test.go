@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab && engines
+
+package systemd
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// somebody is a user without privilege, with the ids of /etc/subuid.
+const somebody = "somebody"
+
+// becomeSomebody makes the user and gives what runs a command as them.
+func becomeSomebody(t *testing.T) (home string, run func(args ...string) (string, int)) {
+	t.Helper()
+	must(t, "useradd", "-m", "-u", "1500", somebody)
+	place(t, "/etc/subuid", somebody+":100000:65536\n")
+	place(t, "/etc/subgid", somebody+":100000:65536\n")
+	runtimeDir := "/run/user/1500"
+	must(t, "install", "-d", "-o", somebody, "-m", "0700", runtimeDir)
+	t.Cleanup(func() {
+		_ = exec.Command("loginctl", "terminate-user", somebody).Run()
+		// Podman's own pause process, which holds its user namespace.
+		_ = exec.Command("pkill", "-KILL", "-U", somebody).Run()
+		must(t, "userdel", "-r", somebody)
+		os.RemoveAll(runtimeDir)
+	})
+	return "/home/" + somebody, func(args ...string) (string, int) {
+		return command(t, "runuser", append([]string{"-u", somebody, "--", "env", "-C", "/home/" + somebody, "HOME=/home/" + somebody, "XDG_RUNTIME_DIR=" + runtimeDir, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}, args...)...)
+	}
+}
+
+// A user drives the runtime through Podman, below which it is root of a user
+// namespace alone, and by hand, where it is nobody.
+func TestEnginePodmanRootless(t *testing.T) {
+	place(t, "/etc/containers/containers.conf", strings.Replace(podmanConfig, "[engine]\n", "[engine]\ncgroup_manager = \"cgroupfs\"\n", 1))
+	root := engineRoot(t)
+	home, run := becomeSomebody(t)
+	must(t, "chown", "-R", somebody, root)
+	says := func(want string, wantStatus int, args ...string) {
+		t.Helper()
+		out, status := run(append([]string{"podman"}, args...)...)
+		if status != wantStatus || !strings.Contains(strings.ReplaceAll(out, "\r", ""), want) {
+			t.Errorf("podman %q exits with %d and says %q, want %d and %q", args, status, out, wantStatus, want)
+		}
+	}
+	once := []string{"run", "--rm", "--network", "none"}
+	says("uid=0", 0, append(once, "--rootfs", root, "id")...)
+	says("", 42, append(once, "--rootfs", root, "sh", "-c", "exit 42")...)
+	says("uid=5 gid=6", 0, append(once, "-u", "5:6", "--rootfs", root, "id")...)
+	says("not found", 127, append(once, "--rootfs", root, "nonsense")...)
+	says("/dev/pts/0", 0, append(once, "-t", "--rootfs", root, "tty")...)
+	says("        10", 0, append(once, "--uidmap", "0:1:10", "--gidmap", "0:1:10", "--rootfs", root+":idmap", "cat", "/proc/self/uid_map")...)
+	says("", 0, "run", "-d", "--name", "web", "--network", "none", "--rootfs", root, "sleep", "1000")
+	says("uid=0", 0, "exec", "web", "id")
+	says("/dev/pts/0", 0, "exec", "-t", "web", "tty")
+	says("sleep 1000", 0, "top", "web")
+	says("running", 0, "inspect", "--format", "{{.State.Status}}", "web")
+	says("", 0, "stop", "-t", "0", "web")
+	says("", 0, "rm", "web")
+	if entries, _ := os.ReadDir("/run/user/1500/unitc-runtime"); len(entries) != 0 {
+		t.Errorf("state is left: %v", entries)
+	}
+	rootlessByHand(t, home, root, run)
+}
+
+// rootlessByHand is `spec --rootless` and the life of its container, with the
+// caller's id alone and with more.
+func rootlessByHand(t *testing.T, home, root string, run func(...string) (string, int)) {
+	t.Helper()
+	says := func(want string, wantStatus int, script string) {
+		t.Helper()
+		out, status := run("sh", "-c", "cd "+home+"/bundle && "+script)
+		if status != wantStatus || !strings.Contains(out, want) {
+			t.Errorf("%s exits with %d and says %q, want %d and %q", script, status, out, wantStatus, want)
+		}
+	}
+	if out, status := run("sh", "-c", "mkdir bundle && ln -s "+root+" bundle/rootfs"); status != 0 {
+		t.Fatal(out)
+	}
+	const rt = ociRuntime
+	says("", 0, rt+` spec --rootless && sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"sh", "-c", "id; sleep 1000"/' config.json`)
+	for _, ids := range []string{"1", "65537"} {
+		says("", 0, rt+" create --pid-file pid box </dev/null >out 2>&1; cat out; test -s pid")
+		says(`"created"`, 0, rt+" state box")
+		says("", 0, rt+" start box")
+		says(`"running"`, 0, rt+" state box")
+		says("uid=0", 0, rt+" exec box id")
+		says("box", 0, rt+" list -q")
+		says(ids+"\n", 0, rt+` exec box awk '{n += $3} END {print n}' /proc/self/uid_map`)
+		says("", 7, rt+" exec box sh -c 'exit 7'")
+		says("", 0, rt+" kill box KILL")
+		if err := eventually(func() error {
+			if out, _ := run(rt, "state", "box"); !strings.Contains(out, `"stopped"`) {
+				return fmt.Errorf("%s", out)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		says("", 0, rt+" delete box")
+		says("", 0, `tr -d '\n\t' <config.json | sed 's/"size": 1}/"size": 1}, {"containerID": 1, "hostID": 100000, "size": 65536}/g' >more && mv more config.json`)
+	}
+	says("user namespaces", 1, rt+" spec --bundle .. ; cp ../config.json . && "+rt+" create box")
+	if entries, _ := os.ReadDir("/run/user/1500/unitc-runtime"); len(entries) != 0 {
+		t.Errorf("state is left: %v", entries)
+	}
+}

@@ -77,7 +77,7 @@ type Joined struct {
 // "exec-payload" (ENOENT, EACCES, ...). When ctx ends before the exec, the
 // process is killed.
 func Exec(ctx context.Context, cfg ExecConfig) (*Joined, error) {
-	j := &joiner{cfg: cfg, l: &Launch{plan: &plan.Plan{User: cfg.User, Groups: cfg.Groups}, opt: Options{InUserNamespace: cfg.InUserNamespace}}}
+	j := &joiner{cfg: cfg, l: &Launch{plan: &plan.Plan{User: cfg.User, Groups: cfg.Groups}}}
 	defer j.l.Close()
 	for _, s := range joinSteps {
 		if err := s.do(j); err != nil {
@@ -271,7 +271,7 @@ func (j *joiner) buildProcess() error {
 	if err := checkLabels(&Launch{spec: spec}); err != nil {
 		return err
 	}
-	l.spec, l.opt = spec, Options{Stdio: j.cfg.Stdio, ID: j.cfg.ID, Bundle: j.cfg.Bundle}
+	l.spec, l.opt = spec, Options{Stdio: j.cfg.Stdio, ID: j.cfg.ID, Bundle: j.cfg.Bundle, InUserNamespace: j.cfg.InUserNamespace}
 	if err := j.mapIDs(); err != nil {
 		return err
 	}

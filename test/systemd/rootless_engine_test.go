@@ -24,15 +24,17 @@ func becomeSomebody(t *testing.T) (home string, run func(args ...string) (string
 	runtimeDir := "/run/user/1500"
 	must(t, "install", "-d", "-o", somebody, "-m", "0700", runtimeDir)
 	t.Cleanup(func() {
-		_ = exec.Command("loginctl", "terminate-user", somebody).Run()
-		// Podman's own pause process, which holds its user namespace.
-		_ = exec.Command("pkill", "-KILL", "-U", somebody).Run()
-		must(t, "userdel", "-r", somebody)
+		// Ends Podman's own pause process, which holds its user namespace.
+		_, _ = run("podman", "system", "migrate")
+		if err := eventually(func() error { return exec.Command("userdel", "-r", somebody).Run() }); err != nil {
+			t.Errorf("userdel: %v", err)
+		}
 		os.RemoveAll(runtimeDir)
 	})
-	return "/home/" + somebody, func(args ...string) (string, int) {
+	run = func(args ...string) (string, int) {
 		return command(t, "runuser", append([]string{"-u", somebody, "--", "env", "-C", "/home/" + somebody, "HOME=/home/" + somebody, "XDG_RUNTIME_DIR=" + runtimeDir, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}, args...)...)
 	}
+	return "/home/" + somebody, run
 }
 
 // A user drives the runtime through Podman, below which it is root of a user
@@ -55,7 +57,6 @@ func TestEnginePodmanRootless(t *testing.T) {
 	says("uid=5 gid=6", 0, append(once, "-u", "5:6", "--rootfs", root, "id")...)
 	says("not found", 127, append(once, "--rootfs", root, "nonsense")...)
 	says("/dev/pts/0", 0, append(once, "-t", "--rootfs", root, "tty")...)
-	says("        10", 0, append(once, "--uidmap", "0:1:10", "--gidmap", "0:1:10", "--rootfs", root+":idmap", "cat", "/proc/self/uid_map")...)
 	says("", 0, "run", "-d", "--name", "web", "--network", "none", "--rootfs", root, "sleep", "1000")
 	says("uid=0", 0, "exec", "web", "id")
 	says("/dev/pts/0", 0, "exec", "-t", "web", "tty")

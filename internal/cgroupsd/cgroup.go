@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -102,6 +103,22 @@ func Leaf(dir *os.File) (*os.File, error) { return openLeaf(dir, leaf) }
 
 // RelayLeaf is Leaf for the process that stays beside the payload.
 func RelayLeaf(dir *os.File) (*os.File, error) { return openLeaf(dir, relayLeaf) }
+
+// NetworkLeaf is Leaf for the process that connects the payload.
+func NetworkLeaf(dir *os.File) (*os.File, error) { return openLeaf(dir, networkLeaf) }
+
+// networkLeaf is beside the payload's.
+const networkLeaf = "network"
+
+// KillNetwork ends what is in the network leaf of a unit of a slice, if it is
+// there (cgroup-v2, cgroup.kill).
+func KillNetwork(slice, unit string) error {
+	err := os.WriteFile(mountPoint+slicePath(slice)+"/"+unit+"/"+networkLeaf+"/cgroup.kill", []byte("1"), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 func openLeaf(dir *os.File, leaf string) (*os.File, error) {
 	if err := unix.Mkdirat(int(dir.Fd()), leaf, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {

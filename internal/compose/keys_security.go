@@ -26,7 +26,7 @@ var securityKeys = []field{
 		doc:    "The IPC namespace: private, shareable, host or another service's.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.IPC = r.joined(s, n) }},
 	{name: "network_mode", shape: &shape{kinds: text, format: &networkModeFormat}, example: "none",
-		doc:    "none, host, another service's (service:NAME, container:NAME), a namespace (ns:/run/netns/NAME), or bridge, the default.",
+		doc:    "none, host, another service's (service:NAME, container:NAME), a namespace (ns:/run/netns/NAME), pasta, or bridge, the default.",
 		decode: decodeNetworkMode},
 	{name: "pid", shape: &shape{kinds: null | text, format: &pidFormat}, example: "host",
 		doc:    "The process namespace: the container's own, host or another service's.",
@@ -207,7 +207,7 @@ var pidFormat = format{
 var networkModeFormat = format{
 	name:    "network-mode",
 	empty:   true,
-	pattern: `^(none|host|bridge|ns:/.+|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
+	pattern: `^(none|host|bridge|pasta|ns:/.+|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
 	check: func(s string) (string, string) {
 		if file, ok := strings.CutPrefix(s, "ns:"); ok {
 			if !path.IsAbs(file) || hasDotDot(file) {
@@ -215,6 +215,6 @@ var networkModeFormat = format{
 			}
 			return "", ""
 		}
-		return badMode(s, "none", "host", "bridge")
+		return badMode(s, "none", "host", "bridge", "pasta")
 	},
 }

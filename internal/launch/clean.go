@@ -60,6 +60,7 @@ func Clean(name string, keep []string) int {
 			fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
 		}
 	}()
+	unnameNetwork(dir)
 	p, err := readPlan(dir)
 	if err != nil {
 		// A start that ended before it wrote its state leaves nothing but this.
@@ -89,6 +90,9 @@ func Clean(name string, keep []string) int {
 		return 0
 	}
 	removeLimits(p.Scope.Name)
+	if p.Network != nil && p.Network.Pasta {
+		stopPasta(p.Scope.Slice, p.Scope.Name)
+	}
 	if err := stopScope(p.Scope); err != nil {
 		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
 		return 1

@@ -32,6 +32,7 @@ var foreignSteps = []startStep{
 	{"join-scope", exitCgroup, (*starter).joinScope},
 	{"create-container", exitExec, (*starter).createContainer},
 	{"connect-network", exitNetwork, (*starter).connectNetwork},
+	{"start-pasta", exitNetwork, (*starter).startPasta},
 	{"send-mainpid", exitFailure, (*starter).sendMainPID},
 	{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
 	{"start-container", exitExec, (*starter).startContainer},

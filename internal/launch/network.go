@@ -35,6 +35,12 @@ func (s *starter) claimNetwork() error {
 			}
 			request.Attachments = append(request.Attachments, network.Attachment{Attachment: a, Definition: d})
 		}
+		if n.Pasta {
+			if _, err := findPasta(); err != nil {
+				return err
+			}
+			request.Attachments = []network.Attachment{{Definition: network.PastaNetwork()}}
+		}
 		var err error
 		if s.network, err = network.Take(request); err != nil {
 			return keyed(err)
@@ -90,18 +96,20 @@ func (s *starter) connectNetwork() error {
 	if s.network == nil {
 		return nil
 	}
-	var ns *os.File
-	var err error
-	if s.launch != nil {
-		ns, err = s.launch.NetworkNamespace(s.child)
-	} else {
-		ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", s.payload))
-	}
+	ns, err := s.networkNamespace()
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
 	return keyed(s.network.Connect(ns))
+}
+
+// networkNamespace opens the payload's.
+func (s *starter) networkNamespace() (*os.File, error) {
+	if s.launch != nil {
+		return s.launch.NetworkNamespace(s.child)
+	}
+	return os.Open(fmt.Sprintf("/proc/%d/ns/net", s.payload))
 }
 
 // writeNames writes the files that are shown below /etc. What cannot be found

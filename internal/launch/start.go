@@ -93,6 +93,7 @@ var (
 		// Between the request for the scope and its being there.
 		{"connect-network", exitNetwork, (*starter).connectNetwork},
 		{"join-scope", exitCgroup, (*starter).joinScope},
+		{"start-pasta", exitNetwork, (*starter).startPasta},
 		// A stop that comes later reaches the payload itself; the relay must live on.
 		{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
 		{"release-payload", exitFailure, (*starter).releasePayload},

@@ -41,6 +41,8 @@ func ensure(locked *lease.Locked, d *definition.Network, before func(string)) (*
 		if err := makeRules(locked, n); err != nil {
 			return nil, err
 		}
+	} else if n.Driver == lease.Pasta {
+		// The kernel has nothing of it.
 	} else if _, err := netlink.LinkByName(n.Link); err != nil {
 		return nil, &Fault{"networks." + d.Key + ".driver_opts.parent", fmt.Sprintf("%s: %v", n.Link, err), "name an interface of this host"}
 	}
@@ -51,8 +53,8 @@ func ensure(locked *lease.Locked, d *definition.Network, before func(string)) (*
 // design is the network that will be made of a definition.
 func design(locked *lease.Locked, d *definition.Network) (*lease.Network, error) {
 	n, err := settle(d)
-	if err != nil {
-		return nil, err
+	if err != nil || n.Driver == lease.Pasta {
+		return n, err
 	}
 	if n.Driver == lease.Bridge && n.Link != bridgeName(n.Name) {
 		// A bridge that somebody else has made stays when the network goes.

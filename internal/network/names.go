@@ -26,7 +26,7 @@ func Hosts(names *plan.Names, hostname string, c *Claim, hostsNetwork bool) []by
 		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 	}
 	gateway := netip.MustParseAddr("127.0.0.1")
-	if c != nil {
+	if c != nil && !c.IsPasta() {
 		for _, p := range c.places {
 			for _, a := range p.record.Addresses() {
 				fmt.Fprintf(&b, "%s\t%s\n", a, hostname)
@@ -36,7 +36,7 @@ func Hosts(names *plan.Names, hostname string, c *Claim, hostsNetwork bool) []by
 			gateway = s.Gateway
 			break
 		}
-	} else if hostname != "" && !hostsNetwork {
+	} else if hostname != "" && !hostsNetwork { // pasta's addresses are the host's, whatever they are
 		fmt.Fprintf(&b, "127.0.1.1\t%s\n", hostname)
 	}
 	for _, h := range names.Hosts {
@@ -53,6 +53,9 @@ func Hosts(names *plan.Names, hostname string, c *Claim, hostsNetwork bool) []by
 // answers, that forwards to the servers of the definition or of the host.
 func Resolv(names *plan.Names, c *Claim, ownNetwork bool) []byte {
 	servers, search, options := hostResolver(ownNetwork)
+	if c.IsPasta() {
+		servers = []string{lease.Resolver.String()} // pasta passes them to the host's
+	}
 	if len(names.DNS) > 0 {
 		servers = names.DNS
 	}

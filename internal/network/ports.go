@@ -80,7 +80,7 @@ func (c *Claim) reservePorts(locked *lease.Locked) error {
 func (c *Claim) way(key string, asked definition.Port) (*place, error) {
 	for i := range c.places {
 		p := &c.places[i]
-		if p.network.Driver == lease.Bridge && !p.network.Internal {
+		if p.network.Driver == lease.Pasta || p.network.Driver == lease.Bridge && !p.network.Internal {
 			return p, nil
 		}
 	}
@@ -89,7 +89,10 @@ func (c *Claim) way(key string, asked definition.Port) (*place, error) {
 
 // reserve finds the ports of the host, one for each family of addresses.
 func (c *Claim) reserve(key string, asked definition.Port, r *lease.Record, holders holding) ([]lease.Port, error) {
-	hosts, err := hostAddresses(key, asked, r)
+	if c.IsPasta() && asked.Protocol == "sctp" {
+		return nil, &Fault{key, "pasta knows tcp and udp alone", "join a bridge, or remove the port"}
+	}
+	hosts, err := hostAddresses(key, asked, r, c.IsPasta())
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +129,11 @@ func (c *Claim) reserve(key string, asked definition.Port, r *lease.Record, hold
 
 // hostAddresses are the host's addresses that a port is published on. One
 // without an address is published on all of the families that the container has.
-func hostAddresses(key string, asked definition.Port, r *lease.Record) ([]netip.Addr, error) {
+func hostAddresses(key string, asked definition.Port, r *lease.Record, pasta bool) ([]netip.Addr, error) {
 	if asked.HostIP == "" {
+		if pasta {
+			return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, nil
+		}
 		var hosts []netip.Addr
 		if r.IPv4.IsValid() {
 			hosts = append(hosts, netip.IPv4Unspecified())
@@ -141,7 +147,7 @@ func hostAddresses(key string, asked definition.Port, r *lease.Record) ([]netip.
 	if err != nil {
 		return nil, &Fault{key, err.Error(), "write an IP address of this host"}
 	}
-	if asked.Activation {
+	if asked.Activation || pasta {
 		return []netip.Addr{host.Unmap()}, nil // what forwards takes the address there is
 	}
 	if host = host.Unmap(); host.Is4() && !r.IPv4.IsValid() || host.Is6() && !r.IPv6.IsValid() {

@@ -31,7 +31,7 @@ func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment,
 	if n.Driver == lease.Bridge {
 		record.Link = linkName(r.Container, n.Name)
 	}
-	if record.MAC == "" && n.Driver != lease.Ipvlan {
+	if record.MAC == "" && n.Driver != lease.Ipvlan && n.Driver != lease.Pasta {
 		record.MAC = macOf(r.Container + "/" + n.Name)
 	}
 	if _, err := net.ParseMAC(record.MAC); record.MAC != "" && err != nil {

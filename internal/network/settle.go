@@ -29,6 +29,11 @@ func settle(d *definition.Network) (*lease.Network, error) {
 		n.Driver, n.Link = lease.Bridge, bridgeName(d.Name)
 	case lease.Macvlan, lease.Ipvlan:
 		n.Masquerade = false
+	case lease.Pasta:
+		if d.Name == lease.PastaName {
+			return n, nil
+		}
+		fallthrough
 	default:
 		return nil, &Fault{"networks." + d.Key + ".driver", "unitc has no driver " + d.Driver, "write bridge, macvlan or ipvlan"}
 	}

@@ -158,6 +158,9 @@ type Scope struct {
 
 // Network is what a start connects the payload to.
 type Network struct {
+	// Pasta connects by pasta(1), a process in the payload's cgroup, and not by
+	// interfaces of the kernel's.
+	Pasta       bool                    `json:"pasta,omitempty"`
 	Attachments []definition.Attachment `json:"attachments"`
 	Aliases     []string                `json:"aliases,omitempty"` // in all of them
 	Links       []definition.Link       `json:"links,omitempty"`

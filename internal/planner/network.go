@@ -35,6 +35,9 @@ func (b *builder) network() error {
 	case "":
 		b.plan.Network = b.connection()
 		names.Files = []string{HostsFile, ResolvFile, HostnameFile}
+	case "pasta":
+		b.plan.Network = &plan.Network{Pasta: true, Ports: b.s.Ports}
+		names.Files = []string{HostsFile, ResolvFile, HostnameFile}
 	case "service", "container":
 		names.From, names.Files = other, []string{HostsFile, ResolvFile}
 	case "ns":

@@ -32,6 +32,9 @@ func deviceAllow(s *definition.Service) []string {
 			values = append(values, unitfile.Word(d.Source)+" "+d.Permissions)
 		}
 	}
+	if s.NetworkMode == "pasta" {
+		values = append(values, "/dev/net/tun rw") // its process is under the payload's limits
+	}
 	for _, rule := range s.DeviceCgroupRules {
 		// What Check refuses gives no directive: it stays denied.
 		allowed, _ := parseDeviceRule(rule)

@@ -80,3 +80,18 @@ ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2, ip_range: 192.0.2.128
 		})
 	})
 }
+
+// Where pasta is not installed a start says so.
+func TestPastaIsMissing(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			c := scoped.define(t, "no-pasta", endless+"\nnetwork_mode: pasta")
+			if _, status := command(t, "systemctl", "start", c.unit()); status == 0 {
+				t.Error("it starts")
+			}
+			if text := c.show("StatusText"); !strings.Contains(text, "pasta is not installed") || !strings.Contains(text, "passt") {
+				t.Errorf("the status is %q", text)
+			}
+		})
+	})
+}

@@ -56,6 +56,10 @@ const (
 	Bridge  = "bridge"
 	Macvlan = "macvlan"
 	Ipvlan  = "ipvlan"
+	// Pasta is no network: containers with it are listed to have their ports
+	// known. No definition can make one of its name.
+	Pasta     = "pasta"
+	PastaName = "(pasta)"
 )
 
 // Network is a network that exists.

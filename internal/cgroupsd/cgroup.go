@@ -111,11 +111,17 @@ func NetworkLeaf(dir *os.File) (*os.File, error) { return openLeaf(dir, networkL
 const networkLeaf = "network"
 
 // KillNetwork ends what is in the network leaf of a unit of a slice, if it is
-// there (cgroup-v2, cgroup.kill).
-func KillNetwork(slice, unit string) error {
-	err := os.WriteFile(mountPoint+slicePath(slice)+"/"+unit+"/"+networkLeaf+"/cgroup.kill", []byte("1"), 0)
+// there (cgroup-v2, cgroup.kill), and waits until its ports are free again.
+func KillNetwork(slice, unit string, patience time.Duration) error {
+	leaf := unit + "/" + networkLeaf
+	err := os.WriteFile(mountPoint+slicePath(slice)+"/"+leaf+"/cgroup.kill", []byte("1"), 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	for deadline := time.Now().Add(patience); err == nil && Populated(slice, leaf); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s has processes %v after they were killed", leaf, patience)
+		}
 	}
 	return err
 }

@@ -111,7 +111,7 @@ func unnameNetwork(dir string) {
 
 // stopPasta ends it where systemd's end of the cgroup would come later.
 func stopPasta(slice, unit string) {
-	if err := cgroupsd.KillNetwork(slice, unit); err != nil {
+	if err := cgroupsd.KillNetwork(slice, unit, cleanTimeout); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>ending pasta: %v\n", err)
 	}
 }

@@ -47,6 +47,10 @@ var law = []struct {
 	{"internal/definition", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/unitfile", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"internal/definition"}, "the grammar of unit files knows no directive and no container"}}},
+	{"internal/cdi", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
+	// Vendors write YAML, which no helper links: the CLI reads it for that.
+	{"internal/cdi/registry", []ban{dbus, http, cobra, netAny, spec,
+		{[]string{"internal/compose"}, "a vendor's file is no definition"}}},
 	// The way of a definition to its units.
 	{"internal/resource", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"golang.org/x/sys/..."}, "limits become text; facts of the host are none of it"}}},

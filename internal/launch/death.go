@@ -48,7 +48,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 		return
 	}
 	if p.Scope != nil {
-		d.found = kernelFindings(p.Scope.Name)
+		d.found = kernelFindings(p)
 	} else {
 		// In the service's cgroup this program shares the payload's device rules,
 		// which keep it from the kernel's log, but finds the kernel's counters.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/plan"
 )
 
 // kernelWindow is how old a kernel message may be to speak of the death at hand.
@@ -29,7 +30,8 @@ type findings struct {
 // kernelFindings looks in the kernel's log for what it says of a cgroup: the
 // messages come before the process dies (mm/oom_kill.c), so they are there by
 // now; the cgroup's own files may be gone.
-func kernelFindings(group string) (f findings) {
+func kernelFindings(p *plan.Plan) (f findings) {
+	group := p.Scope.Name
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return f
@@ -64,12 +66,37 @@ func kernelFindings(group string) (f findings) {
 			f.oom, f.limit, f.peak = true, limit, usage
 		case strings.HasPrefix(text, "cgroup: fork rejected by pids controller in ") && hasComponent(text, group):
 			f.pids = true
-		case strings.Contains(text, "type=1326 ") && strings.Contains(text, " sig=31 "):
+		case strings.Contains(text, "type=1326 ") && strings.Contains(text, " sig=31 ") && speaksOf(text, p):
 			f.syscall = "syscall=" + between(text, " syscall=", " ") + " arch=" + between(text, " arch=", " ")
-		case strings.Contains(text, `apparmor="DENIED"`), strings.Contains(text, "avc:  denied"):
+		case (strings.Contains(text, `apparmor="DENIED"`) || strings.Contains(text, "avc:  denied")) && speaksOf(text, p):
 			f.denied = text
 		}
 	}
+}
+
+// speaksOf tells whether an audit record is of a process of the container: by its
+// label, or by the host's number of its user where the container has ids of its
+// own. A record that has neither may be.
+func speaksOf(record string, p *plan.Plan) bool {
+	if p.Spec == nil || p.Spec.Process == nil || p.Spec.Linux == nil {
+		return true
+	}
+	if label := p.Spec.Process.SelinuxLabel; label != "" && strings.Contains(record, " scontext=") {
+		return between(record, " scontext=", " ") == label
+	}
+	for _, name := range []string{" uid=", " fsuid="} {
+		id, err := strconv.ParseUint(between(record, name, " "), 10, 32)
+		if err != nil || len(p.Spec.Linux.UIDMappings) == 0 {
+			continue
+		}
+		for _, m := range p.Spec.Linux.UIDMappings {
+			if id >= uint64(m.HostID) && id-uint64(m.HostID) < uint64(m.Size) {
+				return true
+			}
+		}
+		return false
+	}
+	return true
 }
 
 // ownFindings asks the cgroup of the service that this program cleans up after.

@@ -6,6 +6,7 @@ package systemd
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ func why(t *testing.T, name string) map[string]any {
 // last probe, last 20 lines, restarts so far, and the suggestion."
 func TestWhy(t *testing.T) {
 	t.Parallel()
+	place(t, "/run/mkdir-is-death.json", `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]}`)
 	for name, c := range map[string]struct {
 		definition, systemd string
 		provoke             func(c *container)
@@ -62,6 +64,33 @@ func TestWhy(t *testing.T) {
 			definition: "tmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 2}\ncommand: [sh, -c, 'echo line 30; test -e /x; exec sleep infinity']",
 			systemd:    "probe: {file: /run/app/ready}",
 			want:       map[string]string{"cause": "unhealthy: file /run/app/ready: no such file or directory, 2 of 2", "result": "watchdog", "probe": "2 of 2"},
+		},
+		"pids": {
+			definition: "pids_limit: 100\ncommand: [sh, -c, 'trap \"exit 9\" USR1; echo line 30; while sleep 0.05; do :; done']",
+			provoke: func(c *container) {
+				c.awaitOutput("line 30\n")
+				tellKernel(c.t, "cgroup: fork rejected by pids controller in /unitc.slice/"+c.payloadUnit())
+				c.signal("USR1")
+			},
+			want: map[string]string{"cause": "exited with status 9; its limit on processes kept it from starting more", "suggestion": "(`pids_limit: 200`)"},
+		},
+		"seccomp": {
+			definition: "tmpfs: [/tmp]\nsecurity_opt: [seccomp=/run/mkdir-is-death.json]\ncommand: [sh, -c, 'echo line 30; exec mkdir /tmp/x']",
+			want:       map[string]string{"cause": "a system call that its seccomp profile answers with death", "exit_status": "SYS", "suggestion": "ausyscall"},
+		},
+		"lsm": {
+			definition: "command: [sh, -c, 'trap \"exit 13\" USR1; echo line 30; while sleep 0.05; do :; done']",
+			provoke: func(c *container) {
+				c.awaitOutput("line 30\n")
+				var st syscall.Stat_t
+				if err := syscall.Stat(fmt.Sprint("/proc/", c.mainPID()), &st); err != nil {
+					c.t.Fatal(err)
+				}
+				tellKernel(c.t, fmt.Sprintf(`audit: type=1400 audit(1.0:1): apparmor="DENIED" operation="open" profile="web" name="/secret" pid=1 comm="sh" fsuid=%d ouid=0`, st.Uid))
+				tellKernel(c.t, `audit: type=1400 audit(1.0:1): apparmor="DENIED" operation="open" profile="other" name="/secret" pid=1 comm="sh" fsuid=1 ouid=0`)
+				c.signal("USR1")
+			},
+			want: map[string]string{"cause": "exited with status 13", "denied": `profile="web" name="/secret"`},
 		},
 		"launch": {
 			definition: "command: [/nowhere/at/all]",

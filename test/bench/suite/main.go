@@ -86,6 +86,7 @@ func (b *bench) all() error {
 		{"many", (*bench).many},
 		{"logs", (*bench).logs},
 		{"exec", (*bench).execs},
+		{"list", (*bench).listings},
 		{"reload", (*bench).reloads},
 		{"network", (*bench).networks},
 		{"ports", (*bench).ports},

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// A denial of another process on the host is not this container's.
+func TestSpeaksOf(t *testing.T) {
+	own := &plan.Plan{Spec: &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{UIDMappings: []specs.LinuxIDMapping{{HostID: 655360, Size: 65536}}}}}
+	host := &plan.Plan{Spec: &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}}
+	labelled := &plan.Plan{Spec: &specs.Spec{Process: &specs.Process{SelinuxLabel: "system_u:system_r:container_t:s0:c1,c2"}, Linux: &specs.Linux{}}}
+	for _, c := range []struct {
+		p      *plan.Plan
+		record string
+		want   bool
+	}{
+		{own, `audit: type=1326 audit(1.2:3): auid=4294967295 uid=655361 gid=655360 ses=1 pid=5 comm="x" sig=31 arch=c000003e syscall=83 compat=0`, true},
+		{own, `audit: type=1326 audit(1.2:3): auid=4294967295 uid=0 gid=0 ses=1 pid=5 comm="x" sig=31 arch=c000003e syscall=83 compat=0`, false},
+		{own, `audit: type=1326 audit(1.2:3): auid=655361 uid=720896 gid=0 ses=1`, false},
+		{host, `audit: type=1326 audit(1.2:3): auid=4294967295 uid=0 gid=0 ses=1`, true},
+		{own, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="open" profile="p" name="/x" pid=5 comm="x" fsuid=655360 ouid=0`, true},
+		{own, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="open" profile="p" name="/x" pid=5 comm="x" fsuid=1000 ouid=0`, false},
+		{own, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="ptrace" profile="p"`, true},
+		{labelled, `avc:  denied  { read } for  pid=5 comm="x" scontext=system_u:system_r:container_t:s0:c1,c2 tcontext=x tclass=file`, true},
+		{labelled, `avc:  denied  { read } for  pid=5 comm="x" scontext=system_u:system_r:container_t:s0:c1,c3 tcontext=x tclass=file`, false},
+		{&plan.Plan{}, "whatever", true},
+	} {
+		if got := speaksOf(c.record, c.p); got != c.want {
+			t.Errorf("%s: %v", c.record, got)
+		}
+	}
+}

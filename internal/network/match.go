@@ -122,6 +122,9 @@ func established() match {
 	return conntrack(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
 }
 
+// invalid: of no connection that is known, so that it is not translated.
+func invalid() match { return conntrack(expr.CtKeySTATE, expr.CtStateBitINVALID) }
+
 // published: IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
 func published() match { return conntrack(expr.CtKeySTATUS, 1<<5) }
 

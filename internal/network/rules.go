@@ -73,8 +73,8 @@ func allSets() []*nftables.Set {
 	return []*nftables.Set{bridges(), internals(), masquerade(), same(), itself(false), itself(true), ports(false, true), ports(false, false), ports(true, true), ports(true, false)}
 }
 
-// translate looks a port up and leads there: the map gives address and port.
-func translate(v6, anyHost bool) match {
+// lookUp finds a port: the map gives address and port.
+func lookUp(v6, anyHost bool) match {
 	proto, load := byte(unix.NFPROTO_IPV4), match{}
 	next := uint32(word0)
 	if v6 {
@@ -90,14 +90,16 @@ func translate(v6, anyHost bool) match {
 		load, next = match{ip4(daddr4, reg1)}, word0+1
 	}
 	load = append(load, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: next}, dport(next+1))
+	return join(family(proto), load, match{&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: ports(v6, anyHost).Name}})
+}
+
+// translate leads to where the port leads.
+func translate(v6, anyHost bool) match {
 	number, portWord := uint32(unix.NFPROTO_IPV4), uint32(word0+1)
 	if v6 {
 		number, portWord = unix.NFPROTO_IPV6, word0+4
 	}
-	return join(family(proto), load, match{
-		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: ports(v6, anyHost).Name},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: number, RegAddrMin: reg1, RegProtoMin: portWord, Specified: true},
-	})
+	return join(lookUp(v6, anyHost), match{&expr.NAT{Type: expr.NATTypeDestNAT, Family: number, RegAddrMin: reg1, RegProtoMin: portWord, Specified: true}})
 }
 
 // chain is one chain of the table with its rules in order, each with its reason.
@@ -153,11 +155,19 @@ func chains() []chain {
 			{"neighbour discovery", join(protocol(icmp6), accept)},
 			{"no way out by a service of the host", drop},
 		}},
+		{name: "stray", rules: []rule{
+			{"the host knows nothing of a published port's connections, and would reset them", join(lookUp(false, false), drop)},
+			{"", join(lookUp(true, false), drop)},
+			{"", join(lookUp(false, true), drop)},
+			{"", join(lookUp(true, true), drop)},
+		}},
 		{name: "input", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput, priority: *nftables.ChainPriorityFilter, rules: []rule{
+			{"what is not translated, for it came out of turn", join(invalid(), jump("stray"))},
 			{"internal networks", join(iif(), in(internals(), false), jump("closed"))},
 		}},
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward, priority: *nftables.ChainPriorityFilter, rules: []rule{
 			{"answers, first of all: most packets are", join(established(), accept)},
+			{"what is not translated would leave with the container's address", join(iif(), in(masquerade(), false), notToBridge(), invalid(), drop)},
 			{"what is not unitc's", join(notFromBridge(), notToBridge(), accept)},
 			{"to itself by its own published port, or between two ports of one bridge", join(withinNetwork(), accept)},
 			{"internal networks have no way out", join(iif(), in(internals(), false), drop)},

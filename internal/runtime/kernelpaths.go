@@ -123,8 +123,29 @@ func (c *compiler) clone(src any, into program.Reg) {
 		unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(into)
 }
 
+// readonlyTmpfs makes those tmpfs read-only that are to be so. A /dev, as engines
+// ask for it with a read-only root, had to take mount points and nodes first.
+func (c *compiler) readonlyTmpfs() {
+	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	for i, m := range c.spec.Mounts {
+		o, err := parseOptions(m.Options)
+		if err != nil || m.Type != "tmpfs" || o.set&unix.MOUNT_ATTR_RDONLY == 0 || c.sources[i] != nil || o.remount {
+			continue
+		}
+		var absent program.Label
+		mark := c.p.Mark()
+		dst := c.p.Reg()
+		c.lookUp(m.Destination, dst, &absent)
+		c.p.Call("mount_setattr", m.Destination+" MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, dst, c.p.Str(""), unix.AT_EMPTY_PATH, attr, mountAttrSize)
+		c.close(dst)
+		c.p.Here(&absent)
+		c.p.Release(mark)
+	}
+}
+
 // readonlyPaths binds each path over itself, read-only.
 func readonlyPaths(c *compiler) {
+	c.readonlyTmpfs()
 	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	for _, p := range c.spec.Linux.ReadonlyPaths {
 		var absent program.Label

@@ -184,6 +184,9 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 	} else {
 		c.open(label, m.Destination, true, dst)
 		o.source = m.Source
+		if m.Type == "tmpfs" {
+			o.set &^= unix.MOUNT_ATTR_RDONLY // see readonlyTmpfs
+		}
 		mnt := c.newMount(label, fsType(m.Type), o)
 		c.attach(label, mnt, dst)
 		c.close(mnt)

@@ -79,6 +79,22 @@ var ociCases = []ociCase{
 	{"delete --force ends a container, and takes one that is not there", func(b *bundle) error {
 		return errors.Join(b.started(), b.ok("delete", "--force", b.id), b.ok("delete", "--force", b.id), b.refused("does not exist", "state", b.id))
 	}},
+	{"a read-only /dev has its devices and mount points", func(b *bundle) error {
+		b.spec.Mounts[1].Options = append(b.spec.Mounts[1].Options, "ro")
+		return b.prints("echo >/dev/null && test -d /dev/pts && ! touch /dev/x 2>/dev/null && echo ok", "ok")
+	}},
+	{"a poststart hook that fails stops the container, and poststop hooks run", func(b *bundle) error {
+		b.spec.Hooks = &specs.Hooks{
+			Poststart: []specs.Hook{{Path: "/bin/false"}},
+			Poststop:  []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat >" + b.dir + "/stopped"}}},
+		}
+		err := errors.Join(b.create(), b.refused("poststart", "start", b.id))
+		if out, status := b.call("state", b.id); status == 0 && strings.Contains(out, `"running"`) {
+			err = errors.Join(err, errors.New("it runs"))
+		}
+		_, statErr := os.Stat(b.dir + "/stopped")
+		return errors.Join(err, statErr)
+	}},
 	{"a created container is deleted", func(b *bundle) error { return errors.Join(b.create(), b.ok("delete", b.id)) }},
 	{"kill of a stopped container", func(b *bundle) error {
 		b.spec.Process.Args = []string{"true"}

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/network"
 )
 
 // inNetwork runs what makes links in a network namespace that ends with it: the
@@ -63,6 +66,29 @@ func nftables(Machine) result {
 		return warn("modprobe nf_tables, or build the kernel with CONFIG_NF_TABLES", "nftables does not answer (%v): published ports do not work", err)
 	}
 	return good("answers")
+}
+
+// firewalls looks for chains of others that would drop what networks forward.
+func firewalls(Machine) result {
+	if !isRoot() {
+		return asRoot("another firewall drops what networks forward")
+	}
+	list, err := network.Barriers()
+	if err != nil {
+		return warn("", "the rules of other firewalls cannot be read: %v", err)
+	}
+	if len(list) == 0 {
+		return good("none drops what networks forward")
+	}
+	var chains, cures []string
+	for _, b := range list {
+		name := b.Chain
+		if b.Owner != "" {
+			name += " (" + b.Owner + "'s)"
+		}
+		chains, cures = append(chains, name), append(cures, b.Cure)
+	}
+	return warn(strings.Join(cures, "; "), "%s drops what is forwarded: published ports and the way out of networks do not work", strings.Join(chains, ", "))
 }
 
 // addLink makes a link: struct ifinfomsg and the attribute IFLA_LINKINFO with

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"github.com/unitc/unitc/internal/definition"
+)
+
+// Docker's FORWARD chain, as iptables-nft makes it, drops what unitc's bridges
+// forward: it is found, and what is said to cure it does.
+func TestBarriers(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	client := outside(t)
+	d := &definition.Network{Key: "front", Name: "front"}
+	web, _ := connect(t, "web", d, definition.Port{Published: 8080, Target: 80, Protocol: "tcp"})
+	serve(t, web, ":80")
+	answers := func() bool { _, err := ask(t, client, "192.0.2.1:8080"); return err == nil }
+	for deadline := time.Now().Add(30 * time.Second); !answers(); {
+		if time.Now().After(deadline) {
+			t.Fatal("the port does not answer without a barrier")
+		}
+	}
+	if list, err := Barriers(); err != nil || len(list) != 0 {
+		t.Errorf("without a barrier: %v, %v", list, err)
+	}
+	c := &nftables.Conn{}
+	filter := c.AddTable(&nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv4})
+	policy := nftables.ChainPolicyDrop
+	forward := c.AddChain(&nftables.Chain{Name: "FORWARD", Table: filter, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &policy})
+	user := c.AddChain(&nftables.Chain{Name: "DOCKER-USER", Table: filter})
+	c.AddRule(&nftables.Rule{Table: filter, Chain: forward, Exprs: jump("DOCKER-USER")})
+	must(t, c.Flush())
+	if answers() {
+		t.Error("the port answers behind a chain that drops")
+	}
+	list, err := Barriers()
+	if err != nil || len(list) != 1 {
+		t.Fatalf("behind a barrier: %v, %v", list, err)
+	}
+	link := bridgeName("front")
+	if b := list[0]; b.Chain != "ip filter FORWARD" || b.Owner != "Docker" || !strings.Contains(b.Cure, "iptables -I DOCKER-USER -i "+link+" -j ACCEPT") {
+		t.Errorf("the barrier is %+v", b)
+	}
+	for _, load := range []match{iif(), oif()} {
+		c.InsertRule(&nftables.Rule{Table: filter, Chain: user, Exprs: join(load, match{
+			&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: append([]byte(link), 0)}, &expr.Counter{}}, accept)})
+	}
+	must(t, c.Flush())
+	if !answers() {
+		t.Error("the cure is none")
+	}
+	if list, err := Barriers(); err != nil || len(list) != 0 {
+		t.Errorf("after the cure: %v, %v", list, err)
+	}
+	// Their flush is not ours: it takes the barrier away and nothing else.
+	c.DelTable(filter)
+	must(t, c.Flush())
+	if !answers() {
+		t.Error("the port does not answer after the other table has gone")
+	}
+	must(t, Release("web", nil))
+}

@@ -394,7 +394,7 @@ func (j *joiner) start(ctx context.Context) (*Joined, error) {
 		_ = child.Kill()
 	}
 	_, _ = waitFor(child.PID)
-	if errors.Is(err, unix.ENOMEM) && j.checkAlive() != nil {
+	if (errors.Is(err, unix.ENOMEM) || errors.Is(err, program.ErrKilled)) && j.checkAlive() != nil {
 		err = ErrNotRunning // no more processes in a PID namespace whose first has ended
 	}
 	return nil, err

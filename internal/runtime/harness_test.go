@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,9 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "payload" {
 		os.Exit(payload(os.Args[2:]))
+	}
+	if slices.Contains(trojans, filepath.Base(os.Args[0])) {
+		os.Exit(len(outcome(os.WriteFile("/trojan-ran", nil, 0o644))) - len("ok"))
 	}
 	os.Exit(m.Run())
 }

@@ -225,6 +225,9 @@ func fsType(t string) string {
 // refuseDestination keeps mounts out of /proc: writes to labels and sysctls
 // would land in a file of the attacker's (CVE-2019-16884, CVE-2023-27561).
 func refuseDestination(m specs.Mount) error {
+	if len(m.Destination) >= unix.PathMax {
+		return fmt.Errorf("the destination has %d bytes, the kernel takes %d", len(m.Destination), unix.PathMax-1)
+	}
 	d := path.Clean("/" + m.Destination)
 	if d == "/" {
 		return fmt.Errorf("a mount on / is refused; use the rootfs for that")

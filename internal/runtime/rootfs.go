@@ -254,11 +254,15 @@ func attachRoot(c *compiler) {
 		int(c.root.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
+// unsafeChroot leaves the host's root mounted. Only a test sets it, to prove
+// that its attack succeeds without the protection.
+var unsafeChroot bool
+
 // pivotRoot makes the rootfs "/" and drops the old root with all its mounts
 // (pivot_root(2), "pivot_root(".", ".")").
 func pivotRoot(c *compiler) {
 	c.p.Call("fchdir", "rootfs", unix.SYS_FCHDIR, c.rootDir())
-	if joinsMount(c.Launch) {
+	if joinsMount(c.Launch) || unsafeChroot {
 		c.p.Call("chroot", ".", unix.SYS_CHROOT, c.p.Str("."))
 		c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
 		return

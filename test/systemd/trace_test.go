@@ -19,6 +19,7 @@ var reads = []string{
 	"/etc/unitc", "/run/unitc/definitions", "/usr/lib/unitc/definitions",
 	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
 	"/dev/kmsg", "/proc/self/fd",
+	"/run/unitc", // what runs without a definition
 	// The runtime, for memory and processor limits; no GODEBUG stops that.
 	"/sys/kernel/mm/transparent_hugepage", "/proc/self/cgroup", "/proc/self/mountinfo", "/sys/fs/cgroup",
 }

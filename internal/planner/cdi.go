@@ -109,7 +109,8 @@ func (b *builder) cdiHooks(hooks []cdi.Hook) {
 		}
 		all := b.spec.Hooks
 		list := map[string]*[]specs.Hook{
-			"prestart": &all.Prestart, "createRuntime": &all.CreateRuntime, "createContainer": &all.CreateContainer, //nolint:staticcheck // deprecated, not gone
+			//lint:ignore SA1019 deprecated and not gone: CDI files name it
+			"prestart": &all.Prestart, "createRuntime": &all.CreateRuntime, "createContainer": &all.CreateContainer,
 			"startContainer": &all.StartContainer, "poststart": &all.Poststart, "poststop": &all.Poststop,
 		}[h.Name]
 		*list = append(*list, specs.Hook{Path: h.Path, Args: h.Args, Env: h.Env, Timeout: h.Timeout})

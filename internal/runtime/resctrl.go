@@ -61,7 +61,7 @@ func resctrlOf(r *specs.LinuxIntelRdt, id string) (*resctrlGroup, error) {
 		}
 	}
 	if r.MemBwSchema != "" && !strings.HasPrefix(r.MemBwSchema, "MB:") {
-		return nil, fmt.Errorf("linux.intelRdt.memBwSchema %q does not begin with MB:", r.MemBwSchema)
+		return nil, fmt.Errorf("linux.intelRdt.memBwSchema %q does not begin with %q", r.MemBwSchema, "MB:")
 	}
 	g.dir = filepath.Join(resctrlRoot, name)
 	for _, line := range []string{r.L3CacheSchema, r.MemBwSchema} {

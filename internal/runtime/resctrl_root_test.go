@@ -42,7 +42,7 @@ func TestResctrlGroup(t *testing.T) {
 		{specs.LinuxIntelRdt{ClosID: "absent"}, "is not there, and no schema says how to make it", "", ""},
 		{specs.LinuxIntelRdt{ClosID: "../up"}, "is not the name of a group", "", ""},
 		{specs.LinuxIntelRdt{ClosID: "info"}, "is not the name of a group", "", ""},
-		{specs.LinuxIntelRdt{ClosID: "gold", MemBwSchema: "L3:0=f"}, "does not begin with MB:", "", ""},
+		{specs.LinuxIntelRdt{ClosID: "gold", MemBwSchema: "L3:0=f"}, "does not begin with \"MB:\"", "", ""},
 		{specs.LinuxIntelRdt{ClosID: "gold", Schemata: []string{"L3:0=f\nMB:0=5"}}, "is more than one line", "", ""},
 		// Nothing makes files in the directory of a new group here: writing fails, and it is removed.
 		{specs.LinuxIntelRdt{ClosID: "", L3CacheSchema: "L3:0=f"}, "schemata: no such file or directory", "", ""},

@@ -199,7 +199,8 @@ func planProblems(files []definition.File) diag.List {
 			if strings.HasSuffix(s.Name, "@") {
 				s.Instance = "instance"
 			}
-			facts := planner.Facts{IDStart: 524288, Devices: map[string]planner.Device{}}
+			facts := planner.Facts{IDStart: 524288, Devices: map[string]planner.Device{},
+				Joined: planner.Joined{Network: "/proc/1/ns/net", PID: "/proc/1/ns/pid", IPC: "/proc/1/ns/ipc"}}
 			for _, d := range s.Devices {
 				facts.Devices[d.Source] = planner.Device{Type: "c"}
 			}

@@ -24,13 +24,13 @@ var securityKeys = []field{
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Cgroup = n.text }},
 	{name: "ipc", shape: &shape{kinds: text, format: &ipcFormat}, example: "private",
 		doc:    "The IPC namespace: private, shareable, host or another service's.",
-		decode: func(r *reader, s *definition.Service, n *node) { s.IPC = r.joined(s, n) }},
+		decode: func(r *reader, s *definition.Service, n *node) { s.IPC = r.neighbour(s, n) }},
 	{name: "network_mode", shape: &shape{kinds: text, format: &networkModeFormat}, example: "none",
 		doc:    "none, host, another service's (service:NAME, container:NAME), a namespace (ns:/run/netns/NAME), pasta, or bridge, the default.",
 		decode: decodeNetworkMode},
 	{name: "pid", shape: &shape{kinds: null | text, format: &pidFormat}, example: "host",
 		doc:    "The process namespace: the container's own, host or another service's.",
-		decode: func(r *reader, s *definition.Service, n *node) { s.PID = r.joined(s, n) }},
+		decode: func(r *reader, s *definition.Service, n *node) { s.PID = r.neighbour(s, n) }},
 	{name: "privileged", shape: &boolShape, example: "false",
 		doc:    "Give up most of what parts the payload from the host.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Privileged = n.truth() }},
@@ -150,17 +150,6 @@ func badMode(s string, words ...string) (string, string) {
 		cure = "did you mean " + near + "?"
 	}
 	return quote(s) + " is unknown here", cure
-}
-
-// joined is the value of a namespace key; another service's namespace means that
-// the service has to be there first.
-func (r *reader) joined(s *definition.Service, n *node) string {
-	if strings.HasPrefix(n.str(), "container:") {
-		r.addPendingValue(s, n, "namespaces of other containers")
-	} else if strings.HasPrefix(n.str(), "service:") {
-		r.addPendingValue(s, n, "namespaces of other services")
-	}
-	return r.neighbour(s, n)
 }
 
 // neighbour has the other service, or container, started first and this one

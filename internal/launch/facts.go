@@ -30,7 +30,7 @@ func Facts(s *definition.Service) (planner.Facts, error) {
 	if f.Volumes, err = volumes.findVolumes(f.Image); err != nil {
 		return f, err
 	}
-	if !planner.WantsUserNamespace(s) {
+	if !planner.WantsUserNamespace(s) || f.Joined.User != "" {
 		return f, nil
 	}
 	r, err := idrange.Default().Peek(s.UnitName())

@@ -164,31 +164,6 @@ func joinedFile(unit, file string) []byte {
 	return data
 }
 
-// joinedNetwork is the path of the namespace that `network_mode:` joins; ""
-// where none is.
-func joinedNetwork(mode string) (string, error) {
-	kind, name, _ := strings.Cut(mode, ":")
-	switch kind {
-	case "ns":
-		if _, err := os.Stat(name); err != nil {
-			return "", &planner.KeyError{Key: "network_mode", What: err.Error(), Cure: "make it with `ip netns add`, or correct the path"}
-		}
-		return name, nil
-	case "service", "container":
-		ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
-		defer cancel()
-		pid, err := cgroupsd.MainPID(ctx, name+".service")
-		if err != nil {
-			return "", err
-		}
-		if pid == 0 {
-			return "", &planner.KeyError{Key: "network_mode", What: name + ".service does not run", Cure: "start it; it must run for as long as this one does"}
-		}
-		return fmt.Sprintf("/proc/%d/ns/net", pid), nil
-	}
-	return "", nil
-}
-
 // nameLinks finds the files of names that are dangling links in a root file
 // system, as of systems that run systemd-resolved.
 func nameLinks(roots []string) map[string]string {

@@ -123,7 +123,7 @@ func gather(s *definition.Service) (planner.Facts, error) {
 	if f.Volumes, err = volumes.findVolumes(f.Image); err != nil {
 		return f, err
 	}
-	if !planner.WantsUserNamespace(s) {
+	if !planner.WantsUserNamespace(s) || f.Joined.User != "" {
 		return f, nil
 	}
 	r, err := idrange.Default().Claim(s.UnitName())
@@ -173,7 +173,7 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 	if f.Bundle, err = readBundle(s); err != nil {
 		return f, err
 	}
-	if f.JoinedNetwork, err = joinedNetwork(s.NetworkMode); err != nil {
+	if f.Joined, err = joinedNamespaces(s); err != nil {
 		return f, err
 	}
 	if s.RootFS != "" && s.RootFS != "host" {

@@ -47,6 +47,8 @@ type Plan struct {
 	// Relabel are the SELinux labels that sources of bind mounts get, by
 	// destination.
 	Relabel map[string]string `json:"relabel,omitempty"`
+	// SharedShm is the process whose /dev/shm the payload has too; 0 = its own.
+	SharedShm int `json:"shared_shm,omitempty"`
 	// Files are secrets and configs; what is in them is in no plan.
 	Files []File `json:"files,omitempty"`
 	// Network connects the payload's own network namespace; nil leaves it as it

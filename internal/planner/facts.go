@@ -3,6 +3,8 @@
 package planner
 
 import (
+	"strings"
+
 	"github.com/unitc/unitc/internal/cdi"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/seccomp"
@@ -41,15 +43,29 @@ type Facts struct {
 	// LISTEN_FDNAMES= says of them (sd_listen_fds(3)).
 	Sockets     int
 	SocketNames string
-	// JoinedNetwork is the path of the network namespace that `network_mode:`
-	// joins; "" = there is none.
-	JoinedNetwork string
+	// Joined are the namespaces of others that `network_mode:`, `pid:` and `ipc:` ask for.
+	Joined Joined
 	// NameLinks are the files below /etc that are dangling links in the root file
 	// system, by name, and where in it they lead.
 	NameLinks map[string]string
 	// IDStart is the first of the 65,536 user and group ids that are the unit's
 	// own; 0 = the payload shares the host's ids.
 	IDStart uint32
+}
+
+// Joined are paths of namespaces to be joined; "" = there is none.
+type Joined struct {
+	Network, PID, IPC string
+	// User is that of the container whose processes or memory are shared: among
+	// other ids they would be seen and not touched.
+	User string
+	// Shm is the process whose /dev/shm is shared; 0 = nobody's.
+	Shm int
+}
+
+// JoinsContainer tells whether the value of a namespace key names another container.
+func JoinsContainer(mode string) bool {
+	return strings.HasPrefix(mode, "service:") || strings.HasPrefix(mode, "container:")
 }
 
 // Device is a device node: "c" or "b", and its number.

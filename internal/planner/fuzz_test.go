@@ -89,7 +89,7 @@ func buildOnce(t *testing.T, s *definition.Service, word string) {
 // hostFacts is a host that has all that the definition wants; word is what a
 // stranger's image says.
 func hostFacts(s *definition.Service, word string) Facts {
-	f := Facts{IDStart: 524288, Devices: map[string]Device{}, Volumes: map[string]VolumeSource{}, JoinedNetwork: "/run/netns/x"}
+	f := Facts{IDStart: 524288, Devices: map[string]Device{}, Volumes: map[string]VolumeSource{}, Joined: Joined{Network: "/run/netns/x", PID: "/proc/2/ns/pid", IPC: "/proc/2/ns/ipc", Shm: 2}}
 	for _, d := range s.Devices {
 		f.Devices[d.Source] = Device{Type: "c", Major: 10, Minor: 229, Mode: 0o666}
 	}

@@ -16,6 +16,9 @@ import (
 )
 
 func (b *builder) mounts() error {
+	if b.f.Joined.Shm > 0 && b.s.Runtime != "" {
+		return &KeyError{"ipc", "another runtime cannot mount the /dev/shm of " + b.s.IPC, "drop `runtime:`, or `ipc:`"}
+	}
 	for _, m := range defaultMounts {
 		m.Options = slices.Clone(m.Options)
 		switch {
@@ -28,6 +31,10 @@ func (b *builder) mounts() error {
 			m = bindOf("/dev/mqueue", "rbind", "nosuid", "noexec", "nodev")
 		case m.Destination == "/dev/shm" && !b.has(specs.IPCNamespace):
 			m = bindOf("/dev/shm", "rbind", "nosuid", "noexec", "nodev")
+		case m.Destination == "/dev/shm" && b.f.Joined.Shm > 0:
+			m = bindOf("/dev/shm", "bind", "nosuid", "noexec", "nodev")
+			m.Source = "/proc/" + strconv.Itoa(b.f.Joined.Shm) + "/root/dev/shm"
+			b.plan.SharedShm = b.f.Joined.Shm
 		case m.Destination == "/dev/shm" && b.s.ShmSize > 0:
 			m.Options[len(m.Options)-1] = "size=" + strconv.FormatInt(b.s.ShmSize, 10)
 		}

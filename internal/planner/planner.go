@@ -232,10 +232,27 @@ func (b *builder) namespaces() error {
 	if b.s.Cgroup != "host" {
 		add(specs.CgroupNamespace)
 	}
-	if b.s.PID != "host" {
+	join := func(t specs.LinuxNamespaceType, key, mode, path string) error {
+		if path == "" {
+			return &KeyError{key, mode + " is not there to be joined", "start it first"}
+		}
+		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: t, Path: path})
+		return nil
+	}
+	switch {
+	case JoinsContainer(b.s.PID):
+		if err := join(specs.PIDNamespace, "pid", b.s.PID, b.f.Joined.PID); err != nil {
+			return err
+		}
+	case b.s.PID != "host":
 		add(specs.PIDNamespace)
 	}
-	if b.s.IPC != "host" {
+	switch {
+	case JoinsContainer(b.s.IPC):
+		if err := join(specs.IPCNamespace, "ipc", b.s.IPC, b.f.Joined.IPC); err != nil {
+			return err
+		}
+	case b.s.IPC != "host":
 		add(specs.IPCNamespace)
 	}
 	if b.s.UTS != "host" {
@@ -245,10 +262,9 @@ func (b *builder) namespaces() error {
 	switch kind, _, _ := strings.Cut(b.s.NetworkMode, ":"); kind {
 	case "host":
 	case "service", "container", "ns":
-		if b.f.JoinedNetwork == "" {
-			return &KeyError{"network_mode", b.s.NetworkMode + " is not there to be joined", "start it first"}
+		if err := join(specs.NetworkNamespace, "network_mode", b.s.NetworkMode, b.f.Joined.Network); err != nil {
+			return err
 		}
-		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.f.JoinedNetwork})
 	default:
 		add(specs.NetworkNamespace)
 	}
@@ -256,7 +272,11 @@ func (b *builder) namespaces() error {
 		add(specs.TimeNamespace)
 		b.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": timeOffset(o.Boottime), "monotonic": timeOffset(o.Monotonic)}
 	}
-	if b.f.IDStart > 0 && WantsUserNamespace(b.s) {
+	switch {
+	case !WantsUserNamespace(b.s):
+	case b.f.Joined.User != "":
+		return join(specs.UserNamespace, "pid", b.s.PID, b.f.Joined.User)
+	case b.f.IDStart > 0:
 		add(specs.UserNamespace)
 		m := []specs.LinuxIDMapping{{ContainerID: 0, HostID: b.f.IDStart, Size: idrange.Size}}
 		b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings = m, slices.Clone(m)

@@ -48,6 +48,13 @@ func openSources(l *Launch) error {
 }
 
 func (l *Launch) openSource(m specs.Mount, o mountOptions) (*os.File, error) {
+	if l.plan.SharedShm > 0 && m.Destination == "/dev/shm" {
+		f, err := cloneOf(l.plan.SharedShm, m.Destination)
+		if err != nil {
+			return nil, err
+		}
+		return l.own(f), o.apply(f)
+	}
 	if err := l.mustPropagate(m, o); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package launch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/planner"
+)
+
+// joinedNamespaces finds the namespaces of others that a definition asks for.
+func joinedNamespaces(s *definition.Service) (planner.Joined, error) {
+	var j planner.Joined
+	if path, ok := strings.CutPrefix(s.NetworkMode, "ns:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return j, &planner.KeyError{Key: "network_mode", What: err.Error(), Cure: "make it with `ip netns add`, or correct the path"}
+		}
+		j.Network = path
+	}
+	for _, n := range []struct {
+		key, mode, file string
+		path            *string
+	}{
+		{"network_mode", s.NetworkMode, "net", &j.Network},
+		{"pid", s.PID, "pid", &j.PID},
+		{"ipc", s.IPC, "ipc", &j.IPC},
+	} {
+		if !planner.JoinsContainer(n.mode) {
+			continue
+		}
+		pid, err := neighbourPID(n.key, n.mode)
+		if err != nil {
+			return j, err
+		}
+		*n.path = fmt.Sprintf("/proc/%d/ns/%s", pid, n.file)
+		if n.key == "network_mode" {
+			continue
+		}
+		if n.key == "ipc" {
+			j.Shm = pid
+		}
+		user, err := foreignUser(pid)
+		if err != nil {
+			return j, err
+		}
+		if j.PID != "" && n.key == "ipc" && user != j.User && !sameFile(user, j.User) {
+			return j, &planner.KeyError{Key: "ipc", What: s.IPC + " has other user ids than " + s.PID, Cure: "join one container with both `pid:` and `ipc:`"}
+		}
+		j.User = user
+	}
+	return j, nil
+}
+
+// foreignUser is the path of a process's user namespace, "" = this one.
+func foreignUser(pid int) (string, error) {
+	path := fmt.Sprintf("/proc/%d/ns/user", pid)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("reading the user namespace of the joined container: %w", err)
+	}
+	if sameFile(path, "/proc/self/ns/user") {
+		return "", nil
+	}
+	return path, nil
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// neighbourPID is the main process of the container that a namespace key names.
+func neighbourPID(key, mode string) (int, error) {
+	_, name, _ := strings.Cut(mode, ":")
+	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	defer cancel()
+	pid, err := cgroupsd.MainPID(ctx, name+".service")
+	if err == nil && pid == 0 {
+		err = &planner.KeyError{Key: key, What: name + ".service does not run", Cure: "start it; it must run for as long as this one does"}
+	}
+	return pid, err
+}

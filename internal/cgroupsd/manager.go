@@ -118,6 +118,16 @@ func (m *Manager) StopUnit(ctx context.Context, name string) error {
 	return err
 }
 
+// KillUnit ends all processes of a unit that may or may not exist. Unlike a stop
+// it is no job, which would wait for those of the units that are ordered around.
+func (m *Manager) KillUnit(ctx context.Context, name string) error {
+	err := m.call(ctx, "KillUnit", nil, name, "all", int32(unix.SIGKILL))
+	if errorName(err) == errNoSuchUnit {
+		return nil
+	}
+	return err
+}
+
 // StartUnit queues the start of a unit, unless that would undo a job that is
 // queued already.
 func (m *Manager) StartUnit(ctx context.Context, name string) error {

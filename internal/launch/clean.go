@@ -93,7 +93,7 @@ func Clean(name string, keep []string) int {
 	if p.Network != nil && p.Network.Pasta {
 		stopPasta(p.Scope.Slice, p.Scope.Name)
 	}
-	if err := stopScope(p.Scope); err != nil {
+	if err := killScope(p.Scope); err != nil {
 		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
 		return 1
 	}
@@ -125,9 +125,11 @@ func readPlan(dir string) (*plan.Plan, error) {
 	return p, nil
 }
 
-// stopScope asks for the end of a scope that still has processes: a payload
-// that shares the host's PID namespace may have left some.
-func stopScope(s *plan.Scope) error {
+// killScope ends what is left of a payload with another's PID namespace: its own
+// would have ended with the first process. What is left holds the relay's pipe:
+// the service would wait for the relay, and the scope's own stop for the
+// service (S-8).
+func killScope(s *plan.Scope) error {
 	if !cgroupsd.Populated(s.Slice, s.Name) {
 		return nil
 	}
@@ -138,8 +140,8 @@ func stopScope(s *plan.Scope) error {
 		return err
 	}
 	defer m.Close()
-	if err := m.StopUnit(ctx, s.Name); err != nil {
-		return fmt.Errorf("stopping %s: %w", s.Name, err)
+	if err := m.KillUnit(ctx, s.Name); err != nil {
+		return fmt.Errorf("killing what is left in %s: %w", s.Name, err)
 	}
 	return nil
 }

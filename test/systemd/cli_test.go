@@ -140,7 +140,6 @@ func TestEnableProject(t *testing.T) {
 // A fault is told in the same words before and at the start, at its line.
 func TestCheckSaysWhatAStartSays(t *testing.T) {
 	for name, text := range map[string]string{
-		"cli-pending": sleeper + "gpus: all\n",
 		"cli-planner": sleeper + "sysctls: {kernel.panic: \"1\"}\n",
 		"cli-parser":  sleeper + "mem_limt: 64m\n",
 	} {

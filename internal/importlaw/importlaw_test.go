@@ -75,8 +75,6 @@ var law = []struct {
 	// What the operator's verbs need.
 	{"internal/cli/catalog", []ban{dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec"}, "it reads files, so that it works on images and in build machines"}}},
-	// Files of devices are YAML; a program of its own reads them for the helper.
-	{"internal/cdi/registry", []ban{dbus, http, cobra, netAny, spec}},
 	// Its options are flags, and become a definition.
 	{"internal/cli/adhoc", []ban{dbus, http, spec}},
 	// It shows what the image room reports, and that room speaks HTTP.

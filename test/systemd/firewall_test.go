@@ -30,7 +30,7 @@ var others = map[string]string{
 	"docker": `table ip nat {
 		chain DOCKER { iifname "docker0" counter return; iifname != "docker0" tcp dport 8888 counter dnat to 172.17.0.2:80; }
 		chain PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local counter jump DOCKER; }
-		chain OUTPUT { type nat hook output priority dstnat; policy accept; ip daddr != 127.0.0.0/8 fib daddr type local counter jump DOCKER; }
+		chain OUTPUT { type nat hook output priority -100; policy accept; ip daddr != 127.0.0.0/8 fib daddr type local counter jump DOCKER; }
 		chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept; ip saddr 172.17.0.0/16 oifname != "docker0" counter masquerade; }
 	}`,
 	"podman": `table inet netavark {
@@ -39,7 +39,7 @@ var others = map[string]string{
 		chain NETAVARK-HOSTPORT-SETMARK { meta mark set meta mark or 0x2000; }
 		chain NETAVARK-HOSTPORT-DNAT { tcp dport 7777 dnat ip to 10.88.0.2:80; }
 		chain PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local jump NETAVARK-HOSTPORT-DNAT; }
-		chain OUTPUT { type nat hook output priority dstnat; policy accept; fib daddr type local jump NETAVARK-HOSTPORT-DNAT; }
+		chain OUTPUT { type nat hook output priority -100; policy accept; fib daddr type local jump NETAVARK-HOSTPORT-DNAT; }
 		chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept; meta mark & 0x2000 == 0x2000 masquerade; }
 	}`,
 }

@@ -101,3 +101,16 @@ func TestWorst(t *testing.T) {
 		}
 	}
 }
+
+func TestFavorsMoves(t *testing.T) {
+	const other = "proc /proc proc rw,favordynmods 0 0\n"
+	for mounts, want := range map[string]bool{
+		other + "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nsdelegate 0 0\n":              false,
+		other + "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,favordynmods,nsdelegate 0 0\n": true,
+		other: true, // nothing is said of what is not there
+	} {
+		if got := favorsMoves(mounts, "/sys/fs/cgroup"); got != want {
+			t.Errorf("%q: %v", mounts, got)
+		}
+	}
+}

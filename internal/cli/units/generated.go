@@ -4,13 +4,14 @@ package units
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/unitc/unitc/internal/quickjson"
 )
 
 // signature begins the first line of our units (G-9).
@@ -27,15 +28,16 @@ type Generated struct {
 
 // readLaunched takes from the definition that was launched what a reload may
 // have changed in the file since.
-func (g *Generated) readLaunched(path string) {
+func (g *Generated) readLaunched(path string) bool {
 	l := Generated{}
 	if l.readResolved(path); l.Image == "" {
-		return // it is not running, or not ours to read
+		return false // it is not running, or not ours to read
 	}
 	g.Image, g.Ports = l.Image, l.Ports
 	if g.Source == "" {
 		g.Source = l.Source
 	}
+	return g.Source != ""
 }
 
 // ListGenerated lists our units in the directory of generated ones, and opens
@@ -132,7 +134,7 @@ func (g *Generated) readResolved(path string) {
 		} `json:"service"`
 	}
 	// One that cannot be read is shown by its start, not by a listing.
-	if json.Unmarshal(data, &r) != nil || r.Service == nil {
+	if quickjson.Parse(data, &r) != nil || r.Service == nil {
 		return
 	}
 	s := r.Service

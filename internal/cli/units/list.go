@@ -98,10 +98,10 @@ func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Un
 
 func (q *Question) newUnit(g *Generated, k dbus.UnitStatus) Unit {
 	of := *g // a template's instances may have been launched with another definition each
-	of.read()
 	name := strings.TrimSuffix(k.Name, ".service")
-	if k.ActiveState != "inactive" {
-		of.readLaunched(q.Host.DefinitionPath(name))
+	// What was launched says all, also where the file says something else by now.
+	if k.ActiveState == "inactive" || !of.readLaunched(q.Host.DefinitionPath(name)) {
+		of.read()
 	}
 	return Unit{
 		Name: name, Unit: k.Name, Description: k.Description,

@@ -136,6 +136,7 @@ var goals = []goal{
 	{"many_100_stop_ms", "unitc", "plain", 1.5},
 	{"logs_cpu_s", "unitc", "plain", 1.1},
 	{"exec_ms", "unitc", "quadlet", 1 / 5.},
+	{"ps_1000_ms", "unitc", "quadlet", 1 / 3.}, {"stats_1000_cpu_ms", "unitc", "quadlet", 1 / 2.},
 	{"net_mib_per_s", "quadlet-bridge", "unitc-bridge", 1.1}, {"net_roundtrip_us", "unitc-bridge", "quadlet-bridge", 1.1},
 	{"ports_1000_start_ms", "unitc-ports", "quadlet-ports", 1 / 2.}, {"ports_1000_start_cpu_ms", "unitc-ports", "quadlet-ports", 1 / 2.},
 	{"generator_1_cpu_ms", "unitc", "quadlet", 1 / 2.}, {"generator_10_cpu_ms", "unitc", "quadlet", 1 / 2.},

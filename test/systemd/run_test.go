@@ -7,6 +7,8 @@ package systemd
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,4 +161,58 @@ func TestRunOnATerminal(t *testing.T) {
 			t.Errorf("%q and %q are left", left, units)
 		}
 	})
+}
+
+// The everyday run: the image is fetched if it is missing, volumes are filled
+// and kept, ports are published, -it gives a terminal; nothing else stays.
+func TestRunImage(t *testing.T) {
+	r := startRegistry(t)
+	name := r.offer(t, "app:1", `{"Cmd": ["/bin/sh", "-c", "echo the image; exit 4"], "Env": ["FROM=image"], "WorkingDir": "/seed"}`)
+	if out, status := command(t, "unitc", "run", "--pull", "never", name); status != 125 || !strings.Contains(out, name) {
+		t.Errorf("what may not be fetched: %d\n%s", status, out)
+	}
+	if out, status := command(t, "unitc", "run", name); status != 4 || !strings.HasSuffix(out, "the image\n") {
+		t.Errorf("the image's own command: %d\n%s", status, out)
+	}
+	if r.count("blobs") == 0 {
+		t.Error("the image was not fetched")
+	}
+	leavesNothing(t, func() {
+		t.Setenv("HERE", "host")
+		out, status := command(t, "unitc", "run", "--rm", "-e", "HERE", "--entrypoint", "/bin/sh", name, "-c", "echo $FROM $HERE $PWD; touch /x && echo writable")
+		if status != 0 || out != "image host /seed\nwritable\n" {
+			t.Errorf("%d %q", status, out)
+		}
+		dir := t.TempDir()
+		if out, status := command(t, "unitc", "run", "--userns", "host", "-v", dir+":/data", name, "sh", "-c", "echo kept >/data/file"); status != 0 {
+			t.Errorf("a volume: %d\n%s", status, out)
+		}
+		if got := file(t, dir+"/file"); got != "kept\n" {
+			t.Errorf("the volume has %q", got)
+		}
+		cmd, screen := onTerminal(t, "unitc", "run", "-it", name, "sh")
+		fmt.Fprint(screen, "stty size; echo $((6*7)); exit 9\r")
+		readUntil(t, screen, "33 111\r\n42\r\n")
+		if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 9 {
+			t.Errorf("on a terminal: %v", cmd.ProcessState)
+		}
+		screen.Close()
+	})
+	must(t, "unitc", "run", "-d", "--name", "verb-port", "--init", "-p", "127.0.0.1:4780:80", name, "sh", "-c", "while :; do echo hello | nc -l -p 80; done")
+	t.Cleanup(func() { command(t, "systemctl", "stop", "verb-port") })
+	await(t, "the published port answers", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:4780")
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		answer, _ := io.ReadAll(conn)
+		return string(answer) == "hello\n"
+	})
+	if out := must(t, "unitc", "port", "verb-port"); !strings.Contains(out, "4780") {
+		t.Errorf("unitc port says %q", out)
+	}
+	must(t, "systemctl", "stop", "verb-port")
+	await(t, "its unit is gone", func() bool { return property(t, "verb-port.service", "LoadState") == "not-found" })
 }

@@ -174,7 +174,7 @@ func (a *app) secretRemove() *cobra.Command {
 					return err
 				}
 				if !slices.Contains(known, name) {
-					return &catalog.NotFoundError{Name: name, Nearest: compose.Nearest(name, known), None: len(known) == 0}
+					return &catalog.NotFoundError{What: "secret", Name: name, Nearest: compose.Nearest(name, known), None: len(known) == 0}
 				}
 				if err := os.Remove(filepath.Join(secretStore, name)); err != nil {
 					return err

@@ -50,8 +50,8 @@ func (a *app) targets(ctx context.Context, bus units.Bus, words []string) ([]str
 // reloadPatience bounds the wait for a reload that may be going on, reloadTrace
 // is how long after one that is assumed.
 const (
-	reloadPatience = 3 * time.Second
-	reloadTrace    = 500 * time.Millisecond
+	reloadPatience = 10 * time.Second
+	reloadTrace    = 2 * time.Second
 )
 
 // reloading tells whether the units may be on their way: they are not there, or

@@ -91,7 +91,7 @@ func (l *Launch) writeBundle(dir string, argv []string) error {
 	spec.Mounts = append(spec.Mounts, c.placeFiles(places)...)
 	spec.Linux = l.foreignLinux()
 	c.p.Step("redirect-stdio", exitStdout)
-	redirectStdio(c)
+	redirectStreams(c)
 	c.p.Step("reset-signals", exitExec)
 	resetSignals(c)
 	c.p.Step("close-descriptors", exitExec)

@@ -62,12 +62,18 @@ func (c *compiler) hostUID(uid uint32) uint32 {
 func newSession(c *compiler) { c.p.Call("setsid", "", unix.SYS_SETSID) }
 
 func redirectStdio(c *compiler) {
-	if hasTerminal(c.Launch) {
-		for i := range 3 {
-			c.p.Call("dup3", fmt.Sprintf("the terminal as %d", i), unix.SYS_DUP3, c.tty, i, 0)
-		}
+	if !hasTerminal(c.Launch) {
+		redirectStreams(c)
 		return
 	}
+	for i := range 3 {
+		c.p.Call("dup3", fmt.Sprintf("the terminal as %d", i), unix.SYS_DUP3, c.tty, i, 0)
+	}
+}
+
+// redirectStreams is redirectStdio without a terminal, or where another runtime
+// opens it.
+func redirectStreams(c *compiler) {
 	for i, f := range c.opt.Stdio {
 		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeNamedPipe != 0 {
 			// Programs open /dev/stdout by name (nginx); the pipe must be theirs.

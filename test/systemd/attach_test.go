@@ -31,8 +31,7 @@ func TestAttachTerminal(t *testing.T) {
 			checkRelaySize(t, group)
 			first, screen := onTerminal(t, "unitc", "attach", u.name)
 			fmt.Fprint(screen, "stty size; echo $((6*7)) $TERM $$; ps -o tty= -p $$; test -c /dev/console && echo console\r")
-			readUntil(t, screen, "33 111\r\n42 xterm 1\r\npts/0")
-			readUntil(t, screen, "console\r\n")
+			readUntil(t, screen, "33 111\r\n42 xterm 1\r\npts/0\r\nconsole\r\n")
 			// A second one sees the same, and types too.
 			second := exec.Command("unitc", "attach", u.name)
 			typed, err := second.StdinPipe()

@@ -146,7 +146,7 @@ func TestRunBundle(t *testing.T) {
 		}{
 			{[]string{"--bundle", b.dir, "sh"}, 2, "config.json says what runs"},
 			{[]string{"--bundle", b.dir, "--rootfs", "host"}, 2, "config.json says what runs"},
-			{[]string{"--bundle", b.dir, "-e", "A=b"}, 125, "environment: config.json of the bundle"},
+			{[]string{"--bundle", b.dir, "-e", "A=b"}, 125, "--env: config.json of the bundle"},
 			{[]string{"--bundle", "/no/such/bundle"}, 125, "config.json not found"},
 		} {
 			if out, status := command(t, "unitc", append([]string{"run"}, c.args...)...); status != c.status || !strings.Contains(out, c.says) {

@@ -100,7 +100,7 @@ func TestVerbsNeedRoot(t *testing.T) {
 	for _, line := range []string{
 		"exec verb-root true", "attach verb-root", "cp verb-root:/etc/hostname /tmp/x", "kill verb-root", "pause verb-root", "run --rootfs host true",
 		"up " + file, "down verb-root", "enable verb-root", "update-limits verb-root mem_limit=1g",
-		"secret set x", "secret rm x", "volume create x", "rmi x", "prune",
+		"secret set x", "volume create x",
 	} {
 		out, status := command(t, "setpriv", asNobody(strings.Fields(line)...)...)
 		if status != 4 && status != 125 || !strings.Contains(out, "as root") {

@@ -23,10 +23,15 @@ type NotFoundError struct {
 	Name    string
 	Nearest string // "" = nothing like it
 	None    bool   // there is no definition at all
+	What    string // another thing than a definition: "secret"
 }
 
 func (e *NotFoundError) Error() string {
 	switch {
+	case e.What != "" && e.Nearest != "":
+		return fmt.Sprintf("no %s %q; did you mean %s?", e.What, e.Name, e.Nearest)
+	case e.What != "":
+		return fmt.Sprintf("no %s %q; `unitc %s ls` lists all", e.What, e.Name, e.What)
 	case e.None:
 		return fmt.Sprintf("no definition %q, nor any other; write one to %s/%s.yaml", e.Name, searchpath.Dirs[0], e.Name)
 	case e.Nearest != "":

@@ -76,7 +76,7 @@ var pathComment = regexp.MustCompile(`^# (/etc/unitc/([^/]+)\.yaml(\.d/[^/]+\.ya
 
 // Blocks of YAML begin with their path, as in "# /etc/unitc/web.yaml"; a
 // drop-in is merged into the definition before it. What is marked "yaml broken"
-// must have an error, "yaml pending" must be refused at start for now.
+// must have an error.
 func TestYAMLBlocks(t *testing.T) {
 	count := 0
 	for _, path := range documents(t) {
@@ -108,22 +108,14 @@ func TestYAMLBlocks(t *testing.T) {
 
 func (b block) expect(t *testing.T, kind string, file definition.File) {
 	t.Helper()
-	pending := 0
-	for _, s := range file.Services {
-		pending += len(s.Pending)
-	}
 	switch kind {
 	case "":
-		if file.Problems.HasErrors() || pending > 0 {
+		if file.Problems.HasErrors() {
 			t.Errorf("%s:%d: the block has problems:\n%s", b.file, b.line, file.Problems)
 		}
 	case "broken":
 		if !file.Problems.HasErrors() {
 			t.Errorf("%s:%d: the block is marked as broken and is not", b.file, b.line)
-		}
-	case "pending":
-		if file.Problems.HasErrors() || pending == 0 {
-			t.Errorf("%s:%d: the block is marked as pending; it has %d pending keys and these problems:\n%s", b.file, b.line, pending, file.Problems)
 		}
 	default:
 		t.Errorf("%s:%d: %q is no kind of block", b.file, b.line, b.info)

@@ -188,10 +188,6 @@ func planProblems(files []definition.File) diag.List {
 		}
 		for i := range f.Services {
 			s := f.Services[i]
-			problems = append(problems, s.Pending...)
-			if len(s.Pending) > 0 {
-				continue
-			}
 			if s.RootFS == "" { // what the image gives is not known here
 				problems = append(problems, relaxations(&s)...)
 				continue

@@ -36,7 +36,6 @@ type field struct {
 	doc      string // one sentence for the man page and the schema
 	example  string // a valid value; part of the cure where the shape is wrong
 	required bool
-	pending  string // what has to be built before a start can honour the key
 	ignored  string // why it changes nothing here
 	refused  string // why it never will be, and what to write instead
 	decode   func(*reader, *definition.Service, *node)

@@ -55,9 +55,6 @@ func (r *reader) decodeService(s *definition.Service, name string, at place, n *
 			continue
 		}
 		ok := r.checkField(n, p, f)
-		if f.pending != "" && ok {
-			r.addPending(s, n, p, f)
-		}
 		if f.decode != nil {
 			r.decodeKey(s, p, f, ok)
 		}

@@ -76,7 +76,7 @@ func TestMerge(t *testing.T) {
 
 func forgetPlaces(services []definition.Service) {
 	for i := range services {
-		services[i].Source, services[i].Pending = definition.Source{}, nil
+		services[i].Source = definition.Source{}
 	}
 }
 

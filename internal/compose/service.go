@@ -13,26 +13,6 @@ import (
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-// pendingCure is the same for all: the key is right, this version is early.
-const pendingCure = "remove the key, or wait for a version that has it"
-
-// addPending notes a key whose machinery is not built: the unit exists, its
-// start is refused.
-func (r *reader) addPending(s *definition.Service, n *node, p *pair, f *field) {
-	s.Pending = append(s.Pending, diag.Problem{
-		File: r.path(p.place), Line: int(p.place.line), Col: int(p.place.col),
-		Rule: diag.RulePending, Path: join(r.pathOf(n), p.key), What: "this version of unitc can't do this yet: " + f.pending, Cure: pendingCure,
-	})
-}
-
-// addPendingValue is addPending for a value that needs more than its key does.
-func (r *reader) addPendingValue(s *definition.Service, n *node, what string) {
-	s.Pending = append(s.Pending, diag.Problem{
-		File: r.path(n.place), Line: int(n.place.line), Col: int(n.place.col),
-		Rule: diag.RulePending, Path: r.pathOf(n), What: "this version of unitc can't do this yet: " + what, Cure: pendingCure,
-	})
-}
-
 // checkService finds what no single key is guilty of.
 func (r *reader) checkService(s *definition.Service, n *node) {
 	r.checkRoot(n)

@@ -7,7 +7,6 @@ type Status string
 
 const (
 	Works   Status = "works"
-	Pending Status = "pending" // checked and carried; the start is refused
 	Ignored Status = "ignored" // accepted, changes nothing
 	Refused Status = "refused" // an error that says what to write instead
 )
@@ -94,8 +93,6 @@ func exportKeys(fields []field) []Key {
 		switch {
 		case f.refused != "":
 			k.Status, k.Note = Refused, f.refused
-		case f.pending != "":
-			k.Status, k.Note = Pending, f.pending
 		case f.ignored != "":
 			k.Status, k.Note = Ignored, f.ignored
 		}

@@ -12,8 +12,6 @@ package definition
 import (
 	"strings"
 	"time"
-
-	"github.com/unitc/unitc/internal/diag"
 )
 
 // Service is one container, resolved: short forms expanded, drop-ins merged,
@@ -129,10 +127,6 @@ type Service struct {
 	TimeOffsets *TimeOffsets `json:"x_time_offsets,omitempty"`
 
 	System System `json:"systemd"`
-
-	// Pending is what the definition asks for and this version can't do yet:
-	// the unit exists, and its start is refused with these words.
-	Pending diag.List `json:"pending,omitempty"`
 }
 
 // UnitName is the name of the service unit, the instance included.

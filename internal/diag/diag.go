@@ -98,7 +98,6 @@ const (
 	RuleVariable    = "variable"    // interpolation
 	RuleLimit       = "limit"       // more than is allowed
 	RuleUnsupported = "unsupported" // a Compose key or value that unitc will not have
-	RulePending     = "pending"     // one that this version does not have yet
 	RuleRelaxation  = "relaxation"  // a key that opens what is closed by default
 )
 

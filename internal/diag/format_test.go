@@ -21,7 +21,7 @@ var sample = List{
 	{File: "/etc/unitc/web.yaml", Line: 4, Col: 4, Severity: Note, Rule: RuleRelaxation, Path: "pid", What: "opens this"},
 	{File: "/etc/unitc/web.yaml", Line: 5, Col: 901, What: "far out"},
 	{File: "/etc/unitc/web.yaml", Line: 99, Col: 1, What: "beyond the end"},
-	{File: "rel/100% a,b:c.yaml", What: "two\nlines \x1b[31m", Cure: "none", Rule: RulePending},
+	{File: "rel/100% a,b:c.yaml", What: "two\nlines \x1b[31m", Cure: "none", Rule: RuleConflict},
 }
 
 const source = "rootfs: host\nmem_limit: 512\nnaïve: kéy\n\tx\r\n"

@@ -83,7 +83,6 @@ var ruleTexts = map[string]string{
 	RuleVariable:    "A variable can't be filled in",
 	RuleLimit:       "The file has more than is allowed",
 	RuleUnsupported: "unitc does not support a feature of Compose",
-	RulePending:     "This version of unitc does not have the feature yet",
 }
 
 // The part of SARIF 2.1.0 (OASIS) that is needed.

@@ -146,10 +146,6 @@ func (s *starter) readDefinition() error {
 	if resolved.Problems.HasErrors() || resolved.Service == nil {
 		return &brokenDefinition{resolved.Problems}
 	}
-	if resolved.Service.Pending.HasErrors() {
-		// Launched without what it asks for it would not be what was defined.
-		return &brokenDefinition{resolved.Service.Pending}
-	}
 	s.service = resolved.Service
 	s.service.Instance = s.instance
 	return nil

@@ -39,10 +39,7 @@ func writeKeys(b *strings.Builder, keys []compose.Key) {
 			continue
 		}
 		b.WriteString("**" + k.Name + "**\n: " + k.Doc)
-		switch k.Status {
-		case compose.Pending:
-			b.WriteString(" *Later* (" + k.Note + ").")
-		case compose.Ignored:
+		if k.Status == compose.Ignored {
 			b.WriteString(" Changes nothing: " + k.Note + ".")
 		}
 		b.WriteString(" `" + k.Example + "`\n\n")

@@ -109,8 +109,6 @@ func property(k compose.Key) *Object {
 	switch k.Status {
 	case compose.Refused:
 		return (&Object{}).set("description", "unitc does not support this key: "+k.Note+".").set("not", &Object{})
-	case compose.Pending:
-		text += " Not in this version yet: " + k.Note + "."
 	case compose.Ignored:
 		text += " Ignored: " + k.Note + "."
 	}

@@ -11,7 +11,6 @@
 // The files themselves are not kept here, only their names and the verdicts:
 //
 //	ok           no error
-//	pending      no error; the start waits for a capability that is being built
 //	unsupported  errors, all of them for features named as unsupported
 //	variables    the file demands variables that nobody set
 //	error        anything else
@@ -98,7 +97,7 @@ func judge(name, path, common string) []verdict {
 
 func judgeFile(name string, file definition.File) (all []verdict) {
 	if len(file.Services) == 0 || !file.Project {
-		return []verdict{judgeProblems(name, "-", file.Problems, nil)}
+		return []verdict{judgeProblems(name, "-", file.Problems)}
 	}
 	var shared diag.List // problems of the file as a whole count for each service
 	own := map[string]diag.List{}
@@ -113,7 +112,7 @@ func judgeFile(name string, file definition.File) (all []verdict) {
 	}
 	for i := range file.Services {
 		s := &file.Services[i]
-		all = append(all, judgeProblems(name, s.Key, append(shared[:len(shared):len(shared)], own[s.Key]...), s.Pending))
+		all = append(all, judgeProblems(name, s.Key, append(shared[:len(shared):len(shared)], own[s.Key]...)))
 	}
 	return all
 }
@@ -130,16 +129,13 @@ func serviceOf(path string, services []definition.Service) string {
 	return ""
 }
 
-func judgeProblems(file, service string, problems, pending diag.List) verdict {
+func judgeProblems(file, service string, problems diag.List) verdict {
 	v := verdict{file: file, service: service, word: "ok"}
-	rank := map[string]int{"ok": 0, "pending": 1, "unsupported": 2, "variables": 3, "error": 4}
+	rank := map[string]int{"ok": 0, "unsupported": 1, "variables": 2, "error": 3}
 	take := func(word string, p diag.Problem) {
 		if rank[word] > rank[v.word] {
 			v.word, v.reason = word, p.Path+": "+p.What
 		}
-	}
-	for _, p := range pending {
-		take("pending", p)
 	}
 	for _, p := range problems {
 		switch {
@@ -152,9 +148,6 @@ func judgeProblems(file, service string, problems, pending diag.List) verdict {
 			take("error", p)
 		}
 	}
-	if v.word == "pending" {
-		v.reason = "" // the list would change with each capability
-	}
 	return v
 }
 
@@ -165,9 +158,9 @@ func write(all []verdict) {
 	}
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
-	fine := count["ok"] + count["pending"] + count["unsupported"]
-	fmt.Fprintf(out, "# %d services: %d ok, %d pending, %d unsupported, %d variables, %d error; %.1f %% translate or name what is unsupported\n",
-		len(all), count["ok"], count["pending"], count["unsupported"], count["variables"], count["error"], 100*float64(fine)/float64(max(len(all), 1)))
+	fine := count["ok"] + count["unsupported"]
+	fmt.Fprintf(out, "# %d services: %d ok, %d unsupported, %d variables, %d error; %.1f %% translate or name what is unsupported\n",
+		len(all), count["ok"], count["unsupported"], count["variables"], count["error"], 100*float64(fine)/float64(max(len(all), 1)))
 	for _, v := range all {
 		fmt.Fprintln(out, strings.TrimRight(strings.Join([]string{v.word, v.file, v.service, v.reason}, "\t"), "\t"))
 	}

@@ -72,7 +72,6 @@ func (u *Unit) generate(o *Options, text []byte) error {
 		problems = append(problems, f.Problems...)
 		for i := range f.Services {
 			s := &f.Services[i]
-			problems = append(problems, s.Pending...)
 			s.TTY, s.StdinOpen = o.TTY, o.Interactive
 		}
 	}}.Run()

@@ -134,7 +134,7 @@ func Compare(running, file *definition.Service) ([]Change, error) {
 }
 
 // notCompared are no wishes of the operator: where it stands, what it is called.
-var notCompared = []string{"name", "instance", "source", "project", "key", "pending"}
+var notCompared = []string{"name", "instance", "source", "project", "key"}
 
 // flatten makes a list of fields of a definition, by way of its JSON form: so
 // no field can be forgotten here.

@@ -198,7 +198,7 @@ func TestBundleThatIsNone(t *testing.T) {
 			if _, status := command(t, "systemctl", "start", "broken"); status == 0 {
 				t.Errorf("a bundle starts that should say %q", c.says)
 			}
-			if out := must(t, "journalctl", "-o", "cat", "--no-pager", "-u", "broken", "-I"); !strings.Contains(out, c.says) || !strings.Contains(out, "broken.yaml:") {
+			if out := must(t, "journalctl", "-o", "cat", "--no-pager", "-u", "broken"); !strings.Contains(out, c.says) || !strings.Contains(out, "broken.yaml:") {
 				t.Errorf("the journal does not say %q at its line:\n%s", c.says, out)
 			}
 			command(t, "systemctl", "reset-failed", "broken")

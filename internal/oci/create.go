@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/network/device"
 	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
 	"github.com/unitc/unitc/internal/plan"
@@ -250,6 +251,7 @@ func (m *creation) prepare() error {
 		ID: m.k.ID, Bundle: m.bundle, CgroupDir: m.cgroup, Gated: m.scope != nil,
 		StopAt:    os.Getenv(stopAt),
 		StartFIFO: fifo, PreserveFDs: m.preserve, NoPivot: m.c.has("no-pivot"), InUserNamespace: rootless(), KeepKeyring: m.c.has("no-new-keyring"),
+		MoveDevices: device.Move,
 	})
 	if err != nil {
 		fifo.Close()

@@ -46,8 +46,14 @@ func TestFeaturesAreTrue(t *testing.T) {
 	if !slices.Contains(f.Linux.Seccomp.Actions, string(specs.ActNotify)) {
 		t.Error("SCMP_ACT_NOTIFY is not listed")
 	}
-	if *f.Linux.NetDevices.Enabled || *f.Linux.Cgroup.V1 {
-		t.Error("netDevices or cgroup v1 are listed; the runtime refuses them")
+	if *f.Linux.Cgroup.V1 {
+		t.Error("cgroup v1 is listed; the runtime refuses it")
+	}
+	devices := &specs.Spec{Linux: &specs.Linux{
+		Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}, NetDevices: map[string]specs.LinuxNetDevice{"eth1": {}},
+	}}
+	if errs := bundle.CheckNetDevices(devices); !*f.Linux.NetDevices.Enabled || len(errs) > 0 {
+		t.Errorf("netDevices: %v", errs)
 	}
 	for _, o := range []string{"ro", "rro", "rbind", "rprivate", "idmap", "noexec", "rnosuid", "tmpcopyup"} {
 		if !slices.Contains(f.MountOptions, o) {

@@ -41,6 +41,10 @@ func (b *builder) bundle() error {
 		return &KeyError{"bundle", "process.terminal of its config.json is true, and nobody gives it one",
 			"write `tty: true` (unitc run: -t), or set it to false"}
 	}
+	if len(linux.NetDevices) > 0 && b.s.Runtime != "" {
+		return &KeyError{"runtime", "linux.netDevices of the bundle's config.json is passed over by releases of " + b.s.Runtime + " that do not know it",
+			"drop `runtime:`, or linux.netDevices"}
+	}
 	process.Terminal = b.s.TTY
 	b.plan.User = fmt.Sprintf("%d:%d", process.User.UID, process.User.GID) // a hook's, unless it says otherwise
 	if err := b.bundleRoot(); err != nil {

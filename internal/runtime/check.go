@@ -28,7 +28,7 @@ func checkPlan(l *Launch) error {
 		_, err := resctrlOf(r, l.opt.ID)
 		errs = append(errs, err)
 	}
-	refuse(len(s.Linux.NetDevices) > 0, "linux.netDevices")
+	refuse(movesDevices(l) && l.opt.MoveDevices == nil, "linux.netDevices without a caller who moves them")
 	refuse(s.Linux.Resources != nil, "linux.resources (limits are on the systemd scope)")
 	for i, m := range s.Mounts {
 		if len(m.UIDMappings) > 0 != (len(m.GIDMappings) > 0) {

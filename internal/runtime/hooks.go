@@ -30,12 +30,14 @@ func (l *Launch) hooks() *specs.Hooks {
 	return l.spec.Hooks
 }
 
-// hasRuntimeHooks tells whether the child must wait while the helper runs
-// hooks, or writes the state that the child's own hooks read.
+// hasRuntimeHooks tells whether the child must wait while the helper moves
+// network devices, runs hooks, or writes the state that the child's own hooks read.
 func hasRuntimeHooks(l *Launch) bool {
 	h := l.hooks()
-	return len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) > 0
+	return movesDevices(l) || len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer) > 0
 }
+
+func movesDevices(l *Launch) bool { return len(l.spec.Linux.NetDevices) > 0 }
 
 func hasCreateContainerHooks(l *Launch) bool { return len(l.hooks().CreateContainer) > 0 }
 func hasStartContainerHooks(l *Launch) bool  { return len(l.hooks().StartContainer) > 0 }
@@ -119,14 +121,17 @@ func (l *Launch) state(status specs.ContainerState, pid int) ([]byte, error) {
 }
 
 // RunHooks carries out what happens between the child's mounts and its
-// pivot_root: the hooks of the runtime's namespace run here, a failing one
-// stops the start. Without hooks it returns at once.
+// pivot_root: network devices are moved, the hooks of the runtime's namespace
+// run here, a failing one stops the start. Without any it returns at once.
 func (l *Launch) RunHooks(child *program.Child) error {
 	if !hasRuntimeHooks(l) {
 		return nil
 	}
 	if err := child.AwaitSync(); err != nil {
 		return err
+	}
+	if err := l.moveDevices(child); err != nil {
+		return &StepError{Step: "move-network-devices", Exit: exitNetwork, Err: err}
 	}
 	creating, err := l.state(specs.StateCreating, child.PID)
 	if err != nil {
@@ -158,6 +163,20 @@ func (l *Launch) RunHooks(child *program.Child) error {
 		}
 	}
 	return child.Open()
+}
+
+// moveDevices runs while the child waits in the network namespace that it was
+// born into or has joined.
+func (l *Launch) moveDevices(child *program.Child) error {
+	if !movesDevices(l) {
+		return nil
+	}
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", child.PID))
+	if err != nil {
+		return fmt.Errorf("opening the container's network namespace: %w", err)
+	}
+	defer ns.Close()
+	return l.opt.MoveDevices(ns, l.spec.Linux.NetDevices)
 }
 
 // PostStart runs the poststart hooks. Of one that fails the rest is the caller's:

@@ -64,6 +64,10 @@ type Options struct {
 	InUserNamespace bool
 	// KeepKeyring leaves the session keyring as it is.
 	KeepKeyring bool
+	// MoveDevices moves linux.netDevices into the container's network namespace,
+	// before any hook runs. It is the caller's: this package speaks to no network.
+	// nil = a configuration that has some is refused.
+	MoveDevices func(ns *os.File, devices map[string]specs.LinuxNetDevice) error
 	// Before is called with each step's name before it is done in this process;
 	// nil = nothing is.
 	Before func(step string)

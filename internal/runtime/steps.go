@@ -78,7 +78,7 @@ var innerSteps = []step{
 		always, func(c *compiler) { c.umask() }},
 	{"open-terminal", exitStdout, "after mount: in the container's own devpts; it becomes /dev/console",
 		hasTerminal, openOwnTerminal},
-	{"await-runtime-hooks", exitNamespace, "prestart and createRuntime hooks see the namespaces, but not yet the new root",
+	{"await-runtime-hooks", exitNamespace, "network devices are moved; prestart and createRuntime hooks see the namespaces, but not yet the new root",
 		hasRuntimeHooks, awaitRuntimeHooks},
 	{"create-container-hooks", exitNamespace, "in the container's namespaces, with paths of the host",
 		hasCreateContainerHooks, createContainerHooks},

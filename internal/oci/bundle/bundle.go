@@ -135,6 +135,7 @@ func check(s *specs.Spec) error {
 		wrong(m.Destination == "", "mounts[%d]: destination is empty", i)
 	}
 	errs = append(errs, CheckNamespaces(s)...)
+	errs = append(errs, CheckNetDevices(s)...)
 	wrong((s.Hostname != "" || s.Domainname != "") && !HasNamespace(s, specs.UTSNamespace), "unable to set hostname or domainname without a private UTS namespace")
 	for key := range s.Linux.Sysctl {
 		errs = append(errs, CheckSysctl(s, key))

@@ -30,7 +30,8 @@ var (
 	cobra  = ban{[]string{"github.com/spf13/..."}, "the CLI's; it costs start-up"}
 	netAny = ban{[]string{"net", "net/http/...", "github.com/vishvananda/...", "github.com/google/nftables/..."},
 		"this room has no network; net/netip, addresses as values, is no part of it"}
-	host = ban{[]string{"os", "golang.org/x/sys/...", "os/exec", "net"},
+	firewall = ban{[]string{"github.com/google/nftables/..."}, "engines call the OCI command line many times for each container, and it filters nothing"}
+	host     = ban{[]string{"os", "golang.org/x/sys/...", "os/exec", "net"},
 		"the room is pure: facts of the host are arguments"}
 	oneLineOfHTTP = ban{[]string{"net/http", "os/exec"}, "a request and the first line of its answer are read here; more costs each check"}
 	spec          = ban{[]string{"github.com/opencontainers/...", "internal/plan", "internal/planner", "internal/runtime", "internal/launch"},
@@ -99,6 +100,9 @@ var law = []struct {
 	{"internal/network", []ban{yaml, dbus, http, cobra,
 		{[]string{"os/exec"}, "no program is started on the way to a container's network"},
 		{[]string{"internal/runtime", "internal/planner"}, "it connects a namespace and knows no launch"}}},
+	{"internal/network/device", []ban{yaml, dbus, http, cobra, firewall,
+		{[]string{"os/exec"}, "no program is started on the way to a container's network"},
+		{[]string{"internal/plan", "internal/runtime", "internal/planner", "internal/network"}, "it moves a device and knows no launch"}}},
 	{"internal/network/lease", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/resolver", []ban{yaml, dbus, http, cobra,
 		{[]string{"github.com/vishvananda/...", "github.com/google/nftables/...", "os/exec"}, "it answers and changes nothing on the host"}}},
@@ -113,7 +117,7 @@ var law = []struct {
 		{[]string{"internal/runtime", "os/exec"}, "it reads a configuration and carries nothing out"}}},
 	{"internal/oci", []ban{yaml, http, cobra,
 		{[]string{"internal/planner", "internal/generator", "internal/searchpath", "internal/launch"}, "a bundle is no definition"}}},
-	{"cmd/unitc-runtime", []ban{yaml, http, cobra,
+	{"cmd/unitc-runtime", []ban{yaml, http, cobra, firewall,
 		{[]string{"github.com/coreos/go-systemd/..."}, "two connections where one does (DEPENDENCIES)"}}},
 	{"cmd/unitc-exec", []ban{yaml, http, cobra,
 		{[]string{"github.com/coreos/go-systemd/..."}, "two connections where one does (DEPENDENCIES)"},

@@ -90,6 +90,21 @@ func TestBundleNetwork(t *testing.T) {
 	}
 }
 
+// Another runtime may not know linux.netDevices, and say nothing.
+func TestBundleNetDevices(t *testing.T) {
+	f := bundleFacts(specs.LinuxNamespace{Type: specs.NetworkNamespace})
+	f.Bundle.Spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth1": {}}
+	s := definition.Service{Name: "b", Bundle: "/srv/bundle"}
+	if p, err := Build(&s, f); err != nil || len(p.Spec.Linux.NetDevices) != 1 {
+		t.Errorf("unitc's own runtime: %+v, %v", p, err)
+	}
+	s.Runtime = "crun"
+	var key *KeyError
+	if _, err := Build(&s, f); !errors.As(err, &key) || key.Key != "runtime" {
+		t.Errorf("another runtime: %v", err)
+	}
+}
+
 // What `unitc spec` writes has the same root when it comes back.
 func TestExportAndBack(t *testing.T) {
 	s := services["host"]

@@ -39,6 +39,9 @@ var networkKeys = []field{
 	{name: "ports", shape: &portsShape, example: "[\"8080:80\"]",
 		doc:    "Ports of the host that lead into the container, as ADDRESS:PORT:TARGET/PROTOCOL.",
 		decode: decodePorts},
+	{name: "x-nftables", shape: &hostPathShape, example: "/etc/unitc/web.nft",
+		doc:    "A file of rules in nft(8)'s words that hold in the container's own network; read at each start.",
+		decode: func(r *reader, s *definition.Service, n *node) { s.NFTables = r.hostPath(n, n.text) }},
 }
 
 const addressPattern = `[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*`

@@ -26,6 +26,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	}
 	r.checkChecks(s, n)
 	r.checkPorts(s, n)
+	r.checkRules(s, n)
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
 	if scale, deploy := findPair(n, "scale"), n.get("deploy").get("replicas"); scale != nil && deploy != nil && scale.value.str() != deploy.str() {
 		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str())).Rule = diag.RuleConflict
@@ -73,6 +74,30 @@ func (r *reader) checkPorts(s *definition.Service, n *node) {
 	case "host":
 		p := findPair(n, "ports")
 		r.report(diag.Warning, p.place, join(r.pathOf(n), "ports"), "remove it", "with network_mode: host the container's ports are the host's already")
+	}
+}
+
+// checkRules: rules are for a network of the container's own. Elsewhere they
+// would bind others, the host among them, and outlive the container.
+func (r *reader) checkRules(s *definition.Service, n *node) {
+	rules := findPair(n, "x-nftables")
+	if rules == nil {
+		return
+	}
+	switch kind, _, _ := strings.Cut(s.NetworkMode, ":"); kind {
+	case "host":
+		r.conflict(n, "network_mode", "x-nftables", "the rules would be the host's")
+	case "service", "container", "ns":
+		r.conflict(n, "network_mode", "x-nftables", "write the rules where the network is from")
+	}
+	for _, c := range []string{"CAP_NET_ADMIN", "ALL"} {
+		if slices.Contains(s.CapAdd, c) {
+			r.report(diag.Warning, rules.place, join(r.pathOf(n), "x-nftables"), "remove it from cap_add", "with cap_add: [%s] the payload can change the rules", strings.TrimPrefix(c, "CAP_"))
+			return
+		}
+	}
+	if s.Privileged {
+		r.report(diag.Warning, rules.place, join(r.pathOf(n), "x-nftables"), "remove privileged", "with privileged: true the payload can change the rules")
 	}
 }
 

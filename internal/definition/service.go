@@ -114,6 +114,8 @@ type Service struct {
 	ExtraHosts []Host       `json:"extra_hosts,omitempty"`
 	Links      []Link       `json:"links,omitempty"`
 	MACAddress string       `json:"mac_address,omitempty"`
+	// NFTables is a file of nft(8) that is loaded in the payload's own network.
+	NFTables string `json:"x_nftables,omitempty"` // absolute
 
 	Secrets     []Grant      `json:"secrets,omitempty"`
 	Configs     []Grant      `json:"configs,omitempty"`

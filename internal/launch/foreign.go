@@ -33,6 +33,7 @@ var foreignSteps = []startStep{
 	{"create-container", exitExec, (*starter).createContainer},
 	{"connect-network", exitNetwork, (*starter).connectNetwork},
 	{"start-pasta", exitNetwork, (*starter).startPasta},
+	{"load-nftables", exitNetwork, (*starter).loadRules},
 	{"send-mainpid", exitFailure, (*starter).sendMainPID},
 	{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
 	{"start-container", exitExec, (*starter).startContainer},

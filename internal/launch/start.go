@@ -95,6 +95,8 @@ var (
 		{"connect-network", exitNetwork, (*starter).connectNetwork},
 		{"join-scope", exitCgroup, (*starter).joinScope},
 		{"start-pasta", exitNetwork, (*starter).startPasta},
+		// The interfaces that rules name are there, and nothing of the payload's runs.
+		{"load-nftables", exitNetwork, (*starter).loadRules},
 		// A stop that comes later reaches the payload itself; the relay must live on.
 		{"ignore-stop-signals", exitFailure, (*starter).ignoreStopSignals},
 		{"release-payload", exitFailure, (*starter).releasePayload},

@@ -54,6 +54,9 @@ type Plan struct {
 	// Network connects the payload's own network namespace; nil leaves it as it
 	// is: with its loopback alone, or the one that was joined.
 	Network *Network `json:"network,omitempty"`
+	// Rules is a file of nft(8) that is loaded in the payload's own network
+	// namespace before the payload runs; "" = none.
+	Rules string `json:"rules,omitempty"`
 	// Names are the files below /etc by which the payload finds others; nil =
 	// those of its root file system.
 	Names *Names `json:"names,omitempty"`

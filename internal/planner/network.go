@@ -71,6 +71,19 @@ func (b *builder) connection() *plan.Network {
 	return n
 }
 
+// rules are for a namespace that this start makes: in another one they would
+// bind others, and stay when the container is gone.
+func (b *builder) rules() error {
+	if b.s.NFTables == "" {
+		return nil
+	}
+	if !b.ownNetwork() {
+		return &KeyError{"x-nftables", "the container has no network of its own", "drop `x-nftables:`, or write the rules where the network is from"}
+	}
+	b.plan.Rules = b.s.NFTables
+	return noNUL("x-nftables", b.plan.Rules)
+}
+
 // ofInterface tells whether a sysctl is one of an interface that a start makes:
 // net.FAMILY.conf.NAME.KEY. The loopback is there from the first moment on.
 func ofInterface(key string) bool {

@@ -189,6 +189,27 @@ func TestSysctlsOfTheHostAreRefused(t *testing.T) {
 	}
 }
 
+// Rules of nft(8) bind a network that the start itself makes, or none.
+func TestRulesAreForAnOwnNetwork(t *testing.T) {
+	joined := facts
+	joined.EnvFiles, joined.Joined.Network = nil, "/proc/7/ns/net"
+	for mode, own := range map[string]bool{
+		"": true, "none": true, "pasta": true,
+		"host": false, "service:db": false, "container:db": false, "ns:/run/netns/x": false,
+	} {
+		s := services["minimal"]
+		s.NetworkMode, s.NFTables = mode, "/etc/unitc/web.nft"
+		p, err := Build(&s, joined)
+		var ke *KeyError
+		switch {
+		case own && (err != nil || p.Rules != s.NFTables):
+			t.Errorf("network_mode %q: %v", mode, err)
+		case !own && (!errors.As(err, &ke) || ke.Key != "x-nftables"):
+			t.Errorf("network_mode %q: %v", mode, err)
+		}
+	}
+}
+
 func TestNULIsRefusedEverywhere(t *testing.T) {
 	bad := "a\x00b"
 	for name, change := range map[string]func(*definition.Service){

@@ -37,6 +37,7 @@ sysctls: {net.core.somaxconn: 64}
 devices: [/dev/fuse]
 volumes: [/usr:/srv]
 configs: [crash]
+x-nftables: ` + crashRules + `
 tmpfs: [/scratch]`},
 	{placement{"service", "direct"}, "own", endless + `
 userns_mode: host
@@ -48,6 +49,9 @@ runtime: crun`},
 bundle: ` + crashBundle + `
 tty: true`},
 }
+
+// crashRules are loaded in launches.
+const crashRules = "/etc/unitc/crash.nft"
 
 // crashBundle is where the bundle of launches is.
 const crashBundle = "/srv/crash-bundle"
@@ -86,6 +90,7 @@ func TestHelperKilledAtEveryStep(t *testing.T) {
 	var all, seen []string
 	pipe(t, "x", "unitc", "secret", "set", "crash")
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
+	place(t, crashRules, egress)
 	makeCrashBundle(t)
 	leavesNothing(t, func() {
 		for _, l := range launches {
@@ -184,6 +189,7 @@ func (c *container) expectSleep() {
 func TestReexecInMidStart(t *testing.T) {
 	pipe(t, "x", "unitc", "secret", "set", "crash")
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
+	place(t, crashRules, egress)
 	leavesNothing(t, func() {
 		t.Run("steps", func(t *testing.T) {
 			var templates []*container

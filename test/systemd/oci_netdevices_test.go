@@ -18,6 +18,12 @@ import (
 func init() {
 	ociCases = append(ociCases,
 		ociCase{"network devices are moved, with their addresses", movedDevices},
+		ociCase{"network devices are moved below another user namespace", func(b *bundle) error {
+			ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 200_000, Size: 65536}}
+			b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+			b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings = ids, ids
+			return movedDevices(b)
+		}},
 		ociCase{"network devices that cannot be moved stay", unmovedDevices})
 }
 

@@ -154,6 +154,9 @@ func (s *starter) createContainer() error {
 }
 
 func (s *starter) startContainer() error {
+	if err := s.awaitMainPID(); err != nil {
+		return err
+	}
 	return callRuntime(s.plan, s.stateDir, "start", containerID(s.plan.Unit))
 }
 

@@ -70,21 +70,38 @@ func (n *notifier) send(lines ...string) error {
 // descriptor that comes with BARRIER=1. A message of a process that is gone by
 // then would be dropped (S-9).
 func (n *notifier) barrier() error {
+	read, err := n.openBarrier()
+	if err != nil {
+		return err
+	}
+	return awaitBarrier(read)
+}
+
+// openBarrier asks for what awaitBarrier waits for; nil where nobody listens.
+func (n *notifier) openBarrier() (read *os.File, err error) {
 	if n.fd < 0 {
-		return nil
+		return nil, nil
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("opening a pipe for BARRIER=1: %w", err)
+		return nil, fmt.Errorf("opening a pipe for BARRIER=1: %w", err)
 	}
-	defer r.Close()
 	rights := unix.UnixRights(int(w.Fd()))
 	err = retry(func() error { return unix.Sendmsg(n.fd, []byte("BARRIER=1"), rights, n.addr, unix.MSG_NOSIGNAL) })
 	w.Close()
 	if err != nil {
-		return fmt.Errorf("notifying systemd of BARRIER=1: %w", err)
+		r.Close()
+		return nil, fmt.Errorf("notifying systemd of BARRIER=1: %w", err)
 	}
-	fds := []unix.PollFd{{Fd: int32(r.Fd())}}
+	return r, nil
+}
+
+func awaitBarrier(read *os.File) error {
+	if read == nil {
+		return nil
+	}
+	defer read.Close()
+	fds := []unix.PollFd{{Fd: int32(read.Fd())}}
 	return retry(func() error { _, err := unix.Poll(fds, 5000); return err })
 }
 

@@ -47,6 +47,7 @@ type starter struct {
 	child          *program.Child
 	network        *network.Claim  // nil = it is connected to none
 	payload        int             // main PID, once it is known
+	barrier        *os.File        // tells that systemd knows it too; nil = the scope's start does
 	contents       [][]byte        // of the plan's files
 	relay          *relayFiles     // of our own relay, nil without one
 	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
@@ -215,8 +216,16 @@ func (s *starter) clonePayload() error {
 }
 
 func (s *starter) sendMainPID() error {
-	return s.notify.send(fmt.Sprintf("MAINPID=%d", s.payload), status("setting up the container"))
+	err := s.notify.send(fmt.Sprintf("MAINPID=%d", s.payload), status("setting up the container"))
+	if err == nil && s.plan.Scope == nil {
+		s.barrier, err = s.notify.openBarrier()
+	}
+	return err
 }
+
+// awaitMainPID: one that has ended by the time systemd reads of it is not taken,
+// and its exit status is lost. Who has made the payload's scope has read it.
+func (s *starter) awaitMainPID() error { return awaitBarrier(s.barrier) }
 
 func (s *starter) runHooks() error {
 	err := s.launch.RunHooks(s.child)
@@ -255,6 +264,9 @@ func (s *starter) joinScope() error {
 }
 
 func (s *starter) releasePayload() error {
+	if err := s.awaitMainPID(); err != nil {
+		return err
+	}
 	if err := s.child.Open(); err != nil {
 		return fmt.Errorf("releasing the payload: %w", err)
 	}

@@ -40,7 +40,7 @@ func testStructuredLogs(t *testing.T, p placement) {
 		for line := range strings.Lines(must(t, "journalctl", "-q", "--no-pager", "-o", "json", "-u", u.unit(), "SYSLOG_IDENTIFIER=shop", "_TRANSPORT=journal")) {
 			var e map[string]any
 			if err := json.Unmarshal([]byte(line), &e); err != nil {
-				t.Fatal(err)
+				t.Fatalf("%v: %q", err, line)
 			}
 			words := []string{fmt.Sprint(e["PRIORITY"]), fmt.Sprint(e["MESSAGE"])}
 			for _, name := range []string{"USER", "HTTP", "TOOK", "X_UNIT", "X_SYSTEMD_UNIT", "X_MESSAGE_ID", "N", "UNIT", "MESSAGE_ID"} {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -210,6 +211,7 @@ func TestNamesWhileTheResolverRestarts(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
 			t.Cleanup(func() { reload(t) })
+			t.Cleanup(func() { os.Remove("/run/systemd/system/unitc-resolver.service.d") })
 			place(t, "/run/systemd/system/unitc-resolver.service.d/test.conf",
 				"[Service]\nExecStart=\nExecStart="+strings.TrimSpace(must(t, "sh", "-c", "systemctl show -P ExecStart unitc-resolver.service | sed 's/.*path=\\([^ ]*\\) .*/\\1/'"))+" 50ms\n")
 			// Without a server to ask, C libraries ask several times.

@@ -119,7 +119,7 @@ func TestRunOnATerminal(t *testing.T) {
 	// Whenever the interrupts come, nothing stays.
 	leavesNothing(t, func() {
 		for _, delay := range []string{"0.01", "0.03", "0.06", "0.1", "0.2"} {
-			out, status := command(t, "timeout", "-k", "60", "-s", "INT", delay, "unitc", "run", "--rootfs", "host", "sh", "-c", "trap 'exit 0' INT; sleep 1000 & wait")
+			out, status := command(t, "timeout", "-k", "60", "-s", "INT", delay, "unitc", "run", "--init", "--rootfs", "host", "sh", "-c", "trap 'exit 0' INT; sleep 1000 & wait")
 			if status != 124 {
 				t.Errorf("interrupted after %s s: %d\n%s", delay, status, out)
 			}

@@ -99,7 +99,7 @@ func TestWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			u := scoped.defineProbe(t, "why-"+name, "rootfs: host\nstop_grace_period: 1s\n"+c.definition, c.systemd)
+			u := scoped.defineProbe(t, "why-"+name, "rootfs: host\nstop_grace_period: 3s\n"+c.definition, c.systemd)
 			if got := why(t, u.name); got != nil {
 				t.Errorf("before it has run: %v", got)
 			}

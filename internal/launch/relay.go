@@ -28,7 +28,11 @@ var waitingFor = map[string]string{
 }
 
 // relayFiles are the descriptors of a relay of ours.
-type relayFiles struct{ payload, root, network, terminal, input *os.File }
+type relayFiles struct {
+	payload, root, network, terminal, input *os.File
+
+	process *os.File // the relay itself; it begins when this is closed
+}
 
 // wantsRelay tells whether the payload needs more company than cat(1) is.
 func (s *starter) wantsRelay() bool {
@@ -57,7 +61,7 @@ func (s *starter) openProxy() error {
 	return os.Chmod(path, 0o666)
 }
 
-// prepareRelay opens what the relay watches while the payload cannot end.
+// prepareRelay opens what the relay watches while the payload cannot end, and starts it.
 func (s *starter) prepareRelay() error {
 	if !s.wantsRelay() {
 		return nil
@@ -93,7 +97,10 @@ func (s *starter) prepareRelay() error {
 		}
 	}
 	s.relay = r
-	return s.leaveTop()
+	if err := s.leaveTop(); err != nil {
+		return err
+	}
+	return s.startRelay()
 }
 
 // leaveTop moves the helper out of a delegated cgroup's inner node (C-3, C-7):
@@ -148,12 +155,14 @@ func (s *starter) order() *order.Order {
 
 // becomeRelay replaces the helper by what stays beside the payload, in the
 // service's cgroup, so that journald finds the service behind every line, and
-// which ends with the last writer. Where only log bytes flow cat(1) does that.
+// which ends with the last writer. Where only log bytes flow cat(1) does that;
+// a relay of ours is there, and goes on when the helper ends.
 func (s *starter) becomeRelay() error {
 	s.watch.print()
 	switch {
 	case s.relay != nil:
-		return s.execRelay()
+		defer s.relay.process.Close()
+		return s.notify.barrier()
 	case s.logs == nil:
 		// The messages must be read before this process is gone (S-9).
 		return s.notify.barrier()
@@ -171,58 +180,91 @@ func (s *starter) becomeRelay() error {
 	return nil
 }
 
-// execRelay passes descriptors by number (package order) and leaves all others
-// to close-on-exec.
-func (s *starter) execRelay() error {
+// startRelay starts the relay and waits until no stop signal can end it any
+// more: Go's runtime keeps ignored ones ignored only until it installs its own
+// handlers, so that a stop just then, or of a payload that has ended by then, ends
+// the relay with all that it was to pass on. The helper, which ignores them, starts
+// it again.
+func (s *starter) startRelay() error {
+	const stops = 3 // systemd sends two: of the stop, and to what is left behind
+	var err error
+	for range stops {
+		if err = s.tryRelay(); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("starting %s: %w", buildinfo.RelayPath, err)
+}
+
+// tryRelay passes descriptors by number (package order) and nothing else.
+func (s *starter) tryRelay() error {
 	text, err := memfd("order", s.order().Encode())
 	if err != nil {
 		return err
 	}
+	defer text.Close()
 	if err := s.notify.connect(); err != nil {
 		return err
 	}
-	logs := cmp.Or(s.relay.terminal, s.logs, s.stdio[0]) // the last is /dev/null
-	passed := map[int]int{
-		order.Logs: int(logs.Fd()), order.Text: int(text.Fd()), order.Payload: int(s.relay.payload.Fd()), order.Root: int(s.relay.root.Fd()),
-	}
-	if s.notify.fd >= 0 {
-		passed[order.Notify] = s.notify.fd
-	}
-	if s.proxy != nil {
-		passed[order.Proxy] = int(s.proxy.Fd())
-	}
-	if s.attach != nil {
-		passed[order.Attach] = int(s.attach.Fd())
-	}
-	if s.relay.input != nil {
-		passed[order.Input] = int(s.relay.input.Fd())
-	}
-	// The calling thread alone survives the exec, with its namespaces.
-	goruntime.LockOSThread()
-	if err := unix.Setns(int(s.relay.network.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("setns of the payload's network: %w", err)
-	}
-	if err := placeDescriptors(passed); err != nil {
+	ours, theirs, err := socketPair()
+	if err != nil {
 		return err
 	}
-	// A huge page would be three times what the relay has in all; the word to the
-	// kernel survives the exec (prctl(2), PR_SET_THP_DISABLE), the other is Go's.
-	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
-	err = syscall.Exec(buildinfo.RelayPath, []string{"unitc-relay"}, []string{"GOMAXPROCS=1", "GODEBUG=disablethp=1"})
-	return fmt.Errorf("exec %s: %w", buildinfo.RelayPath, err)
-}
-
-// placeDescriptors makes each descriptor known by its number.
-func placeDescriptors(passed map[int]int) error {
-	for to, from := range passed {
-		if from >= order.Text {
-			return fmt.Errorf("descriptor %d is in the way of those of the relay", from)
-		}
-		if err := unix.Dup3(from, to, 0); err != nil {
-			return fmt.Errorf("dup3 %d: %w", to, err)
+	defer theirs.Close()
+	files := make([]uintptr, order.Helper+1)
+	for i := range files {
+		files[i] = ^uintptr(0) // closed
+	}
+	files[order.Logs] = cmp.Or(s.relay.terminal, s.logs, s.stdio[0]).Fd() // the last is /dev/null
+	files[order.Journal], files[order.Journal+1] = os.Stdout.Fd(), os.Stderr.Fd()
+	files[order.Text], files[order.Payload], files[order.Root], files[order.Helper] = text.Fd(), s.relay.payload.Fd(), s.relay.root.Fd(), theirs.Fd()
+	if s.notify.fd >= 0 {
+		files[order.Notify] = uintptr(s.notify.fd)
+	}
+	for at, f := range map[int]*os.File{order.Proxy: s.proxy, order.Attach: s.attach, order.Input: s.relay.input} {
+		if f != nil {
+			files[at] = f.Fd()
 		}
 	}
+	if err := forkRelay(s.relay.network, files); err != nil {
+		ours.Close()
+		return err
+	}
+	theirs.Close()
+	s.relay.process = ours
+	if n, err := ours.Read(make([]byte, 1)); n != 1 {
+		ours.Close()
+		return fmt.Errorf("it ended before it was there: %w", err)
+	}
 	return nil
+}
+
+// forkRelay starts it in a network namespace, on a thread that ends with that.
+func forkRelay(network *os.File, files []uintptr) error {
+	failed := make(chan error)
+	go func() {
+		goruntime.LockOSThread()
+		if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
+			failed <- fmt.Errorf("setns of the payload's network: %w", err)
+			return
+		}
+		// A huge page would be three times what the relay has in all; the word to the
+		// kernel is inherited (prctl(2), PR_SET_THP_DISABLE), the other is Go's.
+		_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
+		_, err := syscall.ForkExec(buildinfo.RelayPath, []string{"unitc-relay"},
+			&syscall.ProcAttr{Env: []string{"GOMAXPROCS=1", "GODEBUG=disablethp=1"}, Files: files})
+		failed <- err
+	}()
+	return <-failed
+}
+
+// socketPair is a stream to somebody else.
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "relay"), os.NewFile(uintptr(fds[1]), "helper"), nil
 }
 
 // memfd is a file without a name, to hand a text to the next program.

@@ -50,9 +50,7 @@ type relay struct {
 
 // Run is the whole life of the relay; it gives the exit status.
 func Run() int {
-	// First of all. The helper has ignored these signals before it became this
-	// program, which holds until Go's runtime installs its own handlers: a stop in
-	// the fraction of a millisecond from there to here would end the relay.
+	// First of all: the helper starts the relay again when a stop signal comes before.
 	stops := make(chan os.Signal, 16)
 	signal.Notify(stops, order.StopSignals()...)
 	debug.SetGCPercent(heapPercent)
@@ -90,7 +88,19 @@ func open(stops <-chan os.Signal) (*relay, error) {
 	if r.log, err = startLog(o, r.audience); err != nil {
 		return nil, err
 	}
+	r.awaitStart()
 	return r, r.begin()
+}
+
+// awaitStart: signals are taken, and the payload runs when the helper has told
+// systemd of it and is gone.
+func (r *relay) awaitStart() {
+	helper := os.NewFile(order.Helper, "helper")
+	defer helper.Close()
+	if _, err := helper.Write([]byte{0}); err != nil {
+		return // it is gone already
+	}
+	_, _ = helper.Read(make([]byte, 1))
 }
 
 // signalPipe makes signals something that poll(2) waits for.

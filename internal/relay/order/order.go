@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package order is what the helper tells the relay: values and descriptors.
-// The helper writes an order and becomes the relay; nothing else passes
-// between the two. The form is NAME=VALUE with a NUL behind each, because the
+// The helper writes an order and starts the relay; but for the end of the start
+// nothing else passes between the two. The form is NAME=VALUE with a NUL behind each, because the
 // relay is resident once for each container and must not link a decoder.
 package order
 
@@ -14,8 +14,7 @@ import (
 )
 
 // Descriptors with which the relay is started, as far as an order needs them.
-// They are high: the helper places them while Go's runtime still runs in it, and
-// the low numbers are the runtime's own (its epoll descriptor among them).
+// They are high: the low numbers are the Go runtime's own.
 const (
 	Logs    = 0   // read end of the payload's log pipe, or its terminal's other end
 	Journal = 1   // the service's journal stream; 2 is the same
@@ -26,6 +25,7 @@ const (
 	Proxy   = 104 // the bound socket that the payload knows as NOTIFY_SOCKET
 	Attach  = 105 // the listening socket of `unitc attach`
 	Input   = 106 // the payload's standard input, for writing, non-blocking
+	Helper  = 107 // to the helper: a byte says that signals are taken, its end that the start is over
 )
 
 // What READY=1 waits for.

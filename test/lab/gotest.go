@@ -48,6 +48,9 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	// After a reboot only those tests go on that asked for it.
 	script := `[ "${UNITC_LAB_BOOT:-1}" = 1 ] || set -- "$@" -test.run=^TestBoot; exec ./"$0" "$@"`
 	j.Command = append([]string{"sh", "-c", script, filepath.Base(binary)}, flags...)
+	if slow := os.Getenv("UNITC_LAB_SLOW"); slow != "" {
+		j.Env = append(j.Env, "UNITC_LAB_SLOW="+slow)
+	}
 	j.setEnv()
 	return j, j.prepare()
 }

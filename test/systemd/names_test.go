@@ -205,6 +205,23 @@ func answersAll(t *testing.T, c *net.UDPConn, name, want string, stop <-chan str
 	}
 }
 
+// A container that starts again and again has its names each time.
+func TestNamesOfManyStarts(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			often := scoped.define(t, "names-often", named)
+			for range 8 { // five are systemd's limit in ten seconds
+				must(t, "systemctl", "start", often.unit())
+				if got := property(t, "unitc-resolver.socket", "ActiveState"); got != "active" {
+					t.Errorf("the resolver's socket is %s", got)
+				}
+				must(t, "systemctl", "reset-failed", often.unit())
+				must(t, "systemctl", "stop", often.unit())
+			}
+		})
+	})
+}
+
 // The resolver is restarted, stopped and left alone until it ends, while
 // containers come and go and others ask: no question is lost.
 func TestNamesWhileTheResolverRestarts(t *testing.T) {

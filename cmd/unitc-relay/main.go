@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command unitc-relay stays beside a payload that has probes, a notify socket or
-// structured logs. The launch helper becomes it; nobody else runs it.
+// structured logs. The launch helper starts it; nobody else runs it.
 package main
 
 import (

@@ -407,6 +407,7 @@ healthcheck: {interval: 50ms}
 command: [sh, -c, 'trap "seq -f \"parting %.0f\" 5000; sleep 0.3; echo farewell; exit 0" TERM; echo up; while sleep 0.05; do :; done']`, "probe: {file: /usr}").start()
 	u.awaitOutput("up\n")
 	u.stop()
+	u.awaitOutput("farewell\n")
 	out := u.output()
 	if strings.Count(out, "parting ") != 5000 || !strings.HasSuffix(out, "farewell\n") {
 		t.Errorf("%d of 5000 lines arrived, and the last is %q", strings.Count(out, "parting "), out[max(0, len(out)-20):])

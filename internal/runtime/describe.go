@@ -38,6 +38,7 @@ var standIns = map[string]func(*Launch) error{
 	"create-user-namespace": standInAnchor,
 	"open-rootfs":           standInRoot,
 	"open-mount-sources":    standInSources,
+	"open-images":           standInImages,
 	"fill-files":            standInFiles,
 	"compile-seccomp":       standInFilter,
 }
@@ -106,6 +107,17 @@ func standInFiles(l *Launch) error {
 		l.filesDir = l.opt.Stdio[0]
 	}
 	return nil
+}
+
+// standInImages opens the layers as they lie there: only a mount has ids to map.
+func standInImages(l *Launch) error {
+	return l.findImages(func(dir string) (*os.File, error) {
+		f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		return l.own(f), nil
+	})
 }
 
 // standInFilter connects to nobody.

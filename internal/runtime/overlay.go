@@ -63,8 +63,12 @@ type imageMount struct {
 	tree   program.Reg // the detached mount, once attach-images has run
 }
 
-// openImages opens the layers of images that are mounted.
-func openImages(l *Launch) error {
+// openImages takes mounts of the layers, with the container's ids.
+func openImages(l *Launch) error { return l.findImages(l.openLayer) }
+
+// findImages opens the layers of images that are mounted, by a function that
+// owns what it opens.
+func (l *Launch) findImages(open func(dir string) (*os.File, error)) error {
 	if len(l.plan.Images) == 0 {
 		return nil
 	}
@@ -76,7 +80,7 @@ func openImages(l *Launch) error {
 		}
 		i := &imageMount{dir: true}
 		for _, dir := range lowers {
-			f, err := l.openLayer(dir)
+			f, err := open(dir)
 			if err != nil {
 				return err
 			}

@@ -35,7 +35,9 @@ hostname: crash
 oom_score_adj: 100
 sysctls: {net.core.somaxconn: 64}
 devices: [/dev/fuse]
-volumes: [/usr:/srv]
+volumes:
+  - /usr:/srv
+  - {type: image, source: "localhost/crash:1", target: /mnt}
 configs: [crash]
 x-nftables: ` + crashRules + `
 tmpfs: [/scratch]`},
@@ -78,10 +80,10 @@ func makeCrashBundle(t *testing.T) {
 	b.writeOrFail(t)
 }
 
-// otherSteps only an engine asks for (TestRuntimeKilledAtItsSteps), mounts of
-// images, or a host with SELinux or AppArmor.
+// otherSteps only an engine asks for (TestRuntimeKilledAtItsSteps), or a host
+// with SELinux or AppArmor.
 var otherSteps = []string{
-	"attach-images", "await-start", "check-labels", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held",
+	"await-start", "check-labels", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held",
 }
 
 // "The helper killed at every single step of a start (a hook that the tests
@@ -91,6 +93,7 @@ func TestHelperKilledAtEveryStep(t *testing.T) {
 	pipe(t, "x", "unitc", "secret", "set", "crash")
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
 	place(t, crashRules, egress)
+	loadConfigured(t, "localhost/crash:1", `{}`)
 	makeCrashBundle(t)
 	leavesNothing(t, func() {
 		for _, l := range launches {
@@ -190,6 +193,7 @@ func TestReexecInMidStart(t *testing.T) {
 	pipe(t, "x", "unitc", "secret", "set", "crash")
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
 	place(t, crashRules, egress)
+	loadConfigured(t, "localhost/crash:1", `{}`)
 	leavesNothing(t, func() {
 		t.Run("steps", func(t *testing.T) {
 			var templates []*container
@@ -337,5 +341,42 @@ func TestRuntimeKilledAtItsSteps(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", step, err)
 		}
+	}
+}
+
+// A container's first process that is killed while a startContainer hook runs.
+func TestContainerKilledInItsStartHook(t *testing.T) {
+	err := runCase(t, ociCase{"start-container-hooks-held", func(b *bundle) error {
+		b.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "1234"}}}}
+		if err := b.create(); err != nil {
+			return err
+		}
+		state, err := b.state()
+		if err != nil {
+			return err
+		}
+		pid, _ := state["pid"].(float64)
+		first := int(pid)
+		start := b.command("start", b.id)
+		if err := start.Start(); err != nil {
+			return err
+		}
+		defer start.Wait()
+		children := fmt.Sprintf("/proc/%d/task/%d/children", first, first)
+		err = eventually(func() error {
+			hook, _ := os.ReadFile(children)
+			line, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(hook)) + "/cmdline")
+			if !strings.HasPrefix(string(line), "sleep\x001234") {
+				return fmt.Errorf("its child is %q %q and not the hook", hook, line)
+			}
+			return nil
+		})
+		if err == nil {
+			err = syscall.Kill(first, syscall.SIGKILL)
+		}
+		return errors.Join(err, b.awaitStatus("stopped"), b.ok("delete", b.id))
+	}}, ociRuntime)
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -62,11 +62,12 @@ const quickly = "healthcheck: {interval: 200ms, timeout: 5s, retries: 100000, st
 // "READY=1 when first healthy; failures shown in STATUS=": each kind of probe.
 func TestProbesGateReadiness(t *testing.T) {
 	t.Parallel()
+	// Nobody accepts: the queue is long enough for all tries.
 	server := `exec perl -MIO::Socket::INET -MIO::Socket::UNIX -e '`
 	for kind, c := range map[string]struct{ probe, script, starting string }{
 		"file": {"file: /run/app/ready", `trap "touch /run/app/ready" USR1; echo up; while sleep 0.05; do :; done`, "starting: file /run/app/ready: "},
-		"tcp":  {"tcp: 4711", server + `$SIG{USR1}=sub{$s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>4711,Listen=>5)}; $|=1; print "up\n"; while(1){select(undef,undef,undef,0.05)}'`, "starting: tcp localhost:4711: connection refused"},
-		"unix": {"unix: /run/app/s", server + `$SIG{USR1}=sub{$s=IO::Socket::UNIX->new(Local=>"/run/app/s",Listen=>5)}; $|=1; print "up\n"; while(1){select(undef,undef,undef,0.05)}'`, "starting: unix /run/app/s: "},
+		"tcp":  {"tcp: 4711", server + `$SIG{USR1}=sub{$s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>4711,Listen=>4000)}; $|=1; print "up\n"; while(1){select(undef,undef,undef,0.05)}'`, "starting: tcp localhost:4711: connection refused"},
+		"unix": {"unix: /run/app/s", server + `$SIG{USR1}=sub{$s=IO::Socket::UNIX->new(Local=>"/run/app/s",Listen=>4000)}; $|=1; print "up\n"; while(1){select(undef,undef,undef,0.05)}'`, "starting: unix /run/app/s: "},
 		"http": {`http: "http://:4712/health"`, server + `$SIG{USR1}=sub{$ok=1}; $s=IO::Socket::INET->new(LocalAddr=>"127.0.0.1",LocalPort=>4712,Listen=>5); $|=1; print "up\n"; while(1){$c=$s->accept or next; while(<$c>){last if /^\r/} print $c ($ok?"HTTP/1.1 200 OK\r\n\r\n":"HTTP/1.1 503 No\r\n\r\n"); close $c}'`, "starting: http 503 on /health"},
 	} {
 		t.Run(kind, func(t *testing.T) {

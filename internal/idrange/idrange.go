@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -74,17 +75,11 @@ func (h Host) Claim(unit string) (Range, error) {
 	if r, err := h.claimed(mine, unit); err == nil {
 		return r, nil
 	}
-	taken, err := h.taken()
+	starts, err := h.candidates(unit)
 	if err != nil {
 		return Range{}, err
 	}
-	hash := fnv.New64a()
-	hash.Write([]byte(unit))
-	for i := range uint64(slots) {
-		start := uint32(first + (hash.Sum64()+i)%slots*Size)
-		if taken.overlaps(start) || h.nspawnHas(start) {
-			continue
-		}
+	for start := range starts {
 		number := filepath.Join(h.Claims, strconv.FormatUint(uint64(start), 10))
 		err := os.Symlink(unit, number)
 		if errors.Is(err, fs.ErrExist) {
@@ -112,23 +107,36 @@ func (h Host) Peek(unit string) (Range, error) {
 	if r, err := h.claimed(filepath.Join(h.Claims, filepath.Base(unit)), unit); err == nil {
 		return r, nil
 	}
-	taken, err := h.taken()
+	starts, err := h.candidates(unit)
 	if err != nil {
 		return Range{}, err
 	}
-	hash := fnv.New64a()
-	hash.Write([]byte(unit))
-	for i := range uint64(slots) {
-		start := uint32(first + (hash.Sum64()+i)%slots*Size)
-		if taken.overlaps(start) || h.nspawnHas(start) {
-			continue
-		}
+	for start := range starts {
 		owner, err := os.Readlink(filepath.Join(h.Claims, strconv.FormatUint(uint64(start), 10)))
 		if err != nil || owner == unit {
 			return Range{start}, nil
 		}
 	}
 	return Range{}, errors.New("no free range of 65,536 ids is left")
+}
+
+// candidates gives the starts of ranges that no other program has, beginning
+// with the one that the unit's name leads to: it is likely to get that again.
+func (h Host) candidates(unit string) (iter.Seq[uint32], error) {
+	taken, err := h.taken()
+	if err != nil {
+		return nil, err
+	}
+	hash := fnv.New64a()
+	hash.Write([]byte(unit))
+	return func(yield func(uint32) bool) {
+		for i := range uint64(slots) {
+			start := uint32(first + (hash.Sum64()+i)%slots*Size)
+			if !taken.overlaps(start) && !h.nspawnHas(start) && !yield(start) {
+				return
+			}
+		}
+	}, nil
 }
 
 // claimed reads an earlier claim: both links must agree, so that a start

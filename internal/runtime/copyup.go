@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // Limits on what tmpcopyup takes out of an untrusted tree into memory.
@@ -30,6 +32,9 @@ func (l *Launch) copyUp(destination string, o mountOptions) (*os.File, error) {
 	}
 	l.own(mnt)
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inRoot}
+	if protection.Off("copy-in-root") {
+		how.Resolve = 0
+	}
 	fd, err := unix.Openat2(int(l.root.Fd()), strings.TrimPrefix(path.Clean("/"+destination), "/"), &how)
 	if errors.Is(err, unix.ENOENT) {
 		return mnt, l.sealTmpfs(mnt, o)

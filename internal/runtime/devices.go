@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // defaultDevices are in every container (runtime-spec config-linux.md,
@@ -36,14 +37,14 @@ func ownDev(l *Launch) bool {
 			return m.Type == "tmpfs"
 		}
 	}
-	return false
+	return protection.Off("own-dev")
 }
 
 func createDevices(c *compiler) {
 	c.p.Call("umask", "0", unix.SYS_UMASK, 0)
 	mark := c.p.Mark()
 	dev := c.p.Reg()
-	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, resolve|unix.RESOLVE_NO_SYMLINKS)
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, resolveNoLinks())
 	c.p.Call("openat2", "/dev", unix.SYS_OPENAT2, c.rootDir(), c.p.Str("dev"), how, size).Into(dev)
 	for _, l := range devLinks {
 		c.p.Call("symlinkat", "/dev/"+l[0]+" -> "+l[1], unix.SYS_SYMLINKAT, c.p.Str(l[1]), dev, c.p.Str(l[0]))

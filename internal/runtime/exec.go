@@ -18,6 +18,7 @@ import (
 
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // ExecConfig is one more process for a container that runs.
@@ -235,7 +236,7 @@ func (j *joiner) openNamespace(n namespaceKind) (*joinedNamespace, error) {
 var mustSeal = true
 
 func (j *joiner) checkSeal() error {
-	if j.l.anchor != nil || !mustSeal {
+	if j.l.anchor != nil || !mustSeal || protection.Off("seal") {
 		return nil
 	}
 	if sealed, err := isSealed(); err != nil || !sealed {

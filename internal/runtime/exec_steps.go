@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // joinInner is what the forked process does: as innerSteps, but its container
@@ -54,6 +55,7 @@ var joinInner = []struct {
 	{"set-apparmor-profile", exitAppArmor, "takes effect at exec", whenLaunch(hasAppArmorProfile), step1(setAppArmorProfile)},
 	{"verify-privileges", exitCapabilities, "every protection is read back; a difference stops the start", anyJoin, verifyUntraced},
 	{"close-on-exec", exitExec, "what is left beside the preserved ones", anyJoin, closeRest},
+	{"verify-descriptors", exitExec, "each one that this process can have is asked", anyJoin, verifyRest},
 	{"report-number", exitNamespace, "it goes to the agent of the filter, and into the resctrl group", needsNumber, reportNumber},
 	{"load-seccomp", exitSeccomp, "last: the filter need not allow what the steps above call", whenLaunch(seccompLate), step1(loadSeccomp)},
 	{"drop-admin", exitCapabilities, "under the filter, which only it could load without no_new_privs", whenLaunch(keepsAdmin), step1(dropAdmin)},
@@ -77,7 +79,7 @@ func (j *joiner) compile() error {
 	c := &compiler{Launch: j.l, p: program.New()}
 	j.l.prog = c.p
 	for _, s := range joinInner {
-		if !s.when(j) {
+		if !s.when(j) || s.name != "forbid-tracing" && protection.Off(s.name) {
 			continue
 		}
 		c.p.Step(s.name, s.exit)
@@ -90,6 +92,10 @@ func (j *joiner) compile() error {
 }
 
 func forbidTracing(_ *joiner, c *compiler) {
+	if protection.Off("forbid-tracing") {
+		c.p.Call("prctl", "PR_SET_DUMPABLE 1", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+		return
+	}
 	c.p.Call("prctl", "PR_SET_DUMPABLE 0", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	c.verifyUntraced()
 }
@@ -97,6 +103,9 @@ func forbidTracing(_ *joiner, c *compiler) {
 // verifyUntraced reads the flag back. A change of ids sets it to what
 // fs.suid_dumpable says (proc_sys_fs(5)), so it is done again after each.
 func (c *compiler) verifyUntraced() {
+	if protection.Off("forbid-tracing") {
+		return
+	}
 	c.p.Call("prctl", "PR_GET_DUMPABLE", unix.SYS_PRCTL, unix.PR_GET_DUMPABLE, 0, 0, 0, 0).Want(0)
 }
 
@@ -187,3 +196,5 @@ func reportNumber(_ *joiner, c *compiler) { c.p.Sync("the number of the process"
 func closeRest(j *joiner, c *compiler) {
 	c.p.Call("close_range", "CLOEXEC", unix.SYS_CLOSE_RANGE, 3+j.cfg.PreserveFDs, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
 }
+
+func verifyRest(j *joiner, c *compiler) { c.mustCloseFrom(3 + j.cfg.PreserveFDs) }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // A container of the OCI command line is made by one process and started by
@@ -59,7 +60,9 @@ func awaitStart(c *compiler) {
 	if c.agent != nil {
 		keep = append(keep, int(c.agent.socket.Fd()))
 	}
-	c.p.CloseFrom("close_range", 3+c.opt.PreserveFDs, keep...)
+	if !protection.Off("close-descriptors") {
+		c.p.CloseFrom("close_range", 3+c.opt.PreserveFDs, keep...)
+	}
 	c.p.Sync("created")
 	mark := c.p.Mark()
 	w := c.p.Reg()

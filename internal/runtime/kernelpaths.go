@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // openProcfs makes a procfs that is mounted nowhere.
@@ -24,8 +25,13 @@ func openProcfs(c *compiler) {
 func (c *compiler) writeProc(file, value string) {
 	mark := c.p.Mark()
 	fd := c.p.Reg()
-	how, size := c.how(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_XDEV|unix.RESOLVE_NO_MAGICLINKS)
-	c.p.Call("openat2", "/proc/"+file, unix.SYS_OPENAT2, c.proc, c.p.Str(file), how, size).Into(fd)
+	if protection.Off("private-procfs") {
+		how, size := c.how(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_IN_ROOT)
+		c.p.Call("openat2", "/proc/"+file, unix.SYS_OPENAT2, c.rootDir(), c.p.Str("proc/"+file), how, size).Into(fd)
+	} else {
+		how, size := c.how(unix.O_WRONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_XDEV|unix.RESOLVE_NO_MAGICLINKS)
+		c.p.Call("openat2", "/proc/"+file, unix.SYS_OPENAT2, c.proc, c.p.Str(file), how, size).Into(fd)
+	}
 	b := []byte(value)
 	c.p.Call("write", fmt.Sprintf("/proc/%s %q", file, value), unix.SYS_WRITE, fd, c.p.Bytes(b), len(b)).Want(uintptr(len(b)))
 	c.close(fd)
@@ -41,7 +47,7 @@ func setSysctls(c *compiler) {
 	}
 	slices.Sort(keys) // the same plan gives the same program
 	for _, k := range keys {
-		if strings.ContainsAny(k, "/\x00") || strings.Contains(k, "..") {
+		if (strings.ContainsAny(k, "/\x00") || strings.Contains(k, "..")) && !protection.Off("sysctl-names") {
 			c.err = fmt.Errorf("sysctl %q: not a name", k)
 			return
 		}
@@ -90,6 +96,10 @@ func hasMaskedPaths(l *Launch) bool { return len(l.spec.Linux.MaskedPaths) > 0 }
 // asked first: trying costs a detached mount that fits nowhere, and closing one
 // waits for a grace period of the kernel (fs/namespace.c, dissolve_on_fput).
 func maskPaths(c *compiler) {
+	if protection.Off("own-null") {
+		how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_IN_ROOT)
+		c.p.Call("openat2", "dev/null", unix.SYS_OPENAT2, c.rootDir(), c.p.Str("dev/null"), how, size).Into(c.null)
+	}
 	for _, p := range c.spec.Linux.MaskedPaths {
 		var absent, isFile, done program.Label
 		mark := c.p.Mark()
@@ -113,7 +123,7 @@ func maskPaths(c *compiler) {
 
 // lookUp opens an existing place; where there is none it goes on at absent.
 func (c *compiler) lookUp(p string, into program.Reg, absent *program.Label) {
-	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve())
 	clean := strings.TrimPrefix(path.Clean("/"+p), "/")
 	c.p.Call("openat2", p, unix.SYS_OPENAT2, c.rootDir(), c.p.Str(clean), how, size).Into(into).Skip(absent, unix.ENOENT, unix.ENOTDIR)
 }

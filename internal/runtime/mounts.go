@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // mountOptions are parsed OCI mount options (runtime-spec config.md, "Linux
@@ -232,6 +233,9 @@ func refuseDestination(m specs.Mount) error {
 	if d == "/" {
 		return fmt.Errorf("a mount on / is refused; use the rootfs for that")
 	}
+	if protection.Off("refuse-proc") {
+		return nil
+	}
 	if (d == "/proc" && m.Type != "proc" && !(m.Type == "bind" && m.Source == "/proc")) || (strings.HasPrefix(d, "/proc/") && !lxcfs[d]) {
 		return fmt.Errorf("a mount on or below /proc is refused")
 	}
@@ -318,7 +322,7 @@ func (c *compiler) attach(label string, mnt any, dst program.Reg) *program.Call 
 func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 	var done program.Label
 	root := c.rootDir()
-	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve)
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve())
 	clean := strings.TrimPrefix(path.Clean("/"+unsafePath), "/")
 	var missing program.Label
 	c.p.Call("openat2", label, unix.SYS_OPENAT2, root, c.p.Str(clean), how, size).Into(into).Skip(&missing, unix.ENOENT)
@@ -327,7 +331,7 @@ func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 
 	mark := c.p.Mark()
 	parent, child := c.p.Reg(), c.p.Reg()
-	dirHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, resolve)
+	dirHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, resolve())
 	// Without O_NOFOLLOW: with it the descriptor of a link would be given.
 	newHow, _ := c.how(unix.O_PATH|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 	c.p.Call("openat2", label+" rootfs", unix.SYS_OPENAT2, root, c.p.Str("."), dirHow, size).Into(parent)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 type namespaceKind struct {
@@ -42,7 +43,7 @@ func (l *Launch) cloneFlags() uint64 {
 		flags = 0
 	}
 	for _, n := range namespaceFlag {
-		if l.hasNew(n.kind) && !(l.anchor != nil && anchored(n.kind)) {
+		if l.hasNew(n.kind) && !(l.anchor != nil && anchored(n.kind)) && !protection.Off("new-"+n.file) {
 			flags |= uint64(n.flag)
 		}
 	}

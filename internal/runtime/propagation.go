@@ -18,6 +18,7 @@ import (
 
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // propagation are the words of mount(8) for mount_namespaces(7), "Shared
@@ -42,6 +43,9 @@ func kindOf(flags uint64) uint64 {
 // what it was cloned from: only so can it stay there (shared), or hear of it
 // (slave).
 func setPropagation(f *os.File, kind uint64, recursive bool) error {
+	if protection.Off("make-root-private") {
+		return nil
+	}
 	at := uint(unix.AT_EMPTY_PATH)
 	if recursive {
 		at |= unix.AT_RECURSIVE

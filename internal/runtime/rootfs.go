@@ -15,6 +15,7 @@ import (
 
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // openRoot makes the root file system as a detached mount. Nothing becomes
@@ -254,15 +255,11 @@ func attachRoot(c *compiler) {
 		int(c.root.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-// unsafeChroot leaves the host's root mounted. Only a test sets it, to prove
-// that its attack succeeds without the protection.
-var unsafeChroot bool
-
 // pivotRoot makes the rootfs "/" and drops the old root with all its mounts
 // (pivot_root(2), "pivot_root(".", ".")").
 func pivotRoot(c *compiler) {
 	c.p.Call("fchdir", "rootfs", unix.SYS_FCHDIR, c.rootDir())
-	if joinsMount(c.Launch) || unsafeChroot {
+	if joinsMount(c.Launch) || protection.Off("leave-host-root") {
 		c.p.Call("chroot", ".", unix.SYS_CHROOT, c.p.Str("."))
 		c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
 		return
@@ -281,7 +278,11 @@ func pivotRoot(c *compiler) {
 func readonlyRoot(l *Launch) bool { return l.spec.Root.Readonly }
 
 func setRootReadonly(c *compiler) {
-	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	set := uint64(unix.MOUNT_ATTR_RDONLY)
+	if protection.Off("readonly-root") {
+		set = 0
+	}
+	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: set})
 	c.p.Call("mount_setattr", "/ MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, c.p.Str("/"), 0, attr, mountAttrSize)
 	c.mustBeReadonly("/")
 }

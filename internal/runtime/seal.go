@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // Seal keeps a payload that shares the host's user ids from writing to this
@@ -19,6 +21,9 @@ import (
 // added to the environment. With a user namespace the file's owner is not
 // mapped, so that the start need not be paid for: see SealFor.
 func Seal(env ...string) error {
+	if protection.Off("seal") {
+		return nil
+	}
 	sealed, err := isSealed()
 	if err != nil || sealed {
 		return err

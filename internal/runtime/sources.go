@@ -111,7 +111,7 @@ func cloneBelow(source, unsafeSubpath string, recursive bool, kind uint64) (*os.
 		return nil, fmt.Errorf("opening %s: %w", source, err)
 	}
 	defer unix.Close(volume)
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve()}
 	place, err := unix.Openat2(volume, strings.TrimPrefix(unsafeSubpath, "/"), &how)
 	if err != nil {
 		return nil, fmt.Errorf("opening subpath %s of %s: %w", unsafeSubpath, source, err)

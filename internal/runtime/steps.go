@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // Exit statuses of systemd.exec(5), "Process Exit Codes": systemctl status
@@ -150,6 +151,8 @@ var innerSteps = []step{
 		always, verifyPrivileges},
 	{"close-descriptors", exitExec, "everything above 2 closes on exec",
 		always, closeDescriptors},
+	{"verify-descriptors", exitExec, "each one that this process can have is asked: what is left would be a way out (CVE-2024-21626)",
+		always, verifyDescriptors},
 	{"start-init", exitExec, "the init keeps what the process may do by now and runs no code of the payload",
 		wantsInit, startInit},
 	{"find-program", exitExec, "while somebody waits who can be told",
@@ -171,7 +174,7 @@ func compileSteps(l *Launch) error {
 	c := &compiler{Launch: l, p: program.New()}
 	l.prog = c.p
 	for _, s := range innerSteps {
-		if !s.when(l) {
+		if !s.when(l) || protection.Off(s.name) {
 			continue
 		}
 		c.p.Step(s.name, s.exit)
@@ -217,6 +220,18 @@ func (c *compiler) how(flags, resolve uint64) (program.Ptr, int) {
 // inRoot resolves a hostile path as chroot(2) would, with no way out.
 const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 
-// resolve is how the inner half resolves destinations. Only a test changes it,
-// to prove that its attack succeeds without the protection.
-var resolve uint64 = inRoot
+// resolve is how the inner half resolves destinations.
+func resolve() uint64 {
+	if protection.Off("in-root") {
+		return 0
+	}
+	return inRoot
+}
+
+// resolveNoLinks is the same where no link is expected at all.
+func resolveNoLinks() uint64 {
+	if protection.Off("in-root") {
+		return 0
+	}
+	return inRoot | unix.RESOLVE_NO_SYMLINKS
+}

@@ -122,10 +122,10 @@ func takeTerminal(c *compiler) {
 // it to /dev/console. Both places are found on descriptors without following a
 // link (CVE-2026-88264), and it is the open terminal that is bound, not a name.
 func openOwnTerminal(c *compiler) {
-	c.openTerminal(c.rootDir(), "dev/pts", resolve|unix.RESOLVE_NO_SYMLINKS)
+	c.openTerminal(c.rootDir(), "dev/pts", resolveNoLinks())
 	mark := c.p.Mark()
 	dev, place, mnt := c.p.Reg(), c.p.Reg(), c.p.Reg()
-	how, size := c.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, resolve|unix.RESOLVE_NO_SYMLINKS)
+	how, size := c.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, resolveNoLinks())
 	c.p.Call("openat2", "/dev", unix.SYS_OPENAT2, c.rootDir(), c.p.Str("dev"), how, size).Into(dev)
 	c.p.Call("mknodat", "/dev/console", unix.SYS_MKNODAT, dev, c.p.Str("console"), unix.S_IFREG|0o600, 0).Ignore(unix.EEXIST)
 	// Without O_NOFOLLOW: with it the descriptor of a link would be given.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // User is who the payload runs as, in the container's ids.
@@ -198,7 +199,7 @@ func findEntry(roots []*os.File, file nameFile, match func([]string) bool) ([]st
 	if err != nil {
 		return nil, err
 	}
-	if !st.Mode().IsRegular() || st.Size() > maxNameFile {
+	if (!st.Mode().IsRegular() || st.Size() > maxNameFile) && !protection.Off("name-file-limit") {
 		return nil, fmt.Errorf("%s of the root file system is not a regular file below %d MiB", file.path, maxNameFile>>20)
 	}
 	lines := bufio.NewScanner(io.LimitReader(f, maxNameFile))
@@ -221,6 +222,9 @@ func openNames(roots []*os.File, file nameFile) (int, error) {
 	if file.host {
 		return unix.Openat2(unix.AT_FDCWD, "/"+file.path, &unix.OpenHow{Flags: how.Flags})
 	}
+	if protection.Off("in-root") {
+		how.Resolve = 0
+	}
 	for _, dir := range roots {
 		fd, err := unix.Openat2(int(dir.Fd()), file.path, &how)
 		switch {
@@ -237,7 +241,7 @@ func openNames(roots []*os.File, file nameFile) (int, error) {
 // parseID tells numbers from names. A number that does not fit is an error: it
 // must never become a name or 0 (CVE-2024-40635).
 func parseID(s string) (uint32, bool, error) {
-	if s == "" || strings.Trim(s, "0123456789") != "" {
+	if s == "" || strings.Trim(s, "0123456789") != "" || protection.Off("numbers-are-ids") {
 		return 0, false, nil
 	}
 	id, err := strictID(s)
@@ -258,6 +262,9 @@ func strictID(s string) (uint32, error) {
 // cleanHome keeps a home directory from smuggling lines into other files
 // (CVE-2022-4318).
 func cleanHome(s string) string {
+	if protection.Off("clean-home") {
+		return s
+	}
 	if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, "\x00\n") {
 		return "/"
 	}

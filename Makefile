@@ -3,6 +3,7 @@
 
 PREFIX     ?= /usr/local
 DESTDIR    ?=
+BIN        ?= bin
 LIBEXECDIR ?= $(PREFIX)/lib/unitc
 SYSTEMDDIR ?= $(PREFIX)/lib/systemd
 UNITDIR     = $(SYSTEMDDIR)/system
@@ -28,16 +29,16 @@ help: ## list the targets
 # One `go build` for all: it knows better than make what is out of date.
 .PHONY: build
 build: toolchain manuals completions ## build static binaries, manual pages and completions into bin/
-	@mkdir -p bin
-	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o bin/ $(COMMANDS:%=./cmd/%))
+	@mkdir -p $(BIN)
+	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o $(BIN)/ $(COMMANDS:%=./cmd/%))
 
-MANUALS     = $(patsubst docs/man/%.md,bin/man/%,$(wildcard docs/man/*.md))
-COMPLETIONS = $(addprefix bin/completions/,bash zsh fish)
+MANUALS     = $(patsubst docs/man/%.md,$(BIN)/man/%,$(wildcard docs/man/*.md))
+COMPLETIONS = $(addprefix $(BIN)/completions/,bash zsh fish)
 
 .PHONY: manuals
 manuals: $(MANUALS)
 
-bin/man/%: docs/man/%.md tools/go.mod | toolchain
+$(BIN)/man/%: docs/man/%.md tools/go.mod | toolchain
 	@mkdir -p $(@D)
 	@$(GO) tool -modfile=tools/go.mod go-md2man -in $< -out $@
 
@@ -45,7 +46,7 @@ bin/man/%: docs/man/%.md tools/go.mod | toolchain
 completions: $(COMPLETIONS)
 
 # Run on this machine, also where what is built is for another.
-bin/completions/%: $(wildcard cmd/unitc/*.go) | toolchain
+$(BIN)/completions/%: $(wildcard cmd/unitc/*.go) | toolchain
 	@mkdir -p $(@D)
 	@env -u GOOS -u GOARCH $(GO) run ./cmd/unitc completion $* >$@.$$$$ && mv $@.$$$$ $@
 
@@ -61,12 +62,26 @@ toolchain:
 	@packaging/toolchain $(GO)
 
 .PHONY: install
-install: ## install bin/* and the unit files below $(DESTDIR)$(PREFIX)
-	@packaging/installer install '$(DESTDIR)' '$(PREFIX)' '$(LIBEXECDIR)' '$(SYSTEMDDIR)'
+install: ## install $(BIN)/* and the unit files below $(DESTDIR)$(PREFIX)
+	@BIN='$(BIN)' packaging/installer install '$(DESTDIR)' '$(PREFIX)' '$(LIBEXECDIR)' '$(SYSTEMDDIR)'
 
 .PHONY: uninstall
 uninstall: ## stop what unitc runs and remove what install put there
-	@packaging/installer uninstall '$(DESTDIR)' '$(PREFIX)' '$(LIBEXECDIR)' '$(SYSTEMDDIR)'
+	@BIN='$(BIN)' packaging/installer uninstall '$(DESTDIR)' '$(PREFIX)' '$(LIBEXECDIR)' '$(SYSTEMDDIR)'
+
+# A version that both package managers take: a digit first, no dash.
+PACKAGE         = bin/package
+PACKAGE_VERSION = $(if $(filter v%,$(VERSION)),$(subst -,+,$(VERSION:v%=%)),0.0.0+$(subst -,.,$(VERSION)))
+
+.PHONY: packages
+packages: toolchain ## make a .deb and a .rpm in bin/package
+	@rm -rf $(PACKAGE)/tree $(PACKAGE)/*.deb $(PACKAGE)/*.rpm
+	@$(MAKE) --no-print-directory -s build install BIN=$(PACKAGE)/bin PREFIX=/usr DESTDIR='$(CURDIR)/$(PACKAGE)/tree'
+	@{ printf '#!/bin/sh\nset -eu\n'; cat packaging/units.sh packaging/package/prerm; } >$(PACKAGE)/tree.prerm
+	@$(GO) build -modfile=tools/go.mod -o $(PACKAGE)/nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm
+	@for kind in deb rpm; do \
+		ARCH=$$($(GO) env GOARCH) PACKAGE_VERSION='$(PACKAGE_VERSION)' $(PACKAGE)/nfpm package \
+			--config packaging/package/nfpm.yaml --packager $$kind --target $(PACKAGE)/unitc.$$kind || exit; done
 
 .PHONY: lint
 lint: toolchain lab ## gofmt, go vet, staticcheck, govulncheck

@@ -38,6 +38,14 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 			j.Copies = append(j.Copies, filepath.Join(source, extra)+":/root/"+extra)
 		}
 	}
+	if suiteName == daemons.name {
+		if err := quietly(nil, "make", "-s", "-C", source, "packages"); err != nil {
+			return nil, err
+		}
+		for _, name := range []string{"unitc.deb", "unitc.rpm"} {
+			j.Copies = append(j.Copies, filepath.Join(source, "bin/package", name)+":/root/"+name)
+		}
+	}
 	programs, err := buildC(source, pkg)
 	if err != nil {
 		return nil, err

@@ -33,10 +33,11 @@ func (s suite) debian() string {
 	return s.name
 }
 
-// daemons is a machine with the programs that people run in containers.
+// daemons is a machine with the programs that people run in containers, and
+// with both kinds of packages.
 var daemons = suite{
 	name: "daemons", release: "trixie",
-	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs"},
+	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs", "rpm"},
 	// They are run by unitc, not by their own units.
 	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service",
 }
@@ -54,8 +55,8 @@ var engines = suite{
 // lane of tests with a build tag of its name.
 var extras = []suite{daemons, engines}
 
-// extraTests is how the names of their tests begin.
-var extraTests = map[string]string{daemons.name: "TestDaemon", engines.name: "TestEngine"}
+// extraTests is how the names of their tests begin, as a regular expression.
+var extraTests = map[string]string{daemons.name: "Test(Daemon|Package)", engines.name: "TestEngine"}
 
 func isExtra(suiteName string) bool { return extraTests[suiteName] != "" }
 

@@ -42,17 +42,24 @@ func setAside(t *testing.T, dir string) {
 	})
 }
 
-func TestUninstallLeavesNoTrace(t *testing.T) {
+// keepInstall brings back what a test removes: what is installed, definitions
+// and images.
+func keepInstall(t *testing.T) {
+	t.Helper()
 	must(t, "cp", "-a", "/usr/local", "/root/usr-local")
-	// Definitions and images are kept, and so are the ones of other tests.
 	for _, dir := range []string{"/etc/unitc", "/var/lib/unitc"} {
 		setAside(t, dir)
 	}
 	t.Cleanup(func() {
 		must(t, "cp", "-a", "/root/usr-local/.", "/usr/local")
+		must(t, "rm", "-rf", "/root/usr-local")
 		must(t, "systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/unitc.conf")
 		reload(t)
 	})
+}
+
+func TestUninstallLeavesNoTrace(t *testing.T) {
+	keepInstall(t)
 	const definition = "rootfs: host\ncommand: [sleep, infinity]\nstop_signal: SIGKILL\n"
 	for _, name := range []string{"traced", "loose@"} {
 		place(t, "/etc/unitc/"+name+".yaml", definition)

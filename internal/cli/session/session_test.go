@@ -76,7 +76,11 @@ func TestPipes(t *testing.T) {
 	if time.Since(began) > 50*time.Second {
 		t.Error("it waited for what went on in the background")
 	}
-	if err := exec.Command("kill", lines[1]).Run(); err != nil {
+	pid, err := strconv.Atoi(lines[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
 }

@@ -98,7 +98,7 @@ func (a *app) inspectContainers(cmd *cobra.Command, word string) (out []any, err
 		// What is not there, or not ours to read, is left out.
 		i.Launched, _ = a.host.Definition(u.Name)
 		if i.Launched != nil {
-			i.Launched.Source.Lines = nil
+			i.Launched.Source.Lines = definition.Lines{}
 		}
 		if i.Plan, _ = a.host.Plan(u.Name); i.Plan != nil && i.Plan.Scope != nil {
 			i.Scope = i.Plan.Scope.Name

@@ -3,8 +3,8 @@
 // Package compose reads definitions: YAML in the Compose Specification's words
 // becomes values of the definition package, or problems with their place.
 //
-// The way of a file: bytes → yaml.v3's tree → our tree with the place of every
-// value (load.go) → variables filled in (interpolate.go) → drop-ins merged
+// The way of a file: bytes → our tree with the place of every value, by way of
+// yaml.v3's (load.go) or, of the plain part of YAML, without it (plain.go) → variables filled in (interpolate.go) → drop-ins merged
 // (merge.go) → shapes checked against the tables (check.go, keys_*.go) → values
 // decoded. The tables are the only list of keys; documents and the JSON Schema
 // are made from them.
@@ -41,7 +41,8 @@ type Input struct {
 // Parse never fails: what is wrong stands in File.Problems, and File.Services
 // holds as much as could be decoded, so that a unit can exist in any case.
 func Parse(in Input) definition.File {
-	r := &reader{in: in, dirs: map[int32]string{}}
+	r := &reader{in: in, trees: sharedTrees.Get().(*trees)}
+	defer r.trees.release() // values are copied from the trees, none refers to them
 	r.readName()
 	r.readLayers()
 	file := r.decodeFile()

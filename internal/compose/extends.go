@@ -160,7 +160,7 @@ func (r *reader) extendsFile(p *pair, file string) *node {
 	}
 	r.in.Layers = append(r.in.Layers[:len(r.in.Layers):len(r.in.Layers)], Layer{Path: file, Data: data})
 	index := len(r.in.Layers) - 1
-	r.dirs[int32(index)] = path.Dir(file)
+	r.readFrom(int32(index), path.Dir(file))
 	tree := r.load(index)
 	if tree == nil {
 		p.value.bad = true

@@ -34,7 +34,7 @@ func TestGood(t *testing.T) {
 		file.Problems = nil
 		for i := range file.Services {
 			if !strings.HasPrefix(file.Name, "lines") {
-				file.Services[i].Source.Lines = nil
+				file.Services[i].Source.Lines = definition.Lines{}
 			}
 		}
 		if err := encoder.Encode(file); err != nil {

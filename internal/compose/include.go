@@ -129,12 +129,20 @@ func (r *reader) includeFile(n *node, file, dir string, vars map[string]string) 
 	}
 	r.in.Layers = append(r.in.Layers[:len(r.in.Layers):len(r.in.Layers)], Layer{Path: file, Data: data})
 	index := int32(len(r.in.Layers) - 1)
-	r.dirs[index] = dir
+	r.readFrom(index, dir)
 	if r.layerEnv == nil {
 		r.layerEnv = map[int32]map[string]string{}
 	}
 	r.layerEnv[index] = vars
 	return r.load(int(index))
+}
+
+// readFrom says where the relative paths of a layer begin.
+func (r *reader) readFrom(layer int32, dir string) {
+	if r.dirs == nil {
+		r.dirs = map[int32]string{}
+	}
+	r.dirs[layer] = dir
 }
 
 // adopt adds the parts of an included tree. A name that is there already is

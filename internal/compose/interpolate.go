@@ -67,6 +67,26 @@ func (l *loader) fillIn(n *node) {
 	n.text = text
 }
 
+// fillTree fills in the scalars of a tree that was made without convert; beyond
+// the limit nothing is left of it, as there.
+func (l *loader) fillTree(n *node) {
+	if l.full {
+		*n = node{kind: null, place: n.place}
+		return
+	}
+	for i := range n.pairs {
+		outer := l.enter(n.pairs[i].key)
+		l.fillTree(n.pairs[i].value)
+		l.extension = outer
+	}
+	for _, item := range n.items {
+		l.fillTree(item)
+	}
+	if n.kind&scalar != 0 {
+		l.fillIn(n)
+	}
+}
+
 // envName is the file in which a definition's own variables are set.
 func (r *reader) envName() string { return strings.TrimSuffix(r.in.Name, "@") + ".env" }
 

@@ -136,10 +136,10 @@ func (r *reader) addVolume(s *definition.Service, n *node, v definition.Volume) 
 		if s.Volumes[i].Target != v.Target {
 			continue
 		}
-		first := r.targets[v.Target]
+		first := r.targets[i]
 		r.fault(n, "keep one of the two", "%s is mounted twice: first at %s", v.Target, r.where(n.place, first)).Rule = diag.RuleDuplicate
 		return
 	}
-	r.targets[v.Target] = n.place
+	r.targets = append(r.targets, n.place)
 	s.Volumes = append(s.Volumes, v)
 }

@@ -40,7 +40,7 @@ func (r *reader) decodeService(s *definition.Service, name string, at place, n *
 	if n == nil || n.kind != mapping {
 		return
 	}
-	r.service, r.targets = n, map[string]place{}
+	r.service, r.targets = n, nil
 	if len(n.pairs) > maxItems {
 		r.fault(n, "shorten it", "a service of %d keys; at most %d are allowed", len(n.pairs), maxItems)
 		return
@@ -92,23 +92,23 @@ func hasParts(n *node, s *shape) bool {
 
 // lines records where keys stand, and the items of lists: enough to map a later
 // fault back, and little enough to be written beside every unit.
-func (r *reader) lines(n *node) map[string]definition.Position {
+func (r *reader) lines(n *node) definition.Lines {
 	count := len(n.pairs)
 	for i := range n.pairs {
 		count += len(n.pairs[i].value.items)
 	}
-	lines := make(map[string]definition.Position, count)
+	lines := make([]definition.Line, 0, count)
 	for i := range n.pairs {
 		p := &n.pairs[i]
-		lines[strings.TrimPrefix(p.key, "x-")] = r.position(p.place)
+		lines = append(lines, definition.Line{Key: strings.TrimPrefix(p.key, "x-"), Position: r.position(p.place)})
 		if p.value.kind != list {
 			continue
 		}
 		for j, item := range p.value.items {
-			lines[p.key+"["+itoa(j)+"]"] = r.position(item.place)
+			lines = append(lines, definition.Line{Key: p.key + "[" + itoa(j) + "]", Position: r.position(item.place)})
 		}
 	}
-	return lines
+	return definition.NewLines(lines)
 }
 
 // position is a place as the definition package writes it: the file stands

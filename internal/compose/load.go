@@ -47,13 +47,24 @@ func (r *reader) load(index int) *node {
 	if !r.checkBytes(data, at) {
 		return nil
 	}
+	l := loader{reader: r, layer: int32(index)}
+	if n := readPlain(data, l.layer, r.trees); n != nil {
+		l.fillTree(n)
+		return n
+	}
+	return l.loadYAML(data, at)
+}
+
+// loadYAML makes our tree of yaml.v3's.
+func (l *loader) loadYAML(data []byte, at place) *node {
+	r := l.reader
 	document, ok := r.readYAML(data, at)
 	if !ok {
 		return nil
 	}
 	if document == nil || len(document.Content) == 0 || isEmpty(document.Content[0]) {
 		// An empty drop-in changes nothing; an empty definition starts nothing.
-		if index == 0 {
+		if at.layer == 0 {
 			r.faultFile(at, "write at least `rootfs:` or `image:`", "the file holds no definition").Rule = diag.RuleMissing
 		}
 		return nil
@@ -63,7 +74,6 @@ func (r *reader) load(index int) *node {
 		r.faultFile(at, "write lines of the form `key: value`", "the file is not a mapping").Rule = diag.RuleType
 		return nil
 	}
-	l := loader{reader: r, layer: int32(index)}
 	return l.convert(document.Content[0], 0)
 }
 
@@ -248,8 +258,7 @@ func (l *loader) convertPairs(n *node, y *yaml.Node, depth int) {
 			l.faultFile(p.place, "keep one of the two", "the key %s stands twice: first at %s", quote(p.key), l.where(p.place, n.pairs[first].place)).Rule = diag.RuleDuplicate
 			continue
 		}
-		outer := l.extension
-		l.extension = outer || strings.HasPrefix(p.key, "x-") && !contains(ownExtensions, p.key)
+		outer := l.enter(p.key)
 		p.value = l.convert(value, depth+1)
 		l.extension = outer
 		n.pairs = append(n.pairs, p)
@@ -257,6 +266,13 @@ func (l *loader) convertPairs(n *node, y *yaml.Node, depth int) {
 	for _, value := range merges {
 		l.mergeKey(n, value, depth, &seen)
 	}
+}
+
+// enter goes into a key's value; the result is what to put back after it.
+func (l *loader) enter(key string) (outer bool) {
+	outer = l.extension
+	l.extension = outer || strings.HasPrefix(key, "x-") && !contains(ownExtensions, key)
+	return outer
 }
 
 // mergeKey adds the pairs of `<<: *anchor` or `<<: [*one, *two]`.

@@ -91,7 +91,7 @@ d1.yaml:6:1: error: mem_reservation: more is kept than mem_limit at line 1 of d2
 	if diff := cmp.Diff(want, got.Problems.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if place := got.Services[0].Source.Lines["volumes[1]"]; place != (definition.Position{File: "d1.yaml", Line: 4, Col: 3}) {
+	if place, _ := got.Services[0].Source.Lines.At("volumes[1]"); place != (definition.Position{File: "d1.yaml", Line: 4, Col: 3}) {
 		t.Errorf("volumes[1] stands at %+v", place)
 	}
 }

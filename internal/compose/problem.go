@@ -14,11 +14,12 @@ import (
 type reader struct {
 	in       Input
 	root     *node // nil if the file can't be read as YAML
+	trees    *trees
 	problems diag.List
-	dropped  int              // problems beyond maxProblems
-	targets  map[string]place // mounts of the service being read, by target
-	expanded int              // bytes that variables were filled into
-	unset    map[string]bool  // variables that were told of
+	dropped  int             // problems beyond maxProblems
+	targets  []place         // of the mounts of the service being read
+	expanded int             // bytes that variables were filled into
+	unset    map[string]bool // variables that were told of
 	pending  []pendingProblem
 
 	service    *node             // the service being read

@@ -4,6 +4,7 @@ package compose
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -57,6 +58,7 @@ var mountTypeFormat = format{
 var propagations = []string{"rprivate", "private", "rslave", "slave", "rshared", "shared"}
 
 func decodeVolumes(r *reader, s *definition.Service, n *node) {
+	s.Volumes = slices.Grow(s.Volumes, len(n.items))
 	for _, item := range n.items {
 		v, ok := definition.Volume{}, false
 		if item.kind == text {

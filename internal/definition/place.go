@@ -14,7 +14,7 @@ import (
 func (s *Service) Problem(path, what, cure string) diag.Problem {
 	p := diag.Problem{File: s.Source.File, Line: s.Source.Line, Col: s.Source.Col, Path: path, What: what, Cure: cure}
 	for key := path; key != ""; key = parentKey(key) {
-		if place, ok := s.Source.Lines[key]; ok {
+		if place, ok := s.Source.Lines.At(key); ok {
 			p.File, p.Line, p.Col = cmp.Or(place.File, s.Source.File), place.Line, place.Col
 			break
 		}

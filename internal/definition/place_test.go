@@ -5,10 +5,10 @@ package definition
 import "testing"
 
 func TestProblemIsAtTheNearestKey(t *testing.T) {
-	s := Service{Source: Source{File: "/etc/unitc/web.yaml", Line: 1, Col: 1, Lines: map[string]Position{
-		"volumes":           {Line: 4, Col: 3},
-		"volumes[1].source": {File: "/etc/unitc/web.yaml.d/a.yaml", Line: 2, Col: 9},
-	}}}
+	s := Service{Source: Source{File: "/etc/unitc/web.yaml", Line: 1, Col: 1, Lines: NewLines([]Line{
+		{"volumes", Position{Line: 4, Col: 3}},
+		{"volumes[1].source", Position{File: "/etc/unitc/web.yaml.d/a.yaml", Line: 2, Col: 9}},
+	})}}
 	for path, want := range map[string]string{
 		"volumes[1].source": "/etc/unitc/web.yaml.d/a.yaml:2:9: error: volumes[1].source: x; y",
 		"volumes[0].target": "/etc/unitc/web.yaml:4:3: error: volumes[0].target: x; y",

@@ -149,7 +149,7 @@ type Source struct {
 	Col  int    `json:"col,omitempty"`
 	// Lines maps a key's path ("command", "volumes[0].source") to its place,
 	// so that a fault found at start is shown at its line.
-	Lines map[string]Position `json:"lines,omitempty"`
+	Lines Lines `json:"lines,omitzero"`
 }
 
 // Position is a place in a file that contributed to the definition.

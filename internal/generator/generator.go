@@ -91,15 +91,17 @@ type run struct {
 	native *native
 	// claimed maps a unit's name to the definition that has it.
 	claimed map[string]string
+	room    room
 }
 
 // definition writes all units of one definition.
 func (r *run) definition(src searchpath.Source) {
+	r.room.empty()
 	file := r.parse(src)
 	for _, p := range file.Problems {
 		r.Report(p)
 	}
-	for _, u := range translate(file, r.OutDir, r.Helper) {
+	for _, u := range translate(file, r.OutDir, r.Helper, &r.room) {
 		if u.shared {
 			// Once is enough, and the administrator's own wins (G-12).
 			if r.claimed[u.name] == "" && r.native.path(u.name) == "" {
@@ -143,7 +145,7 @@ func (r *run) settleName(u unit, file definition.File) unit {
 		return r.settleAliases(u, file)
 	}
 	conflict := diag.List{{File: file.Path, What: what, Cure: cure}}
-	u = errorUnit(r.freeName("unitc-conflict-"+u.stem()), file.Path, conflict, r.OutDir, r.Helper)
+	u = errorUnit(r.freeName("unitc-conflict-"+u.stem()), file.Path, conflict, r.OutDir, r.Helper, &r.room)
 	u.problems = conflict
 	r.claimed[u.name] = file.Path
 	return u

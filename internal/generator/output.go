@@ -95,12 +95,29 @@ func openPrivateDir(dirFD int, name string) (int, error) {
 	return fd, nil
 }
 
+// placeWhole makes a file that has no name until it is whole, which takes less
+// than a temporary name and a rename. false: that does not work here, or the name
+// is taken.
+func placeWhole(dirFD int, name string, data []byte, mode uint32) bool {
+	fd, err := unix.Openat(dirFD, ".", unix.O_WRONLY|unix.O_TMPFILE|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return false
+	}
+	// AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, which who runs this by hand may
+	// not have.
+	placed := writeAll(fd, data) == nil && unix.Linkat(fd, "", dirFD, name, unix.AT_EMPTY_PATH) == nil
+	return unix.Close(fd) == nil && placed
+}
+
 func (o *output) temp() string {
 	o.temps++
 	return o.tempPrefix + strconv.Itoa(o.temps)
 }
 
 func (o *output) writeFile(dirFD int, name string, data []byte, mode uint32) error {
+	if placeWhole(dirFD, name, data, mode) {
+		return nil
+	}
 	temp := o.temp()
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(dirFD, temp, flags, mode)

@@ -88,9 +88,9 @@ func slicePath(slice string) string {
 func remnant(name string, s *definition.Service, outDir, helper string) unit {
 	gone := diag.List{{File: s.Source.File, What: "the definition of " + strings.TrimSuffix(name, serviceSuffix) + " is gone",
 		Cure: "`systemctl stop` it, or put the definition back and reload"}}
-	t := translation{service: s, source: s.Source.File, outDir: outDir, helper: helper, broken: true}
+	t := translation{service: s, source: s.Source.File, outDir: outDir, helper: helper, broken: true, room: &room{}}
 	t.unit.name = name
 	t.unit.text = t.text(gone)
-	t.unit.resolved = resolve(nil, gone)
+	t.unit.resolved = resolve(nil, nil, gone)
 	return t.unit
 }

@@ -22,7 +22,7 @@ func TestContainersWithoutDefinitions(t *testing.T) {
 	launched := func(name, slice, cgroup string) {
 		s := definition.Service{Name: name, RootFS: "/srv", StopSignal: "SIGINT", StopGracePeriod: 7 * time.Second, System: definition.System{Slice: slice},
 			Source: definition.Source{File: "/etc/unitc/" + name + ".yaml"}}
-		h.place("run/unitc/"+name+"/definition.json", string(resolve(&s, nil)))
+		h.place("run/unitc/"+name+"/definition.json", string(resolve(nil, &s, nil)))
 		if cgroup != "" {
 			if err := os.MkdirAll(filepath.Join(h.root, "sys/fs/cgroup", cgroup), 0o755); err != nil {
 				t.Fatal(err)

@@ -41,13 +41,13 @@ func (u *unit) stem() string { return strings.TrimSuffix(u.name, serviceSuffix) 
 
 // translate makes the units of a definition. It is pure: same input, same
 // bytes (G-8).
-func translate(file definition.File, outDir, helper string) []unit {
+func translate(file definition.File, outDir, helper string, space *room) []unit {
 	if len(file.Services) == 0 && len(file.Networks) == 0 {
 		problems := file.Problems
 		if !problems.HasErrors() {
 			problems = append(problems[:len(problems):len(problems)], diag.Problem{File: file.Path, What: "it defines no service", Cure: "write rootfs: or image:"})
 		}
-		return []unit{errorUnit(unitName(file.Name), file.Path, problems, outDir, helper)}
+		return []unit{errorUnit(unitName(file.Name), file.Path, problems, outDir, helper, space)}
 	}
 	units := make([]unit, 0, len(file.Services)+1)
 	if file.Project {
@@ -55,14 +55,14 @@ func translate(file definition.File, outDir, helper string) []unit {
 	}
 	units = append(units, networkUnits(file, outDir, helper)...)
 	for i := range file.Services {
-		units = append(units, translateService(file, &file.Services[i], outDir, helper)...)
+		units = append(units, translateService(file, &file.Services[i], outDir, helper, space)...)
 	}
 	return units
 }
 
 // translateService makes the service's unit and those that come with it.
-func translateService(file definition.File, s *definition.Service, outDir, helper string) []unit {
-	t := translation{service: s, source: file.Path, outDir: outDir, helper: helper}
+func translateService(file definition.File, s *definition.Service, outDir, helper string, space *room) []unit {
+	t := translation{service: s, source: file.Path, outDir: outDir, helper: helper, room: space}
 	t.unit.name = unitName(s.Name)
 	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
 		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
@@ -78,7 +78,7 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 		text = t.text(file.Problems)
 	}
 	t.unit.text = text
-	t.unit.resolved = resolve(s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...))
+	t.unit.resolved = space.keep(resolve(space.free(), s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...)))
 	units := append([]unit{t.unit}, triggers...)
 	units = append(append(units, t.imageUnits()...), t.portUnits()...)
 	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
@@ -87,22 +87,22 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 // errorUnit is the unit of a definition that nothing could be made of: starting
 // it prints the problems and fails. It is started at boot, so that it stands in
 // `systemctl --failed`.
-func errorUnit(name, source string, problems diag.List, outDir, helper string) unit {
-	t := translation{source: source, outDir: outDir, helper: helper, broken: true}
+func errorUnit(name, source string, problems diag.List, outDir, helper string, space *room) unit {
+	t := translation{source: source, outDir: outDir, helper: helper, broken: true, room: space}
 	t.unit.name = name
 	t.unit.text = t.text(problems)
-	t.unit.resolved = resolve(nil, problems)
+	t.unit.resolved = space.keep(resolve(space.free(), nil, problems))
 	if !t.isTemplate() {
 		t.unit.links = []link{bootLink(name, name)}
 	}
 	return t.unit
 }
 
-// resolve is the JSON that the helper reads. Problems come sorted by place.
-func resolve(s *definition.Service, problems diag.List) []byte {
+// resolve appends the JSON that the helper reads. Problems come sorted by place.
+func resolve(b []byte, s *definition.Service, problems diag.List) []byte {
 	problems.Sort()
 	r := definition.Resolved{Version: definition.ResolvedVersion, Service: s, Problems: problems}
-	return append(r.AppendJSON(make([]byte, 0, 2<<10)), '\n')
+	return append(r.AppendJSON(b), '\n')
 }
 
 // unitName is the name of a definition's service. What no unit can be called is

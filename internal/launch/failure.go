@@ -109,7 +109,7 @@ func (s *starter) explain(step string, err error) string {
 // own place is not known.
 func place(src *definition.Source, key string) string {
 	for k := key; k != ""; {
-		if p, ok := src.Lines[k]; ok {
+		if p, ok := src.Lines.At(k); ok {
 			file := p.File
 			if file == "" {
 				file = src.File

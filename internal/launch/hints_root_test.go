@@ -30,11 +30,11 @@ func attempt(t *testing.T, service definition.Service) string {
 	}
 	service.Name = "test"
 	service.NetworkMode = "none" // a network would be made
-	service.Source = definition.Source{File: "test.yaml", Lines: map[string]definition.Position{
-		"command": {Line: 2, Col: 1}, "rootfs": {Line: 1, Col: 1}, "volumes": {Line: 3, Col: 1}, "userns_mode": {Line: 4, Col: 1},
-		"working_dir": {Line: 5, Col: 1}, "security_opt": {Line: 6, Col: 1},
-		"privileged": {Line: 7, Col: 1}, "cap_add": {Line: 8, Col: 1},
-	}}
+	service.Source = definition.Source{File: "test.yaml", Lines: definition.NewLines([]definition.Line{
+		{Key: "command", Position: definition.Position{Line: 2, Col: 1}}, {Key: "rootfs", Position: definition.Position{Line: 1, Col: 1}}, {Key: "volumes", Position: definition.Position{Line: 3, Col: 1}}, {Key: "userns_mode", Position: definition.Position{Line: 4, Col: 1}},
+		{Key: "working_dir", Position: definition.Position{Line: 5, Col: 1}}, {Key: "security_opt", Position: definition.Position{Line: 6, Col: 1}},
+		{Key: "privileged", Position: definition.Position{Line: 7, Col: 1}}, {Key: "cap_add", Position: definition.Position{Line: 8, Col: 1}},
+	})}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -64,6 +64,9 @@ func (e expander) walk(v reflect.Value, path string) error {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue // places in the definition's files
+			}
 			key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 			if err := e.walk(v.Field(i), strings.TrimPrefix(path+"."+key, ".")); err != nil {
 				return err

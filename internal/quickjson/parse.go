@@ -36,6 +36,9 @@ type parser struct {
 	depth int
 }
 
+// formParser is given its value's bytes, which are JSON.
+type formParser interface{ ParseForm(data []byte) error }
+
 type textUnmarshaler interface{ UnmarshalText([]byte) error }
 
 func (p *parser) space() {
@@ -87,6 +90,15 @@ func (p *parser) value(v reflect.Value) error {
 				return err
 			}
 			return own.UnmarshalText([]byte(text))
+		}
+	}
+	if v.Kind() == reflect.Struct && v.CanAddr() && v.Type().NumMethod() > 0 {
+		if own, ok := v.Addr().Interface().(formParser); ok {
+			begin := p.at
+			if err := p.skip(); err != nil {
+				return err
+			}
+			return own.ParseForm(p.data[begin:p.at])
 		}
 	}
 	switch {

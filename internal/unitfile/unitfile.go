@@ -44,10 +44,15 @@ type Writer struct {
 	errs    []error
 }
 
+// NewWriter appends the file to buf.
+func NewWriter(buf []byte) Writer { return Writer{buf: buf} }
+
 // Comment adds a line for people; anything that would end the comment is shown
 // escaped.
 func (w *Writer) Comment(text string) {
-	w.buf = slices.Grow(w.buf, sizeHint)
+	if cap(w.buf)-len(w.buf) < sizeHint {
+		w.buf = slices.Grow(w.buf, sizeHint)
+	}
 	w.buf = append(w.buf, "# "...)
 	w.buf = append(w.buf, Printable(text)...)
 	w.buf = append(w.buf, '\n')

@@ -4,10 +4,10 @@
 // becomes values of the definition package, or problems with their place.
 //
 // The way of a file: bytes → our tree with the place of every value, by way of
-// yaml.v3's (load.go) or, of the plain part of YAML, without it (plain.go) → variables filled in (interpolate.go) → drop-ins merged
-// (merge.go) → shapes checked against the tables (check.go, keys_*.go) → values
-// decoded. The tables are the only list of keys; documents and the JSON Schema
-// are made from them.
+// yaml.v3's (load.go) or, of the plain part of YAML, without it (plain.go) →
+// variables filled in (interpolate.go) → drop-ins merged (merge.go) → shapes
+// checked against the tables (check.go, keys_*.go) → values decoded. The tables
+// are the only list of keys; documents and the JSON Schema are made from them.
 //
 // Nothing here does I/O, and nothing may panic or take unbounded time or memory
 // whatever the bytes are: the generator reads these files at boot (G-11).

@@ -25,7 +25,7 @@ func takeSnapshot() snapshot {
 	s.mounts()
 	s.units()
 	s.processes()
-	s.tree("cgroup", "/sys/fs/cgroup", isDir)
+	s.tree("cgroup", "/sys/fs/cgroup", isLastingCgroup)
 	for _, dir := range []string{"/run/unitc", "/run/systemd/transient", "/run/netns"} {
 		s.tree("file", dir, isNotClaim)
 	}
@@ -39,7 +39,12 @@ func isNotClaim(path string, _ fs.DirEntry) bool {
 	return !strings.HasPrefix(path, "/run/unitc/.ids") && path != "/run/unitc/.images" && path != "/run/unitc/.turn"
 }
 
-func isDir(_ string, d fs.DirEntry) bool { return d.IsDir() }
+// isLastingCgroup leaves out mounts and slices of the system: PID 1 makes and
+// removes their empty cgroups at any reload.
+func isLastingCgroup(path string, d fs.DirEntry) bool {
+	kind := filepath.Ext(path)
+	return d.IsDir() && (strings.Contains(path, "unitc") || kind != ".mount" && kind != ".slice")
+}
 
 func (s *snapshot) add(kind, what string) { *s = append(*s, kind+" "+what) }
 

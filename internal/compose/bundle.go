@@ -29,7 +29,7 @@ func decodeBundle(r *reader, s *definition.Service, n *node) {
 var besideBundle = []string{
 	"annotations", "attach", "blkio_config", "bundle", "container_name", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",
 	"cpu_shares", "cpus", "cpuset", "depends_on", "deploy", "device_cgroup_rules", "dns", "dns_opt", "dns_search", "expose", "extends", "external_links", "extra_hosts",
-	"healthcheck", "label_file", "labels", "links", "logging", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "networks", "nftables",
+	"healthcheck", "label_file", "labels", "links", "logging", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "net-devices", "networks", "nftables",
 	"oom_kill_disable", "pids_limit", "ports", "post_start", "pre_stop", "profiles", "restart", "runtime", "scale", "stdin_open", "stop_grace_period", "stop_signal", "systemd", "tty",
 }
 

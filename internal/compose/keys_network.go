@@ -39,6 +39,9 @@ var networkKeys = []field{
 	{name: "ports", shape: &portsShape, example: "[\"8080:80\"]",
 		doc:    "Ports of the host that lead into the container, as ADDRESS:PORT:TARGET/PROTOCOL.",
 		decode: decodePorts},
+	{name: "x-net-devices", shape: &netDevicesShape, example: "{enp3s0: lan0}",
+		doc:    "Interfaces of the host that the container has for itself while it runs, with their names there.",
+		decode: decodeNetDevices},
 	{name: "x-nftables", shape: &hostPathShape, example: "/etc/unitc/web.nft",
 		doc:    "A file of rules in nft(8)'s words that hold in the container's own network; read at each start.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.NFTables = r.hostPath(n, n.text) }},
@@ -216,6 +219,28 @@ func decodeNetworks(r *reader, s *definition.Service, n *node) {
 			a.DriverOpts = r.keyValues(options)
 		}
 		s.Networks = append(s.Networks, a)
+	}
+}
+
+var netDevicesShape = shape{kinds: list | mapping, merge: mergeNames, item: &shape{kinds: text, format: &interfaceFormat}, unique: true, name: &interfaceFormat,
+	open: &shape{kinds: null | text, format: &interfaceFormat}}
+
+// decodeNetDevices reads a list of interfaces, or their names in the container.
+func decodeNetDevices(r *reader, s *definition.Service, n *node) {
+	byName := n.asMapping(mergeNames)
+	inside := map[string]*node{}
+	for i := range byName.pairs {
+		p := &byName.pairs[i]
+		name := p.value.str()
+		if name == "" {
+			name = p.key
+		}
+		if other := inside[name]; other != nil {
+			r.fault(p.value, "name one of them otherwise", "%s is another's name in the container already, at %s", quote(name), r.where(p.value.place, other.place))
+			continue
+		}
+		inside[name] = p.value
+		s.NetDevices = append(s.NetDevices, definition.KeyValue{Key: p.key, Value: name})
 	}
 }
 

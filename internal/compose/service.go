@@ -27,6 +27,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	r.checkChecks(s, n)
 	r.checkPorts(s, n)
 	r.checkRules(s, n)
+	r.checkNetDevices(s, n)
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
 	if scale, deploy := findPair(n, "scale"), n.get("deploy").get("replicas"); scale != nil && deploy != nil && scale.value.str() != deploy.str() {
 		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str())).Rule = diag.RuleConflict
@@ -99,6 +100,21 @@ func (r *reader) checkRules(s *definition.Service, n *node) {
 	if s.Privileged {
 		r.report(diag.Warning, rules.place, join(r.pathOf(n), "x-nftables"), "remove privileged", "with privileged: true the payload can change the rules")
 	}
+}
+
+// checkNetDevices: a device is moved into a network of the container's own, and
+// comes back when that ends.
+func (r *reader) checkNetDevices(s *definition.Service, n *node) {
+	if findPair(n, "x-net-devices") == nil {
+		return
+	}
+	switch kind, _, _ := strings.Cut(s.NetworkMode, ":"); kind {
+	case "host":
+		r.conflict(n, "network_mode", "x-net-devices", "the host has them already")
+	case "service", "container", "ns":
+		r.conflict(n, "network_mode", "x-net-devices", "write the devices where the network is from")
+	}
+	r.conflict(n, "runtime", "x-net-devices", "other runtimes pass over it")
 }
 
 // conflict reports two keys that can't stand together; both lines are named.

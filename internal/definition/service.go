@@ -114,6 +114,9 @@ type Service struct {
 	ExtraHosts []Host       `json:"extra_hosts,omitempty"`
 	Links      []Link       `json:"links,omitempty"`
 	MACAddress string       `json:"mac_address,omitempty"`
+	// NetDevices are interfaces of the host's by their names there and in the
+	// container.
+	NetDevices []KeyValue `json:"x_net_devices,omitempty"`
 	// NFTables is a file of nft(8) that is loaded in the payload's own network.
 	NFTables string `json:"x_nftables,omitempty"` // absolute
 

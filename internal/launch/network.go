@@ -10,10 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/network/device"
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
@@ -102,6 +106,16 @@ func (s *starter) connectNetwork() error {
 	}
 	defer ns.Close()
 	return keyed(s.network.Connect(ns))
+}
+
+// deviceTimeout bounds the wait for a device: at boot its driver may still look
+// for it, and an earlier start's comes back when the kernel has ended its network
+// namespace, a moment after the last process.
+const deviceTimeout = 5 * time.Second
+
+func moveDevices(ns *os.File, devices map[string]specs.LinuxNetDevice) error {
+	device.Await(devices, deviceTimeout)
+	return device.Move(ns, devices) // that says which one is missing
 }
 
 // networkNamespace opens the payload's.

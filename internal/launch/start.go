@@ -19,7 +19,6 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network"
-	"github.com/unitc/unitc/internal/network/device"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
@@ -192,7 +191,7 @@ func (s *starter) prepareRuntime() error {
 		Contents:    s.contents,
 		PreserveFDs: s.sockets,
 		Sibling:     true,
-		MoveDevices: device.Move,
+		MoveDevices: moveDevices,
 		Gated:       true, // systemd must know its main PID before that can exit
 		Before:      func(step string) { s.watch.mark(step); reach(step) },
 		StopAt:      os.Getenv(killAt),

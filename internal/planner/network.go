@@ -3,8 +3,10 @@
 package planner
 
 import (
+	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -69,6 +71,45 @@ func (b *builder) connection() *plan.Network {
 		}
 	}
 	return n
+}
+
+// netDevices are moved into a namespace that this start makes, and given back
+// by the kernel when that ends. Where a bundle has some of its own, the
+// definition's come beside them.
+func (b *builder) netDevices() error {
+	if len(b.s.NetDevices) == 0 {
+		return nil
+	}
+	if !b.ownNetwork() {
+		return &KeyError{"x-net-devices", "the container has no network of its own", "drop `x-net-devices:`, or write the devices where the network is from"}
+	}
+	if b.s.Runtime != "" {
+		return &KeyError{"runtime", b.s.Runtime + " may pass over devices to be moved", "drop `runtime:`, or `x-net-devices:`"}
+	}
+	devices := map[string]specs.LinuxNetDevice{}
+	maps.Copy(devices, b.spec.Linux.NetDevices)
+	for _, d := range b.s.NetDevices {
+		if b.plan.Network != nil && b.isAttachment(d.Value) {
+			return &KeyError{"x-net-devices." + d.Key, d.Value + " is the container's interface on a network", "give the device another name: `x-net-devices: {" + d.Key + ": lan0}`"}
+		}
+		devices[d.Key] = specs.LinuxNetDevice{Name: d.Value}
+	}
+	b.spec.Linux.NetDevices = devices
+	return nil
+}
+
+// isAttachment tells whether an interface of that name leads to a network.
+func (b *builder) isAttachment(name string) bool {
+	if b.plan.Network.Pasta {
+		return name == "eth0"
+	}
+	// Numbers are given in the order of priorities, one to each that has no name.
+	for i, a := range b.plan.Network.Attachments {
+		if name == a.Interface || name == "eth"+strconv.Itoa(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // rules are for a namespace that this start makes: in another one they would

@@ -189,6 +189,40 @@ func TestSysctlsOfTheHostAreRefused(t *testing.T) {
 	}
 }
 
+// A device is moved into a network that the start itself makes, under a name
+// that no network's interface has.
+func TestNetDevices(t *testing.T) {
+	joined := facts
+	joined.EnvFiles, joined.Joined.Network = nil, "/proc/7/ns/net"
+	for mode, own := range map[string]bool{
+		"": true, "none": true, "pasta": true,
+		"host": false, "service:db": false, "container:db": false, "ns:/run/netns/x": false,
+	} {
+		s := services["minimal"]
+		s.NetworkMode, s.NetDevices = mode, []definition.KeyValue{{Key: "enp3s0", Value: "lan0"}}
+		p, err := Build(&s, joined)
+		var ke *KeyError
+		switch {
+		case own && (err != nil || p.Spec.Linux.NetDevices["enp3s0"].Name != "lan0"):
+			t.Errorf("network_mode %q: %v", mode, err)
+		case !own && (!errors.As(err, &ke) || ke.Key != "x-net-devices"):
+			t.Errorf("network_mode %q: %v", mode, err)
+		}
+	}
+	for mode, name := range map[string]string{"": "eth0", "pasta": "eth0"} {
+		s := services["minimal"]
+		s.NetworkMode, s.NetDevices = mode, []definition.KeyValue{{Key: "enp3s0", Value: name}}
+		if _, err := Build(&s, joined); err == nil {
+			t.Errorf("network_mode %q: a device is called %s too", mode, name)
+		}
+	}
+	s := services["minimal"]
+	s.NetworkMode, s.NetDevices = "none", []definition.KeyValue{{Key: "eth0", Value: "eth0"}}
+	if _, err := Build(&s, joined); err != nil {
+		t.Error(err)
+	}
+}
+
 // Rules of nft(8) bind a network that the start itself makes, or none.
 func TestRulesAreForAnOwnNetwork(t *testing.T) {
 	joined := facts

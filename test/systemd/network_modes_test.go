@@ -48,6 +48,51 @@ networks:
 	})
 }
 
+// A device of the host's is the container's for as long as it runs, beside its
+// interfaces on networks or alone; a start waits for one that is about to come.
+func TestNetDevices(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			t.Cleanup(dropPair)
+			for name, keys := range map[string]string{"device-net": "ports: ['127.0.0.1::80']", "device-alone": "network_mode: none", "device-own": "userns_mode: host"} {
+				if err := devicePair(); err != nil {
+					t.Fatal(err)
+				}
+				c := scoped.define(t, name, endless+"\nstop_grace_period: 0s\nx-net-devices: {lab-dev: lan0}\nsysctls: {net.ipv4.conf.lan0.arp_ignore: 2}\n"+keys).start()
+				if got := inside(t, c.name, "ip", "-o", "address", "show", "dev", "lan0"); !strings.Contains(got, "192.0.2.77/24") || !strings.Contains(got, "2001:db8:77::7/64") {
+					t.Errorf("%s: the device inside has %q", name, got)
+				}
+				if got := inside(t, c.name, "sysctl", "-n", "net.ipv4.conf.lan0.arp_ignore"); got != "2" {
+					t.Errorf("%s: its sysctl is %q", name, got)
+				}
+				if onHost("lab-dev") {
+					t.Errorf("%s: the host has it still", name)
+				}
+				if got := inside(t, c.name, "ip", "-o", "link", "show", "eth0"); strings.Contains(got, "status") != (name == "device-alone") {
+					t.Errorf("%s: the interface on its network is %q", name, got)
+				}
+				c.stop()
+				await(t, "the pair ends with the network namespace", func() bool { return !onHost("lab-peer") })
+			}
+			late := scoped.define(t, "device-late", endless+"\nstop_grace_period: 0s\nnetwork_mode: none\nx-net-devices: [lab-dev]")
+			if _, status := command(t, "systemctl", "start", late.unit()); status == 0 {
+				t.Error("it starts without the device")
+			}
+			if text := late.show("StatusText"); !strings.Contains(text, "network device lab-dev") {
+				t.Errorf("without the device it says %q", text)
+			}
+			must(t, "systemctl", "start", "--no-block", late.unit())
+			await(t, "the container waits for its device", func() bool { return late.show("StatusText") == "setting up the container" })
+			if err := devicePair(); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "it runs", func() bool { return late.show("ActiveState") == "active" })
+			late.stop()
+			await(t, "the pair ends with the network namespace", func() bool { return !onHost("lab-peer") })
+		})
+	})
+}
+
 // On a macvlan a container is a machine of the wire, with a machine on its
 // other end.
 func TestMacvlan(t *testing.T) { onTheWire(t, "macvlan") }

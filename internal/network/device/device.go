@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/vishvananda/netlink"
@@ -66,6 +67,25 @@ func Move(ns *os.File, devices map[string]specs.LinuxNetDevice) error {
 		}
 	}
 	return nil
+}
+
+// glance is how often Await looks.
+const glance = 20 * time.Millisecond
+
+// Await returns when all of the devices are in this process's network namespace,
+// or when the time has passed.
+func Await(devices map[string]specs.LinuxNetDevice, most time.Duration) {
+	end := time.Now().Add(most)
+	for name := range devices {
+		for !exists(name) && time.Now().Before(end) {
+			time.Sleep(glance)
+		}
+	}
+}
+
+func exists(name string) bool {
+	_, err := netlink.LinkByName(name)
+	return !errors.As(err, new(netlink.LinkNotFoundError))
 }
 
 // refuseOwn finds a namespace that is joined by a path and is the host's: there

@@ -42,6 +42,8 @@ func run(args []string) int {
 		return launch.NetworkDown(args[1])
 	case len(args) == 2 && args[0] == "network-idle":
 		return launch.NetworkIdle(args[1])
+	case len(args) == 1 && args[0] == "network-reload":
+		return launch.NetworkReload()
 	case len(args) == 2 && args[0] == "steps": // for the tests
 		fmt.Println(strings.Join(launch.Steps(args[1] == "foreign"), "\n"))
 		return 0
@@ -59,4 +61,5 @@ const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
        unitc-exec network-up RESOLVED.json
        unitc-exec network-down NAME
        unitc-exec network-idle NAME
+       unitc-exec network-reload
 run by the units that unitc-generator writes`

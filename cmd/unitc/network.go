@@ -27,7 +27,7 @@ func (a *app) network() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Args:  unknownVerb,
 	}
-	for _, sub := range []*cobra.Command{a.networkList(), a.networkInspect(), a.networkRemove(), a.networkPrune()} {
+	for _, sub := range []*cobra.Command{a.networkList(), a.networkInspect(), a.networkRemove(), a.networkPrune(), a.networkReload()} {
 		sub.DisableFlagsInUseLine = true
 		cmd.AddCommand(sub)
 	}
@@ -61,6 +61,13 @@ func (a *app) networkRows() ([]networkRow, error) {
 	return rows, nil
 }
 
+// realNetworks leaves out what is none: of containers with pasta the ports
+// alone are known.
+func (a *app) realNetworks() ([]networkRow, error) {
+	rows, err := a.networkRows()
+	return slices.DeleteFunc(rows, func(n networkRow) bool { return n.Driver == lease.Pasta }), err
+}
+
 // definedNetworks are those that units make, whether they are there or not.
 func (a *app) definedNetworks() []string {
 	files, _ := filepath.Glob(filepath.Join(a.root+a.unitDir, definition.NetworkUnit+"*.service"))
@@ -78,7 +85,7 @@ func (a *app) networkList() *cobra.Command {
 		Short: "list networks",
 		Args:  exactly(0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
-			rows, err := a.networkRows()
+			rows, err := a.realNetworks()
 			if err != nil {
 				return err
 			}
@@ -122,7 +129,7 @@ func (a *app) networkInspect() *cobra.Command {
 		Short: "print what is known of networks that are there, as JSON",
 		Args:  some("the name of a network"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			rows, err := a.networkRows()
+			rows, err := a.realNetworks()
 			if err != nil {
 				return err
 			}
@@ -167,7 +174,8 @@ func (a *app) networkRemove() *cobra.Command {
 }
 
 func (a *app) removeNetwork(name string) error {
-	if _, err := a.leases().Network(name); errors.Is(err, fs.ErrNotExist) {
+	n, err := a.leases().Network(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && n.Driver == lease.Pasta {
 		return a.noNetwork(name)
 	} else if err != nil {
 		return err
@@ -182,6 +190,12 @@ func (a *app) removeNetwork(name string) error {
 			users = append(users, r.Container)
 		}
 		return fmt.Errorf("network %s: in use by %s; stop them first", name, strings.Join(users, ", "))
+	}
+	if n.Held {
+		// Its unit would say that it is there.
+		if err := a.systemctl("stop", "--", definition.NetworkUnit+name+".service"); err != nil {
+			return err
+		}
 	}
 	return network.Down(name)
 }
@@ -230,6 +244,27 @@ and the networks that nobody is in. Those whose units are active stay.`,
 				}
 			}
 			return nil
+		},
+	}
+}
+
+func (a *app) networkReload() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "put back what others have flushed of networks",
+		Long: `Put back the rules, the bridges and the forwarding of all networks, as after
+nft flush ruleset, and print the networks' names. Open connections stay. When
+nftables.service starts or is reloaded this happens by itself.`,
+		Args: exactly(0, "no argument"),
+		RunE: func(*cobra.Command, []string) error {
+			if a.root != "" {
+				return usagef("network reload: networks are this host's, not of %s", a.root)
+			}
+			names, err := network.Reload()
+			for _, name := range names {
+				fmt.Fprintln(a.stdout, name)
+			}
+			return err
 		},
 	}
 }

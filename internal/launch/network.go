@@ -105,7 +105,24 @@ func (s *starter) connectNetwork() error {
 		return err
 	}
 	defer ns.Close()
-	return keyed(s.network.Connect(ns))
+	if err := s.network.Connect(ns); err != nil {
+		return keyed(err)
+	}
+	s.warnOfBarriers()
+	return nil
+}
+
+// warnOfBarriers says which other firewall stands in the container's way, and
+// what its administrator can do. It is no reason not to start: who only talks to
+// neighbours never notices.
+func (s *starter) warnOfBarriers() {
+	list, err := s.network.Barriers()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "<4>looking for other firewalls: %v\n", err)
+	}
+	for _, b := range list {
+		fmt.Fprintf(os.Stderr, "<4>%s; %s\n", b.String(), b.Cure)
+	}
 }
 
 // deviceTimeout bounds the wait for a device: at boot its driver may still look
@@ -213,6 +230,13 @@ func NetworkDown(name string) int { return tell(network.Down(name)) }
 
 // NetworkIdle takes a network away that the last container has left.
 func NetworkIdle(name string) int { return tell(network.Idle(name)) }
+
+// NetworkReload puts back what somebody has flushed. It runs when nftables.service
+// has, whose file begins with a flush of everything.
+func NetworkReload() int {
+	_, err := network.Reload()
+	return tell(err)
+}
 
 func tell(err error) int {
 	if err == nil {

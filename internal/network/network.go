@@ -265,5 +265,5 @@ func Down(name string) error {
 			return err
 		}
 	}
-	return sweep(locked)
+	return removeIdle(locked, func(n *lease.Network) bool { return n.Name == name })
 }

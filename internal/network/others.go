@@ -15,44 +15,105 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
-// Barrier is a chain of somebody else's that drops what is forwarded, unitc's
-// packets too: of all chains at a hook each has to accept, whatever unitc's own
-// says (nft(8), verdict statements).
+// Barrier is a chain of somebody else's that drops what containers send or are
+// sent: of all chains at a hook each has to accept, whatever unitc's own says
+// (nft(8), verdict statements).
 type Barrier struct {
 	Chain string   // "ip filter FORWARD"
 	Owner string   // who is known to make it, "" = unknown
+	Names bool     // it drops questions for names; else what is forwarded
 	Links []string // bridges that it has no rule for
 	Cure  string
 }
 
+// String is the barrier in a sentence without its cure.
+func (b *Barrier) String() string {
+	what := b.Chain
+	if b.Owner != "" {
+		what += " (" + b.Owner + "'s)"
+	}
+	if b.Names {
+		return what + " drops what containers ask the host: they find no names"
+	}
+	return what + " drops what is forwarded: published ports and the way out of networks do not work"
+}
+
 // owners are the programs whose tables are known by a chain, where they leave
-// room for rules of others, and how such rules are made.
+// room for rules of others, and how such rules are made. unitc makes none of
+// them itself: what another firewall forbids is for its administrator to allow.
 var owners = []struct {
-	name, room string
-	cure       func(link string) string
+	name  string
+	names bool // the chain is on the way of questions for names
+	room  string
+	cure  func(link string) string
 }{
-	{"Docker", "DOCKER-USER", func(l string) string {
+	{"Docker", false, "DOCKER-USER", func(l string) string {
 		return fmt.Sprintf("iptables -I DOCKER-USER -i %[1]s -j ACCEPT && iptables -I DOCKER-USER -o %[1]s -j ACCEPT", l)
 	}},
-	{"ufw", "ufw-user-forward", ufwCure},
-	{"ufw", "ufw6-user-forward", ufwCure},
-	{"firewalld", "filter_FORWARD", func(l string) string {
-		return "firewall-cmd --permanent --zone=trusted --add-interface=" + l + " && firewall-cmd --reload"
-	}},
+	{"ufw", false, "ufw-user-forward", ufwCure},
+	{"ufw", false, "ufw6-user-forward", ufwCure},
+	{"ufw", true, "ufw-user-input", ufwNamesCure},
+	{"ufw", true, "ufw6-user-input", ufwNamesCure},
+	{"firewalld", false, "filter_FORWARD", firewalldCure},
+	{"firewalld", true, "filter_INPUT", firewalldCure},
 }
 
 func ufwCure(l string) string {
 	return fmt.Sprintf("ufw route allow in on %[1]s && ufw route allow out on %[1]s", l)
 }
 
-// Barriers lists the chains that drop by default what unitc's bridges forward,
-// or the bridge of lone containers where there is none yet. A chain of a table
-// that names a bridge in a rule is taken to let it pass.
+func ufwNamesCure(l string) string { return "ufw allow in on " + l + " to any port 53" }
+
+func firewalldCure(l string) string {
+	return "firewall-cmd --permanent --zone=trusted --add-interface=" + l + " && firewall-cmd --reload"
+}
+
+// path is a bridge and what passes it.
+type path struct {
+	link      string
+	v6, leads bool // it has IPv6, it leads out
+}
+
+// Barriers lists the chains that drop by default what passes unitc's bridges,
+// or the bridge of lone containers where there is none yet. A chain is taken to
+// let a bridge pass if a rule on its way names it.
 func Barriers() ([]Barrier, error) {
-	links, err := bridgeLinks()
+	networks, err := lease.Store{}.Networks()
 	if err != nil {
 		return nil, err
 	}
+	var paths []path
+	for i := range networks {
+		if n := &networks[i]; n.Driver == lease.Bridge {
+			paths = append(paths, pathOf(n))
+		}
+	}
+	if len(paths) == 0 {
+		paths = []path{{link: bridgeName(definition.LoneNetwork), leads: true}}
+	}
+	return barriers(paths)
+}
+
+// Barriers are those on the way of the container's own networks.
+func (c *Claim) Barriers() ([]Barrier, error) {
+	var paths []path
+	for _, p := range c.places {
+		if p.network.Driver == lease.Bridge {
+			paths = append(paths, pathOf(p.network))
+		}
+	}
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	return barriers(paths)
+}
+
+func pathOf(n *lease.Network) path {
+	_, v6 := families(n)
+	return path{n.Link, v6, !n.Internal}
+}
+
+func barriers(paths []path) ([]Barrier, error) {
 	c := &nftables.Conn{}
 	chains, err := c.ListChains()
 	if err != nil {
@@ -60,34 +121,54 @@ func Barriers() ([]Barrier, error) {
 	}
 	var list []Barrier
 	for _, ch := range chains {
-		if ch.Table.Name == table.Name || ch.Hooknum == nil || *ch.Hooknum != *nftables.ChainHookForward || !drops(ch) {
+		names, ok := onTheWay(ch)
+		if !ok || !drops(ch) {
 			continue
 		}
-		named, err := namedLinks(c, chains, ch.Table)
+		named, err := namedLinks(c, chains, ch)
 		if err != nil {
 			return nil, err
 		}
-		missing := slices.DeleteFunc(slices.Clone(links), func(l string) bool { return isNamed(named, l) })
+		var missing []string
+		for _, p := range paths {
+			concerned := (names || p.leads) && (p.v6 || ch.Table.Family != nftables.TableFamilyIPv6)
+			if concerned && !isNamed(named, p.link) {
+				missing = append(missing, p.link)
+			}
+		}
 		if len(missing) > 0 {
-			list = append(list, barrier(chains, ch, missing))
+			list = append(list, barrier(chains, ch, names, missing))
 		}
 	}
 	return list, nil
 }
 
-// drops: firewalld's chain accepts by policy, and rejects by its last rule.
-func drops(ch *nftables.Chain) bool {
-	return ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop || ch.Table.Name == "firewalld" && ch.Name == "filter_FORWARD"
+// onTheWay tells whether a chain of somebody else's sees what is forwarded, or
+// what the host itself is asked.
+func onTheWay(ch *nftables.Chain) (names, ok bool) {
+	if ch.Table.Name == table.Name || ch.Hooknum == nil || !slices.Contains([]nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet}, ch.Table.Family) {
+		return false, false
+	}
+	names = *ch.Hooknum == *nftables.ChainHookInput
+	return names, names || *ch.Hooknum == *nftables.ChainHookForward
 }
 
-func barrier(chains []*nftables.Chain, ch *nftables.Chain, missing []string) Barrier {
+// drops: firewalld's chains accept by policy, and reject by their last rules.
+func drops(ch *nftables.Chain) bool {
+	return ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop || ch.Table.Name == "firewalld" && (ch.Name == "filter_FORWARD" || ch.Name == "filter_INPUT")
+}
+
+func barrier(chains []*nftables.Chain, ch *nftables.Chain, names bool, missing []string) Barrier {
 	family := map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet"}[ch.Table.Family]
-	b := Barrier{Chain: family + " " + ch.Table.Name + " " + ch.Name, Links: missing}
+	b := Barrier{Chain: family + " " + ch.Table.Name + " " + ch.Name, Names: names, Links: missing}
 	cure := func(l string) string {
+		if names {
+			return fmt.Sprintf("nft insert rule %s iifname %s meta l4proto { tcp, udp } th dport 53 accept", b.Chain, l)
+		}
 		return fmt.Sprintf("nft insert rule %[1]s iifname %[2]s accept && nft insert rule %[1]s oifname %[2]s accept", b.Chain, l)
 	}
 	for _, o := range owners {
-		if slices.ContainsFunc(chains, func(other *nftables.Chain) bool { return sameTable(other.Table, ch.Table) && other.Name == o.room }) {
+		if o.names == names && slices.ContainsFunc(chains, func(other *nftables.Chain) bool { return sameTable(other.Table, ch.Table) && other.Name == o.room }) {
 			b.Owner, cure = o.name, o.cure
 			if family == "ip6" {
 				cure = func(l string) string { return strings.ReplaceAll(o.cure(l), "iptables ", "ip6tables ") }
@@ -105,47 +186,52 @@ func barrier(chains []*nftables.Chain, ch *nftables.Chain, missing []string) Bar
 
 func sameTable(a, b *nftables.Table) bool { return a.Name == b.Name && a.Family == b.Family }
 
-func bridgeLinks() ([]string, error) {
-	networks, err := lease.Store{}.Networks()
-	if err != nil {
-		return nil, err
-	}
-	var links []string
-	for _, n := range networks {
-		if n.Driver == lease.Bridge && !n.Internal {
-			links = append(links, n.Link)
-		}
-	}
-	if len(links) == 0 {
-		links = []string{bridgeName(definition.LoneNetwork)}
-	}
-	return links, nil
-}
-
-// namedLinks are the names that a table's rules compare interfaces with.
-func namedLinks(c *nftables.Conn, chains []*nftables.Chain, t *nftables.Table) ([][]byte, error) {
+// namedLinks are the names that rules compare interfaces with, in a chain and in
+// those that it leads to.
+func namedLinks(c *nftables.Conn, chains []*nftables.Chain, base *nftables.Chain) ([][]byte, error) {
 	var names [][]byte
-	for _, ch := range chains {
-		if !sameTable(ch.Table, t) {
-			continue
+	queue, seen := []string{base.Name}, map[string]bool{base.Name: true}
+	for len(queue) > 0 {
+		i := slices.IndexFunc(chains, func(ch *nftables.Chain) bool { return sameTable(ch.Table, base.Table) && ch.Name == queue[0] })
+		queue = queue[1:]
+		if i < 0 {
+			continue // it has gone meanwhile
 		}
-		rules, err := c.GetRules(ch.Table, ch)
+		rules, err := c.GetRules(chains[i].Table, chains[i])
 		if err != nil {
-			return nil, fmt.Errorf("listing the rules of %s: %w", ch.Name, err)
+			return nil, fmt.Errorf("listing the rules of %s: %w", chains[i].Name, err)
 		}
 		for _, r := range rules {
-			for i, e := range r.Exprs {
-				cmp, ok := e.(*expr.Cmp)
-				if !ok || i == 0 {
-					continue
-				}
-				if m, ok := r.Exprs[i-1].(*expr.Meta); ok && (m.Key == expr.MetaKeyIIFNAME || m.Key == expr.MetaKeyOIFNAME) {
-					names = append(names, cmp.Data)
+			links, jumps := readRule(r)
+			names = append(names, links...)
+			for _, to := range jumps {
+				if !seen[to] {
+					queue, seen[to] = append(queue, to), true
 				}
 			}
 		}
 	}
 	return names, nil
+}
+
+// readRule finds the interfaces that a rule names, and the chains that it leads to.
+func readRule(r *nftables.Rule) (links [][]byte, jumps []string) {
+	for i, e := range r.Exprs {
+		switch e := e.(type) {
+		case *expr.Verdict:
+			if e.Chain != "" {
+				jumps = append(jumps, e.Chain)
+			}
+		case *expr.Cmp:
+			if i == 0 {
+				continue
+			}
+			if m, ok := r.Exprs[i-1].(*expr.Meta); ok && (m.Key == expr.MetaKeyIIFNAME || m.Key == expr.MetaKeyOIFNAME) {
+				links = append(links, e.Data)
+			}
+		}
+	}
+	return links, jumps
 }
 
 // isNamed: a name ends with a NUL, unless it is the beginning of others.

@@ -47,7 +47,7 @@ func TestBarriers(t *testing.T) {
 		t.Fatalf("behind a barrier: %v, %v", list, err)
 	}
 	link := bridgeName("front")
-	if b := list[0]; b.Chain != "ip filter FORWARD" || b.Owner != "Docker" || !strings.Contains(b.Cure, "iptables -I DOCKER-USER -i "+link+" -j ACCEPT") {
+	if b := list[0]; b.Names || b.Chain != "ip filter FORWARD" || b.Owner != "Docker" || !strings.Contains(b.Cure, "iptables -I DOCKER-USER -i "+link+" -j ACCEPT") {
 		t.Errorf("the barrier is %+v", b)
 	}
 	for _, load := range []match{iif(), oif()} {
@@ -68,4 +68,66 @@ func TestBarriers(t *testing.T) {
 		t.Error("the port does not answer after the other table has gone")
 	}
 	must(t, Release("web", nil))
+}
+
+// A firewall that drops what the host is asked drops questions for names: that
+// is another barrier with another cure, whatever it forwards.
+func TestBarriersOfNames(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	d := &definition.Network{Key: "front", Name: "front"}
+	connect(t, "web", d)
+	link := bridgeName("front")
+	for _, test := range []struct{ family, room, owner, cure string }{
+		{"ip", "ufw-user-input", "ufw", "ufw allow in on " + link + " to any port 53"},
+		{"inet", "elsewhere", "", "nft insert rule inet filter INPUT iifname " + link + " meta l4proto { tcp, udp } th dport 53 accept"},
+	} {
+		c := &nftables.Conn{}
+		family := map[string]nftables.TableFamily{"ip": nftables.TableFamilyIPv4, "inet": nftables.TableFamilyINet}[test.family]
+		filter := c.AddTable(&nftables.Table{Name: "filter", Family: family})
+		policy := nftables.ChainPolicyDrop
+		input := c.AddChain(&nftables.Chain{Name: "INPUT", Table: filter, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &policy})
+		room := c.AddChain(&nftables.Chain{Name: test.room, Table: filter})
+		aside := c.AddChain(&nftables.Chain{Name: "aside", Table: filter})
+		named := func(ch *nftables.Chain) *nftables.Rule {
+			return &nftables.Rule{Table: filter, Chain: ch, Exprs: join(iif(), match{&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: append([]byte(link), 0)}}, accept)}
+		}
+		c.AddRule(&nftables.Rule{Table: filter, Chain: input, Exprs: jump(test.room)})
+		c.AddRule(named(aside)) // nothing leads there
+		must(t, c.Flush())
+		list, err := Barriers()
+		if err != nil || len(list) != 1 || !list[0].Names || list[0].Owner != test.owner || list[0].Cure != test.cure {
+			t.Errorf("%s: %+v, %v", test.room, list, err)
+		}
+		c.AddRule(named(room))
+		must(t, c.Flush())
+		if list, err := Barriers(); err != nil || len(list) != 0 {
+			t.Errorf("%s, after the cure: %v, %v", test.room, list, err)
+		}
+		c.DelTable(filter)
+		must(t, c.Flush())
+	}
+	must(t, Release("web", nil))
+}
+
+// A chain for IPv6 is in the way of networks that have it.
+func TestBarriersOfOtherFamilies(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	c := &nftables.Conn{}
+	policy := nftables.ChainPolicyDrop
+	c.AddChain(&nftables.Chain{Name: "FORWARD", Table: c.AddTable(&nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv6}), Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &policy})
+	must(t, c.Flush())
+	connect(t, "four", &definition.Network{Key: "four", Name: "four"})
+	connect(t, "six", &definition.Network{Key: "six", Name: "six", IPv6: true})
+	connect(t, "inner", &definition.Network{Key: "inner", Name: "inner", IPv6: true, Internal: true})
+	list, err := Barriers()
+	if err != nil || len(list) != 1 || len(list[0].Links) != 1 || list[0].Links[0] != bridgeName("six") {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for _, name := range []string{"four", "six", "inner"} {
+		must(t, Release(name, nil))
+	}
 }

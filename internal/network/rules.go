@@ -221,6 +221,14 @@ func makeRules(locked *lease.Locked, n *lease.Network) error {
 			records = append(records, list...)
 		}
 	}
+	if err := addElements(c, networks, records); err != nil {
+		return err
+	}
+	return flush(c)
+}
+
+// addElements adds what differs from host to host.
+func addElements(c *nftables.Conn, networks []lease.Network, records []lease.Record) error {
 	for i := range networks {
 		if err := changeMember(&networks[i], c.SetAddElements); err != nil {
 			return err
@@ -234,7 +242,7 @@ func makeRules(locked *lease.Locked, n *lease.Network) error {
 			return err
 		}
 	}
-	return flush(c)
+	return nil
 }
 
 func addTable(c *nftables.Conn) error {

@@ -5,6 +5,7 @@
 package systemd
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -104,11 +105,98 @@ func TestBesideOtherFirewalls(t *testing.T) {
 			if now := withoutCounts(t, []string{"inet", "unitc"}); now != ours {
 				t.Errorf("our table was\n%s\nand is\n%s", ours, now)
 			}
-			// Who flushes everything takes ours too, until the next start on a network.
+			// Who flushes everything takes ours too, until it is told, or the next start on
+			// a network.
+			must(t, "nft", "flush", "ruleset")
+			if f := examine(t, 0, "unitc", "doctor", "--json")["network/rules"]; f.State != "warning" || f.Cure != "unitc network reload" {
+				t.Errorf("without our table: %+v", f)
+			}
+			if got := must(t, "unitc", "network", "reload"); got != "unitc0\n" {
+				t.Errorf("unitc network reload says %q", got)
+			}
+			if f := examine(t, 0, "unitc", "doctor", "--json")["network/rules"]; f.State != "ok" {
+				t.Errorf("after a reload: %+v", f)
+			}
+			ways("after a reload")
 			must(t, "nft", "flush", "ruleset")
 			next := scoped.define(t, "beside-next", server+"ports: ['8071:80']").start()
 			ways("after the next start")
 			asks(t, next.name, "busybox", "nc", "-w", "5", "127.0.0.1", "8071")
+		})
+	})
+}
+
+// A firewall that drops what others have not allowed stands in the way: a start
+// says which chain it is and what to do, and what it says helps.
+func TestStartNamesTheFirewallInItsWay(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			client(t)
+			// As Docker and ufw leave them, with iptables-nft's names.
+			script := `table ip filter {
+				chain DOCKER-USER { }
+				chain ufw-user-input { }
+				chain FORWARD { type filter hook forward priority filter; policy drop; jump DOCKER-USER; }
+				chain INPUT { type filter hook input priority filter; policy drop; iifname "wire" accept; iifname "lo" accept; ct state established,related accept; jump ufw-user-input; }
+			}`
+			nft := exec.Command("nft", "-f", "-")
+			nft.Stdin = strings.NewReader(script)
+			if out, err := nft.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			t.Cleanup(func() { must(t, "nft", "delete", "table", "ip", "filter") })
+			web := scoped.define(t, "barred-web", server+"ports: ['8075:80']").start()
+			for _, want := range []string{
+				"ip filter FORWARD (Docker's) drops what is forwarded", "iptables -I DOCKER-USER -i unitc0 -j ACCEPT",
+				"ip filter INPUT (ufw's) drops what containers ask the host", "ufw allow in on unitc0 to any port 53",
+			} {
+				await(t, "the journal says "+want, func() bool {
+					return strings.Contains(must(t, "journalctl", "-o", "cat", "-u", web.unit()), want)
+				})
+			}
+			outside := []string{"ip", "netns", "exec", "client", "busybox", "nc", "-w", "2", "192.0.2.1", "8075"}
+			if out, _ := command(t, outside[0], outside[1:]...); strings.TrimSpace(out) == web.name {
+				t.Error("the port answers behind a chain that drops")
+			}
+			// What iptables and ufw make of those commands.
+			must(t, "nft", "insert rule ip filter DOCKER-USER iifname unitc0 counter accept; insert rule ip filter DOCKER-USER oifname unitc0 counter accept")
+			must(t, "nft", "add rule ip filter ufw-user-input iifname unitc0 udp dport 53 counter accept; add rule ip filter ufw-user-input iifname unitc0 tcp dport 53 counter accept")
+			asks(t, web.name, outside...)
+			await(t, "names are found", func() bool {
+				return !strings.HasPrefix(inside(t, web.name, "getent", "-s", "dns", "ahostsv4", web.name), "status")
+			})
+			web.stop()
+			web.start()
+			if f := examine(t, 0, "unitc", "doctor", "--json")["network/other firewalls"]; f.State != "ok" {
+				t.Errorf("after the cure: %+v", f)
+			}
+		})
+	})
+}
+
+// nftables.service loads a file that begins with a flush of everything: what is
+// unitc's comes back at once, after its start, a reload and a restart.
+func TestNftablesService(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			client(t)
+			was := file(t, "/etc/nftables.conf")
+			t.Cleanup(func() {
+				if err := os.WriteFile("/etc/nftables.conf", []byte(was), 0o755); err != nil {
+					t.Error(err)
+				}
+			})
+			place(t, "/etc/nftables.conf", "flush ruleset\ntable inet filter { chain input { type filter hook input priority filter; } }\n")
+			t.Cleanup(func() { command(t, "systemctl", "stop", "nftables.service") })
+			web := scoped.define(t, "flushed-web", server+"ports: ['8076:80']").start()
+			for _, verb := range []string{"start", "reload", "restart"} {
+				must(t, "systemctl", verb, "nftables.service")
+				asks(t, web.name, "ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "192.0.2.1", "8076")
+				if out := must(t, "nft", "list", "tables"); !strings.Contains(out, "table inet filter") {
+					t.Errorf("after a %s their table is not there: %s", verb, out)
+				}
+			}
+			web.stop()
 		})
 	})
 }

@@ -284,6 +284,26 @@ func TestNetworkUnit(t *testing.T) {
 			must(t, "systemctl", "start", "nethold-one")
 			must(t, "systemctl", "stop", "nethold-one")
 			must(t, "ip", "link", "show", "lab-bridge")
+			must(t, "unitc", "network", "rm", "nethold_n")
+			if out, status := command(t, "ip", "link", "show", "lab-bridge"); status == 0 {
+				t.Errorf("after unitc network rm there is %s", out)
+			}
+			if got := property(t, unit, "ActiveState"); got != "inactive" {
+				t.Errorf("after unitc network rm its unit is %s", got)
+			}
+			for _, test := range [][]string{{"rm", "nethold_n", "no container is in it"}, {"inspect", "nethold_n", "systemctl start " + unit[:len(unit)-len(".service")]}, {"inspect", "nobody", "there is none"}, {"rm", "nobody", "there is none"}} {
+				if out, status := command(t, "unitc", append([]string{"network"}, test[:2]...)...); status != 1 || !strings.Contains(out, test[2]) {
+					t.Errorf("unitc network %s exits with %d and says %q", test[:2], status, out)
+				}
+			}
+			var listed []struct {
+				Name, Driver, Link string
+				Containers         []struct{ Name string }
+			}
+			must(t, "systemctl", "start", "nethold-one")
+			if err := json.Unmarshal([]byte(must(t, "unitc", "network", "ls", "--json")), &listed); err != nil || len(listed) != 1 || listed[0].Link != "lab-bridge" || len(listed[0].Containers) != 1 || listed[0].Containers[0].Name != "nethold-one" {
+				t.Errorf("unitc network ls --json: %+v, %v", listed, err)
+			}
 		})
 	})
 }

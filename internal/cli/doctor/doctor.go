@@ -86,6 +86,7 @@ var checks = []check{
 	{"files", "store", store},
 	{"network", "links", links},
 	{"network", "nftables", nftables},
+	{"network", "rules", ownRules},
 	{"network", "other firewalls", firewalls},
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -68,27 +69,42 @@ func nftables(Machine) result {
 	return good("answers")
 }
 
-// firewalls looks for chains of others that would drop what networks forward.
+// firewalls looks for chains of others that would drop what containers send or
+// are sent.
 func firewalls(Machine) result {
 	if !isRoot() {
-		return asRoot("another firewall drops what networks forward")
+		return asRoot("another firewall drops what containers send")
 	}
 	list, err := network.Barriers()
 	if err != nil {
 		return warn("", "the rules of other firewalls cannot be read: %v", err)
 	}
 	if len(list) == 0 {
-		return good("none drops what networks forward")
+		return good("none drops what containers send")
 	}
-	var chains, cures []string
+	var faults, cures []string
 	for _, b := range list {
-		name := b.Chain
-		if b.Owner != "" {
-			name += " (" + b.Owner + "'s)"
+		faults = append(faults, b.String())
+		if !slices.Contains(cures, b.Cure) {
+			cures = append(cures, b.Cure)
 		}
-		chains, cures = append(chains, name), append(cures, b.Cure)
 	}
-	return warn(strings.Join(cures, "; "), "%s drops what is forwarded: published ports and the way out of networks do not work", strings.Join(chains, ", "))
+	return warn(strings.Join(cures, "; "), "%s", strings.Join(faults, "; "))
+}
+
+// ownRules looks for what others have flushed while containers run.
+func ownRules(Machine) result {
+	if !isRoot() {
+		return asRoot("the rules of networks are all there")
+	}
+	missing, err := network.Missing()
+	if err != nil {
+		return warn("", "the rules of networks cannot be read: %v", err)
+	}
+	if missing != "" {
+		return warn("unitc network reload", "%s", missing)
+	}
+	return good("as networks need them")
 }
 
 // addLink makes a link: struct ifinfomsg and the attribute IFLA_LINKINFO with

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package network
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+
+	"github.com/unitc/unitc/internal/network/lease"
+)
+
+// Reload puts back what somebody has taken away of networks while containers
+// ran: rules that were flushed, forwarding, a bridge. It gives the networks'
+// names. Connections that are open stay: the kernel knows them.
+func Reload() ([]string, error) {
+	locked, err := lockIfAny()
+	if locked == nil || err != nil {
+		return nil, err
+	}
+	defer locked.Unlock()
+	networks, records, err := madeBridges(locked.Store)
+	if err != nil || len(networks) == 0 {
+		return nil, err
+	}
+	var names []string
+	for i := range networks {
+		n := &networks[i]
+		if err := makeBridge(n); err != nil {
+			return nil, fmt.Errorf("network %s: %w", n.Name, err)
+		}
+		names = append(names, n.Name)
+	}
+	for i := range records {
+		if err := attach(&records[i], networks); err != nil {
+			return nil, fmt.Errorf("network %s: %w", records[i].Network, err)
+		}
+	}
+	// One transaction: no packet meets half of the rules. Ports with x-activation
+	// come to their sockets, which lead them on with the next connection.
+	c := &nftables.Conn{}
+	c.AddTable(table)
+	c.DelTable(table)
+	if err := addTable(c); err != nil {
+		return nil, err
+	}
+	if err := addElements(c, networks, records); err != nil {
+		return nil, err
+	}
+	return names, flush(c)
+}
+
+// madeBridges are the networks that have been made, and who is in them.
+func madeBridges(s lease.Store) (networks []lease.Network, records []lease.Record, err error) {
+	all, err := s.Networks()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range all {
+		if n.Driver != lease.Bridge || !n.Ready {
+			continue
+		}
+		list, err := s.Records(n.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		networks, records = append(networks, n), append(records, list...)
+	}
+	return networks, records, nil
+}
+
+// attach makes a container's link a port of its bridge again.
+func attach(r *lease.Record, networks []lease.Network) error {
+	link, err := netlink.LinkByName(r.Link)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil // its container is about to end, or is not connected yet
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.Link, err)
+	}
+	for _, n := range networks {
+		if n.Name != r.Network {
+			continue
+		}
+		bridge, err := netlink.LinkByName(n.Link)
+		if err != nil {
+			return fmt.Errorf("%s: %w", n.Link, err)
+		}
+		if link.Attrs().MasterIndex == bridge.Attrs().Index {
+			return nil
+		}
+		if err := netlink.LinkSetMaster(link, bridge); err != nil {
+			return fmt.Errorf("making %s a port of %s: %w", r.Link, n.Link, err)
+		}
+	}
+	return nil
+}
+
+// Missing tells in words what somebody has taken away of networks; "" = nothing.
+func Missing() (string, error) {
+	networks, _, err := madeBridges(lease.Store{})
+	if err != nil || len(networks) == 0 {
+		return "", err
+	}
+	for _, n := range networks {
+		_, err := netlink.LinkByName(n.Link)
+		if errors.As(err, new(netlink.LinkNotFoundError)) {
+			return fmt.Sprintf("the bridge %s of the network %s has gone", n.Link, n.Name), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", n.Link, err)
+		}
+	}
+	whole, err := hasAllRules()
+	if err != nil {
+		return "", err
+	}
+	if !whole {
+		return "somebody has flushed the rules of networks: published ports and the way out do not work", nil
+	}
+	return "", nil
+}
+
+// hasAllRules counts: whoever flushes rules takes those of whole chains.
+func hasAllRules() (bool, error) {
+	if !hasRules() {
+		return false, nil
+	}
+	c := &nftables.Conn{}
+	for _, ch := range chains() {
+		rules, err := c.GetRules(table, &nftables.Chain{Name: ch.name, Table: table})
+		if err != nil {
+			return false, ignoreMissing(fmt.Errorf("listing the rules of %s: %w", ch.name, err))
+		}
+		if len(rules) != len(ch.rules) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type imageRow struct {
 	Created time.Time `json:"created,omitzero"`
 	Pulled  time.Time `json:"pulled,omitzero"`
 	Units   []string  `json:"units,omitempty"` // that run it
+	// Platform is the image's, as in "linux/arm64".
+	Platform string `json:"platform,omitempty"`
 }
 
 func (a *app) images() *cobra.Command {
@@ -50,6 +53,9 @@ func (a *app) images() *cobra.Command {
 			t := terminal.Table{Header: []string{"IMAGE", "ID", "SIZE", "BUILT", "RUN BY"}, Shrink: []int{0, 4}}
 			for _, r := range rows {
 				for _, n := range orUnnamed(r.Names) {
+					if r.Platform != "" && !strings.HasPrefix(r.Platform, "linux/"+runtime.GOARCH) {
+						n += " (" + r.Platform + ")"
+					}
 					t.Add(n, shortDigest(r.ID), image.FormatBytes(r.Size), ago(r.Created, a.now()), strings.Join(r.Units, " "))
 				}
 			}
@@ -80,7 +86,7 @@ func (a *app) imageRows() ([]imageRow, error) {
 	}
 	rows := []imageRow{}
 	for _, img := range images {
-		r := imageRow{Names: []string{}, Digest: img.Digest, ID: img.ID, Size: img.Size(), Layers: len(img.Layers), Created: img.Created, Units: users[img.Digest]}
+		r := imageRow{Names: []string{}, Digest: img.Digest, ID: img.ID, Size: img.Size(), Layers: len(img.Layers), Created: img.Created, Units: users[img.Digest], Platform: img.Platform()}
 		for _, n := range names {
 			if n.Image == img.Digest && !slices.Contains(r.Names, n.Ref) {
 				r.Names = append(r.Names, n.Ref)

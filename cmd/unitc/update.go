@@ -107,8 +107,8 @@ func (a *app) rollBack(ctx context.Context, u *updater.Updater, name string, all
 	if s.Image == "" {
 		return fmt.Errorf("%s has no image", s.UnitName())
 	}
-	same := slices.DeleteFunc(slices.Clone(all), func(c updater.Container) bool { return c.Service.Image != s.Image })
-	return u.Rollback(ctx, s.Image, same)
+	same := slices.DeleteFunc(slices.Clone(all), func(c updater.Container) bool { return c.Service.Image != s.Image || c.Service.Platform != s.Platform })
+	return u.Rollback(ctx, s.Image, s.Platform, same)
 }
 
 // withUpdater runs f while no other update does.

@@ -63,6 +63,8 @@ var goldenCases = []struct {
 		{Name: "shop-c", Project: "shop", Image: "nginx", PullPolicy: "never"},
 		{Name: "shop-d", Project: "shop", Image: "nginx", PullPolicy: "refresh", PullRefreshAfter: 90 * time.Minute},
 		{Name: "shop-e", Project: "shop", Image: "nginx@sha256:" + strings.Repeat("a", 64), PullPolicy: "always"}}}},
+	{"image-platforms", "shop", definition.File{Project: true, Services: []definition.Service{
+		{Name: "shop-a", Project: "shop", Image: "nginx", Platform: "riscv64"}, {Name: "shop-b", Project: "shop", Image: "nginx"}}}},
 	{"image-mount", "web", one(definition.Service{RootFS: "/srv/web", Volumes: []definition.Volume{
 		{Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/a"}, {Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/b"}}})},
 	{"update", "web", one(definition.Service{Image: "nginx", Update: "registry", PullPolicy: "always"})},

@@ -3,7 +3,6 @@
 package generator
 
 import (
-	"runtime"
 	"slices"
 	"strings"
 
@@ -38,7 +37,7 @@ func (t *translation) images() (list []wantedImage) {
 		}
 	}
 	if s.Image != "" {
-		add(s.Image, s.Pull(), foreignPlatform(s))
+		add(s.Image, s.Pull(), reference.Foreign(s.Platform))
 	}
 	for _, v := range s.Volumes {
 		if v.Type == definition.VolumeImage && s.Pull() != definition.PullNever {
@@ -56,6 +55,7 @@ func (w *wantedImage) name() (ok bool) {
 	if w.ref, err = reference.Parse(w.text); err != nil || w.policy == definition.PullNever {
 		return false // the start says so
 	}
+	w.ref.Platform = w.platform
 	prefix := "unitc-image"
 	if w.policy != definition.PullMissing {
 		prefix += "-" + w.policy
@@ -90,7 +90,7 @@ func (image *wantedImage) unitFile() (unit, bool) {
 	w.Section("Unit")
 	w.Set("Description", "Image "+unitfile.EscapeSpecifiers(ref.String()))
 	w.Set("RequiresMountsFor", storeDir) // V-6
-	if image.policy == definition.PullMissing && image.platform == "" {
+	if image.policy == definition.PullMissing {
 		// A present image starts no process. Either name makes it present: the full
 		// one, or the short one that an alias of registries.conf has led elsewhere.
 		for _, file := range []string{ref.File(), ref.ShortFile()} {
@@ -111,14 +111,6 @@ func (image *wantedImage) unitFile() (unit, bool) {
 	w.Set("Slice", defaultSlice)
 	text, _ := w.Bytes()
 	return unit{name: image.unit, text: text, shared: true}, len(w.Errors()) == 0
-}
-
-// foreignPlatform is the definition's platform, "" for this machine's own.
-func foreignPlatform(s *definition.Service) string {
-	if s.Platform == "linux/"+runtime.GOARCH || s.Platform == runtime.GOARCH {
-		return ""
-	}
-	return s.Platform
 }
 
 // imageDependency orders the service after the pull. Wants= and not Requires=:

@@ -54,7 +54,7 @@ func crowd(job string) error {
 // crowdStart does what the start of a container does: from then on the image
 // is whole whatever the others do.
 func crowdStart(s *store.Store, ref, unit string) error {
-	img, err := s.Use(ref, unit)
+	img, err := s.Use(ref, "", unit)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}

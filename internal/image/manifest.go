@@ -194,6 +194,9 @@ func parsePlatform(s string) (platform, error) {
 		return p, nil
 	}
 	parts := strings.Split(s, "/")
+	if len(parts) == 1 { // an architecture alone
+		parts = []string{"linux", s}
+	}
 	if len(parts) < 2 || len(parts) > 3 {
 		return platform{}, fmt.Errorf("platform %q: write linux/amd64 or linux/arm64/v8", s)
 	}

@@ -95,10 +95,11 @@ func (c *Client) Pull(ctx context.Context, name string, o PullOptions) (store.Im
 	if err != nil {
 		return store.Image{}, fmt.Errorf("pulling: %w", err)
 	}
+	ref.Platform = reference.Foreign(o.Platform)
 	if img, ok, err := c.present(ref, o); ok || err != nil {
 		return img, err
 	}
-	lock, err := c.Store.Acquire(ctx, "pull-"+hexOf(digestOf([]byte(ref.File()+" "+o.Platform))), func() {
+	lock, err := c.Store.Acquire(ctx, "pull-"+hexOf(digestOf([]byte(ref.File()))), func() {
 		newReporter(c.Progress, ref.String()).send(Event{Kind: EventWait, Text: "another process is pulling " + ref.String()})
 	})
 	if err != nil {
@@ -139,7 +140,7 @@ func (c *Client) present(ref reference.Reference, o PullOptions) (store.Image, b
 	if err != nil {
 		return store.Image{}, false, err
 	}
-	if o.Platform != "" && !(platform{OS: img.OS, Architecture: img.Architecture, Variant: img.Variant}).fits(want) {
+	if o.Platform != "" && n.Platform != ref.Platform && !(platform{OS: img.OS, Architecture: img.Architecture, Variant: img.Variant}).fits(want) {
 		return store.Image{}, false, nil
 	}
 	return img, true, nil

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,6 +104,76 @@ func TestPullIndex(t *testing.T) {
 	}
 	if got, err := w.client.Store.Resolve(w.host + "/a@" + digestOf(index)); err != nil || got.Digest != img.Digest {
 		t.Errorf("by the digest of the index: %v", err)
+	}
+}
+
+// Two platforms of one name are here at once: whoever asks for one gets it, and
+// neither pull takes the other's name away.
+func TestPullTwoPlatforms(t *testing.T) {
+	w := newWorld(t)
+	here := simple(t)
+	there := build(t, gz, tarOf(t, file{name: "app", content: "there"}))
+	w.push("a", "here", here)
+	w.push("a", "there", there)
+	foreign := "linux/riscv64"
+	index := marshal(t, document{SchemaVersion: 2, MediaType: typeOCIIndex, Manifests: []descriptor{
+		{MediaType: typeOCIManifest, Digest: here.digest(), Size: int64(len(here.manifest)), Platform: &platform{Architecture: runtime.GOARCH, OS: "linux"}},
+		{MediaType: typeOCIManifest, Digest: there.digest(), Size: int64(len(there.manifest)), Platform: &platform{Architecture: "riscv64", OS: "linux"}},
+	}})
+	asked := 0
+	w.intercept(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/a/manifests/multi") {
+			return false
+		}
+		asked++
+		rw.Header().Set("Content-Type", typeOCIIndex)
+		rw.Write(index)
+		return true
+	})
+	s, name := w.client.Store, w.host+"/a:multi"
+	check := func(when, platform string, want *built) {
+		t.Helper()
+		if img, err := s.ResolveFor(name, platform); err != nil || img.Digest != want.digest() {
+			t.Errorf("%s: the image for %q is %s, %v", when, platform, img.Digest, err)
+		}
+	}
+	for _, platform := range []string{foreign, "", "riscv64"} {
+		if _, err := w.client.Pull(ctx, name, PullOptions{Platform: platform, Policy: PullMissing}); err != nil {
+			t.Fatal(err)
+		}
+		if platform == foreign {
+			// Nobody has asked for this machine's: a command finds the one there is, a start none.
+			if img, err := s.Resolve(name); err != nil || img.Digest != there.digest() {
+				t.Errorf("the only image is %s, %v", img.Digest, err)
+			}
+			if _, err := s.ResolveFor(name, ""); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("this machine's before its pull: %v", err)
+			}
+		}
+	}
+	if asked != 2 {
+		t.Errorf("the registry was asked %d times", asked)
+	}
+	for range 2 {
+		check("both pulled", "", here)
+		check("both pulled", foreign, there)
+		if _, err := s.Collect(store.Prune{Dangling: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.client.Pull(ctx, name, PullOptions{Platform: foreign, Policy: PullAlways}); err != nil {
+		t.Fatal(err)
+	}
+	check("one pulled again", "", here)
+	if _, err := s.RemoveImage(name, false); err != nil {
+		t.Fatal(err)
+	}
+	check("this machine's removed", foreign, there)
+	if _, err := s.RemoveImage(name, false); err != nil {
+		t.Fatal(err)
+	}
+	if images, err := s.Images(); err != nil || len(images) != 0 {
+		t.Errorf("%d images are left, %v", len(images), err)
 	}
 }
 

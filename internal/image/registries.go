@@ -130,7 +130,7 @@ func (r *Registries) expand(ref reference.Reference) (reference.Reference, error
 	if err != nil {
 		return ref, fmt.Errorf("short name %q: %w", ref.Short, err)
 	}
-	full.Tag, full.Digest = ref.Tag, ref.Digest
+	full.Tag, full.Digest, full.Platform = ref.Tag, ref.Digest, ref.Platform
 	return full, nil
 }
 

@@ -95,7 +95,7 @@ func (c *Client) entries(img store.Image, name string) (descriptor, dockerImage,
 		entry.Layers = append(entry.Layers, blobName(l.Blob))
 	}
 	if r, err := reference.Parse(name); err == nil && r.Tag != "" {
-		if _, err := c.Store.LookupName(r); err == nil {
+		if _, err := c.Store.LookupName(r); err == nil || c.Store.HasName(img.Digest, r) {
 			d.Annotations = map[string]string{annotationRefName: r.Tag, annotationImageName: r.String()}
 			entry.RepoTags = []string{r.String()}
 		}

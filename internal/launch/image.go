@@ -19,7 +19,7 @@ func findImage(s *definition.Service) (*store.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := st.Resolve(s.Image)
+	img, err := st.ResolveFor(s.Image, s.Platform)
 	if err != nil {
 		return nil, imageError(s, err)
 	}
@@ -34,7 +34,7 @@ func useImage(s *definition.Service) (*store.Image, store.Upper, error) {
 	if err != nil {
 		return nil, store.Upper{}, err
 	}
-	img, err := st.Use(s.Image, s.UnitName())
+	img, err := st.Use(s.Image, s.Platform, s.UnitName())
 	if err != nil {
 		return nil, store.Upper{}, imageError(s, err)
 	}

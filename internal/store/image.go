@@ -91,6 +91,14 @@ type Attr struct {
 	MTime time.Time `json:"mtime"`
 }
 
+// Platform is what the image says that it is for, "" where it says nothing.
+func (i *Image) Platform() string {
+	if i.OS == "" || i.Architecture == "" {
+		return ""
+	}
+	return strings.TrimSuffix(i.OS+"/"+i.Architecture+"/"+i.Variant, "/")
+}
+
 // Size is the sum of the blobs of the layers, in bytes.
 func (i *Image) Size() int64 {
 	var n int64
@@ -98,6 +106,17 @@ func (i *Image) Size() int64 {
 		n += l.Size
 	}
 	return n
+}
+
+// ResolveFor finds a local image by name for a platform, "" for this machine's.
+// For another one the image may be of any, where the name was not pulled for it.
+func (s *Store) ResolveFor(ref, platform string) (Image, error) {
+	r, err := reference.Parse(ref)
+	if err != nil {
+		return Image{}, fmt.Errorf("resolving the image: %w", err)
+	}
+	r.Platform = reference.Foreign(platform)
+	return s.resolveName(r)
 }
 
 // Resolve finds a local image by name, by digest ("sha256:…", of manifest or
@@ -110,6 +129,9 @@ func (s *Store) Resolve(ref string) (Image, error) {
 	r, err := reference.Parse(ref)
 	if err == nil {
 		img, err := s.resolveName(r)
+		if errors.Is(err, ErrNotFound) {
+			img, err = s.resolveForeign(r)
+		}
 		if err == nil || !errors.Is(err, ErrNotFound) || !hexPrefix(ref) {
 			return img, err
 		}
@@ -129,6 +151,18 @@ func (s *Store) resolveName(r reference.Reference) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
+	return s.named(r, n)
+}
+
+func (s *Store) resolveForeign(r reference.Reference) (Image, error) {
+	n, err := s.foreignName(r)
+	if err != nil {
+		return Image{}, err
+	}
+	return s.named(r, n)
+}
+
+func (s *Store) named(r reference.Reference, n Name) (Image, error) {
 	img, err := s.readImage(hexOf(n.Image))
 	if errors.Is(err, os.ErrNotExist) {
 		return Image{}, notFound(r.String())

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/unitc/unitc/internal/image/reference"
@@ -25,6 +27,8 @@ type Name struct {
 	Target string `json:"target,omitempty"`
 	// Time is when the registry was last asked, for pull_policy.
 	Time time.Time `json:"time"`
+	// Platform is another one than this machine's, which was asked for.
+	Platform string `json:"platform,omitempty"`
 	// Previous is the image that the name meant before the last update, which is
 	// kept for the way back; Rejected is one that was gone back from.
 	Previous string `json:"previous,omitempty"`
@@ -35,7 +39,7 @@ type Name struct {
 
 // NewName makes the entry for a reference.
 func NewName(r reference.Reference, target string, at time.Time) Name {
-	return Name{Ref: r.String(), Target: target, Time: at.UTC().Truncate(time.Second), file: r.File()}
+	return Name{Ref: r.String(), Target: target, Time: at.UTC().Truncate(time.Second), Platform: r.Platform, file: r.File()}
 }
 
 // NewAlias makes the entry for a short name that means the name to.
@@ -69,11 +73,20 @@ func (s *Store) writeName(n Name) error {
 // LookupName gives the entry of a name.
 func (s *Store) LookupName(r reference.Reference) (Name, error) { return s.readName(r) }
 
+// nameFiles are where a name may stand: as the alias that it is filed under, or
+// in full. One for another platform may stand without it too, as archives are
+// loaded: whether it fits is for who asks.
+func nameFiles(r reference.Reference) []string {
+	files := []string{r.ShortFile(), r.File()}
+	if r.Platform != "" {
+		r.Platform = ""
+		files = append(files, r.ShortFile(), r.File())
+	}
+	return slices.DeleteFunc(files, func(file string) bool { return file == "" })
+}
+
 func (s *Store) readName(r reference.Reference) (Name, error) {
-	for _, file := range []string{r.ShortFile(), r.File()} {
-		if file == "" {
-			continue
-		}
+	for _, file := range nameFiles(r) {
 		n, err := s.readNameFile(file)
 		if err == nil || !errors.Is(err, os.ErrNotExist) {
 			return n, err
@@ -96,7 +109,7 @@ func (s *Store) nameByDigest(r reference.Reference) (Name, error) {
 		return Name{}, err
 	}
 	for _, n := range names {
-		if n.Target == r.Digest {
+		if n.Target == r.Digest && n.Platform == r.Platform {
 			return Name{Ref: r.String(), Image: n.Image, Target: r.Digest, Time: n.Time}, nil
 		}
 	}
@@ -149,6 +162,34 @@ func (s *Store) Names() ([]Name, error) {
 	return names, nil
 }
 
+// HasName tells whether an image has a name, for whatever platform.
+func (s *Store) HasName(digest string, r reference.Reference) bool {
+	names, _ := s.Names() // one that cannot be read names nothing
+	return slices.ContainsFunc(names, func(n Name) bool { return n.Image == digest && n.Ref == r.String() })
+}
+
+// foreignName is the name's one entry of another platform, for who asks for none
+// and has no image of this machine's.
+func (s *Store) foreignName(r reference.Reference) (Name, error) {
+	names, err := s.Names()
+	if err != nil {
+		return Name{}, err
+	}
+	var found []Name
+	for _, n := range names {
+		if n.Platform != "" && strings.HasPrefix(n.file, r.File()+";") {
+			found = append(found, n)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return Name{}, fmt.Errorf("image %s: images of %d other platforms have this name; name one by its digest, `unitc images` lists them", r, len(found))
+	}
+	return Name{}, notFound(r.String())
+}
+
 // Tag gives an image another name.
 func (s *Store) Tag(ref string, to reference.Reference, at time.Time) error {
 	img, err := s.Resolve(ref)
@@ -169,11 +210,9 @@ func (s *Store) Tag(ref string, to reference.Reference, at time.Time) error {
 func (s *Store) ChangeName(r reference.Reference, f func(*Name)) error {
 	return s.change(func() error {
 		found := false
+		platform := ""
 		// An alias is filed under its short name too.
-		for _, file := range []string{r.ShortFile(), r.File()} {
-			if file == "" {
-				continue
-			}
+		for _, file := range nameFiles(r) {
 			n, err := s.readNameFile(file)
 			if errors.Is(err, os.ErrNotExist) {
 				continue
@@ -181,6 +220,10 @@ func (s *Store) ChangeName(r reference.Reference, f func(*Name)) error {
 			if err != nil {
 				return err
 			}
+			if found && n.Platform != platform {
+				break // that one means another image
+			}
+			platform = n.Platform
 			f(&n)
 			if _, err := os.Lstat(s.imagePath(hexOf(n.Image))); err != nil {
 				return notFound(n.Image)

@@ -217,7 +217,7 @@ func TestPrune(t *testing.T) {
 	addImage(t, s, 1, []int{1}, "a")
 	addImage(t, s, 2, []int{2}, "a") // 1 is dangling now
 	addImage(t, s, 3, []int{3}, "running")
-	if _, err := s.Use("running", "web.service"); err != nil {
+	if _, err := s.Use("running", "", "web.service"); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := s.Collect(Prune{}); len(got.Images) != 0 {
@@ -384,7 +384,7 @@ func TestEmptyDirectory(t *testing.T) {
 func TestModes(t *testing.T) {
 	s := open(t)
 	addImage(t, s, 1, []int{1}, "a/b")
-	if _, err := s.Use("a/b", "u.service"); err != nil {
+	if _, err := s.Use("a/b", "", "u.service"); err != nil {
 		t.Fatal(err)
 	}
 	err := filepath.WalkDir(s.dir, func(path string, d os.DirEntry, err error) error {
@@ -463,7 +463,7 @@ func churn(t *testing.T, s *Store, w, i int) {
 	if err := s.PutImage(img, NewName(parse(t, name), img.Digest, time.Unix(1, 0))); err != nil {
 		t.Error(err)
 	}
-	if got, err := s.Use(name, name+".service"); err != nil {
+	if got, err := s.Use(name, "", name+".service"); err != nil {
 		t.Error(err)
 	} else {
 		checkWhole(t, got)

@@ -14,27 +14,27 @@ import (
 // Use resolves an image and notes that unit runs it, so that neither a prune
 // nor an update takes it away. It is for the start of a container: no file is
 // synced, because the note is worth nothing after a reboot.
-func (s *Store) Use(ref, unit string) (Image, error) {
-	return s.use(ref, unit, func(_, hex string) string { return hex })
+func (s *Store) Use(ref, platform, unit string) (Image, error) {
+	return s.use(ref, platform, unit, func(_, hex string) string { return hex })
 }
 
 // AlsoUse is Use for an image that the unit mounts beside its own, which comes
 // before: the first line is the image that runs, empty where there is none.
 func (s *Store) AlsoUse(ref, unit string) (Image, error) {
-	return s.use(ref, unit, func(note, hex string) string { return note + "\n" + hex })
+	return s.use(ref, "", unit, func(note, hex string) string { return note + "\n" + hex })
 }
 
-func (s *Store) use(ref, unit string, add func(note, hex string) string) (Image, error) {
+func (s *Store) use(ref, platform, unit string, add func(note, hex string) string) (Image, error) {
 	var img Image
 	path, err := s.usePath(unit)
 	if err != nil {
 		return img, err
 	}
 	if _, err := os.Lstat(s.path("lock")); errors.Is(err, os.ErrNotExist) {
-		return s.Resolve(ref) // an empty store: its error is the one to show
+		return s.ResolveFor(ref, platform) // an empty store: its error is the one to show
 	}
 	err = s.change(func() error {
-		img, err = s.Resolve(ref)
+		img, err = s.ResolveFor(ref, platform)
 		if err != nil {
 			return err
 		}

@@ -112,6 +112,7 @@ func groupByImage(all []Container) ([]*group, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", c.Unit, err))
 			continue
 		}
+		ref.Platform = reference.Foreign(c.Service.Platform)
 		i := slices.IndexFunc(groups, func(g *group) bool { return g.ref.File() == ref.File() })
 		if i < 0 {
 			groups = append(groups, &group{ref: ref, name: c.Service.Image, platform: c.Service.Platform})
@@ -239,11 +240,12 @@ var ErrNoPrevious = errors.New("no earlier image is kept")
 // Rollback gives an image's name the meaning that it had before the last
 // update, and restarts the containers that run it. The one gone back from is
 // not tried again by itself; another Rollback goes forward to it.
-func (u *Updater) Rollback(ctx context.Context, name string, containers []Container) error {
+func (u *Updater) Rollback(ctx context.Context, name, platform string, containers []Container) error {
 	ref, err := reference.Parse(name)
 	if err != nil {
 		return err
 	}
+	ref.Platform = reference.Foreign(platform)
 	g := &group{ref: ref, name: name, containers: containers}
 	o := Outcome{Image: name, Units: g.units(), Result: RolledBack}
 	err = u.Store.ChangeName(ref, func(n *store.Name) {

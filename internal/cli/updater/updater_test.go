@@ -181,7 +181,7 @@ func TestUpdateGoesBack(t *testing.T) {
 func TestRollback(t *testing.T) {
 	w := newWorld(t)
 	u := &Updater{Store: w.store, Systemd: w, Registry: w, Report: func(o Outcome) { w.outcomes = append(w.outcomes, o) }}
-	if err := u.Rollback(t.Context(), app, containers("a")); !errors.Is(err, ErrNoPrevious) {
+	if err := u.Rollback(t.Context(), app, "", containers("a")); !errors.Is(err, ErrNoPrevious) {
 		t.Errorf("without an earlier image: %v", err)
 	}
 	w.newest = digest("b")
@@ -189,7 +189,7 @@ func TestRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"a", "b"} {
-		if err := u.Rollback(t.Context(), app, containers("b")); err != nil {
+		if err := u.Rollback(t.Context(), app, "", containers("b")); err != nil {
 			t.Fatal(err)
 		}
 		if n := w.name(); n.Image != digest(want) {

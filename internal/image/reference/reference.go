@@ -10,6 +10,7 @@ package reference
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 )
 
@@ -33,6 +34,21 @@ type Reference struct {
 	// Short is what was written before defaults when no host was ("nginx"),
 	// because only such names are looked up among the short-name aliases.
 	Short string
+	// Platform is another one than this machine's, as in "linux/arm64/v8"; ""
+	// = this machine's. Images of both are here at once: the name in the store
+	// differs, the one that is shown does not. Parse leaves it empty.
+	Platform string
+}
+
+// Foreign is a platform in canonical form, "" for this machine's own.
+func Foreign(platform string) string {
+	if platform != "" && !strings.Contains(platform, "/") {
+		platform = "linux/" + platform // an architecture alone
+	}
+	if platform == "linux/"+runtime.GOARCH {
+		return ""
+	}
+	return platform
 }
 
 // Parse reads a name as Docker and Compose do: the first component is a host
@@ -122,9 +138,18 @@ func (r Reference) Name() string { return r.Host + "/" + r.Path }
 // store. Only validated bytes reach it: no component is empty, "." or "..".
 func (r Reference) File() string {
 	if r.Digest != "" {
-		return r.Name() + "@" + r.Digest
+		return r.Name() + "@" + r.Digest + r.platformEnd()
 	}
-	return r.Name() + ":" + r.Tag
+	return r.Name() + ":" + r.Tag + r.platformEnd()
+}
+
+// platformEnd sets the files of other platforms apart: no tag and no digest
+// has a ';'.
+func (r Reference) platformEnd() string {
+	if r.Platform == "" {
+		return ""
+	}
+	return ";" + strings.ReplaceAll(r.Platform, "/", "_")
 }
 
 // ShortFile is the path, like File, under which a pull files a short name that
@@ -135,9 +160,9 @@ func (r Reference) ShortFile() string {
 		return ""
 	}
 	if r.Digest != "" {
-		return "@short/" + r.Short + "@" + r.Digest
+		return "@short/" + r.Short + "@" + r.Digest + r.platformEnd()
 	}
-	return "@short/" + r.Short + ":" + r.Tag
+	return "@short/" + r.Short + ":" + r.Tag + r.platformEnd()
 }
 
 // CheckDigest accepts "sha256:" and 64 lower-case hexadecimal digits: a digest

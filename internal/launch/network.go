@@ -94,12 +94,30 @@ func (s *starter) readNetwork(name string) (*definition.Network, error) {
 	return r.Network, nil
 }
 
-// connectNetwork gives the payload's namespace its interfaces, while its first
-// process is at its mounts and systemd makes the scope.
-func (s *starter) connectNetwork() error {
-	if s.network == nil {
-		return nil
+// beginConnect connects while systemd makes the scope, whose answers take the
+// greater part of a start.
+func (s *starter) beginConnect() {
+	if s.network == nil || s.launch == nil {
+		return // another runtime's container is not there yet
 	}
+	s.connecting = make(chan error, 1)
+	go func() { s.connecting <- s.connect() }()
+}
+
+// connectNetwork ends when the payload's namespace is connected.
+func (s *starter) connectNetwork() error {
+	switch {
+	case s.network == nil:
+		return nil
+	case s.connecting != nil:
+		return <-s.connecting
+	}
+	return s.connect()
+}
+
+// connect gives the payload's namespace its interfaces, while its first process
+// is at its mounts.
+func (s *starter) connect() error {
 	ns, err := s.networkNamespace()
 	if err != nil {
 		return err

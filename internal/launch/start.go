@@ -45,6 +45,7 @@ type starter struct {
 	cgroup         *os.File     // service placement: the leaf to be born in
 	child          *program.Child
 	network        *network.Claim  // nil = it is connected to none
+	connecting     chan error      // nil = that has not begun
 	payload        int             // main PID, once it is known
 	barrier        *os.File        // tells that systemd knows it too; nil = the scope's start does
 	contents       [][]byte        // of the plan's files
@@ -91,9 +92,9 @@ var (
 		{"run-hooks", exitNamespace, (*starter).runHooks},
 		// The child mounts meanwhile; it waits at its gate.
 		{"start-scope", exitCgroup, (*starter).startScope},
-		// Between the request for the scope and its being there.
-		{"connect-network", exitNetwork, (*starter).connectNetwork},
 		{"join-scope", exitCgroup, (*starter).joinScope},
+		// It has begun with the request for the scope, while systemd makes that.
+		{"connect-network", exitNetwork, (*starter).connectNetwork},
 		{"start-pasta", exitNetwork, (*starter).startPasta},
 		// The interfaces that rules name are there, and nothing of the payload's runs.
 		{"load-nftables", exitNetwork, (*starter).loadRules},
@@ -238,6 +239,7 @@ func (s *starter) startScope() error {
 	if s.plan.Scope == nil {
 		return nil
 	}
+	s.beginConnect()
 	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
 	defer cancel()
 	return cgroupsd.StartScope(ctx, s.plan.Scope, s.child.PID)

@@ -5,8 +5,6 @@ package network
 import (
 	"net/netip"
 
-	"github.com/google/nftables"
-
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
@@ -36,7 +34,7 @@ func changeActivated(container string, asked func(lease.Port) bool, add bool) er
 	if err != nil {
 		return err
 	}
-	conn := &nftables.Conn{}
+	conn := transaction()
 	for i := range records {
 		these := func(p lease.Port) bool { return throughUnit(p) && asked(p) }
 		// What is deleted is added before: the batch is one transaction, and it may

@@ -18,36 +18,54 @@ import (
 
 // ensure gives the network, made if it is missing or incomplete.
 func ensure(locked *lease.Locked, d *definition.Network, before func(string)) (*lease.Network, error) {
-	n, err := locked.Network(d.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		n, err = design(locked, d)
-	}
+	n, err := arrange(locked, d)
 	if err != nil {
 		return nil, err
 	}
-	if n.Ready && isWhole(n) {
-		return n, nil
+	return n, makeNetwork(locked, n, before)
+}
+
+// arrange gives the network as it is or will be, written down.
+func arrange(locked *lease.Locked, d *definition.Network) (*lease.Network, error) {
+	n, err := locked.Network(d.Name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return n, err
 	}
-	n.Ready = false
-	if err := locked.PutNetwork(n); err != nil {
+	if n, err = design(locked, d); err != nil {
 		return nil, err
+	}
+	if n.Driver == lease.Macvlan || n.Driver == lease.Ipvlan {
+		if _, err := netlink.LinkByName(n.Link); err != nil {
+			return nil, &Fault{"networks." + d.Key + ".driver_opts.parent", fmt.Sprintf("%s: %v", n.Link, err), "name an interface of this host"}
+		}
+	}
+	return n, locked.PutNetwork(n)
+}
+
+// makeNetwork makes what the kernel has of a network, if it is missing or
+// incomplete.
+func makeNetwork(locked *lease.Locked, n *lease.Network, before func(string)) error {
+	if n.Ready && isWhole(n) {
+		return nil
+	}
+	if n.Ready {
+		n.Ready = false
+		if err := locked.PutNetwork(n); err != nil {
+			return err
+		}
 	}
 	before("make-network")
 	if n.Driver == lease.Bridge {
 		if err := makeBridge(n); err != nil {
-			return nil, err
+			return err
 		}
 		before("make-rules")
 		if err := makeRules(locked, n); err != nil {
-			return nil, err
+			return err
 		}
-	} else if n.Driver == lease.Pasta {
-		// The kernel has nothing of it.
-	} else if _, err := netlink.LinkByName(n.Link); err != nil {
-		return nil, &Fault{"networks." + d.Key + ".driver_opts.parent", fmt.Sprintf("%s: %v", n.Link, err), "name an interface of this host"}
 	}
 	n.Ready = true
-	return n, locked.PutNetwork(n)
+	return locked.PutNetwork(n)
 }
 
 // design is the network that will be made of a definition.

@@ -19,11 +19,15 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
-// Connect gives a network namespace its interfaces, and publishes the ports.
-// The namespace's own processes may be at their mounts meanwhile.
+// Connect makes the networks that are missing, gives a network namespace its
+// interfaces, and publishes the ports. The namespace's own processes may be at
+// their mounts meanwhile.
 func (c *Claim) Connect(ns *os.File) error {
 	if c.IsPasta() {
 		return nil // its process does all that
+	}
+	if err := c.makeNetworks(); err != nil {
+		return err
 	}
 	for _, p := range c.places {
 		c.request.Before("make-link")
@@ -37,6 +41,25 @@ func (c *Claim) Connect(ns *os.File) error {
 	}
 	c.request.Before("publish-ports")
 	return c.publish()
+}
+
+// makeNetworks makes those that nobody has made since Take.
+func (c *Claim) makeNetworks() error {
+	locked, err := lease.Store{}.Lock()
+	if err != nil {
+		return err
+	}
+	defer locked.Unlock()
+	for i := range c.places {
+		p := &c.places[i]
+		if p.network, err = locked.Network(p.network.Name); err == nil {
+			err = makeNetwork(locked, p.network, c.request.Before)
+		}
+		if err != nil {
+			return fmt.Errorf("network %s: %w", p.asked.Definition.Name, err)
+		}
+	}
+	return nil
 }
 
 // makeLink makes the interface in the container's namespace, under its final

@@ -48,8 +48,8 @@ type Fault struct{ Key, What, Cure string }
 
 func (f *Fault) Error() string { return f.Key + ": " + f.What + "; " + f.Cure }
 
-// Claim is a container's place in its networks: written down, and with the
-// networks there, but not yet connected.
+// Claim is a container's place in its networks: written down, but not yet
+// connected.
 type Claim struct {
 	request Request
 	places  []place
@@ -72,8 +72,8 @@ func (c *Claim) Records() []*lease.Record {
 	return list
 }
 
-// Take makes the networks that are missing, gives the container its addresses
-// and reserves its ports.
+// Take gives the container its addresses and reserves its ports. The networks
+// may be missing yet: Connect makes them.
 func Take(r Request) (*Claim, error) {
 	if r.Before == nil {
 		r.Before = func(string) {}
@@ -91,7 +91,7 @@ func Take(r Request) (*Claim, error) {
 	asked := slices.Clone(r.Attachments)
 	slices.SortStableFunc(asked, func(a, b Attachment) int { return cmp.Compare(b.Priority, a.Priority) })
 	for i, a := range asked {
-		n, err := ensure(locked, a.Definition, r.Before)
+		n, err := arrange(locked, a.Definition)
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", a.Definition.Name, err)
 		}

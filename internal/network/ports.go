@@ -236,7 +236,7 @@ func changeItself(r *lease.Record, change func(*nftables.Set, []nftables.SetElem
 
 // publish opens a container's ports, all at once or none.
 func (c *Claim) publish() error {
-	conn := &nftables.Conn{}
+	conn := transaction()
 	for _, p := range c.places {
 		if err := changeItself(p.record, conn.SetAddElements); err != nil {
 			return err
@@ -259,7 +259,7 @@ func withdrawPorts(r *lease.Record) error {
 	if len(r.Ports) == 0 {
 		return nil
 	}
-	conn := &nftables.Conn{}
+	conn := transaction()
 	for _, change := range []func(*nftables.Set, []nftables.SetElement) error{conn.SetAddElements, conn.SetDeleteElements} {
 		if err := changeItself(r, change); err != nil {
 			return err

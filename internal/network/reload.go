@@ -40,7 +40,7 @@ func Reload() ([]string, error) {
 	}
 	// One transaction: no packet meets half of the rules. Ports with x-activation
 	// come to their sockets, which lead them on with the next connection.
-	c := &nftables.Conn{}
+	c := transaction()
 	c.AddTable(table)
 	c.DelTable(table)
 	if err := addTable(c); err != nil {

@@ -195,7 +195,7 @@ func hasRules() bool {
 // makeRules makes the table if it is missing, with all networks that there are,
 // and adds one.
 func makeRules(locked *lease.Locked, n *lease.Network) error {
-	c := &nftables.Conn{}
+	c := transaction()
 	networks := []lease.Network{*n}
 	var records []lease.Record
 	if !hasRules() {
@@ -296,7 +296,7 @@ func ifname(name string) []byte {
 // dropRules takes a network out of the sets. To add before deleting makes it no
 // matter whether it was there: the batch is one transaction.
 func dropRules(n *lease.Network) error {
-	c := &nftables.Conn{}
+	c := transaction()
 	if err := changeMember(n, c.SetAddElements); err != nil {
 		return err
 	}
@@ -308,7 +308,7 @@ func dropRules(n *lease.Network) error {
 
 // removeRules removes the table.
 func removeRules() error {
-	c := &nftables.Conn{}
+	c := transaction()
 	c.AddTable(table)
 	c.DelTable(table)
 	return ignoreMissing(flush(c))

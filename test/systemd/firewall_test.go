@@ -114,8 +114,12 @@ func TestBesideOtherFirewalls(t *testing.T) {
 			if got := must(t, "unitc", "network", "reload"); got != "unitc0\n" {
 				t.Errorf("unitc network reload says %q", got)
 			}
-			if f := examine(t, 0, "unitc", "doctor", "--json")["network/rules"]; f.State != "ok" {
+			found := examine(t, 0, "unitc", "doctor", "--json")
+			if f := found["network/rules"]; f.State != "ok" {
 				t.Errorf("after a reload: %+v", f)
+			}
+			if f := found["network/forwarding"]; !strings.Contains(f.What, "net.ipv4.ip_forward was 0") {
+				t.Errorf("the host forwards: %+v", f)
 			}
 			ways("after a reload")
 			must(t, "nft", "flush", "ruleset")

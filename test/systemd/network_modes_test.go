@@ -5,6 +5,10 @@
 package systemd
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
 	"strings"
 	"testing"
 )
@@ -89,6 +93,111 @@ func TestNetDevices(t *testing.T) {
 			await(t, "it runs", func() bool { return late.show("ActiveState") == "active" })
 			late.stop()
 			await(t, "the pair ends with the network namespace", func() bool { return !onHost("lab-peer") })
+		})
+	})
+}
+
+// A network and the places on it are as their definitions say.
+func TestNetworkAsWritten(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			place(t, "/etc/unitc/aswritten.network.yaml", `driver_opts: {bridge: aswritten0, mtu: 1400}
+ipam:
+  config:
+    - {subnet: 198.51.100.0/24, gateway: 198.51.100.254, ip_range: 198.51.100.128/29, aux_addresses: {printer: 198.51.100.130}}
+    - {subnet: "2001:db8:5::/64", gateway: "2001:db8:5::fe"}
+`)
+			place(t, "/etc/unitc/aswayout.network.yaml", "{}\n")
+			c := scoped.define(t, "as-written", server+`ports: ["8074:80"]
+networks:
+  aswritten: {ipv4_address: 198.51.100.7, ipv6_address: "2001:db8:5::7", mac_address: "02:42:ac:11:65:43", interface_name: lan0, link_local_ips: [169.254.1.7]}
+  aswayout: {gw_priority: 1}
+`).start()
+			for command, wants := range map[string][]string{
+				"ip -o address show dev lan0":    {"198.51.100.7/24", "2001:db8:5::7/64", "169.254.1.7/16"},
+				"ip -o link show dev lan0":       {"02:42:ac:11:65:43", "mtu 1400"},
+				"ip route show default":          {"dev eth1"},
+				"ip -6 route show default":       {"via 2001:db8:5::fe dev lan0"},
+				"ip -o link show dev eth1":       {"mtu 1500"},
+				"ip -o -4 address show dev eth1": {"10."},
+			} {
+				got := inside(t, c.name, strings.Fields(command)...)
+				for _, want := range wants {
+					if !strings.Contains(got, want) {
+						t.Errorf("%s says %q, without %s", command, got, want)
+					}
+				}
+			}
+			if got := must(t, "ip", "-o", "address", "show", "dev", "aswritten0"); !strings.Contains(got, "198.51.100.254/24") || !strings.Contains(got, "2001:db8:5::fe/64") {
+				t.Errorf("the bridge has %s", got)
+			}
+			// Six of the range's eight addresses can be had: .128 begins it and is one, .130 is
+			// somebody's.
+			for i := range 3 {
+				d := scoped.define(t, fmt.Sprint("as-chosen-", i), endless+"\nstop_grace_period: 0s\nnetworks: [aswritten]").start()
+				v4, _ := addressOf(t, "aswritten", d.name)
+				if a := netip.MustParseAddr(v4); !netip.MustParsePrefix("198.51.100.128/29").Contains(a) || v4 == "198.51.100.130" {
+					t.Errorf("%s has %s", d.name, v4)
+				}
+			}
+			for address, want := range map[string]string{"198.51.100.7": "as-written", "198.51.100.254": "198.51.100.0/24", "203.0.113.7": "198.51.100.0/24"} {
+				d := scoped.define(t, "as-refused", endless+"\nnetworks: {aswritten: {ipv4_address: "+address+"}}")
+				_, status := command(t, "systemctl", "start", d.unit())
+				if text := d.show("StatusText"); status == 0 || !strings.Contains(text, "ipv4_address") || !strings.Contains(text, want) {
+					t.Errorf("a second one at %s exits with %d and says %q", address, status, text)
+				}
+			}
+			var listed []struct {
+				Name       string
+				Subnets    []struct{ Subnet, Gateway string }
+				Containers []struct{ Name, IPv4, MAC string }
+				Sysctls    map[string]string
+			}
+			if err := json.Unmarshal([]byte(must(t, "unitc", "network", "inspect", "aswritten")), &listed); err != nil || len(listed) != 1 || len(listed[0].Containers) != 4 || len(listed[0].Subnets) != 2 {
+				t.Errorf("unitc network inspect: %+v, %v", listed, err)
+			}
+			var ports []struct {
+				Protocol, Host string
+				Port, Target   int
+			}
+			if err := json.Unmarshal([]byte(must(t, "unitc", "port", "--json", c.name)), &ports); err != nil || len(ports) != 2 || ports[0].Port != 8074 || ports[0].Target != 80 {
+				t.Errorf("unitc port --json: %+v, %v", ports, err)
+			}
+			if out, status := command(t, "unitc", "port", c.name, "81"); status == 0 || !strings.Contains(out, "nothing leads to port 81/tcp") {
+				t.Errorf("unitc port of another port exits with %d: %s", status, out)
+			}
+			// What a container has left whose clean-up never ran.
+			const left = "/run/unitc/.networks/aswritten/"
+			place(t, left+"ghost.json", `{"name":"ghost","network":"aswritten","ipv4":"198.51.100.99","interface":"eth0","link":"uv-ghost"}`)
+			place(t, left+".taken/198.51.100.99", "-> ghost")
+			if got := must(t, "unitc", "network", "prune"); got != "198.51.100.99 of ghost\n" {
+				t.Errorf("unitc network prune says %q", got)
+			}
+			for _, file := range []string{left + "ghost.json", left + ".taken/198.51.100.99"} {
+				if _, err := os.Lstat(file); err == nil {
+					t.Errorf("%s is left", file)
+				}
+			}
+		})
+	})
+}
+
+// Without a network there is the loopback alone; with the host's there is all.
+func TestNoNetworkAndTheHosts(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			client(t)
+			for mode, want := range map[string]bool{"none": false, "host": true} {
+				c := scoped.define(t, "mode-"+mode, endless+"\nstop_grace_period: 0s\nnetwork_mode: "+mode).start()
+				got := inside(t, c.name, "ip", "-o", "-br", "link")
+				if strings.Contains(got, "wire") != want || !want && strings.Count(got, "\n") != 0 || !strings.Contains(got, "lo ") {
+					t.Errorf("with network_mode: %s there are\n%s", mode, got)
+				}
+				if got := inside(t, c.name, "ping", "-c", "1", "-W", "20", "127.0.0.1"); !strings.Contains(got, " 0% packet loss") {
+					t.Errorf("with network_mode: %s the loopback says %s", mode, got)
+				}
+				c.stop()
+			}
 		})
 	})
 }

@@ -87,6 +87,7 @@ var checks = []check{
 	{"network", "links", links},
 	{"network", "nftables", nftables},
 	{"network", "rules", ownRules},
+	{"network", "forwarding", forwarding},
 	{"network", "other firewalls", firewalls},
 }
 

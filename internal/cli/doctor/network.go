@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/network/lease"
 )
 
 // inNetwork runs what makes links in a network namespace that ends with it: the
@@ -105,6 +107,20 @@ func ownRules(Machine) result {
 		return warn("unitc network reload", "%s", missing)
 	}
 	return good("as networks need them")
+}
+
+// forwarding tells what networks have made of the host: a router.
+func forwarding(m Machine) result {
+	changed := (lease.Store{Root: m.Run + strings.TrimPrefix(lease.Root, "/run")}).Sysctls()
+	var list []string
+	for _, path := range slices.Sorted(maps.Keys(changed)) {
+		name := strings.ReplaceAll(strings.TrimPrefix(path, m.Proc+"/sys/"), "/", ".")
+		list = append(list, fmt.Sprintf("%s was %s", name, changed[path]))
+	}
+	if len(list) == 0 {
+		return good("networks have changed no sysctl of this host")
+	}
+	return good("changed while networks are there: %s", strings.Join(list, ", "))
 }
 
 // addLink makes a link: struct ifinfomsg and the attribute IFLA_LINKINFO with

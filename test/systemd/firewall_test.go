@@ -190,8 +190,8 @@ func TestNftablesService(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			place(t, "/etc/nftables.conf", "flush ruleset\ntable inet filter { chain input { type filter hook input priority filter; } }\n")
-			t.Cleanup(func() { command(t, "systemctl", "stop", "nftables.service") })
+			place(t, "/etc/nftables.conf", "flush ruleset\ntable inet filter {\nchain input {\ntype filter hook input priority filter\n}\n}\n")
+			t.Cleanup(func() { must(t, "systemctl", "stop", "nftables.service", "network-pre.target") })
 			web := scoped.define(t, "flushed-web", server+"ports: ['8076:80']").start()
 			for _, verb := range []string{"start", "reload", "restart"} {
 				must(t, "systemctl", verb, "nftables.service")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // server answers on port 80 with its own name.
@@ -32,8 +33,12 @@ func sameNetworks(t *testing.T, test func()) {
 	t.Helper()
 	before := networks(t)
 	leavesNothing(t, test)
-	after := networks(t)
-	await(t, "the networks are as before", func() bool { after = networks(t); return after == before })
+	after := ""
+	for deadline := time.Now().Add(60 * time.Second); after != before; {
+		if after = networks(t); after != before && time.Now().After(deadline) {
+			t.Fatalf("the networks are not as before, but\n%s\nbefore:\n%s", after, before)
+		}
+	}
 }
 
 // inside runs a command in a container's network, with its files below /etc.

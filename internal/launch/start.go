@@ -197,6 +197,9 @@ func (s *starter) prepareRuntime() error {
 		Before:      func(step string) { s.watch.mark(step); reach(step) },
 		StopAt:      os.Getenv(killAt),
 	})
+	if err == nil {
+		s.noteNosuid()
+	}
 	return err
 }
 

@@ -151,7 +151,7 @@ func (a *app) setLimits(launched *plan.Plan, running, wanted *definition.Service
 
 // writeLimits makes the drop-in that turns the limits of a running scope into
 // those of a definition. It is a file and no call over the bus, so that it holds
-// at the next reload too; clean-up removes it with the scope. With `cgroup:
+// at the next reload too; systemd removes it with the scope. With `cgroup:
 // service` the limits stand in the generated unit, and a reload is all.
 func (a *app) writeLimits(launched *plan.Plan, s *definition.Service) error {
 	if launched.Scope == nil {

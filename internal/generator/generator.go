@@ -72,6 +72,7 @@ func Run(cfg Config) error {
 		cfg.Found(len(tree.Names()))
 	}
 	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: map[string]string{}}
+	r.lookForLaunched()
 	defer r.native.close()
 	for _, name := range tree.Names() {
 		// Found by its name, so it is there.
@@ -91,7 +92,10 @@ type run struct {
 	native *native
 	// claimed maps a unit's name to the definition that has it.
 	claimed map[string]string
-	room    room
+	// launched are the names below StateDir: of containers that run, or that a
+	// crash has left.
+	launched map[string]bool
+	room     room
 }
 
 // definition writes all units of one definition.
@@ -111,6 +115,9 @@ func (r *run) definition(src searchpath.Source) {
 			continue
 		}
 		u = r.settleName(u, file)
+		if u.careful != nil && r.needsCleanUp(u) {
+			u.text = u.careful()
+		}
 		for _, p := range u.problems {
 			r.Report(p)
 		}

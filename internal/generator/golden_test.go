@@ -56,6 +56,10 @@ var goldenCases = []struct {
 		Resources: definition.Resources{MemLimit: 64 << 20, CPUs: 0.5, CPUShares: 512},
 		Devices:   []definition.Device{{Source: "/dev/fuse", Target: "/dev/fuse", Permissions: "rw"}},
 		System:    definition.System{Cgroup: definition.CgroupService, Scope: []definition.Directive{directive("MemoryHigh", "48M")}}})},
+	{"no-traces", "web", one(definition.Service{RootFS: "/srv/web", NetworkMode: "none", Restart: definition.Restart{Policy: definition.RestartAlways},
+		System: definition.System{Unit: []definition.Directive{directive("OnFailure", "mail@%n.service")}}})},
+	{"no-traces-template", "worker@", one(definition.Service{RootFS: "/srv/web", NetworkMode: "none"})},
+	{"no-traces-long", strings.Repeat("w", 240), one(definition.Service{RootFS: "/srv/web", NetworkMode: "none"})},
 	{"image", "web", one(definition.Service{Image: "docker.io/library/nginx:1", StopGracePeriod: 1500 * time.Millisecond})},
 	{"image-policies", "shop", definition.File{Project: true, Services: []definition.Service{
 		{Name: "shop-a", Project: "shop", Image: "nginx", PullPolicy: "always"},

@@ -3,8 +3,11 @@
 package generator
 
 import (
+	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -12,12 +15,9 @@ import (
 	"github.com/unitc/unitc/internal/quickjson"
 )
 
-// remnants writes units for containers that run and whose definitions are gone.
-// A unit without a file loses what it does at its stop (G-8): the stop signal
-// and time-out of the definition, and the clean-up. The helper leaves what it
-// launched below StateDir, and nothing is left there after a stop, so the next
-// reload forgets the unit.
-func (r *run) remnants() {
+// lookForLaunched lists what the helper has left of containers that run: at boot
+// nothing.
+func (r *run) lookForLaunched() {
 	if r.StateDir == "" {
 		return
 	}
@@ -25,23 +25,63 @@ func (r *run) remnants() {
 	if err != nil {
 		return // nothing was ever launched
 	}
+	r.launched = make(map[string]bool, len(entries))
 	for _, e := range entries {
-		name := e.Name() + serviceSuffix
-		if strings.HasPrefix(name, ".") || !e.IsDir() || r.knows(name) || r.native.path(name) != "" {
+		if !strings.HasPrefix(e.Name(), ".") && e.IsDir() {
+			r.launched[e.Name()] = true
+		}
+	}
+}
+
+// launchedAs is what a container was launched as, nil if that cannot be read.
+func launchedAs(data []byte) *definition.Service {
+	resolved := &definition.Resolved{}
+	if err := quickjson.Parse(data, resolved); err != nil || resolved.Version != definition.ResolvedVersion {
+		return nil
+	}
+	return resolved.Service
+}
+
+func (r *run) readLaunched(stem string) ([]byte, error) {
+	return os.ReadFile(r.Root + r.StateDir + "/" + stem + "/definition.json")
+}
+
+// remnants writes units for containers that run and whose definitions are gone.
+// A unit without a file loses what it does at its stop (G-8): the stop signal
+// and time-out of the definition, and the clean-up. The helper leaves what it
+// launched below StateDir, and nothing is left there after a stop, so the next
+// reload forgets the unit.
+func (r *run) remnants() {
+	for _, stem := range slices.Sorted(maps.Keys(r.launched)) {
+		name := stem + serviceSuffix
+		if r.knows(name) || r.native.path(name) != "" {
 			continue
 		}
-		data, err := os.ReadFile(r.Root + r.StateDir + "/" + e.Name() + "/definition.json")
+		data, err := r.readLaunched(stem)
 		if err != nil {
 			continue
 		}
-		resolved := &definition.Resolved{}
-		if err := quickjson.Parse(data, resolved); err != nil || resolved.Version != definition.ResolvedVersion || resolved.Service == nil {
-			continue
-		}
-		if r.runs(name, resolved.Service) {
-			r.out.write(remnant(name, resolved.Service, r.OutDir, r.Helper))
+		if s := launchedAs(data); s != nil && r.runs(name, s) {
+			r.out.write(remnant(name, s, r.OutDir, r.Helper))
 		}
 	}
+}
+
+// needsCleanUp tells whether what runs under the name of a unit without clean-up
+// was launched as something that needs it: the definition has been changed since.
+func (r *run) needsCleanUp(u unit) bool {
+	if !r.launched[u.stem()] {
+		return false
+	}
+	data, err := r.readLaunched(u.stem())
+	if err != nil {
+		return true // it is being started, as whatever
+	}
+	if bytes.Equal(data, u.resolved) {
+		return false
+	}
+	s := launchedAs(data)
+	return s == nil || s.LeavesTraces()
 }
 
 // knows tells whether a definition has made the unit, or its template.

@@ -58,3 +58,48 @@ func TestContainersWithoutDefinitions(t *testing.T) {
 		t.Errorf("a start says %s", p)
 	}
 }
+
+// A unit that needs no clean-up has it all the same while something runs that
+// was launched with more, or nobody can tell as what.
+func TestCleanUpOfWhatRuns(t *testing.T) {
+	bare := definition.Service{RootFS: "/srv", NetworkMode: "none"}
+	bridged, other := bare, bare
+	bridged.NetworkMode, other.RootFS = "", "/other"
+	launched := func(name string, s definition.Service) string {
+		s.Name, s.Source.File = name, "/etc/unitc/"+name+".yaml"
+		return string(resolve(nil, &s, nil))
+	}
+	for name, c := range map[string]struct {
+		state string // of what was launched; "" = none
+		want  bool
+	}{
+		"new":      {"", false},
+		"same":     {launched("same", bare), false},
+		"changed":  {launched("changed", other), false},
+		"bridged":  {launched("bridged", bridged), true},
+		"damaged":  {"{", true},
+		"starting": {"none yet", true},
+	} {
+		h := newHost(t, nil)
+		h.place("etc/unitc/"+name+".yaml", "x")
+		switch c.state {
+		case "":
+		case "none yet":
+			h.place("run/unitc/"+name+"/root/x", "")
+		default:
+			h.place("run/unitc/"+name+"/definition.json", c.state)
+		}
+		parse := files(map[string]definition.File{name: one(bare)})
+		if err := Run(Config{Root: h.root, OutDir: h.out, Helper: "/x", StateDir: "/run/unitc", Parse: parse, Report: func(diag.Problem) {}}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(h.out + "/" + name + ".service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cleans, tells := strings.Contains(string(text), "\nExecStopPost=/x clean %N\n"), strings.Contains(string(text), "\nOnFailure=unitc-postmortem@"+name+".service\n")
+		if cleans != c.want || tells == c.want {
+			t.Errorf("%s: clean-up %v, want %v, in\n%s", name, cleans, c.want, text)
+		}
+	}
+}

@@ -29,9 +29,12 @@ type translation struct {
 	outDir  string
 	helper  string
 	broken  bool
-	unit    unit
-	w       unitfile.Writer
-	room    *room
+	// cleans has systemd run clean-up after the end of what needs none by this
+	// definition: what runs was started by another one.
+	cleans bool
+	unit   unit
+	w      unitfile.Writer
+	room   *room
 
 	tooManyLinks bool
 }
@@ -99,7 +102,30 @@ func (t *translation) unitSection(problems diag.List) {
 	t.networkDependencies()
 	t.portDependencies()
 	t.restartLimit()
+	if !t.cleansUp() {
+		// It says why the container has failed. No other end costs a process.
+		t.w.Set("OnFailure", t.postMortemUnit())
+	}
 	t.pass(t.service.System.Unit)
+}
+
+// cleansUp tells whether the unit has an ExecStopPost=: one more process for
+// systemd to start at each stop, which waits for a grace period of the kernel
+// when it writes itself into its cgroup.
+func (t *translation) cleansUp() bool {
+	return t.cleans || t.broken || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory() ||
+		unitfile.NameKind(t.postMortemUnit()) != unitfile.Instance
+}
+
+func (t *translation) postMortemUnit() string {
+	return "unitc-postmortem@" + t.unit.stem() + serviceSuffix
+}
+
+// hasRuntimeDirectory: systemd-executor (v255 to 262 at least) cannot read back
+// a name with a backslash in RuntimeDirectory=, and the start fails; an instance
+// may have one. The helper makes the directory where systemd does not.
+func (t *translation) hasRuntimeDirectory() bool {
+	return !t.isTemplate() && !strings.Contains(t.unit.name, `\`)
 }
 
 // description is what `systemctl status` and the boot messages show (V-10).
@@ -211,7 +237,7 @@ func (t *translation) isTemplate() bool {
 // launch is the contract with the helper (DESIGN §5).
 func (t *translation) launch() {
 	resolved := t.outDir + "/" + resolvedDir + "/" + t.unit.stem() + ".json"
-	start, clean := unitfile.Exec(t.helper, "start", resolved), unitfile.Exec(t.helper, "clean")
+	start := unitfile.Exec(t.helper, "start", resolved)
 	if t.isTemplate() {
 		start += " %i"
 	}
@@ -229,18 +255,8 @@ func (t *translation) launch() {
 		// Before the stop signal, and within the same time.
 		t.w.Set("ExecStop", unitfile.Exec(t.helper, "pre-stop")+" %N")
 	}
-	// V-5, V-8: runs after every kind of end, and needs nothing that is left.
-	clean += " %N"
-	for _, name := range t.ownNetworks() {
-		if networkUseUnit(name) != "" {
-			clean += " " + name // what takes it away is in this file too
-		}
-	}
-	t.w.Set("ExecStopPost", clean)
-	// systemd-executor (v255 to 257 at least) cannot read back a name with a
-	// backslash here, and the start fails; an instance may have one. The helper
-	// makes the directory where this does not.
-	if !t.isTemplate() && !strings.Contains(t.unit.name, `\`) {
+	t.cleanUp()
+	if t.hasRuntimeDirectory() {
 		t.w.Set("RuntimeDirectory", "unitc/%N")
 		t.w.Set("RuntimeDirectoryMode", "0700")
 	}
@@ -248,6 +264,21 @@ func (t *translation) launch() {
 	// The helper is one thread's work; more of Go's threads only cost start-up.
 	t.w.Set("Environment", "GOMAXPROCS=1")
 	t.w.Set("StandardOutput", "journal")
+}
+
+// cleanUp: V-5, V-8. It runs after every kind of end, and needs nothing that is
+// left.
+func (t *translation) cleanUp() {
+	if !t.cleansUp() {
+		return
+	}
+	clean := unitfile.Exec(t.helper, "clean") + " %N"
+	for _, name := range t.ownNetworks() {
+		if networkUseUnit(name) != "" {
+			clean += " " + name // what takes it away is in this file too
+		}
+	}
+	t.w.Set("ExecStopPost", clean)
 }
 
 // log names the lines and bounds them.

@@ -25,6 +25,8 @@ type unit struct {
 	text     []byte
 	resolved []byte // .unitc/web.json, nil for a unit that starts no helper
 	links    []link
+	// careful is the text of the same unit with clean-up, nil if text has it.
+	careful func() []byte
 	// shared is a unit that several definitions want and that is the same for all.
 	shared bool
 	// problems were found here, not by the parser; they are in resolved too.
@@ -78,6 +80,11 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 		text = t.text(file.Problems)
 	}
 	t.unit.text = text
+	if !t.cleansUp() {
+		again := t
+		again.cleans = true
+		t.unit.careful = func() []byte { return again.text(file.Problems) }
+	}
 	t.unit.resolved = space.keep(resolve(space.free(), s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...)))
 	units := append([]unit{t.unit}, triggers...)
 	units = append(append(units, t.imageUnits()...), t.portUnits()...)

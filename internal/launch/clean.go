@@ -101,11 +101,14 @@ func Clean(name string, keep []string) int {
 }
 
 // LimitsPath is the drop-in by which the limits of a running scope are changed.
+// What lies there goes with a transient unit: systemd removes it (unit_free in
+// its src/core/unit.c).
 func LimitsPath(scope string) string {
-	return "/run/systemd/system/" + scope + ".d/50-unitc.conf"
+	return "/run/systemd/transient/" + scope + ".d/50-unitc.conf"
 }
 
-// removeLimits lets the next scope of this name begin with its definition's.
+// removeLimits lets the next scope of this name begin with its definition's,
+// also where systemd was not told of the file.
 func removeLimits(scope string) {
 	path := LimitsPath(scope)
 	if os.Remove(path) == nil {

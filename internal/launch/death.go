@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/plan"
 )
@@ -27,14 +29,19 @@ const (
 	// lookTimeout bounds what is asked of journald and systemd for the entry: who
 	// restarts a service that fails is not to be held up for its post-mortem.
 	lookTimeout = 3 * time.Second
+
+	journalctl = "/usr/bin/journalctl"
 )
 
 // death is what is known of an end that systemd calls a failure.
 type death struct {
 	plan                 *plan.Plan
+	invocation           string // INVOCATION_ID
 	result, code, status string // SERVICE_RESULT, EXIT_CODE, EXIT_STATUS (systemd.exec(5))
 	found                findings
 	probe                string // the last word of the checks
+	restarts             string // how often systemd has started the service again by itself
+	lines                string // the last of the output
 	cause, cure          string
 }
 
@@ -43,12 +50,14 @@ type death struct {
 // last lines, and what to do. On the ordinary path it costs a look at the
 // environment.
 func reportDeath(p *plan.Plan, dir string, notify *notifier) {
-	d := &death{plan: p, result: os.Getenv("SERVICE_RESULT"), code: os.Getenv("EXIT_CODE"), status: os.Getenv("EXIT_STATUS")}
+	d := &death{plan: p, invocation: os.Getenv("INVOCATION_ID"), result: os.Getenv("SERVICE_RESULT"), code: os.Getenv("EXIT_CODE"), status: os.Getenv("EXIT_STATUS")}
 	if d.result == "" || d.result == "success" {
 		return
 	}
 	if p.Scope != nil {
-		d.found = kernelFindings(p)
+		var now unix.Timespec
+		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // of a clock that every kernel has
+		d.found = kernelFindings(p, time.Duration(now.Nano()))
 	} else {
 		// In the service's cgroup this program shares the payload's device rules,
 		// which keep it from the kernel's log, but finds the kernel's counters.
@@ -58,7 +67,10 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 		d.probe = strings.TrimSpace(string(data))
 	}
 	d.explain()
-	entry := d.entry() // with the payload's last words, before there are ours
+	d.restarts = restarts(p.Unit)
+	// The payload's last words, before there are ours.
+	d.lines = lastLinesOf("SYSLOG_IDENTIFIER="+cmp.Or(p.Tag, strings.TrimSuffix(p.Unit, ".service")), "_TRANSPORT=stdout",
+		"+", "_SYSTEMD_INVOCATION_ID="+d.invocation, "_TRANSPORT=journal")
 	if d.cure != "" {
 		fmt.Fprintf(os.Stderr, "<3>%s; %s\n", d.cause, d.cure)
 		// The journal has it in any case; the barrier lets systemd read it before
@@ -66,7 +78,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 		_ = notify.send(status(d.cause + "; " + d.cure))
 		_ = notify.barrier()
 	}
-	if err := writeJournal(entry); err != nil {
+	if err := writeJournal(d.entry()); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
 	}
 }
@@ -143,12 +155,12 @@ func (d *death) entry() []field {
 	list := []field{
 		{"MESSAGE", message}, {"MESSAGE_ID", DeathMessageID}, {"PRIORITY", "3"},
 		{"SYSLOG_IDENTIFIER", strings.TrimSuffix(d.plan.Unit, ".service")},
-		{"UNITC_UNIT", d.plan.Unit}, {"UNITC_INVOCATION_ID", os.Getenv("INVOCATION_ID")},
+		{"UNITC_UNIT", d.plan.Unit}, {"UNITC_INVOCATION_ID", d.invocation},
 		{"UNITC_RESULT", d.result}, {"UNITC_EXIT_CODE", d.code}, {"UNITC_EXIT_STATUS", d.status},
 		{"UNITC_CAUSE", d.cause}, {"UNITC_SUGGESTION", d.cure},
 		{"UNITC_MEMORY_LIMIT", kilobytes(d.found.limit)}, {"UNITC_MEMORY_PEAK", kilobytes(d.found.peak)},
 		{"UNITC_DENIED", d.found.denied}, {"UNITC_PROBE", d.probe},
-		{"UNITC_RESTARTS", restarts(d.plan.Unit)}, {"UNITC_LINES", d.lines()},
+		{"UNITC_RESTARTS", d.restarts}, {"UNITC_LINES", d.lines},
 	}
 	kept := list[:0]
 	for _, f := range list {
@@ -175,15 +187,14 @@ func restarts(unit string) string {
 	return strconv.FormatUint(uint64(n), 10)
 }
 
-// lines are the last of the payload's output. The relay has drained the pipe by
-// now; journald is asked to read what it was sent.
-func (d *death) lines() string {
+// lastLinesOf are the last lines of output that the journal has for these
+// matches. The relay has drained the pipe by now; journald is asked to read what
+// it was sent.
+func lastLinesOf(matches ...string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	_ = exec.CommandContext(ctx, "/usr/bin/journalctl", "--sync").Run()
-	out, err := exec.CommandContext(ctx, "/usr/bin/journalctl", "--quiet", "--no-pager", "--output=cat", "--lines="+strconv.Itoa(lastLines),
-		"SYSLOG_IDENTIFIER="+cmp.Or(d.plan.Tag, strings.TrimSuffix(d.plan.Unit, ".service")), "_TRANSPORT=stdout",
-		"+", "_SYSTEMD_INVOCATION_ID="+os.Getenv("INVOCATION_ID"), "_TRANSPORT=journal").Output()
+	_ = exec.CommandContext(ctx, journalctl, "--sync").Run()
+	out, err := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(lastLines)}, matches...)...).Output()
 	if err != nil {
 		return ""
 	}

@@ -27,21 +27,20 @@ type findings struct {
 	denied      string // what a security module has refused
 }
 
-// kernelFindings looks in the kernel's log for what it says of a cgroup: the
-// messages come before the process dies (mm/oom_kill.c), so they are there by
-// now; the cgroup's own files may be gone.
-func kernelFindings(p *plan.Plan) (f findings) {
-	group := p.Scope.Name
+// kernelFindings looks in the kernel's log for what it says of a cgroup before
+// the container's end at a time of the monotonic clock: the messages come before
+// the process dies (mm/oom_kill.c), so they are there by now; the cgroup's own
+// files may be gone.
+func kernelFindings(p *plan.Plan, end time.Duration) (f findings) {
+	group := p.Unit
+	if p.Scope != nil {
+		group = p.Scope.Name
+	}
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return f
 	}
 	defer unix.Close(fd)
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return f
-	}
-	oldest := time.Duration(now.Nano()) - kernelWindow
 	buf := make([]byte, 8192)
 	var usage, limit string
 	for {
@@ -53,7 +52,8 @@ func kernelFindings(p *plan.Plan) (f findings) {
 			return f
 		}
 		at, text := kmsgRecord(string(buf[:n]))
-		if at < oldest {
+		// The kernel's clock for its log is not quite the monotonic one.
+		if at < end-kernelWindow || at > end+time.Second {
 			continue
 		}
 		text, _, _ = strings.Cut(text, "\n")

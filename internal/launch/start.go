@@ -109,6 +109,7 @@ var (
 		{"prepare-relay", exitFailure, (*starter).prepareRelay},
 		{"send-ready", exitFailure, (*starter).sendReady},
 		{"tell-session", exitFailure, (*starter).tellSession},
+		{"report-former-end", exitFailure, (*starter).reportFormer},
 		{"become-relay", exitExec, (*starter).becomeRelay},
 	}
 )
@@ -197,9 +198,6 @@ func (s *starter) prepareRuntime() error {
 		Before:      func(step string) { s.watch.mark(step); reach(step) },
 		StopAt:      os.Getenv(killAt),
 	})
-	if err == nil {
-		s.noteNosuid()
-	}
 	return err
 }
 

@@ -65,6 +65,9 @@ func (s *starter) writeState() error {
 	if err := s.writeBundle(); err != nil {
 		return err
 	}
+	if s.plan.Scope != nil {
+		removeLimits(s.plan.Scope.Name)
+	}
 	// The plan comes last: it says that all is there.
 	if err := os.WriteFile(s.stateDir+"/definition.json", s.resolved, 0o600); err != nil {
 		return err
@@ -154,7 +157,6 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 	if planner.WantsLabels(s) && runtime.SELinux() {
 		f.SELinux = containerContexts(selinuxDir)
 	}
-	f.AppArmor = planner.WantsAppArmor(s) && runtime.AppArmorHas(planner.AppArmorProfile)
 	f.HardLimits = map[string]uint64{}
 	for name, nr := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK} {
 		var l unix.Rlimit

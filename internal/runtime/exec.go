@@ -372,8 +372,7 @@ func (j *joiner) start(ctx context.Context) (*Joined, error) {
 	if j.cgroup != nil {
 		opt.CgroupDir = int(j.cgroup.Fd())
 	}
-	var child *program.Child
-	err := j.onProcessors(func() (err error) { child, err = j.l.prog.Fork(opt); return err })
+	child, err := j.l.prog.Fork(opt)
 	if err != nil {
 		return nil, &StepError{Step: "clone", Exit: exitNamespace, Err: err}
 	}

@@ -112,7 +112,7 @@ func TestDiffAndApply(t *testing.T) {
 		if got := mainPID(t, "verb-other"); got != other {
 			t.Error("a container that does not differ was restarted")
 		}
-		if _, err := os.Stat("/run/systemd/system/unitc-verb-apply.scope.d"); err == nil {
+		if _, err := os.Stat("/run/systemd/transient/unitc-verb-apply.scope.d"); err == nil {
 			t.Error("the limits of the scope before are still there")
 		}
 

@@ -97,9 +97,8 @@ func TestWhy(t *testing.T) {
 			want:       map[string]string{"cause": "as a launch does that has failed", "result": "exit-code"},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			u := scoped.defineProbe(t, "why-"+name, "rootfs: host\nstop_grace_period: 3s\n"+c.definition, c.systemd)
+		both(t, name, func(t *testing.T, kind, more string) {
+			u := scoped.defineProbe(t, "why-"+name+"-"+kind, "rootfs: host\nstop_grace_period: 3s\n"+c.definition+more, c.systemd)
 			if got := why(t, u.name); got != nil {
 				t.Errorf("before it has run: %v", got)
 			}

@@ -3,6 +3,7 @@
 package adhoc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/unitfile"
 )
 
 // unitDir is where systemd finds a new unit without a reload.
@@ -124,7 +127,7 @@ func (u *Unit) Install() error {
 		}
 		data := f.Data
 		if f.Path == u.Name {
-			data = append(data, u.addition()...)
+			data = append(data, u.addition(data)...)
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
@@ -150,9 +153,13 @@ func (u *Unit) Install() error {
 
 // addition makes the unit end with its container: what systemd runs last
 // removes its files, also where nobody waits for it.
-func (u *Unit) addition() string {
-	return fmt.Sprintf("\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\nExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
-		u.Socket, u.dir, unitDir, u.Name)
+func (u *Unit) addition(text []byte) string {
+	clean := "" // clean-up tells those who wait how the payload ended
+	if !bytes.Contains(text, []byte("\nExecStopPost=")) {
+		clean = "ExecStopPost=" + unitfile.Exec(buildinfo.HelperPath, "clean") + " %N\n"
+	}
+	return fmt.Sprintf("\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\n%sExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
+		u.Socket, clean, u.dir, unitDir, u.Name)
 }
 
 // Keep leaves the files to the unit itself.

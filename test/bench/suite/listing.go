@@ -52,6 +52,9 @@ func (b *bench) listings() error {
 
 // view looks at n containers of a peer, again and again and in turns.
 func (b *bench) view(p *peer, n int, s samples) error {
+	if err := b.have([]*peer{p}, n); err != nil {
+		return err
+	}
 	if err := b.together(p, n); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ const (
 
 // peer is one way to run the payload as a unit. What it writes has `@` in the
 // unit's name: instances make many of it, `1` is the one that is started alone.
+// Of unitc each has a definition of its own, as its users write them.
 type peer struct {
 	name string
 	// unit is the text of the unit file, template or definition; %i is the instance.
@@ -37,9 +38,18 @@ type peer struct {
 	needs string
 	// many is false for what is only measured alone, to keep runs short.
 	many bool
+	// named is how many files with the instance in place of the `@` there are;
+	// 0 = it is a template.
+	named   int
+	command string // the last that was written
 }
 
-func (p *peer) service(instance string) string { return p.name + "@" + instance + ".service" }
+func (p *peer) service(instance string) string {
+	if p.named > 0 {
+		return p.name + "-" + instance + ".service"
+	}
+	return p.name + "@" + instance + ".service"
+}
 
 func service(lines ...string) string {
 	return "[Unit]\nCollectMode=inactive-or-failed\n[Service]\nLogRateLimitIntervalSec=0\n" + strings.Join(lines, "\n") + "\n"
@@ -90,7 +100,7 @@ func definition(name string, many bool, extra string) *peer {
 	if !strings.Contains(extra, "systemd:") {
 		text += "systemd: {service: {LogRateLimitIntervalSec: 0}}\n"
 	}
-	return &peer{name: name, unit: text + extra, file: ours + name + "@.yaml", needs: "/usr/local/bin/unitc", many: many}
+	return &peer{name: name, unit: text + extra, file: ours + name + "@.yaml", needs: "/usr/local/bin/unitc", many: many, named: 1}
 }
 
 func quadlet(name string, many bool, extra string) *peer {
@@ -102,6 +112,7 @@ func quadlet(name string, many bool, extra string) *peer {
 // write installs the peer's template with a command; where `/out` is not the
 // payload's name of the directory, the host's is put in.
 func (p *peer) write(command string) error {
+	p.command = command
 	if strings.HasPrefix(p.unit, "command:") {
 		command = strings.Join(strings.Fields(command), ", ")
 	}
@@ -116,7 +127,34 @@ func (p *peer) write(command string) error {
 			return err
 		}
 	}
-	return os.WriteFile(p.file, []byte(strings.ReplaceAll(p.unit, "@COMMAND@", command)), 0o644)
+	text := strings.ReplaceAll(p.unit, "@COMMAND@", command)
+	if p.named == 0 {
+		return os.WriteFile(p.file, []byte(text), 0o644)
+	}
+	for i := 1; i <= p.named; i++ {
+		file, text := strings.Replace(p.file, "@", fmt.Sprint("-", i), 1), strings.ReplaceAll(text, "%i", fmt.Sprint(i))
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// have makes sure that there are n units of each peer.
+func (b *bench) have(peers []*peer, n int) error {
+	more := false
+	for _, p := range peers {
+		if p.named > 0 && p.named < n {
+			p.named, more = n, true
+			if err := p.write(p.command); err != nil {
+				return err
+			}
+		}
+	}
+	if !more {
+		return nil
+	}
+	return systemctl("daemon-reload")
 }
 
 // prepare lays out the root file system, the image and every peer's unit.

@@ -76,6 +76,9 @@ func (b *bench) memory() error {
 		counts = []int{10}
 	}
 	for _, n := range counts {
+		if err := b.have(b.wide(), n); err != nil {
+			return err
+		}
 		err := rounds(b.n(3, 1), b.wide(), func(p *peer, count bool) error {
 			if !count {
 				return nil
@@ -120,6 +123,9 @@ func (b *bench) many() error {
 		counts = []int{20}
 	}
 	for _, n := range counts {
+		if err := b.have(b.wide(), n); err != nil {
+			return err
+		}
 		err := rounds(b.n(5, 2), b.wide(), func(p *peer, count bool) error {
 			settle()
 			cpu, t := busy(), now()
@@ -190,7 +196,7 @@ func (b *bench) logs() error {
 // execs: a program that ends at once, run in a running container.
 func (b *bench) execs() error {
 	verbs := map[string][]string{
-		"unitc":   {"/usr/local/bin/unitc", "exec", "unitc@1", "/bin/payload", "true"},
+		"unitc":   {"/usr/local/bin/unitc", "exec", "unitc-1", "/bin/payload", "true"},
 		"quadlet": {"/usr/bin/podman", "exec", "quadlet-1", "/bin/payload", "true"},
 	}
 	var peers []*peer

@@ -23,7 +23,7 @@ func (b *bench) trace() error {
 		return nil
 	}
 	p := b.peers[i]
-	dir := "/run/systemd/system/unitc@.service.d"
+	dir := "/run/systemd/system/" + p.service("1") + ".d"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

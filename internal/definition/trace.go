@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition
+
+// traces are what of a container outlives its payload and nobody but unitc takes
+// away. All else has an owner: mounts, namespaces and what was loaded in them end
+// with their last process, the scope with its service, /run/unitc/NAME is a
+// RuntimeDirectory= of systemd's.
+var traces = []struct {
+	why    string
+	leaves func(*Service) bool
+}{
+	{"what the image's container wrote, and the note that the image is in use", func(s *Service) bool { return s.Image != "" }},
+	{"the note that an image is in use", func(s *Service) bool { return s.hasVolume(VolumeImage) }},
+	{"addresses, interfaces and ports on the host", func(s *Service) bool { return s.NetworkMode == "" || s.NetworkMode == "pasta" }},
+	{"processes in somebody else's PID namespace", func(s *Service) bool { return s.PID != "" }},
+	{"another runtime's state", func(s *Service) bool { return s.Runtime != "" }},
+	{"hooks to run after the end", func(s *Service) bool { return s.Bundle != "" || len(s.CDI) > 0 }},
+	{"the last word of the checks, which is evidence", func(s *Service) bool { return s.Healthcheck != nil || s.System.Probe != nil }},
+}
+
+// LeavesTraces tells whether a container needs clean-up after its end, however
+// that came. Of a start that was killed half-way the same holds: each trace is
+// of a key that the definition has from the beginning.
+func (s *Service) LeavesTraces() bool {
+	for _, t := range traces {
+		if t.leaves(s) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Service) hasVolume(kind string) bool {
+	for _, v := range s.Volumes {
+		if v.Type == kind {
+			return true
+		}
+	}
+	return false
+}

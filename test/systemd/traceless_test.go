@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// traceless is what makes a container one that leaves nothing to clean up.
+const traceless = "\nnetwork_mode: none"
+
+// both runs a test with a definition that needs clean-up and with one that does
+// not.
+func both(t *testing.T, name string, test func(t *testing.T, kind, more string)) {
+	for kind, more := range map[string]string{"cleans": "", "traceless": traceless} {
+		t.Run(name+"-"+kind, func(t *testing.T) {
+			t.Parallel()
+			test(t, kind, more)
+		})
+	}
+}
+
+// A container that leaves nothing has no process of ours run at its stop, all
+// others have one.
+func TestWhoNeedsCleanUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		more string
+		want bool
+	}{
+		"alone": {traceless, false}, "host": {"\nnetwork_mode: host", false}, "bridge": {"", true},
+		"pid": {traceless + "\npid: host", true}, "probe": {traceless + "\nhealthcheck: {test: [CMD, 'true']}", true},
+	} {
+		u := scoped.define(t, "needs-"+name, endless+c.more)
+		if got := u.show("ExecStopPost") != ""; got != c.want {
+			t.Errorf("%s: clean-up %v", name, got)
+		}
+	}
+}
+
+// "The payload killed", "the relay killed", "the scope stopped by hand", a stop, a
+// stop that has to kill, and a start that fails, of containers without clean-up:
+// nothing is left, and the next start works.
+func TestEndsWithoutCleanUp(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			everywhere(t, func(t *testing.T, p placement) {
+				c := p.define(t, "traceless", ticker+traceless).start()
+				c.awaitTicks()
+				must(t, "systemctl", "restart", c.unit())
+				c.awaitTicks()
+				c.stop()
+				if _, err := os.Stat("/run/unitc/" + c.name); !os.IsNotExist(err) {
+					t.Errorf("/run/unitc/%s is left: %v", c.name, err)
+				}
+				c.start()
+				c.awaitTicks()
+				_ = syscall.Kill(c.mainPID(), syscall.SIGKILL)
+				c.await("ActiveState", "failed")
+				c.expect(c.unit(), "Result=signal", "ExecMainStatus=9")
+				c.start()
+				c.awaitTicks()
+				if relays := pids("/unitc.slice/" + c.unit()); p == scoped {
+					pid, _ := strconv.Atoi(relays[0])
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+					must(t, "systemctl", "restart", c.unit())
+					c.awaitTicks()
+				}
+				must(t, "systemctl", "stop", c.payloadUnit())
+				await(t, "the service has ended", func() bool {
+					return slices.Contains([]string{"inactive", "failed"}, c.show("ActiveState"))
+				})
+				c.start()
+				c.awaitTicks()
+			})
+			c := scoped.define(t, "traceless-stubborn", stubborn+traceless).start()
+			c.awaitOutput("up")
+			c.stop()
+			c.expect(c.unit(), "ExecMainCode=2", "ExecMainStatus=9", "Result=timeout", "ActiveState=failed")
+			for name, more := range map[string]string{"program": "\ncommand: [/nowhere]", "device": "\ncommand: [sleep]\ndevices: [/dev/no-such-device]"} {
+				c := scoped.define(t, "traceless-no-"+name, "rootfs: host"+traceless+more)
+				for range 2 {
+					if _, status := command(t, "systemctl", "start", c.unit()); status == 0 {
+						t.Errorf("it starts with %s", more)
+					}
+				}
+			}
+		})
+	})
+}
+
+// tracelessLaunches are launches without clean-up; each step has a container of
+// its own.
+var tracelessLaunches = []struct {
+	placement
+	definition string
+}{
+	{scoped, endless + traceless + "\nstop_grace_period: 1s\nread_only: true\nhostname: crash\nconfigs: [crash]\nx-nftables: " + crashRules + "\ntmpfs: [/scratch]"},
+	{placement{"service", "direct"}, endless + traceless + "\nuserns_mode: host\ninit: true"},
+}
+
+// defineSteps makes a container for each step of a launch.
+func (p placement) defineSteps(t *testing.T, prefix, definition string) (steps []string, at map[string]*container) {
+	t.Helper()
+	if err := os.MkdirAll(hooks, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cleanReload(t)
+	place(t, "/run/systemd/system/"+prefix+"-.service.d/test.conf", "[Service]\nTimeoutStartSec=5\nEnvironmentFile=-"+hooks+"%N\n")
+	text := fmt.Sprintf("%s\nlogging: {driver: %s}\nsystemd: {cgroup: %s}\n", definition, p.driver, p.cgroup)
+	place(t, "/etc/unitc/"+prefix+"-x.yaml", text)
+	steps = strings.Fields(must(t, helper, "steps", "own"))
+	var described []struct {
+		Name    string
+		Applies bool
+	}
+	if err := json.Unmarshal([]byte(must(t, "unitc", "plan", "--steps", "--json", prefix+"-x")), &described); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range described {
+		if s.Applies {
+			steps = append(steps, s.Name)
+		}
+	}
+	at = map[string]*container{}
+	for _, step := range steps {
+		at[step] = &container{t: t, name: prefix + "-" + step, placement: p}
+		place(t, "/etc/unitc/"+prefix+"-"+step+".yaml", text)
+	}
+	reload(t)
+	return steps, at
+}
+
+// "The helper killed at every single step of a start: the next start works and
+// nothing is left", without clean-up.
+func TestHelperKilledWithoutCleanUp(t *testing.T) {
+	pipe(t, "x", "unitc", "secret", "set", "crash")
+	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
+	place(t, crashRules, egress)
+	leavesNothing(t, func() {
+		for _, l := range tracelessLaunches {
+			t.Run(l.String(), func(t *testing.T) {
+				steps, at := l.defineSteps(t, "killed-"+l.cgroup, l.definition)
+				t.Run("at", func(t *testing.T) {
+					for _, step := range steps {
+						t.Run(step, func(t *testing.T) {
+							t.Parallel()
+							c := &container{t: t, name: at[step].name, placement: l.placement}
+							c.surviveKillAt(step)
+							if _, err := os.Stat("/run/unitc/" + c.name); !os.IsNotExist(err) {
+								t.Errorf("/run/unitc/%s is left: %v", c.name, err)
+							}
+						})
+					}
+				})
+			})
+		}
+	})
+}
+
+// "PID 1 re-executed in mid-start", without clean-up.
+func TestReexecWithoutCleanUp(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			definition := endless + traceless
+			steps, at := scoped.defineSteps(t, "reexec", definition)
+			for _, step := range steps {
+				c := at[step]
+				if !slices.Contains([]string{"write-state", "clone-payload", "start-scope", "join-scope", "await-exec", "become-relay"}, step) {
+					continue
+				}
+				c.arm("UNITC_PAUSE_AT", step)
+				must(t, "systemctl", "start", "--no-block", c.unit())
+				pid := c.awaitPausedHelper()
+				c.disarm()
+				must(t, "systemctl", "daemon-reexec")
+				if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+					t.Fatal(err)
+				}
+				c.await("ActiveState", "active")
+				c.expectSleep()
+				c.end()
+			}
+		})
+	})
+}
+
+// A definition that changes while its container runs: its clean-up is that of
+// what was started, whatever the unit is by now.
+func TestCleanUpOfWhatWasStarted(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			c := scoped.define(t, "changes", endless+"\ninit: true")
+			path := "/etc/unitc/" + c.name + ".yaml"
+			text := file(t, path)
+			change := func(more string) {
+				if err := os.WriteFile(path, []byte(text+more), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				reload(t)
+			}
+			c.start()
+			change(traceless)
+			if c.show("ExecStopPost") == "" {
+				t.Error("what joined a bridge has no clean-up")
+			}
+			c.stop()
+			reload(t)
+			if got := c.show("ExecStopPost"); got != "" {
+				t.Errorf("when it has ended there is still %s", got)
+			}
+			c.start()
+			change("")
+			c.expectSleep()
+			c.stop()
+			c.start()
+			c.expectSleep()
+			c.stop()
+			// And one that is gone.
+			change(traceless)
+			c.start()
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			reload(t)
+			if c.show("ExecStopPost") == "" {
+				t.Error("what has no definition any more has no clean-up")
+			}
+			c.stop()
+			command(t, "systemctl", "reset-failed", c.unit())
+			place(t, path, text) // for the end
+			reload(t)
+		})
+	})
+}
+
+// entries are those that say why a container has failed, oldest first.
+func (c *container) entries() (list []map[string]string) {
+	c.t.Helper()
+	out := must(c.t, "journalctl", "--sync") + must(c.t, "journalctl", "-q", "--no-pager", "-o", "json", "UNITC_UNIT="+c.unit())
+	for line := range strings.Lines(out) {
+		entry := map[string]string{}
+		var raw map[string]any
+		if err := json.Unmarshal([]byte(line), &raw); err != nil {
+			c.t.Fatalf("%v: %s", err, line)
+		}
+		for name, value := range raw {
+			entry[name], _ = value.(string)
+		}
+		list = append(list, entry)
+	}
+	return list
+}
+
+// "On every failed or unexpected exit … one journal entry", where nothing of
+// ours runs at the end: after each failure that systemd answers with a restart,
+// once, and after the last; and what the operator wants to be started by
+// OnFailure= is started too.
+func TestEntriesWithoutCleanUp(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			for _, driver := range []string{"journald", "direct"} {
+				t.Run(driver, func(t *testing.T) {
+					t.Parallel()
+					p := placement{"scope", driver}
+					mark := "/run/lab-on-failure-" + driver
+					place(t, "/run/systemd/system/mark-"+driver+".service", "[Service]\nType=oneshot\nExecStart=/bin/touch "+mark+"\n")
+					t.Cleanup(func() { os.Remove(mark) })
+					place(t, "/etc/unitc/often-"+p.String()+".yaml.d/x.yaml", "systemd: {unit: {OnFailure: mark-"+driver+".service, StartLimitBurst: 3, StartLimitIntervalSec: 600}}\n")
+					c := p.define(t, "often", "rootfs: host\nvolumes: [/run/lab-often-"+driver+":/n]\nrestart: on-failure\ncommand: [sh, -c, 'read n </n/n; echo $$((n+1)) >/n/n; echo run $$n; exit $$((n+3))']"+traceless, "RestartSec=100ms")
+					dir := "/run/lab-often-" + driver
+					if err := os.MkdirAll(dir, 0o777); err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { os.RemoveAll(dir) })
+					_ = os.Chmod(dir, 0o777)
+					place(t, dir+"/n", "0\n")
+					_ = os.Chmod(dir+"/n", 0o666)
+					c.startAsync()
+					await(t, "the operator's unit was started", func() bool { _, err := os.Stat(mark); return err == nil })
+					var got []string
+					await(t, "there is an entry for each failure", func() bool { return len(c.entries()) >= 3 })
+					ids := map[string]bool{}
+					for _, e := range c.entries() {
+						got = append(got, e["UNITC_EXIT_STATUS"]+" after "+e["UNITC_RESTARTS"]+" restarts: "+e["UNITC_LINES"])
+						ids[e["UNITC_INVOCATION_ID"]] = true
+					}
+					if driver == "direct" {
+						for i := range got {
+							got[i] = got[i][:strings.Index(got[i], ":")] + ": run " + strconv.Itoa(i)
+						}
+					}
+					if want := []string{"3 after  restarts: run 0", "4 after 1 restarts: run 1", "5 after 2 restarts: run 2"}; !slices.Equal(got, want) || len(ids) != 3 {
+						t.Errorf("the entries are %q", got)
+					}
+					if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", c.unit()); !strings.Contains(out, c.unit()+" failed: exited with status 5") {
+						t.Errorf("`journalctl -u` does not show the entry:\n%s", out)
+					}
+					// Nothing is told twice.
+					why(t, c.name)
+					if n := len(c.entries()); n != 3 {
+						t.Errorf("after `unitc why` there are %d entries", n)
+					}
+				})
+			}
+		})
+	})
+}
+
+// A stop, and an end that systemd calls clean, start nothing.
+func TestCleanEndsStartNothing(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, p placement) {
+		c := p.define(t, "clean-end", "rootfs: host\ncommand: [sh, -c, 'trap \"exit 0\" USR1; trap \"exit 143\" TERM; echo up; while :; do sleep 0.05; done']"+traceless)
+		c.start().awaitOutput("up")
+		c.signal("USR1")
+		c.await("ActiveState", "inactive")
+		c.start()
+		c.stop()
+		if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "UNIT=unitc-postmortem@"+c.unit()); out != "" {
+			t.Errorf("this was run:\n%s", out)
+		}
+		if got := c.entries(); len(got) != 0 {
+			t.Errorf("there are entries: %q", got)
+		}
+	})
+}
+
+// `unitc why` tells of a failure that systemd will answer with a restart only
+// later.
+func TestWhyBeforeTheRestart(t *testing.T) {
+	t.Parallel()
+	c := scoped.define(t, "why-later", endless+"\nrestart: always"+traceless, "RestartSec=1h").start()
+	_ = syscall.Kill(c.mainPID(), syscall.SIGKILL)
+	await(t, "it waits for its restart", func() bool { return c.show("SubState") == "auto-restart" })
+	if got := why(t, c.name); got["cause"] != "killed by SIGKILL" {
+		t.Errorf("%v", got)
+	}
+}

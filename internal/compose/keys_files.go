@@ -26,7 +26,7 @@ var fileKeys = []field{
 		doc:    "The size of /dev/shm.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.ShmSize, _ = ParseBytes(n.text) }},
 	{name: "tmpfs", shape: &shape{kinds: text | list, format: &tmpfsFormat, item: &shape{kinds: text, format: &tmpfsFormat}, merge: mergeAppend, identity: identifyTmpfs}, example: "/run:size=16m",
-		doc:    "Directories that are empty and in memory, as TARGET:OPTIONS.",
+		doc:    "Directories that are empty and in memory, as TARGET:OPTIONS; with tmpcopyup they begin with what the root file system has there.",
 		decode: decodeTmpfs},
 	{name: "volumes", shape: &volumesShape, example: "[/srv/data:/data:ro]",
 		doc:    "Host directories, named volumes and tmpfs mounts, as SOURCE:TARGET:OPTIONS or as mappings.",

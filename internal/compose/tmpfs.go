@@ -36,7 +36,7 @@ func decodeTmpfs(r *reader, s *definition.Service, n *node) {
 	}
 }
 
-var tmpfsOptions = []string{"size", "mode", "uid", "gid", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec"}
+var tmpfsOptions = []string{"size", "mode", "uid", "gid", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "tmpcopyup", "notmpcopyup"}
 
 func (r *reader) tmpfsOption(n *node, v *definition.Volume, option string) bool {
 	name, value, _ := strings.Cut(option, "=")
@@ -58,6 +58,8 @@ func (r *reader) tmpfsOption(n *node, v *definition.Volume, option string) bool 
 		v.NoDev = name == "nodev"
 	case "exec", "noexec":
 		v.NoExec = name == "noexec"
+	case "tmpcopyup", "notmpcopyup":
+		v.CopyUp = name == "tmpcopyup"
 	default:
 		cure := "write some of " + strings.Join(tmpfsOptions, ", ")
 		if near := nearest(name, tmpfsOptions); near != "" {

@@ -210,6 +210,8 @@ type Volume struct {
 	Mode uint32 `json:"mode,omitempty"` // 0 = 01777
 	UID  int64  `json:"uid,omitempty"`  // owner, as an id inside the container
 	GID  int64  `json:"gid,omitempty"`
+	// CopyUp begins a tmpfs with what the root file system has at its place.
+	CopyUp bool `json:"copy_up,omitempty"`
 	// Named
 	NoCopy bool `json:"nocopy,omitempty"`
 	// Named, image

@@ -4,6 +4,7 @@ package launch
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -141,13 +142,22 @@ var hints = []hint{
 	{errno: unix.ENOSYS, cure: "this kernel does not have the call, or a drop-in of the unit refuses it (SystemCallFilter=)"},
 }
 
+// noteNosuid says what no errno will say: the payload runs, and finds that its
+// set-id programs are none.
+func (s *starter) noteNosuid() {
+	if s.launch.IgnoresSetID() {
+		fmt.Fprintln(os.Stderr, "<4>"+nosuidRoot)
+	}
+}
+
 const (
-	noCgroup2 = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"
-	denied    = "refused: an LSM (`journalctl -k`), or unitc runs in a container, which lets nobody mount"
-	noMounts  = "a limit is reached: that of mounts (/proc/sys/fs/mount-max), or that of their namespaces (user.max_mnt_namespaces), of which each detached mount is one: raise it"
-	fullRun   = "/run is full: look with `df /run` and `df -i /run`"
-	noAgent   = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
-	badFilter = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
+	nosuidRoot = "rootfs: its file system is mounted nosuid: set-user-id programs and file capabilities in it give nothing, whatever `security_opt: [no-new-privileges=false]` says; mount it without nosuid (findmnt -T), or move it"
+	noCgroup2  = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"
+	denied     = "refused: an LSM (`journalctl -k`), or unitc runs in a container, which lets nobody mount"
+	noMounts   = "a limit is reached: that of mounts (/proc/sys/fs/mount-max), or that of their namespaces (user.max_mnt_namespaces), of which each detached mount is one: raise it"
+	fullRun    = "/run is full: look with `df /run` and `df -i /run`"
+	noAgent    = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
+	badFilter  = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
 )
 
 func (s *starter) hint(step string, err error) *hint {

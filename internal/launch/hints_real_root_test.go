@@ -5,6 +5,7 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	goruntime "runtime"
@@ -80,6 +81,58 @@ func TestFullRootFS(t *testing.T) {
 		}
 		return attempt(t, definition.Service{RootFS: root, Command: []string{"/x"}})
 	}), "test.yaml:1:1: error: mount: mkdirat mounts[0] dst=/proc creating proc: no space left on device; its file system is full (bytes or inodes), so that a mount point cannot be made")
+}
+
+// A root file system that is mounted nosuid: no call fails, so a sentence says
+// what a set-user-id program in it will not say. A program with file capabilities
+// that the container lacks does not start at all.
+func TestNosuidAndFileCapabilities(t *testing.T) {
+	for flags, want := range map[uintptr]string{0: "", unix.MS_NOSUID: "<4>rootfs: its file system is mounted nosuid: set-user-id programs and file capabilities in it give nothing"} {
+		got := privately(t, func() string {
+			root := t.TempDir()
+			if err := errors.Join(unix.Mount("tmpfs", root, "tmpfs", flags, "mode=0755"), os.WriteFile(root+"/x", []byte("#!/x"), 0o755)); err != nil {
+				return err.Error()
+			}
+			return standardError(t, func() {
+				attempt(t, definition.Service{RootFS: root, Command: []string{"/x"}, SecurityOpt: []string{"no-new-privileges=false"}})
+			})
+		})
+		if (want == "") != (got == "") {
+			t.Errorf("mounted with %#x: %q", flags, got)
+		}
+		wants(t, got, want)
+	}
+	capability := "\x01\x00\x00\x02\x00\x20\x00\x00" + strings.Repeat("\x00", 12) // revision 2, effective: CAP_NET_RAW
+	program := []byte(elf(elfOf(t), ""))
+	program[64] = 0 // PT_NULL: it has neither a linker nor anything to load
+	for _, mode := range []string{"", "host"} {
+		root := newRoot(t, file{"ping", string(program), 0o755})
+		if err := unix.Setxattr(root+"/ping", "security.capability", []byte(capability), 0); err != nil {
+			t.Fatal(err)
+		}
+		got := attempt(t, definition.Service{RootFS: root, Command: []string{"/ping"}, UsernsMode: mode})
+		wants(t, got, "test.yaml:2:1: error: exec-payload: execve /ping: operation not permitted; /ping has file capabilities that the container may not have (NET_RAW); write `cap_add: [NET_RAW]`, or take them off the file with `setcap -r`")
+	}
+}
+
+// standardError is what f writes there.
+func standardError(t *testing.T, f func()) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	before := os.Stderr
+	os.Stderr = w
+	f()
+	os.Stderr = before
+	w.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // A security module that refuses, for real: under Landlock nobody mounts, and

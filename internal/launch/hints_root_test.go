@@ -55,6 +55,7 @@ func attempt(t *testing.T, service definition.Service) string {
 		return s.explain("prepare-runtime", err)
 	}
 	defer s.launch.Close()
+	s.noteNosuid()
 	if s.child, err = s.launch.Start(); err != nil {
 		return s.explain("clone-payload", err)
 	}

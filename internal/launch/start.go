@@ -198,6 +198,9 @@ func (s *starter) prepareRuntime() error {
 		Before:      func(step string) { s.watch.mark(step); reach(step) },
 		StopAt:      os.Getenv(killAt),
 	})
+	if err == nil {
+		s.noteNosuid()
+	}
 	return err
 }
 

@@ -157,6 +157,7 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 	if planner.WantsLabels(s) && runtime.SELinux() {
 		f.SELinux = containerContexts(selinuxDir)
 	}
+	f.AppArmor = planner.WantsAppArmor(s) && runtime.AppArmorHas(planner.AppArmorProfile)
 	f.HardLimits = map[string]uint64{}
 	for name, nr := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK} {
 		var l unix.Rlimit

@@ -27,6 +27,8 @@ type Facts struct {
 	HardLimits map[string]uint64
 	// SELinux is nil where the host runs without it, or no label is asked for.
 	SELinux *SELinux
+	// AppArmor says that the host has AppArmorProfile loaded.
+	AppArmor bool
 	// Seccomp is the profile of SeccompFile, Kernel the version it is resolved for.
 	Seccomp *seccomp.Profile
 	Kernel  seccomp.Kernel

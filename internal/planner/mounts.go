@@ -206,6 +206,9 @@ func tmpfsOptions(v definition.Volume) []string {
 	if v.ReadOnly {
 		opts = append(opts, "ro")
 	}
+	if v.CopyUp {
+		opts = append(opts, "tmpcopyup")
+	}
 	mode := v.Mode
 	if mode == 0 {
 		mode = 0o1777

@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/resource"
 )
 
@@ -178,6 +179,8 @@ func (b *builder) imageEnv() []definition.Env {
 	for _, e := range b.f.Image.Env {
 		if name, value, ok := strings.Cut(e, "="); ok && name != "" && !strings.ContainsRune(e, 0) {
 			env = append(env, definition.Env{Name: name, Value: &value})
+		} else if protection.Off("image-environment") {
+			env = append(env, definition.Env{Name: e, Value: &value})
 		}
 	}
 	return env

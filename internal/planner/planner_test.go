@@ -368,6 +368,20 @@ func TestSecurityOptions(t *testing.T) {
 		p.Spec.Process.NoNewPrivileges || p.Spec.Linux.Seccomp != nil || p.Spec.Process.ApparmorProfile != "" {
 		t.Errorf("the relaxations: %v", err)
 	}
+	for options, want := range map[string]string{"": AppArmorProfile, "apparmor=unconfined": "", "apparmor=mine": "mine", "apparmor:mine": "mine"} {
+		s, f := services["minimal"], facts
+		f.AppArmor = true
+		if options != "" {
+			s.SecurityOpt = []string{options}
+		}
+		p, err := Build(&s, f)
+		if err != nil || p.Spec.Process.ApparmorProfile != want || WantsAppArmor(&s) != (options == "") {
+			t.Errorf("%q: profile %q, want %q (%v)", options, p.Spec.Process.ApparmorProfile, want, err)
+		}
+	}
+	if WantsAppArmor(&definition.Service{Privileged: true}) {
+		t.Error("a privileged container gets the profile")
+	}
 	for _, o := range []string{"label=type:x_t", "apparmour=x", "systempaths=some", "no-new-privileges=maybe", "seccomp=/not/read"} {
 		var ke *KeyError
 		if _, err := build(o); !errors.As(err, &ke) || !strings.HasPrefix(ke.Key, "security_opt") {

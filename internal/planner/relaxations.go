@@ -94,7 +94,7 @@ var Relaxations = []Relaxation{
 				return name == "seccomp" && value != "unconfined" && value != "builtin"
 			})
 		}},
-	{"security_opt: [apparmor=unconfined]", "no AppArmor profile is asked for; one that the host attaches by itself stays",
+	{"security_opt: [apparmor=unconfined]", "the profile `unitc-default` is not set: mounts, tracing and writes below /proc and /sys are left to capabilities, namespaces and the seccomp filter. A profile that the host attaches by itself stays",
 		option("apparmor", "unconfined")},
 	{"security_opt: [label=disable]", "no SELinux label is asked for: what the policy does not separate by type is not separated",
 		option("label", "disable")},

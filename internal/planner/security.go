@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
 )
 
 // splitOption cuts an entry of `security_opt`, written with "=" or, as Docker
@@ -19,10 +21,23 @@ func splitOption(o string) (name, value string) {
 	return o[:i], o[i+1:]
 }
 
+// AppArmorProfile is what a container gets where the host has it loaded
+// (packaging/apparmor).
+const AppArmorProfile = "unitc-default"
+
+// WantsAppArmor tells whether the helper has to look for Facts.AppArmor.
+func WantsAppArmor(s *definition.Service) bool {
+	_, named := securityOption(s, "apparmor")
+	return s.Bundle == "" && !s.Privileged && !named
+}
+
 // securityOptions carries out the options that are not read elsewhere, and
 // refuses what it does not know: a protection that is asked for is never left
 // away in silence.
 func (b *builder) securityOptions() error {
+	if b.f.AppArmor {
+		b.spec.Process.ApparmorProfile = AppArmorProfile
+	}
 	for i, o := range b.s.SecurityOpt {
 		key := fmt.Sprintf("security_opt[%d]", i)
 		name, value := splitOption(o)
@@ -33,8 +48,9 @@ func (b *builder) securityOptions() error {
 			}
 		case "seccomp": // filter
 		case "apparmor":
-			if value != "unconfined" {
-				b.spec.Process.ApparmorProfile = value
+			b.spec.Process.ApparmorProfile = value
+			if value == "unconfined" {
+				b.spec.Process.ApparmorProfile = ""
 			}
 		case "label":
 			if err := b.label(key, value); err != nil {

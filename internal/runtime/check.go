@@ -42,7 +42,7 @@ func checkPlan(l *Launch) error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("mounts[%d]: %w", i, err))
 		}
-		refuse(o.copyUp && isOverlay(l), fmt.Sprintf("mounts[%d]: tmpcopyup out of an image", i))
+		refuse(o.idmap && m.Type != "bind" && !isBind(m.Options), fmt.Sprintf("mounts[%d]: idmap of a mount that is no bind mount", i))
 		refuse(o.copyUp && m.Type != "tmpfs", fmt.Sprintf("mounts[%d]: tmpcopyup of a %s", i, m.Type))
 	}
 	seen := map[specs.LinuxNamespaceType]bool{}

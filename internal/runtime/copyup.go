@@ -31,11 +31,15 @@ func (l *Launch) copyUp(destination string, o mountOptions) (*os.File, error) {
 		return nil, err
 	}
 	l.own(mnt)
+	root, err := l.copyRoot()
+	if err != nil {
+		return nil, fmt.Errorf("tmpcopyup: %w", err)
+	}
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: inRoot}
 	if protection.Off("copy-in-root") {
 		how.Resolve = 0
 	}
-	fd, err := unix.Openat2(int(l.root.Fd()), strings.TrimPrefix(path.Clean("/"+destination), "/"), &how)
+	fd, err := unix.Openat2(int(root.Fd()), strings.TrimPrefix(path.Clean("/"+destination), "/"), &how)
 	if errors.Is(err, unix.ENOENT) {
 		return mnt, l.sealTmpfs(mnt, o)
 	}

@@ -85,6 +85,9 @@ func (l *inspection) explainFile(name string, errno unix.Errno, depth int) (text
 		return "", true
 	}
 	defer f.Close()
+	if text := l.explainCapabilities(name, f, errno); text != "" {
+		return text, true
+	}
 	head := make([]byte, 4096)
 	n, _ := io.ReadFull(f, head)
 	head = head[:n]

@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -17,12 +18,14 @@ import (
 
 // Where the kernel shows which security modules run. A test has others.
 var (
-	selinuxRoot     = "/sys/fs/selinux"
-	selinuxMagic    = int64(unix.SELINUX_MAGIC)
-	appArmorEnabled = "/sys/module/apparmor/parameters/enabled"
+	selinuxRoot      = "/sys/fs/selinux"
+	selinuxMagic     = int64(unix.SELINUX_MAGIC)
+	appArmorEnabled  = "/sys/module/apparmor/parameters/enabled"
+	appArmorProfiles = "/sys/kernel/security/apparmor/profiles"
 	// Below procfs.
-	selinuxExecFile = "thread-self/attr/exec"
-	selinuxKeyFile  = "thread-self/attr/keycreate"
+	selinuxExecFile  = "thread-self/attr/exec"
+	appArmorExecFile = "thread-self/attr/apparmor/exec"
+	selinuxKeyFile   = "thread-self/attr/keycreate"
 )
 
 // What a label needs and the host has not.
@@ -41,6 +44,25 @@ func SELinux() bool {
 func AppArmor() bool {
 	b, err := os.ReadFile(appArmorEnabled)
 	return err == nil && strings.TrimSpace(string(b)) == "Y"
+}
+
+// AppArmorHas tells whether a profile of that name is loaded. Each line of the
+// list is "NAME (MODE)" (aa-status(8)).
+func AppArmorHas(profile string) bool {
+	if !AppArmor() {
+		return false
+	}
+	f, err := os.Open(appArmorProfiles)
+	if err != nil {
+		return false // securityfs is not there: nobody can tell
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if name, _, ok := strings.Cut(lines.Text(), " ("); ok && name == profile {
+			return true
+		}
+	}
+	return false
 }
 
 func hasLabels(l *Launch) bool {
@@ -79,7 +101,7 @@ func setSELinuxLabel(c *compiler) {
 // module's own is there since Linux 5.1; the one above it is that of the first
 // module.
 func setAppArmorProfile(c *compiler) {
-	c.writeProc("thread-self/attr/apparmor/exec", "exec "+c.spec.Process.ApparmorProfile)
+	c.writeProc(appArmorExecFile, "exec "+c.spec.Process.ApparmorProfile)
 }
 
 // contextOption labels a file system that the launch makes (mount(8), context=).

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/program"
 )
 
 // A label that nobody would enforce is an error with the name of its step,
@@ -49,6 +50,52 @@ func TestLabelsWithoutTheirModule(t *testing.T) {
 		if _, err := h.probe(ExecConfig{Process: process}, "pid"); !errors.Is(err, v.is) {
 			t.Errorf("%s of a joining process: %v", v.step, err)
 		}
+	}
+}
+
+func TestAppArmorProfiles(t *testing.T) {
+	enabled, profiles := appArmorEnabled, appArmorProfiles
+	defer func() { appArmorEnabled, appArmorProfiles = enabled, profiles }()
+	appArmorEnabled, appArmorProfiles = t.TempDir()+"/enabled", t.TempDir()+"/profiles"
+	if AppArmorHas("a") {
+		t.Error("a host without AppArmor has a profile")
+	}
+	must(t, os.WriteFile(appArmorEnabled, []byte("Y\n"), 0o644))
+	if AppArmorHas("a") {
+		t.Error("a host whose profiles nobody can read has one")
+	}
+	must(t, os.WriteFile(appArmorProfiles, []byte("/usr/bin/a (enforce)\na (complain)\nb//c (enforce)\n"), 0o644))
+	for name, want := range map[string]bool{"a": true, "/usr/bin/a": true, "b": false, "b//c": true, "a (complain)": false, "": false} {
+		if AppArmorHas(name) != want {
+			t.Errorf("%q is loaded: %v", name, !want)
+		}
+	}
+}
+
+// Where AppArmor runs, the profile is what is written before the exec.
+func TestAppArmorProfileIsWritten(t *testing.T) {
+	enabled, file := appArmorEnabled, appArmorExecFile
+	defer func() { appArmorEnabled, appArmorExecFile = enabled, file }()
+	appArmorEnabled, appArmorExecFile = t.TempDir()+"/enabled", "thread-self/comm"
+	must(t, os.WriteFile(appArmorEnabled, []byte("Y\n"), 0o644))
+	c := newContainer(t)
+	c.service.Command = []string{"/payload", "payload"}
+	c.spec = func(p *plan.Plan) { p.Spec.Process.ApparmorProfile = "unitc-default" }
+	p, err := c.plan()
+	must(t, err)
+	l, err := Prepare(p, Options{Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, AttachPoint: t.TempDir()})
+	must(t, err)
+	defer l.Close()
+	if !strings.Contains(strings.Join(l.Program().Listing(), "\n"), `write /proc/thread-self/comm "exec unitc-default"`) {
+		t.Error("nothing writes the profile")
+	}
+	// The write itself: a file that takes it lets the start go on, one that does not stops it.
+	_, err = c.exec()
+	must(t, err)
+	appArmorExecFile = "thread-self/attr/no-such-file"
+	var op *program.OpError
+	if _, err := c.exec(); !errors.As(err, &op) || op.Step != "set-apparmor-profile" || op.Exit != exitAppArmor {
+		t.Errorf("a profile that cannot be set: %v", err)
 	}
 }
 

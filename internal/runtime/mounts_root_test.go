@@ -154,6 +154,56 @@ func TestTmpcopyup(t *testing.T) {
 	}
 }
 
+// Out of an image: what its layers are together, of which the topmost is what the
+// container has written before. The definition asks for it by `tmpfs:`.
+func TestTmpcopyupOutOfAnImage(t *testing.T) {
+	for _, userns := range []string{"", "host"} {
+		c := newContainer(t)
+		c.service.UsernsMode = userns
+		c.write("srv/low", "low")
+		c.write("srv/gone", "gone")
+		c.write("srv/changed", "low")
+		i := image(t, c, map[string]string{"srv/middle": "middle", "srv/changed": "middle"}, map[string]string{"srv/gone": "gone"})
+		must(t, os.Lchown(c.root+"/srv/low", 5, 6))
+		must(t, os.MkdirAll(i.Upper+"/srv", 0o755))
+		must(t, os.WriteFile(i.Upper+"/srv/written", []byte("before"), 0o644))
+		c.service.Volumes = []definition.Volume{
+			{Type: definition.VolumeTmpfs, Target: "/srv", CopyUp: true, Size: 1 << 20},
+			{Type: definition.VolumeTmpfs, Target: "/etc", CopyUp: true, ReadOnly: true},
+		}
+		c.look(map[string]string{
+			"list=/srv": "changed low middle new written", "read=/srv/low": "low", "stat=/srv/low": "100644 5:6", "read=/srv/changed": "middle", "read=/srv/written": "before",
+			"create=/srv/new": "ok", "create=/etc/x": "EROFS", "stat=/srv": "40755 0:0",
+		})
+		if _, err := os.Lstat(i.Upper + "/srv/new"); err == nil {
+			t.Error("what was written into the tmpfs is kept")
+		}
+		// Without a place to write in, of one layer alone.
+		i.Upper, i.Work = "", ""
+		i.Lowers = i.Lowers[len(i.Lowers)-1:]
+		c.service.ReadOnly = true
+		c.look(map[string]string{"list=/srv": "changed gone low new", "create=/srv/new": "ok"})
+	}
+}
+
+// What only a bind mount can have is an error on another.
+func TestMappingsOfOtherMounts(t *testing.T) {
+	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1 << 30, Size: 1}}
+	for want, m := range map[string]specs.Mount{
+		"id mappings of a mount that is no bind mount": {Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", UIDMappings: ids, GIDMappings: ids},
+		"idmap of a mount that is no bind mount":       {Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"idmap"}},
+		"uidMappings and gidMappings go together":      {Destination: "/tmp", Type: "bind", Source: "/tmp", Options: []string{"bind"}, UIDMappings: ids},
+		"tmpcopyup of a bind":                          {Destination: "/tmp", Type: "bind", Source: "/tmp", Options: []string{"bind", "tmpcopyup"}},
+	} {
+		c := newContainer(t)
+		c.service.Command = []string{"/payload", "payload"}
+		c.spec = func(p *plan.Plan) { p.Spec.Mounts = append(p.Spec.Mounts, m) }
+		if out, err := c.exec(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q: %v %s", want, err, out)
+		}
+	}
+}
+
 // A volume's content is the payload's: links in it decide nothing outside.
 func TestSubpathIsResolvedInsideTheVolume(t *testing.T) {
 	data := t.TempDir()

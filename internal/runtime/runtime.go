@@ -95,6 +95,7 @@ type Launch struct {
 	// An image: its layers, topmost first, and where the container writes.
 	layers    []*os.File
 	writable  *os.File
+	stacked   *os.File               // the same as tmpcopyup sees it, nil unless that asks
 	filesDir  *os.File               // detached mount of secrets and configs, nil without any
 	console   [2]*os.File            // with a terminal: this process's end, the child's end
 	hookState *os.File               // what the child's hooks read; nil without any

@@ -254,8 +254,8 @@ func socket(kind string) error {
 	return err
 }
 
-// others are the processes that are neither the first nor this one.
-func others(do func(dir string)) {
+// eachOther is for the processes that are neither the first nor this one.
+func eachOther(do func(dir string)) {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		if strings.Trim(e.Name(), "0123456789") == "" && e.Name() != "1" && e.Name() != fmt.Sprint(os.Getpid()) {
@@ -274,7 +274,7 @@ func spy(string) string {
 		if _, err := os.Stat("/tmp/stop"); err == nil {
 			return fmt.Sprintf("%d %d", tried, reached)
 		}
-		others(func(dir string) {
+		eachOther(func(dir string) {
 			tried++
 			if exe, err := os.Stat(dir + "/exe"); err == nil && !os.SameFile(exe, own) {
 				reached++
@@ -294,7 +294,7 @@ func overwrite(string) string {
 		if _, err := os.Stat("/tmp/stop"); err == nil {
 			return fmt.Sprintf("%d %d", tried, len(found))
 		}
-		others(func(dir string) {
+		eachOther(func(dir string) {
 			tried++
 			fd, err := unix.Open(dir+"/exe", unix.O_PATH|unix.O_CLOEXEC, 0)
 			if err != nil {

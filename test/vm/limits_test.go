@@ -48,7 +48,10 @@ func define(t *testing.T, name, placement, definition string) *container {
 		_ = exec.Command("systemctl", "reset-failed", c.name).Run() // nothing to reset is an error
 	})
 	run(t, "systemctl", "daemon-reload")
-	run(t, "systemctl", "start", c.name)
+	if out, err := exec.Command("systemctl", "start", c.name).CombinedOutput(); err != nil {
+		said, _ := exec.Command("journalctl", "-q", "-o", "cat", "-u", c.name).Output()
+		t.Fatalf("systemctl start %s: %v: %s%s", c.name, err, out, said)
+	}
 	return c
 }
 

@@ -62,7 +62,14 @@ func securityModule(m Machine) result {
 		if _, err := os.Stat(m.Sys + "/kernel/security/apparmor/policy"); err != nil {
 			return good("%s; AppArmor has no policy loaded that can be seen", list)
 		}
-		return good("%s; `security_opt: [apparmor=PROFILE]` works with a profile that is loaded", list)
+		profiles, err := os.ReadFile(m.Sys + "/kernel/security/apparmor/profiles")
+		switch {
+		case err != nil:
+			return good("%s; only root sees which profiles of AppArmor are loaded", list)
+		case strings.Contains("\n"+string(profiles), "\nunitc-default ("):
+			return good("%s; containers run under AppArmor's profile unitc-default", list)
+		}
+		return good("%s; AppArmor's profile unitc-default is not loaded, and containers run without it: apparmor_parser -r /etc/apparmor.d/unitc-default", list)
 	}
 	return good("%s", list)
 }

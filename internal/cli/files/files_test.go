@@ -211,7 +211,14 @@ func TestRacingLinks(t *testing.T) {
 		}
 		swapped <- n
 	}()
-	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		if _, err := os.Readlink(root + "/a/b"); err != nil {
+			// The copy puts a directory in the place of a link: there has to be one.
+			if _, err := os.Readlink(root + "/evil"); err != nil {
+				_ = os.RemoveAll(root + "/evil")
+				_ = os.Symlink(host, root+"/evil")
+			}
+		}
 		_ = copyTo(t, side(t, out), "/a", side(t, root), "/", Options{Warn: func(string) {}})
 		_ = copyTo(t, side(t, out), "/a/b/f", side(t, root), "/a/b/f", Options{})
 		if names, _ := filepath.Glob(host + "/*"); len(names) > 0 {

@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // Side is a file system that paths are resolved in.
@@ -81,6 +83,9 @@ func (s *Side) open(unsafePath string, flags int) (*os.File, error) {
 
 func openBelow(dir *os.File, unsafePath, shown string, flags int, resolve uint64) (*os.File, error) {
 	how := &unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: resolve}
+	if protection.Off("copy-inside") {
+		how.Resolve, unsafePath = 0, strings.TrimPrefix(unsafePath, "/")
+	}
 	if unsafePath == "" {
 		unsafePath = "."
 	}

@@ -284,6 +284,18 @@ func TestApplyRefuses(t *testing.T) {
 	}
 }
 
+// A link of the layer to the host, by its own name and not inside the root.
+func TestLinksOfALayerStayInside(t *testing.T) {
+	outside := t.TempDir()
+	_, _, err := unpack(t, Options{}, e("l", "a", outside), e("f", "a/x", "1"), e("d", "a/d"), e("l", "b", "a"), e("f", "b/y", "2"), e("f", "b/.wh.z"))
+	if err != nil {
+		t.Error(err)
+	}
+	if found, _ := filepath.Glob(outside + "/*"); len(found) > 0 {
+		t.Errorf("on the host there is %q", found)
+	}
+}
+
 func TestApplyMetadata(t *testing.T) {
 	suid := e("f", "bin/su", "x")
 	suid.Mode, suid.Uid, suid.Gid = 0o4755, 0, 42

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // apply walks a stack of open directories. A tar lists a directory's content
@@ -265,8 +267,12 @@ func (a *apply) setDir(fd int, m *Meta) error {
 // openDir opens one component. O_NOFOLLOW and the absence of a slash are what
 // RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS of openat2(2) would add.
 func openDir(fd int, name string) (int, error) {
+	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	if protection.Off("layer-inside") {
+		flags &^= unix.O_NOFOLLOW
+	}
 	for {
-		n, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		n, err := unix.Openat(fd, name, flags, 0)
 		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}

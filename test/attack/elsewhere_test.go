@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package attack
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// elsewhere are attacks whose tests stand beside the code that they are about, or
+// need a machine that systemd runs.
+type elsewhere struct {
+	rows, what string
+	tests      string // "PACKAGE TEST, TEST; PACKAGE TEST"
+	// off is a protection without which the first test must fail.
+	off string
+	// without says how the test is known to bite where off is "".
+	without string
+}
+
+var others = []elsewhere{
+	{"2016-3697, 2024-40635", "a user whose number is a name in the image's passwd", "internal/runtime TestUserIsLookedUpInsideTheRootfs, TestHostileNamesOfUsers", "numbers-are-ids", ""},
+	{"2024-9676, 2024-23651, 2024-23652, 2024-23653", "a path below a volume that is a link to the host", "internal/runtime TestSubpathIsResolvedInsideTheVolume, TestLinksOfTheImageAreNotWrittenThrough", "in-root", ""},
+	{"2026-57231", "an image's variable without a value, which would be the host's", "internal/runtime TestImageLayers", "image-environment", ""},
+	{"2018-15664, 2019-10152, 2019-18466, 2022-1227", "links in a container, also racing ones, that `unitc cp` would follow on the host", "internal/cli/files TestRacingLinks, TestLinksStayInside, TestHostileTar; test/systemd TestCopyInAndOut", "copy-inside", ""},
+	{"MAINPID=, FDSTORE=, NOTIFYACCESS=", "a payload's messages to systemd", "internal/relay TestFilter; test/systemd TestMainPIDFromInside, TestNotifyFromInside", "notify-filter", ""},
+	{"2021-29136, 2026-17106, 2026-50163, 2021-32760, 2021-41089, 2025-47290, whiteouts", "names and links of a layer that lead to the host", "internal/image/layer TestLinksOfALayerStayInside, TestApply, TestApplyRefuses", "layer-inside", ""},
+	{"integrity, 2021-41190, 2024-3727, 2023-25153, bombs", "content that is not what its digest says, manifests that are two things, sizes without end", "internal/image TestPullRefuses, TestLoadRefuses, TestPeakMemory", "verify-digest", ""},
+
+	{"2020-15157, 2019-10214", "a registry that sends a pull to another host, which would see the password", "internal/image TestPullRedirectWithoutCredentials", "", "the storage of the test would note it"},
+	{"setuid, device nodes and steering attributes in layers", "files of a layer that the host's kernel would heed", "internal/image/layer TestApplyRefuses, TestApplyMetadata", "", "each is in the layer, and the same layer without it is taken"},
+	{"2021-20291", "a bad layer that keeps a lock", "internal/image TestPullRefuses", "", "a good pull follows each bad one"},
+	{"2022-23648", "volumes of an image by paths that climb", "internal/planner TestVolumesOfTheImage; internal/image FuzzConfig", "", "the same volume by its own path is mounted"},
+	{"2026-31431: socketcall by the other architecture", "system calls of another architecture, by which a filter is gone around", "internal/seccomp TestKernelForeign, TestKernelDefault", "", "the same call natively is let through"},
+	{"GO-2022-363, GO-2022-396", "opening devices that were not asked for, whatever node leads to them", "test/vm TestDevicesAreClosed", "", "`device_cgroup_rules:` opens it"},
+	{"2024-3056", "shared memory that is charged to nobody and stays behind", "test/vm TestSharedMemoryIsCharged", "", "without `mem_limit:` it can be had"},
+	{"2025-47291", "a first or a joining process in the wrong cgroup", "test/systemd TestScopeIsDelegatedAndCarriesEveryLimit, TestExec", "", "the cgroup is compared with the unit's"},
+	{"2026-40223, 2026-4105", "what systemd believes of a scope", "test/systemd TestScopeIsDelegatedAndCarriesEveryLimit", "", "the properties are read back; nothing is registered with machined"},
+	{"2024-25621, 2025-4953, 2020-15257", "state, plans and sockets below /run that others reach", "test/systemd TestRuntimeStateIsRootsAlone", "", "TestAttacks/files-of-the-state has the same check with such a file"},
+	{"2025-9566", "secrets and configs written through links in a volume", "test/systemd TestSecrets; internal/runtime TestLinksOfTheImageAreNotWrittenThrough", "", "they are mounts, made as in TestAttacks/mount-through-a-link"},
+	{"2020-13401", "router advertisements that the host would believe", "internal/network TestSysctlsAreNarrow", "", "the values are compared with those before"},
+	{"2022-31030, 2022-23471, 2022-1708, 2025-64329", "output of `exec` that nobody reads", "test/systemd TestExec", "", "the pipe is the caller's own: nothing is kept in between"},
+	{"2026-48749, 2026-48755, newline injection", "strings and names of definitions that would add a directive to a unit", "test/systemd TestStringsReachTheKernel, TestStringsAddNoDirective; cmd/unitc-generator TestHostileSearchPath", "", "each string arrives in the payload as it was written"},
+	{"aliases, huge, unreadable and doubled definitions", "definitions that would stop the generator", "internal/compose TestBombs; test/systemd TestBrokenDefinitions", "", "a good definition beside them becomes a unit"},
+	{"a replaced first process", "`unitc exec` into the process that got the number of the container's", "internal/runtime TestExecUserEnvironmentAndErrors", "", "with the right start time it works"},
+}
+
+// absent are rows for which there is no code that could be attacked.
+var absent = []struct{ rows, why string }{
+	{"2024-8676, 2026-50195, 2026-53489, 2026-53492", "checkpoints: nothing is restored from an archive"},
+	{"2026-44517, 2026-33747, 2026-33748", "builds: unitc builds no images"},
+	{"2026-41568, 2026-42306", "mounts into a running container: there are none"},
+	{"2020-10749, 2021-20206, 2025-67499, 2024-32473", "CNI plugins: there are none"},
+	{"zstd:chunked, estargz", "tables of contents in layers: they are not read"},
+	{"2022-492", "release_agent of cgroup v1: hosts with v1 are refused (unitc doctor)"},
+}
+
+// Tests of other packages fail when what they are about is left away.
+func TestOthersBite(t *testing.T) {
+	for _, o := range others {
+		if o.off == "" {
+			continue
+		}
+		t.Run(o.off, func(t *testing.T) {
+			t.Parallel()
+			pkg, rest, _ := strings.Cut(o.tests, " ")
+			test, _, _ := strings.Cut(strings.Split(rest, ";")[0], ",")
+			cmd := exec.Command("go", "test", "-vet=off", "-tags", "unsafe_attack", "-run", "^"+test+"$", "./"+pkg)
+			cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0", "UNITC_UNSAFE="+o.off)
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "--- FAIL: "+test) {
+				t.Errorf("%s passes without the protection, or does not run (%v):\n%s", o.tests, err, out)
+			}
+		})
+	}
+}

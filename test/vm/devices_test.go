@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package vm
+
+import (
+	"strings"
+	"testing"
+)
+
+// Devices that a definition does not list are closed, whatever node leads to
+// them: one of the payload's own making, for the host's kernel log. One rule opens
+// it, so that it is the rules that close it.
+func TestDevicesAreClosed(t *testing.T) {
+	const definition = `rootfs: host
+userns_mode: host
+cap_add: [MKNOD, SYSLOG]
+security_opt: [seccomp=unconfined, apparmor=unconfined]
+command: [sh, -c, 'mknod /dev/log c 1 11 && head -c 1 /dev/log >/dev/null; echo status $$?; exec sleep infinity']
+`
+	for rules, want := range map[string]string{"": "Operation not permitted", "device_cgroup_rules: ['c 1:11 r']\n": "status 0"} {
+		c := define(t, "closed"+strings.Repeat("-but", min(1, len(rules))), "scope", definition+rules)
+		if said := c.awaitWord("status"); !strings.Contains(said, want) {
+			t.Errorf("with %q it says %q, want %q", rules, said, want)
+		}
+	}
+}
+
+// Shared memory is the container's: it counts against its limit, and goes with it
+// (CVE-2024-3056).
+func TestSharedMemoryIsCharged(t *testing.T) {
+	const definition = "rootfs: host\nshm_size: 1g\ncommand: [sh, -c, 'head -c 100M /dev/zero >/dev/shm/x; echo status $$?; exec sleep infinity']\n"
+	c := define(t, "shm", "scope", definition)
+	if said := c.awaitWord("status"); !strings.Contains(said, "status 0") {
+		t.Errorf("without a limit it says %q", said)
+	}
+	if got := c.stat("memory.stat", "shmem "); got < 100<<20 {
+		t.Errorf("%d bytes are charged to it", got)
+	}
+	limited := define(t, "shm-limited", "scope", definition+"mem_limit: 50m\nmemswap_limit: 50m\n")
+	await(t, "the limit has been hit", func() bool {
+		return limited.show("ActiveState") == "failed" || strings.Contains(limited.journal(), "status")
+	})
+	if said := limited.journal(); strings.Contains(said, "status 0") {
+		t.Errorf("with a limit of 50 MiB it says %q", said)
+	}
+}
+
+func (c *container) journal() string {
+	c.t.Helper()
+	return run(c.t, "journalctl", "-q", "-o", "cat", "_SYSTEMD_UNIT="+c.name+".service")
+}
+
+// awaitWord waits for a word of the payload's and gives all that it has said.
+func (c *container) awaitWord(word string) (said string) {
+	c.t.Helper()
+	await(c.t, c.name+" has said "+word, func() bool {
+		said = c.journal()
+		return strings.Contains(said, word)
+	})
+	return said
+}

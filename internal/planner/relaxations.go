@@ -96,6 +96,15 @@ var Relaxations = []Relaxation{
 		}},
 	{"security_opt: [apparmor=unconfined]", "the profile `unitc-default` is not set: mounts, tracing and writes below /proc and /sys are left to capabilities, namespaces and the seccomp filter. A profile that the host attaches by itself stays",
 		option("apparmor", "unconfined")},
+	{"security_opt: [apparmor=PROFILE]", "that profile takes the place of `unitc-default`: what it allows AppArmor lets pass",
+		func(s *definition.Service) []string {
+			if v, ok := securityOption(s, "apparmor"); !ok || v == "unconfined" || v == AppArmorProfile {
+				return nil
+			}
+			return optionPaths(s, func(name, value string) bool {
+				return name == "apparmor" && value != "unconfined" && value != AppArmorProfile
+			})
+		}},
 	{"security_opt: [label=disable]", "no SELinux label is asked for: what the policy does not separate by type is not separated",
 		option("label", "disable")},
 	{"security_opt: [systempaths=unconfined]", "nothing below /proc and /sys is masked or read-only: figures about the host, and with `userns_mode: host` its sysctls",
@@ -105,6 +114,8 @@ var Relaxations = []Relaxation{
 
 	{"network_mode: host", "the host's interfaces, its services on the loopback and its abstract sockets; every port can be bound that the kernel lets these ids bind",
 		key("network_mode", func(s *definition.Service) bool { return s.NetworkMode == "host" })},
+	{"network_mode: service:NAME, container:NAME", "the other container's network: its addresses and ports, what listens on its loopback, its abstract sockets",
+		key("network_mode", func(s *definition.Service) bool { return JoinsContainer(s.NetworkMode) })},
 	{"pid: host", "every process of the host is seen, with its command line, and signalled where ids allow",
 		key("pid", func(s *definition.Service) bool { return s.PID == "host" })},
 	{"pid: service:NAME, container:NAME", "the other container's processes, with the same user ids: each can end, and with CAP_SYS_PTRACE change, the other's",
@@ -219,8 +230,7 @@ func option(name, value string) func(*definition.Service) []string {
 
 func optionPaths(s *definition.Service, is func(name, value string) bool) []string {
 	return indexed("security_opt", len(s.SecurityOpt), func(i int) bool {
-		name, value, _ := strings.Cut(s.SecurityOpt[i], "=")
-		return is(name, value)
+		return is(splitOption(s.SecurityOpt[i]))
 	})
 }
 

@@ -62,7 +62,7 @@ func TestGoldenRelaxations(t *testing.T) {
 
 // A row that nothing is found by would be a promise of the document alone.
 func TestEveryRelaxationIsFound(t *testing.T) {
-	other := definition.Service{RootFS: "host", Bundle: "/srv/bundle", PID: "service:a", IPC: "container:b", SecurityOpt: []string{"seccomp=/etc/profile.json"}}
+	other := definition.Service{RootFS: "host", Bundle: "/srv/bundle", PID: "service:a", IPC: "container:b", SecurityOpt: []string{"seccomp=/etc/profile.json", "apparmor=mine"}, NetworkMode: "service:a"}
 	for _, r := range Relaxations {
 		if len(r.find(&loose)) == 0 && len(r.find(&other)) == 0 {
 			t.Errorf("%s is found in neither definition of this test", r.Key)
@@ -83,6 +83,16 @@ func TestDefaultsAreNoRelaxation(t *testing.T) {
 		NetworkMode: "none", PID: "private", Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: "/etcetera", Target: "/etc"}}}
 	if found := Relaxed(&tight); len(found) > 0 {
 		t.Errorf("a tight definition opens %v", found)
+	}
+}
+
+// Docker's older spelling opens as much.
+func TestRelaxationsWithColons(t *testing.T) {
+	for _, option := range []string{"no-new-privileges:false", "seccomp:unconfined", "apparmor:unconfined", "label:disable", "systempaths:unconfined", "unmask:/proc/sys"} {
+		s := definition.Service{RootFS: "/srv/x", SecurityOpt: []string{option}}
+		if found := Relaxed(&s); len(found) != 1 || found[0].Path != "security_opt[0]" {
+			t.Errorf("%s opens %v", option, found)
+		}
 	}
 }
 

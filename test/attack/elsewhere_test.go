@@ -34,7 +34,7 @@ var others = []elsewhere{
 	{"2021-20291", "a bad layer that keeps a lock", "internal/image TestPullRefuses", "", "a good pull follows each bad one"},
 	{"2022-23648", "volumes of an image by paths that climb", "internal/planner TestVolumesOfTheImage; internal/image FuzzConfig", "", "the same volume by its own path is mounted"},
 	{"2026-31431: socketcall by the other architecture", "system calls of another architecture, by which a filter is gone around", "internal/seccomp TestKernelForeign, TestKernelDefault", "", "the same call natively is let through"},
-	{"GO-2022-363, GO-2022-396", "opening devices that were not asked for, whatever node leads to them", "test/vm TestDevicesAreClosed", "", "`device_cgroup_rules:` opens it"},
+	{"GO-2022-0363, GO-2022-0396", "opening devices that were not asked for, whatever node leads to them", "test/vm TestDevicesAreClosed", "", "`device_cgroup_rules:` opens it"},
 	{"2024-3056", "shared memory that is charged to nobody and stays behind", "test/vm TestSharedMemoryIsCharged", "", "without `mem_limit:` it can be had"},
 	{"2025-47291", "a first or a joining process in the wrong cgroup", "test/systemd TestScopeIsDelegatedAndCarriesEveryLimit, TestExec", "", "the cgroup is compared with the unit's"},
 	{"2026-40223, 2026-4105", "what systemd believes of a scope", "test/systemd TestScopeIsDelegatedAndCarriesEveryLimit", "", "the properties are read back; nothing is registered with machined"},
@@ -54,7 +54,7 @@ var absent = []struct{ rows, why string }{
 	{"2026-41568, 2026-42306", "mounts into a running container: there are none"},
 	{"2020-10749, 2021-20206, 2025-67499, 2024-32473", "CNI plugins: there are none"},
 	{"zstd:chunked, estargz", "tables of contents in layers: they are not read"},
-	{"2022-492", "release_agent of cgroup v1: hosts with v1 are refused (unitc doctor)"},
+	{"2022-0492", "release_agent of cgroup v1: hosts with v1 are refused (unitc doctor)"},
 }
 
 // Tests of other packages fail when what they are about is left away.

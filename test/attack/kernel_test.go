@@ -21,7 +21,7 @@ import (
 // kernelAttacks are about what a payload asks the kernel for, and what a
 // configuration or an image asks the runtime for.
 var kernelAttacks = []attack{
-	{"system-calls", "2022-185, 2022-492, 2022-847, 2023-386, 2024-1086, 2021-22555, 2026-43284, 2026-43500, 2026-46300, 2017-1000112, 2016-5195",
+	{"system-calls", "2022-0185, 2022-0492, 2022-0847, 2023-0386, 2024-1086, 2021-22555, 2026-43284, 2026-43500, 2026-46300, 2017-1000112, 2016-5195",
 		"calls that holes of the kernel were reached by: new namespaces, mounts, keys, bpf, io_uring, userfaultfd, splicing", "", noFilter, "`security_opt: [seccomp=unconfined]` and capabilities",
 		func(t *testing.T, c *target) bool {
 			return opens(t, c.hostIDs(), "call=fsopen", "call=open_tree", "call=move_mount", "call=setns", "call=vmsplice", "call=add_key", "call=keyctl", "call=bpf", "call=io_uring",
@@ -36,7 +36,7 @@ var kernelAttacks = []attack{
 			c.service.Init = false
 			return c.one("ptrace") != "EPERM"
 		}},
-	{"device-nodes", "GO-2022-396", "making a device node", "",
+	{"device-nodes", "GO-2022-0396", "making a device node", "",
 		func(c *target) {
 			c.service.CapAdd, c.service.SecurityOpt = []string{"CAP_MKNOD"}, []string{"seccomp=unconfined"}
 		}, "`cap_add: [MKNOD]` and `userns_mode: host`",
@@ -47,7 +47,7 @@ var kernelAttacks = []attack{
 			seen := c.hostIDs().see("list=/sys/module", "read=/proc/interrupts", "read=/proc/kallsyms", "list=/sys/devices/virtual/powercap", "open-w=/proc/sys/kernel/core_pattern")
 			return seen["list=/sys/module"] != "" || seen["read=/proc/interrupts"] != "" || seen["open-w=/proc/sys/kernel/core_pattern"] == "ok"
 		}},
-	{"cgroup-writes", "2023-25809, 2022-492", "writing to the host's tree of cgroups, seen without a namespace of its own", "",
+	{"cgroup-writes", "2023-25809, 2022-0492", "writing to the host's tree of cgroups, seen without a namespace of its own", "",
 		func(c *target) {
 			c.spec = func(s *specs.Spec) {
 				for i, m := range s.Mounts {
@@ -61,7 +61,7 @@ var kernelAttacks = []attack{
 			c.hostIDs().service.Cgroup = "host"
 			return c.one("open-w=/sys/fs/cgroup/cgroup.procs") == "ok"
 		}},
-	{"sysctl-names", "2022-811, GO-2022-363", "sysctls of the host, by their names and by others that lead to them", "sysctl-names", nil, "",
+	{"sysctl-names", "2022-0811, GO-2022-0363", "sysctls of the host, by their names and by others that lead to them", "sysctl-names", nil, "",
 		func(t *testing.T, c *target) bool {
 			// Its own value: one that gets through changes nothing.
 			value := strings.TrimSpace(contents(t, "/proc/sys/vm/swappiness"))
@@ -73,7 +73,7 @@ var kernelAttacks = []attack{
 			}
 			return false
 		}},
-	{"container-ids", "2025-750, id traversal", "ids that are paths", "container-id", nil, "",
+	{"container-ids", "2025-0750, id traversal", "ids that are paths", "container-id", nil, "",
 		func(t *testing.T, c *target) bool {
 			must(t, c.configure("cwd"))
 			must(t, os.MkdirAll(c.dir+"/state/sub", 0o700))

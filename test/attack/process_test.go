@@ -71,7 +71,7 @@ var processAttacks = []attack{
 		}},
 	{"overwrite-the-runtime", "2019-5736, 2020-14298", "a payload with CAP_SYS_PTRACE takes hold of the program of processes that join, and writes to it", "seal", nil, "", overwriteRuntime},
 	{"look-into-who-joins", "2016-9962", "a payload that may trace looks into processes while they join", "forbid-tracing", nil, "", lookIntoJoiner},
-	{"groups-of-the-caller", "2022-36109, 2022-2989, 2022-2990, 2022-2995, 2023-25173, 2022-532", "the caller has groups", "drop-groups,verify-privileges", nil, "",
+	{"groups-of-the-caller", "2022-36109, 2022-2989, 2022-2990, 2022-2995, 2023-25173, 2022-0532", "the caller has groups", "drop-groups,verify-privileges", nil, "",
 		func(t *testing.T, c *target) bool {
 			c.hostIDs().caller = credentials("!groups")
 			c.spec = asUser(1000)

@@ -372,7 +372,8 @@ func (j *joiner) start(ctx context.Context) (*Joined, error) {
 	if j.cgroup != nil {
 		opt.CgroupDir = int(j.cgroup.Fd())
 	}
-	child, err := j.l.prog.Fork(opt)
+	var child *program.Child
+	err := j.onProcessors(func() (err error) { child, err = j.l.prog.Fork(opt); return err })
 	if err != nil {
 		return nil, &StepError{Step: "clone", Exit: exitNamespace, Err: err}
 	}

@@ -26,6 +26,7 @@ var joinInner = []struct {
 		anyJoin, takeProcfs},
 	{"set-oom-score", exitOOMAdjust, "lowering it needs CAP_SYS_RESOURCE", whenLaunch(hasOOMScore), step1(setOOMScore)},
 	{"set-scheduler", exitScheduler, "real-time policies need CAP_SYS_NICE over the host", whenLaunch(hasScheduler), step1(setScheduler)},
+	{"set-affinity", exitCPUAffinity, "it is in the container's cgroup, which bounds it", hasAffinity, setFinalAffinity},
 	{"set-io-priority", exitIOPrio, "the real-time class needs CAP_SYS_ADMIN", whenLaunch(hasIOPriority), step1(setIOPriority)},
 	{"set-personality", exitPersonality, "read back, since the call takes anything", whenLaunch(hasPersonality), step1(setPersonality)},
 	{"set-rlimits", exitLimits, "raising hard limits needs CAP_SYS_RESOURCE", anyJoin, step1(setRlimits)},

@@ -104,7 +104,7 @@ func setMemoryPolicy(c *compiler) {
 		}
 		mode |= bit
 	}
-	mask, highest, err := nodeMask(p.Nodes)
+	mask, highest, err := bitmap("nodes", p.Nodes)
 	if err != nil {
 		c.err = fmt.Errorf("linux.memoryPolicy: %w", err)
 		return
@@ -117,8 +117,8 @@ func setMemoryPolicy(c *compiler) {
 	c.p.Call("set_mempolicy", string(p.Mode)+" nodes="+p.Nodes, unix.SYS_SET_MEMPOLICY, mode, c.p.Bytes(mask), highest+2)
 }
 
-// nodeMask turns "0-3,5" into the kernel's bitmap of unsigned longs.
-func nodeMask(list string) (mask []byte, highest int, err error) {
+// bitmap turns "0-3,5" into the kernel's bitmap of unsigned longs.
+func bitmap(what, list string) (mask []byte, highest int, err error) {
 	const most = 1024
 	words := make([]uint64, most/64)
 	highest = -1
@@ -133,7 +133,7 @@ func nodeMask(list string) (mask []byte, highest int, err error) {
 			b, err = strconv.Atoi(last)
 		}
 		if err != nil || a < 0 || b < a || b >= most {
-			return nil, -1, fmt.Errorf("nodes %q is not a list such as 0-3,5", list)
+			return nil, -1, fmt.Errorf("%s %q is not a list such as 0-3,5", what, list)
 		}
 		for n := a; n <= b; n++ {
 			words[n/64] |= 1 << (n % 64)

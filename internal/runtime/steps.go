@@ -20,6 +20,7 @@ const (
 	exitStdout       = 209
 	exitIOPrio       = 211
 	exitScheduler    = 214
+	exitCPUAffinity  = 215
 	exitUser         = 217
 	exitCapabilities = 218
 	exitCgroup       = 219

@@ -316,7 +316,7 @@ func (s *starter) trace() {
 	times := s.child.Times()
 	for i, t := range times {
 		if i+1 < len(times) {
-			fmt.Fprintf(os.Stderr, "<7>step %-24s %6d µs\n", t.Name, (times[i+1].Start - t.Start).Microseconds())
+			fmt.Fprintf(os.Stderr, "<7>step %-24s %6d µs%s\n", t.Name, (times[i+1].Start - t.Start).Microseconds(), reason(t.Name))
 		}
 	}
 }

@@ -5,9 +5,12 @@ package launch
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 // stopwatch takes the time of each step where UNITC_TRACE=1 asks for it: what
@@ -68,9 +71,54 @@ func (w *stopwatch) mark(name string) {
 
 func (w *stopwatch) print() {
 	for _, r := range w.rows {
-		fmt.Fprintf(os.Stderr, "<7>helper %-26s %6d µs %6d µs of CPU\n", r.name, r.wall.Microseconds(), r.cpu.Microseconds())
+		fmt.Fprintf(os.Stderr, "<7>helper %-26s %6d µs %6d µs of CPU%s\n", r.name, r.wall.Microseconds(), r.cpu.Microseconds(), reason(r.name))
 	}
 	w.rows = nil
+}
+
+// reason is what a step is for, as the end of its line.
+func reason(step string) string {
+	step = strings.TrimSpace(step)
+	text := purposes[step]
+	if text == "" {
+		text = runtime.Reason(step)
+	}
+	if text == "" {
+		return ""
+	}
+	return " : " + text
+}
+
+// purposes are those of the helper's own steps (start.go).
+var purposes = map[string]string{
+	"read-definition":     "what the generator has resolved, beside the unit",
+	"seal-helper":         "a payload with the host's ids must not write to this program (CVE-2019-5736)",
+	"open-session":        "who waits for this container hears of every fault from here on",
+	"build-plan":          "the definition and facts of this host become a plan",
+	"read-secrets":        "while they can be read: the payload gets them in memory",
+	"write-state":         "for the clean-up, and for who asks while it runs",
+	"bind-notify-socket":  "the payload's messages to systemd go through a filter",
+	"bind-attach-socket":  "for those who join the payload's streams",
+	"claim-network":       "its addresses, before anything is made with them",
+	"open-logs":           "where the payload's output goes",
+	"prepare-cgroup":      "the cgroup to be born in",
+	"prepare-runtime":     "everything that comes from the host is opened",
+	"clone-payload":       "the payload's first process, in its namespaces",
+	"send-mainpid":        "while the child is still in the service's cgroup",
+	"run-hooks":           "hooks of the configuration, and devices that are moved",
+	"start-scope":         "systemd makes the payload's cgroup, with its limits",
+	"connect-network":     "while systemd makes the scope",
+	"join-scope":          "the child is moved before it sees its cgroup namespace",
+	"start-pasta":         "for networks without privilege",
+	"load-nftables":       "the interfaces are there, and nothing of the payload's runs",
+	"ignore-stop-signals": "a stop that comes later reaches the payload itself",
+	"release-payload":     "the child goes on with its last steps",
+	"await-exec":          "a fault of the child's is this helper's",
+	"post-start-hooks":    "the payload is there, and held",
+	"prepare-relay":       "while the payload is held",
+	"send-ready":          "the unit is active, and the payload runs",
+	"tell-session":        "who waits for this container is told",
+	"become-relay":        "this process becomes the relay, where there is one",
 }
 
 func processCPU() time.Duration {

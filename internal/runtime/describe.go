@@ -54,6 +54,21 @@ func StepNames() (names []string) {
 	return names
 }
 
+// Reason says why a step is there, and why there; "" for a name that is none.
+func Reason(step string) string {
+	for _, s := range innerSteps {
+		if s.name == step {
+			return s.why
+		}
+	}
+	for _, s := range outerSteps {
+		if s.name == step {
+			return s.why
+		}
+	}
+	return ""
+}
+
 // Describe compiles the steps of a plan without carrying anything out, and
 // without privilege. The user is looked up on the way: p.Spec is complete
 // afterwards.

@@ -312,6 +312,11 @@ func TestStepsArePromisedAsTheyRun(t *testing.T) {
 		if f := strings.Fields(line); len(f) > 2 && f[0] == "step" {
 			ran = append(ran, f[1])
 		}
+		// With what it is for, behind its duration.
+		if strings.Contains(line, " mask-paths ") && !strings.Contains(line, " µs : with a null device of our own") ||
+			strings.Contains(line, " start-scope ") && !strings.Contains(line, " of CPU : systemd makes the payload's cgroup") {
+			t.Errorf("a step without its description: %s", line)
+		}
 	}
 	// The last step, exec-payload, has no successor and so no duration.
 	if n := len(promised); n == 0 || !slices.Equal(promised[:n-1], slices.DeleteFunc(ran, func(s string) bool { return s == "exec-payload" })) {

@@ -17,9 +17,9 @@ func TestDevicesAreClosed(t *testing.T) {
 userns_mode: host
 cap_add: [MKNOD, SYSLOG]
 security_opt: [seccomp=unconfined, apparmor=unconfined]
-command: [sh, -c, 'mknod /dev/log c 1 11 && head -c 1 /dev/log >/dev/null; echo status $$?; exec sleep infinity']
+command: [sh, -c, 'mknod /dev/log c 1 11 && cat /dev/null </dev/log; echo status $$?; exec sleep infinity']
 `
-	for rules, want := range map[string]string{"": "mknod: /dev/log: Operation not permitted", "m": "head: cannot open '/dev/log' for reading: Operation not permitted", "rm": "status 0"} {
+	for rules, want := range map[string]string{"": "mknod: /dev/log: Operation not permitted", "m": "cannot open /dev/log: Operation not permitted", "rm": "status 0"} {
 		text := definition
 		if rules != "" {
 			text += "device_cgroup_rules: ['c 1:11 " + rules + "']\n"
@@ -28,6 +28,35 @@ command: [sh, -c, 'mknod /dev/log c 1 11 && head -c 1 /dev/log >/dev/null; echo 
 		if said := c.awaitWord("status"); !strings.Contains(said, want) {
 			t.Errorf("with %q it says %q, want %q", rules, said, want)
 		}
+	}
+}
+
+// `privileged: true` is all at once; with nothing but the namespaces left.
+func TestPrivileged(t *testing.T) {
+	c := define(t, "privileged", "scope", `rootfs: host
+privileged: true
+command:
+- sh
+- -c
+- |
+  grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\t'
+  awk '{print "map " $$1 " " $$2}' /proc/self/uid_map
+  mknod /dev/log c 1 11 && cat /dev/null </dev/log && echo opened
+  test -w /proc/sys/kernel/core_pattern && echo writable
+  mount -t tmpfs none /mnt && echo mounted
+  ls /sys/module | head -n1 | grep -q . && echo unmasked
+  readlink /proc/self/ns/pid
+  echo done
+  exec sleep infinity
+`)
+	said := c.awaitWord("done")
+	for _, want := range []string{"CapEff:000001ffffffffff", "CapBnd:000001ffffffffff", "NoNewPrivs:0", "Seccomp:0", "map 0 0", "opened", "writable", "mounted", "unmasked"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%s is missing:\n%s", want, said)
+		}
+	}
+	if own := run(t, "readlink", "/proc/self/ns/pid"); strings.Contains(said, own) {
+		t.Errorf("it is in the host's PID namespace:\n%s", said)
 	}
 }
 

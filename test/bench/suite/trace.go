@@ -14,7 +14,7 @@ import (
 
 // traceLine is what UNITC_TRACE=1 makes the helper print: its own steps with
 // their CPU, then those of the payload's first process.
-var traceLine = regexp.MustCompile(`^(helper|step) ( *)(\S.*?) +(\d+) µs(?: +(\d+) µs of CPU)?$`)
+var traceLine = regexp.MustCompile(`^(helper|step) ( *)(\S.*?) +(\d+) µs(?: +(\d+) µs of CPU)?(?: : .*)?$`)
 
 // trace: what each step of a start takes, from inside.
 func (b *bench) trace() error {

@@ -37,6 +37,17 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
+// BenchmarkCompileAnew measures the default profile without its program in the binary.
+func BenchmarkCompileAnew(b *testing.B) {
+	b.ReportAllocs()
+	spec := Default(Options{Arch: Native, Bounding: defaultBounding})
+	for b.Loop() {
+		if _, err := compile(spec, Native); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkDefault measures the making of the profile before it is compiled.
 func BenchmarkDefault(b *testing.B) {
 	b.ReportAllocs()

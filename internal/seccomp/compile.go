@@ -66,6 +66,13 @@ func (p *Program) Fprog() unix.SockFprog {
 // given, normally Native. The same input gives the same bytes. The error
 // carries every fault of the profile, one a line.
 func Compile(spec *specs.LinuxSeccomp, native uint32) (*Program, error) {
+	if p := cached(spec, native); p != nil {
+		return p, nil
+	}
+	return compile(spec, native)
+}
+
+func compile(spec *specs.LinuxSeccomp, native uint32) (*Program, error) {
 	p, faults := readProfile(spec)
 	selected, archFaults := selectABIs(spec.Architectures, native)
 	faults = append(faults, archFaults...)

@@ -67,7 +67,7 @@ type fakeBus struct {
 
 func (b *fakeBus) Close() {}
 
-func (b *fakeBus) ListUnitsContext(context.Context) ([]dbus.UnitStatus, error) {
+func (b *fakeBus) ListServices(context.Context) ([]dbus.UnitStatus, error) {
 	if b.Dead {
 		return nil, errors.New("read unix @->/run/systemd/private: EOF")
 	}

@@ -50,13 +50,14 @@ kernel does not count here is shown as "-".`,
 			if !slices.Contains(orders, order) {
 				return usagef("--sort %s: want one of %s", order, strings.Join(orders, ", "))
 			}
-			s := &sampler{app: a, words: args, order: order}
-			if err := s.take(); err != nil {
+			s := &sampler{app: a, words: args, order: order, survey: live.Survey{Host: a.host}}
+			// What the shares of the first picture are counted from.
+			if err := s.take(s.survey.Processor); err != nil {
 				return err
 			}
 			if once || !asJSON && terminal.Of(a.stdout).Width == 0 {
 				time.Sleep(firstInterval)
-				if err := s.take(); err != nil {
+				if err := s.take(s.survey.Usage); err != nil {
 					return err
 				}
 				if asJSON {
@@ -83,10 +84,12 @@ type sampler struct {
 	words []string
 	order string
 	now   []sample
+	// survey is kept from one look to the next.
+	survey live.Survey
 }
 
 // take looks once; shares are of the time since the look before.
-func (s *sampler) take() error {
+func (s *sampler) take(look func(cgroup string) live.Usage) error {
 	names, err := s.host.Names()
 	if err != nil {
 		return err
@@ -107,7 +110,7 @@ func (s *sampler) take() error {
 		if !ok {
 			continue // it has ended, or is about to begin
 		}
-		now := sample{Name: name, Usage: s.host.Usage(cgroup)}
+		now := sample{Name: name, Usage: look(cgroup)}
 		if b, ok := before[name]; ok && b.CPU != nil && now.CPU != nil && *now.CPU >= *b.CPU {
 			share := float64(*now.CPU-*b.CPU) / float64(now.At.Sub(b.At).Microseconds()) * 100
 			now.CPUPercent = &share
@@ -152,7 +155,7 @@ func (s *sampler) follow(interval time.Duration, asJSON bool) error {
 		case <-time.After(wait):
 		}
 		wait = interval
-		if err := s.take(); err != nil {
+		if err := s.take(s.survey.Usage); err != nil {
 			return err
 		}
 		var err error
@@ -184,7 +187,7 @@ func (s *sampler) redraw() error {
 }
 
 func (s *sampler) write(w terminal.Screen) error {
-	t := terminal.Table{Header: []string{"NAME", "CPU", "MEMORY", "NET RX/TX", "DISK R/W", "PIDS", "PRESSURE C/M/IO"}, Shrink: []int{0}}
+	t := terminal.Table{Header: []string{"NAME", "CPU", "MEMORY", "NET RX/TX", "DISK R/W", "PIDS", "PRESSURE C/M/IO"}, Shrink: []int{0}, Drop: []int{4, 3, 6, 5}}
 	for _, u := range s.now {
 		cpu := "-"
 		if u.CPUPercent != nil {

@@ -46,12 +46,21 @@ func (h Host) Names() ([]string, error) {
 		if !item.IsDir() || strings.HasPrefix(item.Name(), ".") {
 			continue
 		}
-		// Others than root may not look into it, and may know its name.
-		if _, err := os.Lstat(h.path(item.Name(), "plan.json")); err == nil || errors.Is(err, fs.ErrPermission) {
+		if h.Launched(item.Name()) {
 			names = append(names, item.Name())
 		}
 	}
 	return names, nil
+}
+
+// Launched tells whether a start has left something of a container. Others than
+// root may not look into it, and may know its name.
+func (h Host) Launched(name string) bool {
+	_, err := os.Lstat(h.path(name, "plan.json"))
+	if errors.Is(err, fs.ErrPermission) {
+		_, err = os.Lstat(filepath.Join(h.State, name))
+	}
+	return err == nil
 }
 
 func (h Host) path(name, file string) string { return filepath.Join(h.State, name, file) }
@@ -160,16 +169,23 @@ func (h Host) Payloads(names []string, scopeOf func(name string) string) map[str
 	return found
 }
 
+// readNames lists a directory, in no order; what they are is plain from the
+// names.
+func readNames(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
 func (h Host) walk(dir string, found map[string]string) {
-	items, err := os.ReadDir(dir)
+	items, err := readNames(dir)
 	if err != nil {
 		return // gone since its parent was read
 	}
-	for _, item := range items {
-		name := item.Name()
-		if !item.IsDir() {
-			continue
-		}
+	for _, name := range items {
 		switch {
 		case strings.HasSuffix(name, ".slice"):
 			h.walk(dir+"/"+name, found)

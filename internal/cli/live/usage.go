@@ -3,11 +3,14 @@
 package live
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Usage is what the kernel has counted for one payload (Documentation/
@@ -37,62 +40,129 @@ type Usage struct {
 
 // Usage reads the counters of a cgroup. What is not there stays nil.
 func (h Host) Usage(cgroup string) Usage {
-	g := group(cgroup)
+	s := Survey{Host: h}
+	return s.Usage(cgroup)
+}
+
+// Survey looks at many containers.
+type Survey struct {
+	Host
+	files   Reader
+	hostNet string // the host's own network namespace, once read
+}
+
+// Usage is Host.Usage.
+func (s *Survey) Usage(cgroup string) Usage {
+	g := s.open(cgroup)
+	defer g.close()
 	u := Usage{
 		At: time.Now(), CPU: g.key("cpu.stat", "usage_usec"),
 		Memory: g.number("memory.current"), MemoryPeak: g.number("memory.peak"), MemoryLimit: g.number("memory.max"), Swap: g.number("memory.swap.current"),
 		Pids: g.number("pids.current"), PidsLimit: g.number("pids.max"), OOMKills: g.key("memory.events", "oom_kill"),
 		CPUPressure: g.pressure("cpu.pressure"), MemoryPressure: g.pressure("memory.pressure"), IOPressure: g.pressure("io.pressure"),
-		Frozen: Frozen(cgroup),
+		Frozen: g.frozen(),
 	}
 	u.IORead, u.IOWrite = g.io()
-	pids, _ := Processes(cgroup)
-	if u.Pids == nil {
-		n := uint64(len(pids))
-		u.Pids = &n
+	first := g.firstProcess()
+	if first == 0 || u.Pids == nil {
+		pids, _ := Processes(cgroup)
+		if u.Pids == nil {
+			n := uint64(len(pids))
+			u.Pids = &n
+		}
+		if first == 0 && len(pids) > 0 {
+			first = pids[0]
+		}
 	}
-	if len(pids) > 0 {
-		u.NetRead, u.NetWrite = h.network(pids[0])
+	if first != 0 {
+		u.NetRead, u.NetWrite = s.network(first)
 	}
 	return u
 }
 
+// Processor is Usage of the processor alone: what a share of it is counted from.
+func (s *Survey) Processor(cgroup string) Usage {
+	g := s.open(cgroup)
+	defer g.close()
+	return Usage{At: time.Now(), CPU: g.key("cpu.stat", "usage_usec")}
+}
+
+// Summary is what a listing shows of a payload; nil is what this machine does
+// not count, and no limit.
+type Summary struct {
+	CPU, Memory, MemoryLimit *uint64 // µs, bytes, bytes
+	Frozen                   bool
+}
+
+// Summary reads the few counters of it.
+func (s *Survey) Summary(cgroup string) Summary {
+	g := s.open(cgroup)
+	defer g.close()
+	return Summary{CPU: g.key("cpu.stat", "usage_usec"), Memory: g.number("memory.current"), MemoryLimit: g.number("memory.max"), Frozen: g.frozen()}
+}
+
 // Frozen tells whether the processes of a cgroup stand still.
 func Frozen(cgroup string) bool {
-	n := group(cgroup).key("cgroup.events", "frozen")
+	s := Survey{}
+	g := s.open(cgroup)
+	defer g.close()
+	return g.frozen()
+}
+
+// group is a cgroup whose files are read.
+type group struct {
+	fd    int
+	files *Reader
+}
+
+func (s *Survey) open(cgroup string) group {
+	fd, err := openDir(cgroup)
+	if err != nil {
+		fd = -1 // it has ended: nothing can be read
+	}
+	return group{fd, &s.files}
+}
+
+func (g group) close() {
+	if g.fd >= 0 {
+		unix.Close(g.fd)
+	}
+}
+
+// read gives a file's text until the next is read.
+func (g group) read(file string) []byte {
+	if g.fd < 0 {
+		return nil
+	}
+	data, err := g.files.Read(g.fd, file)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+func (g group) frozen() bool {
+	n := g.key("cgroup.events", "frozen")
 	return n != nil && *n == 1
 }
 
-// Memory is what a listing shows of it: bytes and the limit, nil without one.
-func Memory(cgroup string) (current, limit *uint64) {
-	return group(cgroup).number("memory.current"), group(cgroup).number("memory.max")
-}
-
-// CPU is the processor time of a cgroup.
-func CPU(cgroup string) (time.Duration, bool) {
-	n := group(cgroup).key("cpu.stat", "usage_usec")
-	if n == nil {
-		return 0, false
+// firstProcess is one of the payload's processes, 0 if it has moved them to
+// cgroups of its own.
+func (g group) firstProcess() int {
+	for _, file := range []string{"payload/cgroup.procs", "cgroup.procs"} {
+		line, _, _ := bytes.Cut(g.read(file), []byte{'\n'})
+		if pid, err := strconv.Atoi(string(line)); err == nil {
+			return pid
+		}
 	}
-	return time.Duration(*n) * time.Microsecond, true
-}
-
-// group is the directory of a cgroup.
-type group string
-
-func (g group) read(file string) string {
-	data, err := os.ReadFile(string(g) + "/" + file)
-	if err != nil {
-		return ""
-	}
-	return string(data)
+	return 0
 }
 
 // number is a file with one number; "max" is none.
-func (g group) number(file string) *uint64 { return number(strings.TrimSpace(g.read(file))) }
+func (g group) number(file string) *uint64 { return number(bytes.TrimSpace(g.read(file))) }
 
-func number(text string) *uint64 {
-	n, err := strconv.ParseUint(text, 10, 64)
+func number(text []byte) *uint64 {
+	n, err := strconv.ParseUint(string(text), 10, 64)
 	if err != nil || n == math.MaxUint64 {
 		return nil
 	}
@@ -101,8 +171,8 @@ func number(text string) *uint64 {
 
 // key is a number in a file of lines "name number".
 func (g group) key(file, name string) *uint64 {
-	for line := range strings.Lines(g.read(file)) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok && k == name {
+	for line := range bytes.Lines(g.read(file)) {
+		if k, v, ok := bytes.Cut(bytes.TrimSpace(line), []byte{' '}); ok && string(k) == name {
 			return number(v)
 		}
 	}
@@ -111,8 +181,8 @@ func (g group) key(file, name string) *uint64 {
 
 // pressure is avg10 of the line "some avg10=0.00 avg60=…".
 func (g group) pressure(file string) *float64 {
-	for line := range strings.Lines(g.read(file)) {
-		f := strings.Fields(line)
+	for line := range bytes.Lines(g.read(file)) {
+		f := strings.Fields(string(line))
 		if len(f) < 2 || f[0] != "some" {
 			continue
 		}
@@ -127,15 +197,15 @@ func (g group) pressure(file string) *float64 {
 
 // io adds up io.stat, a line "8:0 rbytes=1 wbytes=2 …" for each device.
 func (g group) io() (read, write *uint64) {
-	text, err := os.ReadFile(string(g) + "/io.stat")
-	if err != nil {
+	text, err := g.files.Read(g.fd, "io.stat")
+	if g.fd < 0 || err != nil {
 		return nil, nil
 	}
 	var r, w uint64
-	for word := range strings.FieldsSeq(string(text)) {
-		k, v, _ := strings.Cut(word, "=")
+	for word := range bytes.FieldsSeq(text) {
+		k, v, _ := bytes.Cut(word, []byte{'='})
 		if n := number(v); n != nil {
-			switch k {
+			switch string(k) {
 			case "rbytes":
 				r += *n
 			case "wbytes":
@@ -148,32 +218,37 @@ func (g group) io() (read, write *uint64) {
 
 // network adds up /proc/PID/net/dev (proc_pid_net(5)). A payload in the host's
 // network has no traffic of its own.
-func (h Host) network(pid int) (received, sent *uint64) {
-	dir := h.Proc + "/" + strconv.Itoa(pid)
+func (s *Survey) network(pid int) (received, sent *uint64) {
+	dir := s.Proc + "/" + strconv.Itoa(pid)
 	own, err := os.Readlink(dir + "/ns/net")
 	if err != nil {
 		return nil, nil
 	}
-	if host, err := os.Readlink(h.Proc + "/1/ns/net"); err != nil || host == own {
+	if s.hostNet == "" {
+		if s.hostNet, err = os.Readlink(s.Proc + "/1/ns/net"); err != nil {
+			return nil, nil
+		}
+	}
+	if s.hostNet == own {
 		return nil, nil
 	}
-	text, err := os.ReadFile(dir + "/net/dev")
+	text, err := s.files.Read(unix.AT_FDCWD, dir+"/net/dev")
 	if err != nil {
 		return nil, nil
 	}
-	var r, s uint64
-	for line := range strings.Lines(string(text)) {
-		link, counters, ok := strings.Cut(line, ":")
-		f := strings.Fields(counters)
-		if !ok || strings.TrimSpace(link) == "lo" || len(f) < 9 {
+	var in, out uint64
+	for line := range bytes.Lines(text) {
+		link, counters, ok := bytes.Cut(line, []byte{':'})
+		f := bytes.Fields(counters)
+		if !ok || string(bytes.TrimSpace(link)) == "lo" || len(f) < 9 {
 			continue
 		}
 		if n := number(f[0]); n != nil {
-			r += *n
+			in += *n
 		}
 		if n := number(f[8]); n != nil {
-			s += *n
+			out += *n
 		}
 	}
-	return &r, &s
+	return &in, &out
 }

@@ -13,13 +13,12 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
-
-	"github.com/unitc/unitc/internal/cgroupsd"
 )
 
 // Bus is what is asked of systemd.
 type Bus interface {
-	ListUnitsContext(ctx context.Context) ([]dbus.UnitStatus, error)
+	// ListServices gives the services that systemd has loaded.
+	ListServices(ctx context.Context) ([]dbus.UnitStatus, error)
 	GetUnitPropertyContext(ctx context.Context, unit, name string) (*dbus.Property, error)
 	GetUnitTypePropertyContext(ctx context.Context, unit, unitType, name string) (*dbus.Property, error)
 	KillUnitWithTarget(ctx context.Context, name string, target dbus.Who, signal int32) error
@@ -50,16 +49,13 @@ func Connect(ctx context.Context) (Bus, error) {
 		return nil, err
 	}
 	if os.Geteuid() == 0 {
-		conn, err := dbus.NewConnection(func() (*godbus.Conn, error) { return cgroupsd.DialPrivate(ctx) })
-		if err == nil {
-			return conn, nil
-		}
+		return &direct{ctx: ctx}, nil
 	}
-	conn, err := dbus.NewSystemConnectionContext(ctx)
+	conn, err := openShared(ctx)
 	if err != nil {
-		return nil, &BusError{err}
+		return nil, err
 	}
-	return conn, nil
+	return shared{conn}, nil
 }
 
 // BusError is a system bus that does not answer: those who are not root reach

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/quickjson"
 )
 
@@ -28,9 +31,9 @@ type Generated struct {
 
 // readLaunched takes from the definition that was launched what a reload may
 // have changed in the file since.
-func (g *Generated) readLaunched(path string) bool {
+func (g *Generated) readLaunched(files *live.Reader, path string) bool {
 	l := Generated{}
-	if l.readResolved(path); l.Image == "" {
+	if l.readResolved(files, path); l.Image == "" {
 		return false // it is not running, or not ours to read
 	}
 	g.Image, g.Ports = l.Image, l.Ports
@@ -89,12 +92,12 @@ func resolvedNames(dir string) (map[string]bool, bool) {
 func (g *Generated) stem() string { return strings.TrimSuffix(g.Name, ".service") }
 
 // read fills in what stands in the files.
-func (g *Generated) read() {
+func (g *Generated) read(files *live.Reader) {
 	if g.Source == "" && g.dir != "" {
 		g.Source, _ = signedSource(g.dir + "/" + g.Name)
 	}
 	if g.dir != "" && g.Image == "" {
-		g.readResolved(g.dir + "/.unitc/" + g.stem() + ".json")
+		g.readResolved(files, g.dir+"/.unitc/"+g.stem()+".json")
 	}
 }
 
@@ -112,8 +115,8 @@ func signedSource(path string) (string, bool) {
 }
 
 // readResolved takes the few fields that a listing shows.
-func (g *Generated) readResolved(path string) {
-	data, err := os.ReadFile(path)
+func (g *Generated) readResolved(files *live.Reader, path string) {
+	data, err := files.Read(unix.AT_FDCWD, path)
 	if err != nil {
 		return
 	}

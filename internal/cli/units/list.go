@@ -51,17 +51,15 @@ type Question struct {
 	// MainPID asks systemd once more for each unit.
 	MainPID bool
 	Host    live.Host
+
+	files live.Reader
 }
 
 // List asks systemd for all our units in one call. Details are read from files,
 // also with a thousand of them, and systemd is asked again only for what it
 // alone knows: how a failed one ended, since when others are in their state.
 func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Unit, error) {
-	known, err := bus.ListUnitsContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	launched, err := q.Host.Names()
+	known, err := bus.ListServices(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +75,7 @@ func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Un
 		g := find(generated, k.Name)
 		if name, isService := strings.CutSuffix(k.Name, ".service"); g == nil && isService {
 			// One that was launched without a generated unit.
-			if _, ok := slices.BinarySearch(launched, name); ok {
+			if q.Host.Launched(name) {
 				g = &Generated{Name: k.Name}
 			}
 		}
@@ -100,8 +98,8 @@ func (q *Question) newUnit(g *Generated, k dbus.UnitStatus) Unit {
 	of := *g // a template's instances may have been launched with another definition each
 	name := strings.TrimSuffix(k.Name, ".service")
 	// What was launched says all, also where the file says something else by now.
-	if k.ActiveState == "inactive" || !of.readLaunched(q.Host.DefinitionPath(name)) {
-		of.read()
+	if k.ActiveState == "inactive" || !of.readLaunched(&q.files, q.Host.DefinitionPath(name)) {
+		of.read(&q.files)
 	}
 	return Unit{
 		Name: name, Unit: k.Name, Description: k.Description,
@@ -132,20 +130,30 @@ func state(active, sub string) string {
 // askDetails fills the units in. A unit that goes away meanwhile keeps what is
 // known of it.
 func (q *Question) askDetails(ctx context.Context, bus Bus, list []Unit) error {
-	var names []string
+	names := make([]string, len(list))
 	for i := range list {
-		names = append(names, list[i].Name)
+		names[i] = list[i].Name
 	}
 	payloads := q.Host.Payloads(names, scopeOf)
+	survey := live.Survey{Host: q.Host}
+	var asked []*Unit
+	for i := range list {
+		if u := &list[i]; u.State != "stopped" && !q.look(&survey, u, payloads[u.Name]) {
+			asked = append(asked, u)
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
 	work := make(chan *Unit)
 	errs := make(chan error, askers)
 	var wg sync.WaitGroup
-	for range askers {
+	for range min(askers, len(asked)) {
 		wg.Go(func() {
 			var first error
 			for u := range work {
 				talk := conversation{Question: q, ctx: ctx, bus: bus, unit: u}
-				talk.details(payloads[u.Name])
+				talk.details()
 				if first == nil {
 					first = talk.err
 				}
@@ -153,10 +161,8 @@ func (q *Question) askDetails(ctx context.Context, bus Bus, list []Unit) error {
 			errs <- first
 		})
 	}
-	for i := range list {
-		if list[i].State != "stopped" {
-			work <- &list[i]
-		}
+	for _, u := range asked {
+		work <- u
 	}
 	close(work)
 	wg.Wait()
@@ -168,6 +174,31 @@ func (q *Question) askDetails(ctx context.Context, bus Bus, list []Unit) error {
 	return err
 }
 
+// look fills in what stands in files: the payload and its limits are in cgroup,
+// "" if it has none. false: systemd alone knows the rest.
+func (q *Question) look(survey *live.Survey, u *Unit, cgroup string) (all bool) {
+	if started, ok := q.Host.Started(u.Name); ok && u.State == "running" {
+		u.Since, all = started, !q.MainPID
+	}
+	if u.State == "failed" {
+		return false
+	}
+	u.Health = q.Host.Health(u.Name)
+	if cgroup == "" {
+		return all
+	}
+	s := survey.Summary(cgroup)
+	for _, n := range []struct{ from, into *uint64 }{{s.CPU, &u.CPU}, {s.Memory, &u.Memory}, {s.MemoryLimit, &u.MemoryLimit}} {
+		if n.from != nil {
+			*n.into = *n.from
+		}
+	}
+	if u.State == "running" && s.Frozen {
+		u.State = "paused"
+	}
+	return all
+}
+
 // conversation is about one unit; after an error it is over.
 type conversation struct {
 	*Question
@@ -177,13 +208,10 @@ type conversation struct {
 	err  error
 }
 
-// details fills in what a unit's name and state do not tell. The payload and
-// its limits are in cgroup, "" if it has none.
-func (q *conversation) details(cgroup string) {
+// details asks for what no file tells.
+func (q *conversation) details() {
 	u := q.unit
-	if started, ok := q.Host.Started(u.Name); ok && u.State == "running" {
-		u.Since = started
-	} else {
+	if u.Since.IsZero() {
 		q.since()
 	}
 	if u.State == "failed" {
@@ -193,23 +221,6 @@ func (q *conversation) details(cgroup string) {
 	}
 	if q.MainPID {
 		u.MainPID = uint32(number(q.ask(u.Unit, "Service", "MainPID")))
-	}
-	u.Health = q.Host.Health(u.Name)
-	if cgroup == "" {
-		return
-	}
-	current, limit := live.Memory(cgroup)
-	if current != nil {
-		u.Memory = *current
-	}
-	if limit != nil {
-		u.MemoryLimit = *limit
-	}
-	if cpu, ok := live.CPU(cgroup); ok {
-		u.CPU = uint64(cpu.Microseconds())
-	}
-	if u.State == "running" && live.Frozen(cgroup) {
-		u.State = "paused"
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/definition"
 )
 
 // attachOptions are docker attach's.
@@ -29,9 +31,10 @@ func (a *app) attach() *cobra.Command {
 		Short: "join the terminal or the streams of a container",
 		Long: `Join the terminal of a container whose definition has tty: true, or the input and
 output of one with stdin_open: true. Others may have joined it, too, and the
-journal gets all of the output in any case. On a terminal the keys of --detach-keys
-let go of it, and it goes on; signals are for the container. The exit status is the
-container's when it ends, 0 after the keys.`,
+journal gets all of the output in any case; of a container that has neither the
+output alone is shown, as the journal gets it. On a terminal the keys of
+--detach-keys let go of it, and it goes on; signals are for the container. The exit
+status is the container's when it ends, 0 after the keys.`,
 		Example:           "  unitc attach game\n  echo save-all | unitc attach --detach-keys '' game",
 		Args:              exactly(1, "the name of a container"),
 		ValidArgsFunction: a.completeRunning,
@@ -74,33 +77,52 @@ func (a *app) attachTo(cmd *cobra.Command, word string, o attachOptions, keys []
 		return 0, fmt.Errorf("%s has ended: %w", name, err)
 	}
 	defer unix.Close(pidfd)
-	to, err := session.Attach(a.host.AttachSocket(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%s has nothing to join: its definition has neither tty: nor stdin_open:; unitc logs -f %s follows its output, unitc exec -it %s sh runs a shell in it", name, name, name)
+	forward := func(s unix.Signal) { _ = unix.PidfdSendSignal(pidfd, s, nil, 0) }
+	if !o.proxy {
+		forward = nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
-	}
-	end := make(chan result, 1)
+	end, ended := make(chan result, 1), make(chan struct{})
 	go func() {
 		err := awaitEnd(pid)
+		close(ended)
 		r := result{err: err}
 		if err == nil {
 			r.status, r.err = a.endOf(cmd, name, pid)
 		}
 		end <- r
 	}()
-	to.Keys = keys
-	if o.proxy {
-		to.Forward = func(s unix.Signal) { _ = unix.PidfdSendSignal(pidfd, s, nil, 0) }
+	to, err := session.Attach(a.host.AttachSocket(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = a.followOutput(name, &session.Follower{Ended: ended, Forward: forward})
+	case err != nil:
+		err = fmt.Errorf("%s: %w", name, err)
+	default:
+		err = a.join(to, o, keys, forward)
 	}
-	own := session.Streams{Out: a.stdout, Err: a.stderr}
-	if in, ok := a.stdin.(*os.File); ok && !o.noInput {
-		own.In = in
-	}
-	if err := to.Run(own); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	r := <-end
 	return r.status, r.err
+}
+
+func (a *app) join(to *session.Attachment, o attachOptions, keys []byte, forward func(unix.Signal)) error {
+	to.Keys, to.Forward = keys, forward
+	own := session.Streams{Out: a.stdout, Err: a.stderr}
+	if in, ok := a.stdin.(*os.File); ok && !o.noInput {
+		own.In = in
+	}
+	return to.Run(own)
+}
+
+// followOutput shows what a container writes that has no streams to join.
+func (a *app) followOutput(name string, f *session.Follower) error {
+	const why = "its definition has neither tty: nor stdin_open:"
+	if s, err := a.host.Definition(name); err == nil && s.Logging.Driver == definition.LogNone {
+		return fmt.Errorf("%s has nothing to join: %s, and with logging: {driver: none} nobody has its output; unitc exec -it %s sh runs a shell in it", name, why, name)
+	}
+	f.Since, f.Units = time.Now(), []string{name + ".service", units.ScopeOf(name)}
+	fmt.Fprintf(a.stderr, "unitc: %s takes no input, as %s; this is its output\n", name, why)
+	return f.Run(a.stdout)
 }

@@ -42,6 +42,10 @@ cannot be run, 125 if the container cannot be joined.`,
 		Example:           "  unitc exec -it web sh\n  unitc exec db pg_dump shop > shop.sql",
 		ValidArgsFunction: a.completeRunning,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 && args[1] == "--" {
+				// Options have ended at the name already; many write it all the same.
+				args = slices.Delete(args, 1, 2)
+			}
 			if len(args) < 2 {
 				return usagef("exec: want a container and a program; usage: %s", cmd.UseLine())
 			}

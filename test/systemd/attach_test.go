@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -73,6 +74,48 @@ func TestAttachTerminal(t *testing.T) {
 				u.awaitOutput(line)
 			}
 		})
+	}
+}
+
+// A container with neither a terminal nor an input shows its output, from now on
+// and to its last words; signals and the end are as with the others.
+func TestAttachFollowsOutput(t *testing.T) {
+	for _, p := range []placement{scoped, {"service", "journald"}, {"scope", "direct"}} {
+		t.Run(p.String(), func(t *testing.T) {
+			u := p.define(t, "mute", `rootfs: host
+command: [sh, -c, 'trap "echo tick" USR1; trap "seq 1 500; printf words; exit 4" USR2; echo up; while :; do sleep 0.1; done']`).start()
+			u.awaitOutput("up\n")
+			cmd := exec.Command("unitc", "attach", u.name)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			word, err := cmd.StderrPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { cmd.Process.Kill() })
+			readUntil(t, word, "neither tty: nor stdin_open:")
+			u.signal("USR1")
+			readUntil(t, out, "tick\n")
+			if err := cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+				t.Fatal(err)
+			}
+			rest, err := io.ReadAll(out)
+			if _ = cmd.Wait(); err != nil || cmd.ProcessState.ExitCode() != 4 {
+				t.Errorf("attach ends with %v (%v)", cmd.ProcessState, err)
+			}
+			if lines := strings.Split(string(rest), "\n"); len(lines) != 502 || lines[0] != "1" || lines[500] != "words" {
+				t.Errorf("the last words are %q", rest)
+			}
+		})
+	}
+	u := placement{"scope", "none"}.define(t, "silent", sleeper).start()
+	if out, status := command(t, "unitc", "attach", u.name); status != 1 || !strings.Contains(out, "nobody has its output") {
+		t.Errorf("without a log it is %d: %s", status, out)
 	}
 }
 
@@ -178,7 +221,6 @@ func TestAttachFaults(t *testing.T) {
 		status int
 		says   string
 	}{
-		{[]string{"deaf-one"}, 1, "neither tty: nor stdin_open:"},
 		{[]string{"deaf-on"}, 3, "did you mean deaf-one"},
 		{[]string{}, 2, "want the name"},
 		{[]string{"--detach-keys", "ctrl-pp", "deaf-one"}, 2, "no key"},

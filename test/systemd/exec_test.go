@@ -52,6 +52,8 @@ func TestExec(t *testing.T) {
 		{[]string{"-u", "0:0", "-w", "/", "verb-exec", "sh", "-c", "echo $(id -u):$(id -g) $PWD"}, "0:0 /\n", 0},
 		{[]string{"verb-exec", "cat"}, "", 0}, // no standard input is the end of it
 		{[]string{"verb-exec", "sh", "-c", "echo out"}, "out\n", 0},
+		{[]string{"verb-exec", "--", "sh", "-c", "echo $1", "sh", "--"}, "--\n", 0},
+		{[]string{"--", "verb-exec", "--", "echo", "two"}, "two\n", 0},
 		{[]string{"verb-exec", "sh", "-c", "echo err >&2"}, "err\n", 0},
 	} {
 		if out, status := command(t, "unitc", append([]string{"exec"}, c.args...)...); out != c.out || status != c.status {

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Follower shows what a container writes to the journal, from now on.
+type Follower struct {
+	// Units are those whose lines they are: what systemd says of them is not the
+	// container's.
+	Units []string
+	// Ended is closed when the payload has ended.
+	Ended <-chan struct{}
+	// Forward is as an Attachment's.
+	Forward func(unix.Signal)
+	// Since is from when on.
+	Since time.Time
+
+	cursor string // of the last line shown
+}
+
+// Run shows lines until the payload has ended, the last words included.
+func (f *Follower) Run(to io.Writer) error {
+	journal := exec.Command("journalctl", f.arguments("--follow", "--output=export", "--output-fields=MESSAGE")...)
+	// Ctrl-C is for the payload, or for this program.
+	journal.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	lines, err := journal.StdoutPipe()
+	if err == nil {
+		err = journal.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("following the journal: %w", err)
+	}
+	shown := make(chan error, 1)
+	go func() { shown <- f.show(lines, to) }()
+	stop := func() {
+		_ = journal.Process.Kill()
+		_ = journal.Wait()
+	}
+	err = f.wait(shown)
+	if !errors.Is(err, errPayloadEnded) {
+		stop()
+		return err
+	}
+	// Lines that are on their way are written first.
+	_ = exec.Command("journalctl", "--sync").Run()
+	_ = journal.Process.Kill()
+	err = <-shown
+	_ = journal.Wait()
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return f.lastWords(to)
+}
+
+var errPayloadEnded = errors.New("the payload has ended")
+
+func (f *Follower) wait(shown chan error) error {
+	signals := make(chan os.Signal, 16)
+	for _, s := range append([]os.Signal{unix.SIGHUP}, forwarded...) {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	defer signal.Stop(signals)
+	for {
+		select {
+		case <-f.Ended:
+			return errPayloadEnded
+		case err := <-shown:
+			return fmt.Errorf("following the journal: %w", err)
+		case s := <-signals:
+			number, _ := s.(syscall.Signal)
+			switch {
+			case number == unix.SIGHUP:
+				return ErrHangup
+			case f.Forward == nil:
+				return ErrDetached
+			}
+			f.Forward(number)
+		}
+	}
+}
+
+// arguments select the lines that were not shown yet.
+func (f *Follower) arguments(options ...string) []string {
+	argv := append(options, "--quiet", "--no-pager")
+	if f.cursor != "" {
+		argv = append(argv, "--after-cursor="+f.cursor)
+	} else {
+		argv = append(argv, fmt.Sprintf("--since=@%d.%06d", f.Since.Unix(), f.Since.Nanosecond()/1000))
+	}
+	for i, unit := range f.Units {
+		if i > 0 {
+			argv = append(argv, "+")
+		}
+		argv = append(argv, "_SYSTEMD_UNIT="+unit)
+	}
+	return argv
+}
+
+// lastWords shows what the follower has not come to.
+func (f *Follower) lastWords(to io.Writer) error {
+	rest := exec.Command("journalctl", f.arguments("--output=cat")...)
+	rest.Stdout = to
+	if err := rest.Run(); err != nil {
+		return fmt.Errorf("reading the last lines from the journal: %w", err)
+	}
+	return nil
+}
+
+// show prints the messages of a stream of entries.
+func (f *Follower) show(from io.Reader, to io.Writer) error {
+	in := bufio.NewReader(from)
+	for {
+		e, err := readEntry(in)
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(to, e.message); err != nil {
+			return err
+		}
+		f.cursor = e.cursor
+	}
+}
+
+type entry struct{ cursor, message string }
+
+// maxField bounds one field of an entry, in bytes; journald's own limit of a
+// line is far below.
+const maxField = 64 << 20
+
+// readEntry reads one entry of the Journal Export Format: lines NAME=value or,
+// of a value that is no text, NAME, its length in 8 bytes, and the value; an
+// empty line ends it (systemd.io/JOURNAL_EXPORT_FORMATS).
+func readEntry(in *bufio.Reader) (e entry, err error) {
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return e, err
+		}
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" {
+			return e, nil
+		}
+		name, value, isText := strings.Cut(line, "=")
+		if !isText {
+			if value, err = readBinary(in); err != nil {
+				return e, err
+			}
+		}
+		switch name {
+		case "__CURSOR":
+			e.cursor = value
+		case "MESSAGE":
+			e.message = value + "\n"
+		}
+	}
+}
+
+func readBinary(in *bufio.Reader) (string, error) {
+	var length uint64
+	if err := binary.Read(in, binary.LittleEndian, &length); err != nil {
+		return "", err
+	}
+	if length > maxField {
+		return "", fmt.Errorf("a field of %d bytes", length)
+	}
+	value := make([]byte, length+1) // and the line's end
+	if _, err := io.ReadFull(in, value); err != nil {
+		return "", err
+	}
+	return string(value[:length]), nil
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEntriesOfTheJournal(t *testing.T) {
+	stream := "__CURSOR=a\n__REALTIME_TIMESTAMP=1\nMESSAGE=one = two\n\n" +
+		"__CURSOR=b\nMESSAGE\n\x05\x00\x00\x00\x00\x00\x00\x00a\n\nb\xff\n\n" +
+		"__CURSOR=c\nOTHER=x\n\n" + "__CURSOR=d\nMESSAGE=half"
+	var out bytes.Buffer
+	f := Follower{Since: time.Unix(5, 6000), Units: []string{"web.service", "unitc-web.scope"}}
+	if first := strings.Join(f.arguments(), " "); first != "--quiet --no-pager --since=@5.000006 _SYSTEMD_UNIT=web.service + _SYSTEMD_UNIT=unitc-web.scope" {
+		t.Errorf("asked for %s", first)
+	}
+	if err := f.show(strings.NewReader(stream), &out); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	if out.String() != "one = two\na\n\nb\xff\n" {
+		t.Errorf("shown: %q", out.String())
+	}
+	if !slices.Contains(f.arguments(), "--after-cursor=c") {
+		t.Errorf("the rest is asked for with %q", f.arguments())
+	}
+}
+
+func TestEntryThatIsTooLong(t *testing.T) {
+	f := Follower{}
+	err := f.show(strings.NewReader("MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xff"), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "a field of") {
+		t.Errorf("got %v", err)
+	}
+}

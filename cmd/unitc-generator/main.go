@@ -38,7 +38,7 @@ func run(args []string) int {
 	}
 	// G-18: systemd sets this, a shell may not.
 	unix.Umask(0o022)
-	log := generator.OpenLog()
+	log := generator.Log{}
 	err := generator.Run(generator.Config{
 		OutDir:   outDir,
 		Helper:   buildinfo.HelperPath,

@@ -24,11 +24,17 @@ func joinTables(tables ...[]field) []field {
 	for _, t := range tables {
 		count += len(t)
 	}
-	all := make([]field, 0, count)
+	rows := make([]*field, 0, count) // what is moved in sorting is not whole rows
 	for _, t := range tables {
-		all = append(all, t...)
+		for i := range t {
+			rows = append(rows, &t[i])
+		}
 	}
-	slices.SortFunc(all, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(rows, func(a, b *field) int { return strings.Compare(a.name, b.name) })
+	all := make([]field, len(rows))
+	for i, row := range rows {
+		all[i] = *row
+	}
 	return all
 }
 

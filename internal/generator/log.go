@@ -21,22 +21,24 @@ const (
 )
 
 // Log is the kernel's log, the only channel there is for a generator (G-4), or
-// standard error where there is none, as in many containers.
+// standard error where there is none, as in many containers. The zero value is
+// ready for use.
 type Log struct {
 	fd     int
 	prefix func(level int) string
 	lines  int
 }
 
-// OpenLog opens the kernel log without waiting: in a container /dev/kmsg may be
-// a FIFO.
-func OpenLog() *Log {
+// open opens the kernel log without waiting: in a container /dev/kmsg may be a
+// FIFO. Mostly there is nothing to say, and it is not opened.
+func (l *Log) open() {
 	fd, err := unix.Open("/dev/kmsg", unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &Log{fd: 2, prefix: func(int) string { return "unitc-generator: " }}
+		l.fd, l.prefix = 2, func(int) string { return "unitc-generator: " }
+		return
 	}
 	pid := unix.Getpid()
-	return &Log{fd: fd, prefix: func(level int) string { return fmt.Sprintf("<%d>unitc-generator[%d]: ", level, pid) }}
+	l.fd, l.prefix = fd, func(level int) string { return fmt.Sprintf("<%d>unitc-generator[%d]: ", level, pid) }
 }
 
 // Levels of syslog(3), in the daemon facility as journald expects of others
@@ -59,6 +61,9 @@ func (l *Log) Problem(p diag.Problem) {
 func (l *Log) Error(err error) { l.line(levelError, err.Error()) }
 
 func (l *Log) line(level int, text string) {
+	if l.prefix == nil {
+		l.open()
+	}
 	l.lines++
 	switch {
 	case l.lines == maxLogLines:

@@ -46,10 +46,15 @@ func membersOf(t reflect.Type) []member {
 
 // appendMembers takes the members of embedded structs in, as encoding/json does.
 func appendMembers(plan []member, t reflect.Type, above []int) []member {
+	numbers := make([]int, t.NumField()) // one allocation for what most fields need
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, option, _ := strings.Cut(field.Tag.Get("json"), ",")
-		index := append(slices.Clone(above), i)
+		numbers[i] = i
+		index := numbers[i : i+1 : i+1]
+		if len(above) > 0 {
+			index = append(slices.Clone(above), i)
+		}
 		switch {
 		case name == "-":
 		case field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct:

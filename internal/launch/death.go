@@ -111,6 +111,12 @@ func (d *death) explain() {
 		d.cause += "; its limit on processes kept it from starting more"
 		d.cure = "raise `pids_limit:` in the definition" + d.moreProcesses()
 	}
+	if d.cure == "" {
+		if what, cure := refusal(d.found.denied); what != "" {
+			d.cause += "; " + what
+			d.cure = cure
+		}
+	}
 }
 
 // launchStatus names the statuses of a launch that failed before the payload.
@@ -187,20 +193,13 @@ func restarts(unit string) string {
 	return strconv.FormatUint(uint64(n), 10)
 }
 
-// syncJournal has journald read what it was sent. With a journald that is behind
-// by more than this waits for, what it has read by then is what there is.
-func syncJournal() {
+// lastLinesOf are the last lines of output that the journal has for these
+// matches. The relay has drained the pipe by now; journald is asked to read what
+// it was sent.
+func lastLinesOf(matches ...string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
 	_ = exec.CommandContext(ctx, journalctl, "--sync").Run()
-}
-
-// lastLinesOf are the last lines of output that the journal has for these
-// matches. The relay has drained the pipe by now.
-func lastLinesOf(matches ...string) string {
-	syncJournal()
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-	defer cancel()
 	out, err := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(lastLines)}, matches...)...).Output()
 	if err != nil {
 		return ""

@@ -43,9 +43,9 @@ func (r record) exit() (code, status string) {
 // askJournal gives the last entries of this boot that match, oldest first, with
 // all that was sent by now.
 func askJournal(most int, fields string, matches ...string) ([]record, error) {
-	syncJournal()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*lookTimeout)
 	defer cancel()
+	_ = exec.CommandContext(ctx, journalctl, "--sync").Run()
 	cmd := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--boot", "--all", "--output=json",
 		"--lines=" + strconv.Itoa(most), "--output-fields=" + fields}, matches...)...)
 	var stderr bytes.Buffer

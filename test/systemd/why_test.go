@@ -90,7 +90,8 @@ func TestWhy(t *testing.T) {
 				tellKernel(c.t, `audit: type=1400 audit(1.0:1): apparmor="DENIED" operation="open" profile="other" name="/secret" pid=1 comm="sh" fsuid=1 ouid=0`)
 				c.signal("USR1")
 			},
-			want: map[string]string{"cause": "exited with status 13", "denied": `profile="web" name="/secret"`},
+			want: map[string]string{"cause": "exited with status 13; AppArmor's profile web refused open of /secret", "denied": `profile="web" name="/secret"`,
+				"suggestion": "security_opt: [apparmor=PROFILE]"},
 		},
 		"launch": {
 			definition: "command: [/nowhere/at/all]",

@@ -23,6 +23,7 @@ variables. systemctl cat prints the unit that becomes of them.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			first := true
+			var incomplete error
 			for _, name := range args {
 				found, err := catalog.Find(a.root, name)
 				if err != nil {
@@ -43,13 +44,10 @@ variables. systemctl cat prints the unit that becomes of them.`,
 				// A file that could not be read is no reason to hide the others.
 				fmt.Fprint(a.stderr, found.Source.Problems.String())
 				if found.Source.Problems.HasErrors() {
-					err = statusError(exitFailed)
-				}
-				if err != nil {
-					return err
+					incomplete = statusError(exitFailed)
 				}
 			}
-			return nil
+			return incomplete
 		},
 	}
 }

@@ -32,3 +32,41 @@ where the shells look; for one session: source <(unitc completion bash).`,
 		},
 	}
 }
+
+// completer offers names of a kind; a store that cannot be read has none.
+func (a *app) completer(names func() []string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if a.checkRoot() != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names(), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) imageNames() (list []string) {
+	rows, _ := a.imageRows()
+	for _, r := range rows {
+		list = append(list, r.Names...)
+	}
+	return list
+}
+
+func (a *app) volumeNames() (list []string) {
+	s, err := a.openStore()
+	if err != nil {
+		return nil
+	}
+	all, _ := s.Volumes()
+	for _, v := range all {
+		list = append(list, v.Name)
+	}
+	return list
+}
+
+func (a *app) networkNames() (list []string) {
+	rows, _ := a.networkRows()
+	for _, n := range rows {
+		list = append(list, n.Name)
+	}
+	return list
+}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -13,8 +14,9 @@ import (
 
 // devices answers the launch helper too, which does not link YAML.
 func (a *app) devices() *cobra.Command {
-	return &cobra.Command{
-		Use:   "devices [NAME…]",
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "devices [--json] [NAME…]",
 		Short: "list devices of the Container Device Interface",
 		Long: `List the devices that vendors describe in /etc/cdi and /var/run/cdi by the names that
 ` + "`devices:`" + ` in a definition takes, or print as JSON what the named ones do to a container:
@@ -26,7 +28,7 @@ variables, device nodes, mounts and hooks.`,
 				dirs[i] = a.root + dir
 			}
 			if len(args) == 0 {
-				return a.listDevices(dirs)
+				return a.listDevices(dirs, asJSON)
 			}
 			edits, err := registry.Resolve(dirs, args)
 			if err != nil {
@@ -37,10 +39,15 @@ variables, device nodes, mounts and hooks.`,
 			return out.Encode(edits)
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
-func (a *app) listDevices(dirs []string) error {
+func (a *app) listDevices(dirs []string, asJSON bool) error {
 	names, err := registry.Names(dirs)
+	if asJSON {
+		return errors.Join(a.printJSON(append([]string{}, names...)), err)
+	}
 	for _, name := range names {
 		fmt.Fprintln(a.stdout, name)
 	}

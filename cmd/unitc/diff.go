@@ -62,7 +62,7 @@ recreate (a restart with other files or other user ids). unitc apply does it.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&status, "exit-code", false, "exit with 1 if something differs")
 	return cmd
 }
@@ -169,7 +169,7 @@ func (d *difference) compareWorld() {
 var effortColour = map[change.Effort]terminal.Colour{change.Live: terminal.Good, change.Restart: terminal.Warn, change.Recreate: terminal.Bad}
 
 func (a *app) writeDifferences(list []difference) error {
-	t := terminal.Table{Header: []string{"NAME", "FIELD", "RUNNING", "FILE", "TAKES"}, Shrink: []int{2, 3, 1}}
+	t := terminal.Table{Header: []string{"NAME", "FIELD", "RUNNING", "FILE", "TAKES"}, Shrink: []int{2, 3, 1}, Drop: []int{2}}
 	for _, d := range list {
 		if d.Removed {
 			t.Add(d.Name, "-", "-", "no definition any more", "systemctl stop "+d.Name)

@@ -43,7 +43,7 @@ containers will not work.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -87,13 +87,21 @@ var findingColour = map[doctor.State]terminal.Colour{
 // findingColumn is where the text begins.
 const findingColumn = 38
 
+// findingWidth is what a screen leaves for them; 0 = all.
+func findingWidth(w terminal.Screen) int {
+	if w.Width == 0 {
+		return 0
+	}
+	return max(w.Width-findingColumn-1, 20)
+}
+
 func writeFindings(w terminal.Screen, list []doctor.Finding) error {
 	for _, f := range list {
 		text := f.What
 		if f.Cure != "" {
 			text += "; " + f.Cure
 		}
-		lines := terminal.Wrap(terminal.Clean(text), w.Width-findingColumn-1)
+		lines := terminal.Wrap(terminal.Clean(text), findingWidth(w))
 		state := w.Paint(findingColour[f.State], fmt.Sprintf("%-7s", f.State))
 		if _, err := fmt.Fprintf(w, "%-12s%-17s %s %s\n", f.Area, f.Check, state, lines[0]); err != nil {
 			return err

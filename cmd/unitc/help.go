@@ -116,6 +116,27 @@ func (a *app) listVerbs(root *cobra.Command) {
 	}
 }
 
+// withVerbs is a verb that has verbs of its own.
+func withVerbs(cmd *cobra.Command, verbs ...*cobra.Command) *cobra.Command {
+	cmd.Args = unknownVerb
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	for _, v := range verbs {
+		v.DisableFlagsInUseLine = true
+		cmd.AddCommand(v)
+	}
+	cmd.SetUsageTemplate(withVerbsTemplate)
+	return cmd
+}
+
+const withVerbsTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]
+{{range .Commands}}
+  {{rpad .Name 11}}{{.Short}}{{end}}
+{{else}}{{if .HasAvailableLocalFlags}}
+
+Options:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+{{end}}`
+
 const usageTemplate = `{{if not .HasParent}}{{overview .}}{{else}}Usage: {{.UseLine}}{{if .HasAvailableSubCommands}}
 
 Verbs:{{range .Commands}}{{if .IsAvailableCommand}}

@@ -16,9 +16,10 @@ import (
 
 func (a *app) tag() *cobra.Command {
 	return &cobra.Command{
-		Use:   "tag IMAGE NAME",
-		Short: "give an image another name",
-		Args:  exactly(2, "an image and a name"),
+		ValidArgsFunction: a.completer(a.imageNames),
+		Use:               "tag IMAGE NAME",
+		Short:             "give an image another name",
+		Args:              exactly(2, "an image and a name"),
 		RunE: a.withStore(func(s *store.Store, args []string) error {
 			to, err := reference.Parse(args[1])
 			if err != nil {
@@ -32,8 +33,9 @@ func (a *app) tag() *cobra.Command {
 func (a *app) rmi() *cobra.Command {
 	force := false
 	cmd := &cobra.Command{
-		Use:   "rmi [--force] IMAGE…",
-		Short: "remove images",
+		ValidArgsFunction: a.completer(a.imageNames),
+		Use:               "rmi [--force] IMAGE…",
+		Short:             "remove images",
 		Long: `Remove names of images, and images that have no name left. An image that a unit
 runs is not removed; with --force its name is, and the image goes when the unit
 has stopped and unitc prune is called.`,
@@ -81,7 +83,7 @@ Volumes are never removed by this; see unitc volume rm.`,
 	f.BoolVar(&p.Blobs, "blobs", false, "remove compressed layers; save, push and repair then need the registry")
 	f.BoolVar(&p.Partial, "partial", false, "remove parts of broken downloads whatever their age")
 	f.BoolVarP(&p.DryRun, "dry-run", "n", false, "remove nothing, print what would go")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -50,7 +50,7 @@ func (a *app) images() *cobra.Command {
 				}
 				return nil
 			}
-			t := terminal.Table{Header: []string{"IMAGE", "ID", "SIZE", "BUILT", "RUN BY"}, Shrink: []int{0, 4}}
+			t := terminal.Table{Header: []string{"IMAGE", "ID", "SIZE", "BUILT", "RUN BY"}, Shrink: []int{0, 4}, Drop: []int{3, 1, 4}}
 			for _, r := range rows {
 				for _, n := range orUnnamed(r.Names) {
 					if r.Platform != "" && !strings.HasPrefix(r.Platform, "linux/"+runtime.GOARCH) {
@@ -62,7 +62,7 @@ func (a *app) images() *cobra.Command {
 			return t.Write(terminal.Of(a.stdout))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print digests only")
 	return cmd
 }
@@ -116,9 +116,10 @@ func shortDigest(digest string) string {
 func (a *app) history() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use:   "history IMAGE",
-		Short: "print how an image was made, as it says itself",
-		Args:  exactly(1, "the name of an image"),
+		ValidArgsFunction: a.completer(a.imageNames),
+		Use:               "history IMAGE",
+		Short:             "print how an image was made, as it says itself",
+		Args:              exactly(1, "the name of an image"),
 		RunE: a.withStore(func(s *store.Store, args []string) error {
 			steps, err := image.NewClient(s).History(args[0])
 			if err != nil {
@@ -127,7 +128,7 @@ func (a *app) history() *cobra.Command {
 			if asJSON {
 				return a.printJSON(steps)
 			}
-			t := terminal.Table{Header: []string{"LAYER", "SIZE", "MADE", "BY"}, Shrink: []int{3}}
+			t := terminal.Table{Header: []string{"LAYER", "SIZE", "MADE", "BY"}, Shrink: []int{3}, Drop: []int{2, 0}}
 			for _, step := range steps {
 				layer, size := "-", "-"
 				if step.Layer != "" {
@@ -142,7 +143,7 @@ func (a *app) history() *cobra.Command {
 			return t.Write(terminal.Of(a.stdout))
 		}),
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -160,13 +161,13 @@ func (a *app) df() *cobra.Command {
 			if asJSON {
 				return a.printJSON(u)
 			}
-			t := terminal.Table{Header: []string{"WHAT", "COUNT", "SIZE", "CAN GO", "WITH"}}
+			t := terminal.Table{Header: []string{"WHAT", "COUNT", "SIZE", "CAN GO", "WITH"}, Drop: []int{4, 1}}
 			for _, r := range u {
 				t.Add(r.What, fmt.Sprint(r.Count), image.FormatBytes(r.Bytes), image.FormatBytes(r.Reclaimable), r.With)
 			}
 			return t.Write(terminal.Of(a.stdout))
 		}),
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -18,8 +18,9 @@ func (a *app) save() *cobra.Command {
 	var t transfer
 	out, format := "-", ""
 	cmd := &cobra.Command{
-		Use:   "save [OPTION…] IMAGE…",
-		Short: "write images to an archive",
+		ValidArgsFunction: a.completer(a.imageNames),
+		Use:               "save [OPTION…] IMAGE…",
+		Short:             "write images to an archive",
 		Long: `Write images to a tar that is an OCI layout and that docker load and podman load
 read as well, or, with --format dir, to a directory. The same images give the
 same bytes.`,
@@ -96,8 +97,9 @@ func dirOf(path string) string {
 func (a *app) push() *cobra.Command {
 	var t transfer
 	cmd := &cobra.Command{
-		Use:   "push [OPTION…] IMAGE [NAME]",
-		Short: "send an image to a registry",
+		ValidArgsFunction: a.completer(a.imageNames),
+		Use:               "push [OPTION…] IMAGE [NAME]",
+		Short:             "send an image to a registry",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
 				return nil

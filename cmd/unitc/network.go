@@ -21,18 +21,8 @@ import (
 )
 
 func (a *app) network() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "network VERB",
-		Short: "list, show and remove networks",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Args:  unknownVerb,
-	}
-	for _, sub := range []*cobra.Command{a.networkList(), a.networkInspect(), a.networkRemove(), a.networkPrune(), a.networkReload()} {
-		sub.DisableFlagsInUseLine = true
-		cmd.AddCommand(sub)
-	}
-	cmd.SetUsageTemplate(volumeTemplate)
-	return cmd
+	return withVerbs(&cobra.Command{Use: "network VERB", Short: "list, show and remove networks"},
+		a.networkList(), a.networkInspect(), a.networkRemove(), a.networkPrune(), a.networkReload())
 }
 
 func (a *app) leases() lease.Store { return lease.Store{Root: a.root + lease.Root} }
@@ -92,7 +82,7 @@ func (a *app) networkList() *cobra.Command {
 			if asJSON {
 				return a.printJSON(rows)
 			}
-			t := terminal.Table{Header: []string{"NETWORK", "DRIVER", "INTERFACE", "ADDRESSES", "CONTAINERS"}}
+			t := terminal.Table{Header: []string{"NETWORK", "DRIVER", "INTERFACE", "ADDRESSES", "CONTAINERS"}, Shrink: []int{3}, Drop: []int{1, 4, 2}}
 			for _, n := range rows {
 				var subnets []string
 				for _, s := range n.Subnets {
@@ -125,9 +115,10 @@ func (a *app) networkList() *cobra.Command {
 
 func (a *app) networkInspect() *cobra.Command {
 	return &cobra.Command{
-		Use:   "inspect NAME…",
-		Short: "print what is known of networks that are there, as JSON",
-		Args:  some("the name of a network"),
+		ValidArgsFunction: a.completer(a.networkNames),
+		Use:               "inspect NAME…",
+		Short:             "print what is known of networks that are there, as JSON",
+		Args:              some("the name of a network"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			rows, err := a.realNetworks()
 			if err != nil {
@@ -157,9 +148,10 @@ func (a *app) noNetwork(name string) error {
 
 func (a *app) networkRemove() *cobra.Command {
 	return &cobra.Command{
-		Use:   "rm NAME…",
-		Short: "remove networks that no container is in",
-		Args:  some("the name of a network"),
+		ValidArgsFunction: a.completer(a.networkNames),
+		Use:               "rm NAME…",
+		Short:             "remove networks that no container is in",
+		Args:              some("the name of a network"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if a.root != "" {
 				return usagef("network rm: networks are this host's, not of %s", a.root)
@@ -292,50 +284,69 @@ latter alone of one port. Ports that the definition left open are chosen at star
 		},
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			records, err := a.leases().RecordsOf(args[0])
-			if err != nil {
+			ports, err := a.ports(args)
+			switch {
+			case err != nil:
 				return err
-			}
-			ports := []lease.Port{}
-			for _, r := range records {
-				ports = append(ports, r.Ports...)
-			}
-			if asJSON {
+			case asJSON:
 				return a.printJSON(ports)
 			}
-			return a.printPorts(args, ports)
+			a.printPorts(ports, len(args) == 2)
+			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-func (a *app) printPorts(args []string, ports []lease.Port) error {
+// ports are those of a name or of a project's services, or one of them.
+func (a *app) ports(args []string) ([]lease.Port, error) {
+	names := args[:1]
+	if a.root == "" {
+		var err error
+		if names, err = a.targets(context.Background(), nil, names); err != nil {
+			return nil, err
+		}
+	}
 	wanted := ""
 	if len(args) == 2 {
 		if wanted = args[1]; !strings.Contains(wanted, "/") {
 			wanted += "/tcp"
 		}
 	}
-	found := false
+	ports := []lease.Port{}
+	for _, name := range names {
+		records, err := a.leases().RecordsOf(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range records {
+			for _, p := range r.Ports {
+				if wanted == "" || wanted == inside(p) {
+					ports = append(ports, p)
+				}
+			}
+		}
+	}
+	switch {
+	case len(ports) > 0:
+		return ports, nil
+	case wanted != "":
+		return nil, fmt.Errorf("%s: nothing leads to port %s; unitc port %s lists what does", args[0], wanted, args[0])
+	}
+	return nil, fmt.Errorf("%s: no port of the host leads there; it has no ports:, or does not run (systemctl start %s)", args[0], args[0])
+}
+
+// inside is a port as the container has it.
+func inside(p lease.Port) string { return fmt.Sprintf("%d/%s", p.Target, p.Protocol) }
+
+func (a *app) printPorts(ports []lease.Port, one bool) {
 	for _, p := range ports {
-		inside := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
 		host := strings.TrimSuffix(p.String(), "/"+p.Protocol)
-		switch {
-		case wanted == "":
-			fmt.Fprintf(a.stdout, "%s -> %s\n", inside, host)
-		case wanted == inside:
+		if one {
 			fmt.Fprintln(a.stdout, host)
-		default:
 			continue
 		}
-		found = true
+		fmt.Fprintf(a.stdout, "%s -> %s\n", inside(p), host)
 	}
-	if !found && wanted != "" {
-		return fmt.Errorf("%s: nothing leads to port %s", args[0], wanted)
-	}
-	if !found {
-		return fmt.Errorf("%s: no port of the host leads there, or it does not run", args[0])
-	}
-	return nil
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"encoding/json"
 	"os"
+
+	"github.com/spf13/cobra"
 )
 
 // printJSON prints a value as others' programs read it.
@@ -13,6 +15,11 @@ func (a *app) printJSON(v any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// jsonFlag adds the option that every listing has.
+func jsonFlag(cmd *cobra.Command, into *bool) {
+	cmd.Flags().BoolVar(into, "json", false, "print JSON")
 }
 
 // isDirectory tells a wrong path from an empty directory.

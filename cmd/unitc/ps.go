@@ -51,7 +51,7 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&all, "all", "a", false, "list the stopped ones too")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	f.BoolVarP(&quiet, "quiet", "q", false, "print names only")
 	return cmd
 }
@@ -109,7 +109,7 @@ var stateColour = map[string]terminal.Colour{
 }
 
 func writeUnits(w terminal.Screen, list []units.Unit, now time.Time) error {
-	t := terminal.Table{Header: []string{"UNIT", "STATE", "SINCE", "CPU", "MEMORY", "IMAGE", "PORTS"}, Shrink: []int{5, 6, 0}}
+	t := terminal.Table{Header: []string{"UNIT", "STATE", "SINCE", "CPU", "MEMORY", "IMAGE", "PORTS"}, Shrink: []int{5, 6, 0}, Drop: []int{5, 6, 3, 4, 2}}
 	for _, u := range list {
 		state := u.State
 		if u.Result != "" && u.Result != "success" {

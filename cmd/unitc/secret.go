@@ -30,21 +30,13 @@ const secretStore = "/etc/credstore.encrypted"
 const maxSecret = 1 << 20
 
 func (a *app) secret() *cobra.Command {
-	cmd := &cobra.Command{
+	return withVerbs(&cobra.Command{
 		Use:   "secret VERB",
 		Short: "set, list or remove secrets of the host",
 		Long: `Keep secrets that definitions name with external: true, encrypted by
 systemd-creds(1) with the host's key and its TPM in /etc/credstore.encrypted.
 systemd decrypts them for the units that ask for them.`,
-		Args: unknownVerb,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	for _, sub := range []*cobra.Command{a.secretSet(), a.secretList(), a.secretRemove()} {
-		sub.DisableFlagsInUseLine = true
-		cmd.AddCommand(sub)
-	}
-	cmd.SetUsageTemplate(volumeTemplate)
-	return cmd
+	}, a.secretSet(), a.secretList(), a.secretRemove())
 }
 
 func (a *app) secretSet() *cobra.Command {
@@ -155,7 +147,7 @@ func (a *app) secretList() *cobra.Command {
 			return t.Write(terminal.Of(a.stdout))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -19,28 +19,9 @@ import (
 )
 
 func (a *app) volume() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "volume VERB",
-		Short: "list, create, move and remove volumes",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Args:  unknownVerb,
-	}
-	for _, sub := range []*cobra.Command{a.volumeList(), a.volumeCreate(), a.volumeInspect(), a.volumeRemove(), a.volumeExport(), a.volumeImport()} {
-		sub.DisableFlagsInUseLine = true
-		cmd.AddCommand(sub)
-	}
-	cmd.SetUsageTemplate(volumeTemplate)
-	return cmd
+	return withVerbs(&cobra.Command{Use: "volume VERB", Short: "list, create, move and remove volumes"},
+		a.volumeList(), a.volumeCreate(), a.volumeInspect(), a.volumeRemove(), a.volumeExport(), a.volumeImport())
 }
-
-const volumeTemplate = `Usage: {{.UseLine}}{{if .HasAvailableSubCommands}} [ARGUMENT…]
-{{range .Commands}}
-  {{rpad .Name 11}}{{.Short}}{{end}}
-{{else}}{{if .HasAvailableLocalFlags}}
-
-Options:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-{{end}}`
 
 func (a *app) volumeList() *cobra.Command {
 	asJSON, quiet := false, false
@@ -53,7 +34,7 @@ func (a *app) volumeList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := terminal.Table{Header: []string{"VOLUME", "UNIT", "CREATED", "SIZE", "WHERE"}, Shrink: []int{4}}
+			t := terminal.Table{Header: []string{"VOLUME", "UNIT", "CREATED", "SIZE", "WHERE"}, Shrink: []int{4, 1}, Drop: []int{2, 1, 4}}
 			for _, v := range all {
 				m, err := s.MountOf(v)
 				if err != nil {
@@ -73,7 +54,7 @@ func (a *app) volumeList() *cobra.Command {
 			return t.Write(terminal.Of(a.stdout))
 		}),
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
 	return cmd
 }
@@ -118,9 +99,10 @@ func (a *app) volumeCreate() *cobra.Command {
 
 func (a *app) volumeInspect() *cobra.Command {
 	return &cobra.Command{
-		Use:   "inspect NAME…",
-		Short: "print what is known of volumes, as JSON",
-		Args:  some("the name of a volume"),
+		ValidArgsFunction: a.completer(a.volumeNames),
+		Use:               "inspect NAME…",
+		Short:             "print what is known of volumes, as JSON",
+		Args:              some("the name of a volume"),
 		RunE: a.withStore(func(s *store.Store, args []string) error {
 			type row struct {
 				store.Volume
@@ -154,9 +136,10 @@ func (a *app) volumeInspect() *cobra.Command {
 
 func (a *app) volumeRemove() *cobra.Command {
 	return &cobra.Command{
-		Use:   "rm NAME…",
-		Short: "remove volumes and their data",
-		Args:  some("the name of a volume"),
+		ValidArgsFunction: a.completer(a.volumeNames),
+		Use:               "rm NAME…",
+		Short:             "remove volumes and their data",
+		Args:              some("the name of a volume"),
 		RunE: a.withStore(func(s *store.Store, args []string) error {
 			var errs []error
 			for _, name := range args {
@@ -186,9 +169,10 @@ func (a *app) removeVolume(s *store.Store, name string) error {
 func (a *app) volumeExport() *cobra.Command {
 	out := "-"
 	cmd := &cobra.Command{
-		Use:   "export [-o FILE] NAME",
-		Short: "write a volume's data as a tar",
-		Args:  exactly(1, "the name of a volume"),
+		ValidArgsFunction: a.completer(a.volumeNames),
+		Use:               "export [-o FILE] NAME",
+		Short:             "write a volume's data as a tar",
+		Args:              exactly(1, "the name of a volume"),
 		RunE: a.withStore(func(s *store.Store, args []string) error {
 			if _, err := s.Volume(args[0]); err != nil {
 				return err

@@ -76,7 +76,7 @@ its checks say of it, its last lines, and what to do. The journal keeps it.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -108,6 +108,56 @@ systemd:
 	})
 }
 
+// "`depends_on` with `service_healthy` holds at boot … and for host units that
+// order after a container."
+func TestBootAwaitsHealth(t *testing.T) {
+	const definition = `services:
+  db:
+    rootfs: host
+    network_mode: none
+    command: [sh, -c, 'sleep 5; touch /tmp/ready; exec sleep infinity']
+    healthcheck: {test: [CMD, test, -e, /tmp/ready], interval: 2s, timeout: 60s, start_period: 5m}
+    restart: always
+  web:
+    rootfs: host
+    network_mode: none
+    command: [sleep, infinity]
+    depends_on: {db: {condition: service_healthy}}
+    restart: always
+`
+	const hostUnit = "/etc/systemd/system/after-health.service"
+	const wants = "/etc/systemd/system/multi-user.target.wants/after-health.service"
+	phases(t, func(t *testing.T) {
+		write(t, "/etc/unitc/health.yaml", definition)
+		write(t, hostUnit, "[Unit]\nWants=health-db.service\nAfter=health-db.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\n")
+		if err := os.Symlink(hostUnit, wants); err != nil {
+			t.Fatal(err)
+		}
+	}, func(t *testing.T) {
+		defer forget(t, "health.target", "after-health", "health-web", "health-db")
+		defer os.Remove("/etc/unitc/health.yaml")
+		defer os.Remove(hostUnit)
+		defer os.Remove(wants)
+		at := func(unit, property string) int64 {
+			await(t, unit+" is active", func() bool { return show(t, unit, "ActiveState") == "active" })
+			n, err := strconv.ParseInt(show(t, unit, property+"TimestampMonotonic"), 10, 64)
+			if err != nil || n == 0 {
+				t.Fatalf("%s of %s is not known (%v)", property, unit, err)
+			}
+			return n
+		}
+		launched, healthy := at("health-db.service", "InactiveExit"), at("health-db.service", "ActiveEnter")
+		if healthy-launched < 5e6 {
+			t.Errorf("the database was called ready after %d µs, and was after five seconds", healthy-launched)
+		}
+		for _, unit := range []string{"health-web.service", "after-health.service"} {
+			if began := at(unit, "InactiveExit"); began < healthy {
+				t.Errorf("%s was begun at %d µs, and the database was ready at %d", unit, began, healthy)
+			}
+		}
+	})
+}
+
 // "Shutdown gives it its grace period."
 func TestBootShutdownGivesTheGracePeriod(t *testing.T) {
 	const dir = "/var/lib/lab-grace"

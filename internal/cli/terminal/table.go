@@ -8,6 +8,7 @@ package terminal
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,7 +70,10 @@ type Table struct {
 	Header []string
 	// Shrink lists the columns that may be cut, the first of them first.
 	Shrink []int
-	Rows   [][]Cell
+	// Drop lists the columns that are left out where all the cutting does not
+	// help, the first of them first.
+	Drop []int
+	Rows [][]Cell
 }
 
 // Add appends a row of plain cells.
@@ -101,13 +105,13 @@ func (t *Table) Write(s Screen) error {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].Text))
 		}
 	}
-	t.fit(widths, s.Width)
+	shown := t.fit(widths, s.Width)
 	var b strings.Builder
 	for _, row := range rows {
-		for i, cell := range row {
-			text := cut(cell.Text, widths[i])
-			b.WriteString(s.Paint(cell.Colour, text))
-			if i < len(row)-1 {
+		for at, i := range shown {
+			text := cut(row[i].Text, widths[i])
+			b.WriteString(s.Paint(row[i].Colour, text))
+			if at < len(shown)-1 {
 				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+gap))
 			}
 		}
@@ -117,22 +121,50 @@ func (t *Table) Write(s Screen) error {
 	return err
 }
 
-// fit takes from the columns that may be cut until the rows fit the screen.
-func (t *Table) fit(widths []int, screen int) {
+// fit takes from the columns that may be cut until the rows fit the screen, and
+// gives those that are shown. A line that is longer than the screen would make
+// two, and no table.
+func (t *Table) fit(widths []int, screen int) (shown []int) {
+	for i := range widths {
+		shown = append(shown, i)
+	}
 	if screen <= 0 {
-		return
+		return shown
 	}
-	total := gap * (len(widths) - 1)
-	for _, w := range widths {
-		total += w
+	excess := func() int {
+		total := gap * (len(shown) - 1)
+		for _, i := range shown {
+			total += widths[i]
+		}
+		return total - screen
 	}
-	for _, i := range t.Shrink {
-		give := min(total-screen, widths[i]-minColumn)
-		if give > 0 {
-			widths[i] -= give
-			total -= give
+	whole := slices.Clone(widths)
+	shrink := func() {
+		copy(widths, whole)
+		for _, i := range t.Shrink {
+			if give := min(excess(), widths[i]-minColumn); give > 0 && slices.Contains(shown, i) {
+				widths[i] -= give
+			}
 		}
 	}
+	shrink()
+	for _, drop := range t.Drop {
+		if excess() <= 0 {
+			return shown
+		}
+		shown = slices.DeleteFunc(shown, func(i int) bool { return i == drop })
+		shrink()
+	}
+	for left := excess(); left > 0; left-- {
+		widest := shown[0]
+		for _, i := range shown {
+			if widths[i] > widths[widest] {
+				widest = i
+			}
+		}
+		widths[widest] = max(widths[widest]-1, 1)
+	}
+	return shown
 }
 
 func cut(text string, width int) string {

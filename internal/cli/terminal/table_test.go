@@ -37,6 +37,30 @@ func TestTableFitsTheScreen(t *testing.T) {
 	}
 }
 
+// However narrow, a row is one line, and its first column is there; what was to
+// be dropped is, and only that.
+func TestTableOnNarrowScreens(t *testing.T) {
+	for width := 1; width < 120; width++ {
+		table := sample()
+		table.Drop = []int{2, 1}
+		out := render(t, Screen{Width: width}, table)
+		for line := range strings.Lines(out) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > max(width, 1) {
+				t.Errorf("%d columns on a screen of %d: %s", n, width, line)
+			}
+		}
+		if width >= 4 && !strings.Contains(out, "UNIT") {
+			t.Errorf("on %d columns there is no UNIT:\n%s", width, out)
+		}
+		if has := strings.Contains(out, "IMAGE"); has != (width >= 8+2+7+2+8) {
+			t.Errorf("on %d columns IMAGE is shown: %t\n%s", width, has, out)
+		}
+		if has := strings.Contains(out, "STATE"); has != (width >= 8+2+7) {
+			t.Errorf("on %d columns STATE is shown: %t\n%s", width, has, out)
+		}
+	}
+}
+
 // Whoever pipes the table into another program gets every word whole.
 func TestTableIsWholeWithoutAScreen(t *testing.T) {
 	if out := render(t, Screen{}, sample()); !strings.Contains(out, "/an/image:1.2.3") || strings.Contains(out, "\x1b") {

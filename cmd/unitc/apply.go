@@ -51,6 +51,10 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 	var first error
 	for _, d := range list {
 		switch {
+		case d.file == nil && d.planErr != nil:
+			err := fmt.Errorf("%s is left running as it is: %w", d.Name, d.planErr)
+			a.complain(err)
+			first = errors.Join(first, err)
 		case d.Effort == "":
 			continue
 		case d.Effort == change.Live || noRestart:

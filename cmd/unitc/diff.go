@@ -94,6 +94,11 @@ func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, err
 		if errors.Is(err, fs.ErrNotExist) && len(words) == 0 {
 			continue // it ended meanwhile
 		}
+		var broken *catalog.BrokenError
+		if errors.As(err, &broken) && len(words) == 0 {
+			// What its file says is not known; of the others it is.
+			d, err = &difference{Name: name, Changes: []change.Change{}, planErr: err}, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -168,6 +168,10 @@ func (a *app) containers(s *store.Store, words []string) ([]updater.Container, e
 		if errors.Is(err, os.ErrNotExist) {
 			continue // its definition is gone
 		}
+		if err != nil && len(words) == 0 {
+			a.complain(err) // the others are not to be without updates for it
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

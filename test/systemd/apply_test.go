@@ -56,6 +56,12 @@ func TestDiffAndApply(t *testing.T) {
 		if d.Effort != "live" || len(d.Changes) != 4 {
 			t.Errorf("%+v", d)
 		}
+		// A file that is broken by now keeps no other from being compared.
+		place(t, "/etc/unitc/verb-other.yaml", sleeper+"comand: x\n")
+		if out, status := command(t, "unitc", "diff"); status != 0 || !strings.Contains(out, "mem_limit") || !strings.Contains(out, "verb-other would not start") {
+			t.Errorf("beside a broken definition: %d\n%s", status, out)
+		}
+		place(t, "/etc/unitc/verb-other.yaml", sleeper)
 		if _, status := command(t, "unitc", "diff", "--exit-code"); status != 1 {
 			t.Errorf("exit status %d with a difference, want 1", status)
 		}

@@ -29,13 +29,15 @@ type Follower struct {
 	Forward func(unix.Signal)
 	// Since is from when on.
 	Since time.Time
+	// Without is the MESSAGE_ID of entries that are not the container's either.
+	Without string
 
 	cursor string // of the last line shown
 }
 
 // Run shows lines until the payload has ended, the last words included.
 func (f *Follower) Run(to io.Writer) error {
-	journal := exec.Command("journalctl", f.arguments("--follow", "--output=export", "--output-fields=MESSAGE")...)
+	journal := exec.Command("journalctl", f.arguments("--follow")...)
 	// Ctrl-C is for the payload, or for this program.
 	journal.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	lines, err := journal.StdoutPipe()
@@ -98,7 +100,7 @@ func (f *Follower) wait(shown chan error) error {
 
 // arguments select the lines that were not shown yet.
 func (f *Follower) arguments(options ...string) []string {
-	argv := append(options, "--quiet", "--no-pager")
+	argv := append(options, "--quiet", "--no-pager", "--output=export", "--output-fields=MESSAGE,MESSAGE_ID")
 	if f.cursor != "" {
 		argv = append(argv, "--after-cursor="+f.cursor)
 	} else {
@@ -115,11 +117,18 @@ func (f *Follower) arguments(options ...string) []string {
 
 // lastWords shows what the follower has not come to.
 func (f *Follower) lastWords(to io.Writer) error {
-	rest := exec.Command("journalctl", f.arguments("--output=cat")...)
-	rest.Stdout = to
-	if err := rest.Run(); err != nil {
+	rest := exec.Command("journalctl", f.arguments()...)
+	lines, err := rest.StdoutPipe()
+	if err == nil {
+		err = rest.Start()
+	}
+	if err == nil {
+		err = f.show(lines, to)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading the last lines from the journal: %w", err)
 	}
+	_ = rest.Wait() // 1 where there are none
 	return nil
 }
 
@@ -131,14 +140,16 @@ func (f *Follower) show(from io.Reader, to io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if _, err := io.WriteString(to, e.message); err != nil {
-			return err
+		if e.id == "" || e.id != f.Without {
+			if _, err := io.WriteString(to, e.message); err != nil {
+				return err
+			}
 		}
 		f.cursor = e.cursor
 	}
 }
 
-type entry struct{ cursor, message string }
+type entry struct{ cursor, message, id string }
 
 // maxField bounds one field of an entry, in bytes; journald's own limit of a
 // line is far below.
@@ -168,6 +179,8 @@ func readEntry(in *bufio.Reader) (e entry, err error) {
 			e.cursor = value
 		case "MESSAGE":
 			e.message = value + "\n"
+		case "MESSAGE_ID":
+			e.id = value
 		}
 	}
 }

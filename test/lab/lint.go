@@ -21,6 +21,7 @@ var checks = []struct {
 }{
 	{"gofmt", []string{"gofmt", "-l", "."}, true},
 	{"go vet", []string{"go", "vet", "-tags", "lab", "./..."}, false},
+	{"go vet, protections off", []string{"go", "vet", "-tags", "unsafe_attack", "./internal/..."}, false},
 	{"staticcheck", []string{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "-tags", "lab", "./..."}, false},
 	// What has assembly and raw system calls links on the other processor too.
 	{"arm64", []string{"env", "GOARCH=arm64", "go", "build", "./cmd/unitc-exec", "./cmd/unitc-runtime", "./cmd/unitc-generator", "./cmd/unitc-relay"}, false},

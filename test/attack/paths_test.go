@@ -68,6 +68,10 @@ var pathAttacks = []attack{
 			}
 			return c.see("write=/proc/keys", "read=/proc/sys/kernel/domainname")["read=/proc/sys/kernel/domainname"] == "pwned\n"
 		}},
+	{"racing-null", "2025-31133, 2025-54867", "threads exchange the image's /dev/null with that link while paths are masked", "own-null", nil, "",
+		func(t *testing.T, c *target) bool { return raceNull(t, c) }},
+	{"racing-console", "2025-52565, 2025-62161, 2026-88264", "threads exchange the image's /dev with a link to the host while /dev/console is made", "in-root,own-dev", nil, "",
+		func(t *testing.T, c *target) bool { return raceConsole(t, c) }},
 	{"procfs-redirect", "2025-52881, 2019-16884", "the image's own /proc takes what the runtime writes about the process", "private-procfs", nil, "",
 		func(t *testing.T, c *target) bool {
 			c.hostIDs().write("proc/self/oom_score_adj", "fake")
@@ -154,21 +158,7 @@ func raceMounts(t *testing.T, c *target) bool {
 	link, dir := shared+"/link", shared+"/dir"
 	must(t, os.Mkdir(dir, 0o755))
 	must(t, os.Symlink(d, link))
-	var attackers sync.WaitGroup
-	stop := make(chan struct{})
-	for range 2 {
-		attackers.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
-				}
-			}
-		})
-	}
-	defer func() { close(stop); attackers.Wait() }()
+	defer exchange(link, dir)()
 	c.service.Volumes = []definition.Volume{
 		{Type: definition.VolumeBind, Source: shared, Target: "/vol"},
 		{Type: definition.VolumeTmpfs, Target: "/vol/dir/a/b"},
@@ -181,6 +171,63 @@ func raceMounts(t *testing.T, c *target) bool {
 		// What a start made inside the volume goes, so that the next races again.
 		_ = os.RemoveAll(dir + "/a")
 		_ = os.RemoveAll(link + "/a")
+	}
+	return false
+}
+
+// exchange has threads swap two names until the function that it gives is called.
+func exchange(a, b string) func() {
+	var attackers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		attackers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+				}
+			}
+		})
+	}
+	return func() { close(stop); attackers.Wait() }
+}
+
+// raceConsole starts containers with a terminal while their /dev is swapped for a
+// link to the host, and tells whether anything was made there.
+func raceConsole(t *testing.T, c *target) bool {
+	d := decoy(t)
+	c.hostIDs().spec = func(s *specs.Spec) {
+		withoutMounts(s, "/dev/shm", "/dev/mqueue")
+		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev" })
+		s.Process.Terminal = true
+	}
+	must(t, os.Symlink(d, c.root+"/evil"))
+	defer exchange(c.root+"/dev", c.root+"/evil")()
+	for end := c.until(); time.Now().Before(end); {
+		_, _ = c.start("cwd")
+		if touched(t, d) {
+			return true
+		}
+	}
+	return false
+}
+
+// raceNull does so with /dev/null, which hides a masked path, and a link to a sysctl.
+func raceNull(t *testing.T, c *target) bool {
+	c.write("dev/null", "")
+	must(t, os.Symlink("/proc/sys/kernel/domainname", c.root+"/dev/evil"))
+	c.hostIDs().spec = func(s *specs.Spec) {
+		withoutMounts(s, "/dev")
+		s.Linux.MaskedPaths = []string{"/proc/keys"}
+	}
+	defer exchange(c.root+"/dev/null", c.root+"/dev/evil")()
+	for end := c.until(); time.Now().Before(end); {
+		seen, err := c.start("write=/proc/keys", "read=/proc/sys/kernel/domainname")
+		if err == nil && seen["read=/proc/sys/kernel/domainname"] == "pwned\n" {
+			return true
+		}
 	}
 	return false
 }

@@ -55,8 +55,13 @@ func StartScope(ctx context.Context, s *plan.Scope, pid int) error {
 		return err
 	}
 	defer m.Close()
+	return m.startScope(ctx, s, props)
+}
+
+// startScope starts it whatever an earlier start has left in the way.
+func (m *Manager) startScope(ctx context.Context, s *plan.Scope, props []property) error {
 	for {
-		err = m.startTransient(ctx, s.Name, props)
+		err := m.startTransient(ctx, s.Name, props)
 		switch name := errorName(err); {
 		case err == nil:
 			return nil

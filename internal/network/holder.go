@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
@@ -191,13 +192,8 @@ func resolverAlone(p lease.Port) bool {
 func describeProcess(pid string) string {
 	name, _ := os.ReadFile("/proc/" + pid + "/comm")
 	text := fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), pid)
-	cgroup, _ := os.ReadFile("/proc/" + pid + "/cgroup")
-	_, path, _ := strings.Cut(string(cgroup), "::")
-	parts := strings.Split(strings.TrimSpace(path), "/")
-	for i := len(parts) - 1; i >= 0; i-- {
-		if strings.HasSuffix(parts[i], ".service") || strings.HasSuffix(parts[i], ".scope") {
-			return parts[i] + ", " + text
-		}
+	if unit := cgroupfs.UnitOf(pid); unit != "" {
+		return unit + ", " + text
 	}
 	return text
 }

@@ -3,20 +3,16 @@
 package oci
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/network/device"
 	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
@@ -40,6 +36,7 @@ type creation struct {
 	c        *call
 	k        *container
 	spec     *specs.Spec
+	process  *specs.Process
 	bundle   string
 	preserve int
 	detached bool
@@ -85,21 +82,26 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 	if os.Geteuid() != 0 && !isReborn() {
 		return nil, c.intoNew(m.bundle)
 	}
-	if m.spec, err = bundle.Read(m.bundle, func() error { return runtime.Seal() }); err != nil {
+	if m.spec, err = bundle.ReadToCreate(m.bundle, func() error { return runtime.Seal() }); err != nil {
 		return nil, err
+	}
+	if m.process = m.spec.Process; m.process == nil {
+		m.process = placeholder()
 	}
 	if isReborn() {
 		if err := m.alreadyInside(); err != nil {
 			return nil, err
 		}
 	}
-	if m.preserve, err = c.preserved(m.spec.Process); err != nil {
+	inheritMount(m.spec)
+	showCgroups(m.spec)
+	if m.preserve, err = c.preserved(m.process); err != nil {
 		return nil, err
 	}
 	switch {
-	case m.spec.Process.Terminal && detached && m.console == "":
+	case m.process.Terminal && detached && m.console == "":
 		return nil, errors.New("cannot allocate tty if " + runtimeName + " will detach without setting console socket")
-	case m.console != "" && !(m.spec.Process.Terminal && detached):
+	case m.console != "" && !(m.process.Terminal && detached):
 		return nil, errors.New("cannot use console socket if " + runtimeName + " will not detach or allocate tty")
 	}
 	if m.k, err = c.newContainer(id); err != nil {
@@ -114,6 +116,11 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 	}
 	return m, nil
 }
+
+// placeholder is what the first process of a container without a process waits
+// to become. It never does: start is an error. The root directory is there in
+// any case, and is no program.
+func placeholder() *specs.Process { return &specs.Process{Args: []string{"/"}, Cwd: "/"} }
 
 // alreadyInside takes the user namespace out of the configuration: this process
 // is in it.
@@ -147,82 +154,11 @@ func (c *call) preserved(p *specs.Process) (int, error) {
 	return n, nil
 }
 
-// place decides where the cgroup is.
-func (m *creation) place() error {
-	path := m.spec.Linux.CgroupsPath
-	manager := m.c.get("cgroup-manager")
-	switch {
-	case manager == "disabled":
-		return nil
-	case m.c.has("systemd-cgroup") || manager == "systemd":
-		slice, prefix, name := "system.slice", runtimeName, m.k.ID
-		if path != "" {
-			parts := strings.Split(path, ":")
-			if len(parts) != 3 {
-				return fmt.Errorf("expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got %q instead", path)
-			}
-			slice, prefix, name = parts[0], parts[1], parts[2]
-			if slice == "" {
-				slice = "system.slice"
-			}
-		}
-		unit := name + ".scope"
-		if prefix != "" {
-			unit = prefix + "-" + unit
-		}
-		m.k.Scope = unit
-		m.scope = &plan.Scope{Name: unit, Slice: slice, Description: "container " + m.k.ID, Properties: bundle.ScopeProperties(m.spec.Linux.Resources)}
-		return nil
-	}
-	var err error
-	m.k.Cgroup, err = cgroup.Locate(path, m.k.ID)
-	return err
-}
-
 func (m *creation) writeDown() error {
 	if err := m.k.saveConfig(); err != nil {
 		return err
 	}
 	return m.k.save()
-}
-
-func (m *creation) makeCgroup() error {
-	if m.scope != nil {
-		return nil
-	}
-	if m.k.Cgroup == "" {
-		return m.k.group().Apply(m.spec.Linux.Resources)
-	}
-	g := m.k.group()
-	if err := g.Create(); err != nil {
-		m.k.Cgroup = "" // it is another's: not ours to remove
-		if denied(err) {
-			// It stays where its caller is, as with runc and crun; limits are refused.
-			return m.k.group().Apply(m.spec.Linux.Resources)
-		}
-		return err
-	}
-	if err := m.limit(); err != nil {
-		return err
-	}
-	var err error
-	m.cgroup, err = g.Dir()
-	return err
-}
-
-func (m *creation) limit() error {
-	r := m.spec.Linux.Resources
-	if r == nil {
-		r = &specs.LinuxResources{}
-	}
-	if err := m.k.group().Apply(r); err != nil {
-		return err
-	}
-	err := m.k.group().ApplyDevices(r.Devices)
-	if denied(err) {
-		return nil // its user namespace makes no device nodes, and opens only those that its owner could
-	}
-	return err
 }
 
 func (m *creation) prepare() error {
@@ -237,14 +173,14 @@ func (m *creation) prepare() error {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(m.k.dir+attachDir, 0o700); err != nil {
+	if err := m.k.makeAttachPoint(m.spec); err != nil {
 		return err
 	}
 	// Limits are ours to set; the runtime takes what concerns the process.
 	spec, linux := *m.spec, *m.spec.Linux
 	linux.Resources, linux.CgroupsPath = nil, ""
 	spec.Linux = &linux
-	process := *m.spec.Process
+	process := *m.process
 	spec.Process = &process
 	m.launch, err = runtime.Prepare(&plan.Plan{Spec: &spec, Root: plan.Root{Kind: plan.RootBundle, Path: m.spec.Root.Path}}, runtime.Options{
 		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, AttachPoint: m.k.dir + attachDir,
@@ -263,13 +199,10 @@ func (m *creation) prepare() error {
 // no clean-up code survives it.
 const stopAt = "UNITC_STOP_AT"
 
-// scopeTimeout bounds the wait for systemd.
-const scopeTimeout = 60 * time.Second
-
 func (m *creation) fork() error {
 	var err error
 	if m.child, err = m.launch.Start(); err != nil {
-		return explain(err, m.spec.Process)
+		return explain(err, m.process)
 	}
 	m.k.PID = m.child.PID
 	if m.k.StartTime, err = runtime.StartTime(m.k.PID); err != nil {
@@ -284,7 +217,7 @@ func (m *creation) fork() error {
 		return err
 	}
 	if err := m.launch.RunHooks(m.child); err != nil {
-		return explain(err, m.spec.Process)
+		return explain(err, m.process)
 	}
 	if m.scope != nil {
 		if err := m.child.Open(); err != nil {
@@ -295,24 +228,9 @@ func (m *creation) fork() error {
 		if errors.Is(err, program.ErrStopped) {
 			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 		}
-		return explain(err, m.spec.Process)
+		return explain(err, m.process)
 	}
 	return nil
-}
-
-func (m *creation) joinScope() error {
-	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
-	defer cancel()
-	if err := cgroupsd.StartScope(ctx, m.scope, m.child.PID); err != nil {
-		return err
-	}
-	dir, err := cgroupsd.AwaitScope(ctx, m.scope.Name, m.child.PID)
-	if err != nil {
-		return err
-	}
-	dir.Close()
-	m.k.Cgroup = strings.TrimPrefix(dir.Name(), cgroup.Mount())
-	return m.limit()
 }
 
 // finish hands out what the caller asked for and lets the first process wait

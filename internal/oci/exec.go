@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
@@ -103,14 +104,14 @@ func (c *call) joined(j *runtime.Joined, detached bool) error {
 	if socket := c.get("pidfd-socket"); err == nil && socket != "" {
 		err = sendPIDFD(socket, j.PID)
 	}
-	if detached {
+	if err != nil {
+		// It is our child until we end, so its number is nobody else's.
+		_ = unix.Kill(j.PID, unix.SIGKILL)
+		reap(j.PID)
 		return err
 	}
-	if err != nil {
-		if p, ferr := os.FindProcess(j.PID); ferr == nil {
-			_ = p.Kill()
-		}
-		return err
+	if detached {
+		return nil
 	}
 	a := attach(j.Terminal, j.PID, true)
 	status := reap(j.PID)
@@ -137,7 +138,10 @@ func (c *call) process(spec *specs.Spec) (*specs.Process, error) {
 	if len(c.args) < 2 {
 		return nil, errors.New("process args cannot be empty")
 	}
-	p = *spec.Process
+	p = specs.Process{Cwd: "/"}
+	if spec.Process != nil {
+		p = *spec.Process
+	}
 	p.Args, p.Terminal, p.ConsoleSize = c.args[1:], c.has("tty"), nil
 	p.Env = slices.Concat(p.Env, c.options["env"])
 	if cwd := c.get("cwd"); cwd != "" {

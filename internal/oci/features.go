@@ -26,7 +26,7 @@ func Features() *features.Features {
 		Linux: &features.Linux{
 			Namespaces:      runtime.Namespaces(),
 			Capabilities:    runtime.Capabilities(),
-			Cgroup:          &features.Cgroup{V1: &no, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &yes},
+			Cgroup:          &features.Cgroup{V1: &no, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 			Seccomp:         seccompFeatures(),
 			Apparmor:        &features.Apparmor{Enabled: &yes},
 			Selinux:         &features.Selinux{Enabled: &yes},

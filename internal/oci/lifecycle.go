@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/oci/cgroup"
 	"github.com/unitc/unitc/internal/program"
@@ -60,10 +61,10 @@ func (k *container) start(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := k.passFIFO(spec); err != nil {
-		return err
+	if spec.Process == nil {
+		return bundle.ErrNoProcess
 	}
-	if err := os.Remove(k.dir + startFIFO); err != nil {
+	if err := k.passFIFO(spec); err != nil {
 		return err
 	}
 	k.unlock() // hooks may ask
@@ -83,10 +84,9 @@ func (k *container) passFIFO(spec *specs.Spec) error {
 		return errNotRunning
 	}
 	defer unix.Close(pidfd)
-	// Without O_NONBLOCK the open would wait for a process that may have died.
-	fifo, err := unix.Open(k.dir+startFIFO, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fifo, err := k.takeFIFO()
 	if err != nil {
-		return fmt.Errorf("opening the start FIFO: %w", err)
+		return err
 	}
 	defer unix.Close(fifo)
 	fds := []unix.PollFd{{Fd: int32(fifo), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
@@ -108,6 +108,27 @@ func (k *container) passFIFO(spec *specs.Spec) error {
 			return errors.New("container process is already dead")
 		}
 	}
+}
+
+// takeFIFO opens the FIFO for reading, which lets the first process go on. Its
+// name goes first: were we killed between the two, the other way round, there
+// would be a container that runs and is called created, which a plain delete
+// may end and for whose start a second caller would wait for ever.
+func (k *container) takeFIFO() (int, error) {
+	path, err := unix.Open(k.dir+startFIFO, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("opening the start FIFO: %w", err)
+	}
+	defer unix.Close(path)
+	if err := os.Remove(k.dir + startFIFO); err != nil {
+		return -1, err
+	}
+	// Without O_NONBLOCK the open would wait for a process that may have died.
+	fifo, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", path), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("opening the start FIFO: %w", err)
+	}
+	return fifo, nil
 }
 
 // signalNumber reads "TERM", "SIGTERM" and "15".
@@ -147,13 +168,20 @@ func kill(c *call) error {
 	if outside(k) {
 		return c.intoOf(k)
 	}
-	if c.has("all") {
-		if !k.group().Exists() || !k.group().Populated() {
-			return nil // as runc: nothing is left to be signalled
-		}
-		return k.group().Signal(signal)
+	if c.has("all") && k.Cgroup != "" {
+		return k.signalAll(signal)
 	}
 	return k.signal(signal)
+}
+
+func (k *container) signalAll(signal unix.Signal) error {
+	switch {
+	case !k.group().Exists() || !k.group().Populated():
+		return nil // as runc: nothing is left to be signalled
+	case signal == unix.SIGKILL:
+		return k.group().Kill() // all at once: none can fork away
+	}
+	return k.group().Signal(signal)
 }
 
 func (k *container) signal(signal unix.Signal) error {
@@ -176,7 +204,10 @@ func (k *container) signal(signal unix.Signal) error {
 		return fmt.Errorf("unable to signal init: %w", err) // runc's words; engines read them
 	}
 	if signal == unix.SIGKILL && k.Cgroup != "" && k.group().Frozen() {
-		return k.group().Freeze(false) // or it would not die
+		// Those beside it are to end too, and would stay frozen.
+		if err := k.group().Freeze(false); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
@@ -212,13 +243,29 @@ func deleteContainer(c *call) error {
 // deleteDamaged is all that can be done without knowing the process: the
 // configuration may still say where the cgroup is.
 func (k *container) deleteDamaged() error {
-	if spec, err := k.config(); err == nil && spec.Linux != nil && strings.HasPrefix(spec.Linux.CgroupsPath, "/") {
-		if path, err := cgroup.Locate(spec.Linux.CgroupsPath, k.ID); err == nil && path != "/" && cgroup.Group(path).Exists() {
-			_ = cgroup.Group(path).Kill()
-			_ = cgroup.Group(path).Remove()
+	spec, err := k.config()
+	if err != nil {
+		return k.remove()
+	}
+	for _, group := range likelyGroups(spec.Linux.CgroupsPath, k.ID) {
+		if group.Exists() {
+			_ = group.Kill()
+			_ = group.Remove()
 		}
 	}
 	return k.remove()
+}
+
+// likelyGroups are where a container's cgroup is, whoever made it, if this is
+// called from where its creation was.
+func likelyGroups(cgroupsPath, id string) (list []cgroup.Group) {
+	if path, err := cgroup.Locate(cgroupsPath, id); err == nil && path != "/" {
+		list = append(list, cgroup.Group(path))
+	}
+	if slice, unit, err := scopeName(cgroupsPath, id); err == nil {
+		list = append(list, cgroup.Group(cgroupfs.SlicePath(slice)+"/"+unit))
+	}
+	return list
 }
 
 // killTimeout bounds the wait for a killed process.

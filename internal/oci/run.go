@@ -29,8 +29,9 @@ func runContainer(c *call) error {
 	if err := k.start(c); err != nil {
 		attached.end()
 		_ = k.killAndWaitChild()
-		_ = k.relock()
-		_ = k.destroy(c)
+		if k.relock() == nil { // start may have deleted it already
+			_ = k.destroy(c)
+		}
 		return fmt.Errorf("%s run failed: %w", runtimeName, err)
 	}
 	if detached {
@@ -46,13 +47,6 @@ func runContainer(c *call) error {
 		}
 	}
 	return exitStatus(status)
-}
-
-func (k *container) relock() (err error) {
-	if k.lock == nil {
-		k.lock, err = lockDir(k.dir)
-	}
-	return err
 }
 
 func (k *container) killAndWaitChild() error {

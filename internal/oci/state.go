@@ -125,7 +125,7 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
 	var open, now unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &open) != nil || unix.Stat(dir, &now) != nil || open.Ino != now.Ino {
+	if unix.Fstat(int(f.Fd()), &open) != nil || unix.Lstat(dir, &now) != nil || open.Dev != now.Dev || open.Ino != now.Ino {
 		f.Close()
 		return nil, errNotExist // deleted while we waited
 	}
@@ -165,6 +165,9 @@ func (k *container) read() error {
 	if err == nil && k.ID != id {
 		err = fmt.Errorf("it is of container %q", k.ID)
 	}
+	if errors.Is(err, fs.ErrNotExist) && k.beingMade() {
+		return nil // its creator has not come to it yet
+	}
 	if err != nil {
 		k.record = record{ID: id}
 		return &damaged{k.dir + stateFile, err}
@@ -198,6 +201,25 @@ func (c *call) look(id string) (*container, error) {
 	return k, nil
 }
 
+// relock takes the lock again that was given up while others were to ask. By
+// then the name may be that of another container.
+func (k *container) relock() error {
+	if k.lock != nil {
+		return nil
+	}
+	lock, err := lockDir(k.dir)
+	if err != nil {
+		return err
+	}
+	now := &container{dir: k.dir, record: record{ID: k.ID}, lock: lock}
+	if err := now.read(); err != nil || now.PID != k.PID || !now.Created.Equal(k.Created) {
+		lock.Close()
+		return errors.Join(err, errNotExist)
+	}
+	k.lock = lock
+	return nil
+}
+
 func (k *container) unlock() {
 	if k != nil && k.lock != nil {
 		k.lock.Close()
@@ -211,11 +233,18 @@ func (k *container) config() (*specs.Spec, error) {
 		return k.spec, nil
 	}
 	b, err := os.ReadFile(k.dir + configFile)
-	if err != nil {
-		return nil, err
+	spec := &specs.Spec{}
+	if err == nil {
+		err = json.Unmarshal(b, spec)
 	}
-	k.spec = &specs.Spec{}
-	return k.spec, json.Unmarshal(b, k.spec)
+	if err == nil && spec.Linux == nil {
+		err = errors.New("linux is missing")
+	}
+	if err != nil {
+		return nil, &damaged{k.dir + configFile, err}
+	}
+	k.spec = spec
+	return spec, nil
 }
 
 // save writes the record by rename.
@@ -310,6 +339,9 @@ func alive(pid int, start uint64) bool {
 
 // remove takes the state away, the name that says that it exists last.
 func (k *container) remove() error {
+	if err := k.removeAttachPoint(); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(k.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

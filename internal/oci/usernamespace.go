@@ -33,7 +33,7 @@ func isReborn() bool { return os.Getenv(reborn) != "" }
 // intoNew runs the call again in a user namespace with the mappings of the
 // configuration in bundle.
 func (c *call) intoNew(dir string) error {
-	spec, err := bundle.Read(dir, nil)
+	spec, err := bundle.ReadToCreate(dir, nil)
 	if err != nil {
 		return err
 	}

@@ -195,7 +195,9 @@ func (j *joiner) openNamespaces() error {
 			j.join = append(j.join, *ns)
 		}
 	}
-	if len(j.join) == 0 || j.join[len(j.join)-1].file != "mnt" {
+	// Unless its configuration puts it there: see joinContainer.
+	shares := j.cfg.Spec != nil && j.cfg.Spec.Linux != nil && joinsMount(&Launch{spec: j.cfg.Spec})
+	if !shares && (len(j.join) == 0 || j.join[len(j.join)-1].file != "mnt") {
 		return fmt.Errorf("process %d is in this process's own mount namespace: it is in no container", j.cfg.PID)
 	}
 	user, err := j.openNamespace(namespaceKind{specs.UserNamespace, unix.CLONE_NEWUSER, "user"})

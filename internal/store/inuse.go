@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
 )
 
 // mountLine is what mountinfo (proc_pid_mountinfo(5)) says of one mount.
@@ -96,14 +98,8 @@ func within(path, dir string) bool {
 
 // unitOf names a process for a person.
 func unitOf(pid string) string {
-	data, err := os.ReadFile("/proc/" + pid + "/cgroup")
-	if err == nil {
-		_, path, _ := strings.Cut(string(data), "0::")
-		for part := range strings.SplitSeq(strings.TrimSpace(path), "/") {
-			if strings.HasSuffix(part, ".scope") || strings.HasSuffix(part, ".service") {
-				return part
-			}
-		}
+	if unit := cgroupfs.UnitOf(pid); unit != "" {
+		return unit
 	}
 	return "process " + pid
 }

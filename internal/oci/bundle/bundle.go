@@ -36,11 +36,24 @@ func (e *missing) Error() string { return e.what }
 
 func (e *missing) Unwrap() error { return fs.ErrNotExist }
 
-// Read reads and checks the configuration of the bundle in dir. seal is called
-// as soon as it is known that the container will share this user namespace, at
-// most twice: it may start the program once more, so nothing may be open yet that
-// is needed later. nil = nothing is called.
+// ErrNoProcess has runc's words. A configuration without a process is one of a
+// container that can be created, and not started (runtime-spec, config.md).
+var ErrNoProcess = errors.New("process property must not be empty")
+
+// Read is ReadToCreate for a container that is to be started as well.
 func Read(dir string, seal func() error) (*specs.Spec, error) {
+	spec, err := ReadToCreate(dir, seal)
+	if err == nil && spec.Process == nil {
+		return nil, ErrNoProcess
+	}
+	return spec, err
+}
+
+// ReadToCreate reads and checks the configuration of the bundle in dir. seal is
+// called as soon as it is known that the container will share this user
+// namespace, at most twice: it may start the program once more, so nothing may be
+// open yet that is needed later. nil = nothing is called.
+func ReadToCreate(dir string, seal func() error) (*specs.Spec, error) {
 	if seal == nil {
 		seal = func() error { return nil }
 	}
@@ -127,9 +140,7 @@ func check(s *specs.Spec) error {
 	}
 	wrong(s.Root == nil || s.Root.Path == "", "root.path is missing")
 	wrong(s.Windows != nil || s.Solaris != nil || s.VM != nil || s.ZOS != nil || s.FreeBSD != nil, "the configuration is for another platform")
-	if s.Process == nil {
-		errs = append(errs, errors.New("process property must not be empty"))
-	} else {
+	if s.Process != nil {
 		errs = append(errs, CheckProcess(s.Process))
 	}
 	for i, m := range s.Mounts {

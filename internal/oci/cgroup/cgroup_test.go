@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -138,7 +140,7 @@ func TestLocate(t *testing.T) {
 	}
 	for _, in := range []string{"../../../../etc", "x/../../../y"} {
 		got, err := Locate(in, "id")
-		own, _ := Of("self")
+		own, _ := cgroupfs.Of("self")
 		if err == nil && !strings.HasPrefix(got, strings.TrimSuffix(fmt.Sprint(own[:strings.LastIndexByte(own, '/')]), "/")+"/") {
 			t.Errorf("%s climbs to %s", in, got)
 		}

@@ -19,33 +19,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
 )
 
-// Mount is where cgroup v2 is mounted: beside v1 it is one directory down.
-func Mount() string {
-	var st unix.Statfs_t
-	if unix.Statfs("/sys/fs/cgroup", &st) == nil && st.Type != unix.CGROUP2_SUPER_MAGIC {
-		return "/sys/fs/cgroup/unified"
-	}
-	return "/sys/fs/cgroup"
-}
-
-// Of is the cgroup v2 path of a process, below Mount ("self" = this one).
-func Of(pid string) (string, error) {
-	b, err := os.ReadFile("/proc/" + pid + "/cgroup")
-	if err != nil {
-		return "", fmt.Errorf("reading the cgroup of process %s: %w", pid, err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return group, nil
-		}
-	}
-	return "", errors.New("no cgroup v2 hierarchy")
-}
-
-// Locate is the path below Mount of a container's cgroup. What is not absolute
-// is placed beside this process's own (runtime-spec config-linux.md, "Cgroups Path").
+// Locate is the path of a container's cgroup below the mount. What is not
+// absolute is placed beside this process's own (runtime-spec config-linux.md, "Cgroups Path").
 func Locate(cgroupsPath, id string) (string, error) {
 	if cgroupsPath == "" {
 		cgroupsPath = id
@@ -53,7 +32,7 @@ func Locate(cgroupsPath, id string) (string, error) {
 	if filepath.IsAbs(cgroupsPath) {
 		return filepath.Clean(cgroupsPath), nil
 	}
-	own, err := Of("self")
+	own, err := cgroupfs.Of("self")
 	if err != nil {
 		return "", err
 	}
@@ -61,15 +40,15 @@ func Locate(cgroupsPath, id string) (string, error) {
 	return filepath.Join(filepath.Dir(own), filepath.Clean("/"+cgroupsPath)), nil
 }
 
-// Group is a cgroup by its path below Mount; "" is no cgroup at all, on which
-// everything does nothing.
+// Group is a cgroup by its path below the mount; "" is no cgroup at all, on
+// which everything does nothing.
 type Group string
 
-func (g Group) file(name string) string { return Mount() + string(g) + "/" + name }
+func (g Group) file(name string) string { return cgroupfs.Mount() + string(g) + "/" + name }
 
 // Dir opens the directory.
 func (g Group) Dir() (*os.File, error) {
-	return os.OpenFile(Mount()+string(g), unix.O_DIRECTORY, 0)
+	return os.OpenFile(cgroupfs.Mount()+string(g), unix.O_DIRECTORY, 0)
 }
 
 // Create makes the directory and what is missing above it, and passes the
@@ -79,7 +58,7 @@ func (g Group) Create() error {
 	if g == "" || g == "/" {
 		return nil
 	}
-	path := Mount()
+	path := cgroupfs.Mount()
 	parts := strings.Split(strings.TrimPrefix(string(g), "/"), "/")
 	for i, name := range parts {
 		passControllers(path)
@@ -137,7 +116,7 @@ func (g Group) Exists() bool {
 	if g == "" {
 		return false
 	}
-	_, err := os.Stat(Mount() + string(g))
+	_, err := os.Stat(cgroupfs.Mount() + string(g))
 	return err == nil
 }
 
@@ -161,7 +140,7 @@ func (g Group) PIDs() ([]int, error) {
 		return nil, errors.New("the container has no cgroup of its own")
 	}
 	pids := []int{}
-	err := filepath.WalkDir(Mount()+string(g), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(cgroupfs.Mount()+string(g), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -244,7 +223,7 @@ func (g Group) Remove() error {
 		return nil
 	}
 	for deadline := time.Now().Add(removeTimeout); ; time.Sleep(time.Millisecond) {
-		err := removeTree(Mount() + string(g))
+		err := removeTree(cgroupfs.Mount() + string(g))
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

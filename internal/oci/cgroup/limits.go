@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
 )
 
 // setting is one value for one control file.
@@ -253,6 +255,6 @@ func blockIO(b *specs.LinuxBlockIO, add func(file, value string), refuse func(bo
 
 // Controllers are those that the hierarchy has here.
 func Controllers() []string {
-	b, _ := os.ReadFile(Mount() + "/cgroup.controllers")
+	b, _ := os.ReadFile(cgroupfs.Mount() + "/cgroup.controllers")
 	return strings.Fields(string(b))
 }

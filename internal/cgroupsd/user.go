@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroupsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// StartUserScope is StartScope for one without privilege, whose own systemd
+// makes the scope.
+func StartUserScope(ctx context.Context, s *plan.Scope, pid int) error {
+	props, err := scopeProperties(s, pid)
+	if err != nil {
+		return err
+	}
+	m, err := connectUser(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.startScope(ctx, s, props)
+}
+
+// AwaitUserScope is AwaitScope for a scope of the user's own systemd, which leaves
+// no mark of delegation: the directory belongs to the user (C-8).
+func AwaitUserScope(ctx context.Context, scope string, pid int) (*os.File, error) {
+	for {
+		group, err := cgroupfs.Of(strconv.Itoa(pid))
+		if err != nil {
+			return nil, err
+		}
+		if path.Base(group) == scope {
+			return os.OpenFile(cgroupfs.Mount()+group, unix.O_DIRECTORY, 0)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("process %d is in %s and not in %s: the user's systemd did not start the scope: %w", pid, group, scope, ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// connectUser opens the private socket of the caller's own systemd.
+func connectUser(ctx context.Context) (*Manager, error) {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		return nil, errors.New("connecting to the user's systemd: XDG_RUNTIME_DIR is not set; log in as the user, or have the cgroups made by hand (cgroupfs)")
+	}
+	uid, err := outerUID()
+	if err != nil {
+		return nil, err
+	}
+	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: dir + "/systemd/private", Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the user's systemd: %w", err)
+	}
+	conn, err := introduce(ctx, sock, uid)
+	if err != nil {
+		sock.Close()
+		return nil, fmt.Errorf("connecting to the user's systemd: %w", err)
+	}
+	return &Manager{conn, conn.Object(managerName, managerPath)}, nil
+}
+
+// introduce begins a conversation as a user with the id that the other end knows
+// them by. The socket lies where only the user can have put it.
+func introduce(ctx context.Context, sock *net.UnixConn, uid int) (*dbus.Conn, error) {
+	private, err := greet(ctx, sock, uid)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dbus.NewConn(private)
+	if err != nil {
+		return nil, err
+	}
+	// greet has done it: see greeted.
+	return conn, conn.Auth([]dbus.Auth{dbus.AuthExternal("")})
+}
+
+// outerUID is this process's user as those outside its user namespace see it:
+// below a rootless engine it is root here and somebody there.
+func outerUID() (int, error) {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return 0, err
+	}
+	return mapped(string(b), os.Getuid())
+}
+
+// mapped reads a line "inside outside count" of uid_map (user_namespaces(7)).
+func mapped(lines string, uid int) (int, error) {
+	for line := range strings.Lines(lines) {
+		var inside, outside, count int
+		if _, err := fmt.Sscan(line, &inside, &outside, &count); err != nil {
+			return 0, fmt.Errorf("uid_map %q: %w", line, err)
+		}
+		if uid >= inside && uid-inside < count {
+			return outside + uid - inside, nil
+		}
+	}
+	return 0, fmt.Errorf("user %d is not in %q", uid, lines)
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oci
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
+	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/oci/bundle"
+	"github.com/unitc/unitc/internal/oci/cgroup"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// place decides where the cgroup is.
+func (m *creation) place() error {
+	path := m.spec.Linux.CgroupsPath
+	manager := m.c.get("cgroup-manager")
+	switch {
+	case manager == "disabled":
+		return nil
+	case m.c.has("systemd-cgroup") || manager == "systemd":
+		slice, unit, err := scopeName(path, m.k.ID)
+		if err != nil {
+			return err
+		}
+		m.k.Scope = unit
+		m.scope = &plan.Scope{Name: unit, Slice: slice, Description: "container " + m.k.ID, Properties: bundle.ScopeProperties(m.spec.Linux.Resources)}
+		return nil
+	}
+	var err error
+	m.k.Cgroup, err = cgroup.Locate(path, m.k.ID)
+	return err
+}
+
+// scopeName reads "slice:prefix:name", as runc does.
+func scopeName(cgroupsPath, id string) (slice, unit string, err error) {
+	slice, prefix, name := "", runtimeName, id
+	if cgroupsPath != "" {
+		parts := strings.Split(cgroupsPath, ":")
+		if len(parts) != 3 {
+			return "", "", fmt.Errorf("expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got %q instead", cgroupsPath)
+		}
+		slice, prefix, name = parts[0], parts[1], parts[2]
+	}
+	switch {
+	case slice != "":
+	case rootless():
+		slice = "user.slice"
+	default:
+		slice = "system.slice"
+	}
+	if prefix != "" {
+		prefix += "-"
+	}
+	return slice, prefix + name + ".scope", nil
+}
+
+func (m *creation) makeCgroup() error {
+	if m.scope != nil {
+		return nil
+	}
+	if m.k.Cgroup == "" {
+		return m.k.group().Apply(m.spec.Linux.Resources)
+	}
+	g := m.k.group()
+	if err := g.Create(); err != nil {
+		m.k.Cgroup = "" // it is another's: not ours to remove
+		if denied(err) {
+			// It stays where its caller is, as with runc and crun; limits are refused.
+			return m.k.group().Apply(m.spec.Linux.Resources)
+		}
+		return err
+	}
+	if err := m.limit(); err != nil {
+		return err
+	}
+	var err error
+	m.cgroup, err = g.Dir()
+	return err
+}
+
+func (m *creation) limit() error {
+	r := m.spec.Linux.Resources
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	if err := m.k.group().Apply(r); err != nil {
+		return err
+	}
+	err := m.k.group().ApplyDevices(r.Devices)
+	if denied(err) {
+		return nil // its user namespace makes no device nodes, and opens only those that its owner could
+	}
+	return err
+}
+
+// scopeTimeout bounds the wait for systemd.
+const scopeTimeout = 60 * time.Second
+
+func (m *creation) joinScope() error {
+	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
+	defer cancel()
+	start, await := cgroupsd.StartScope, cgroupsd.AwaitScope
+	if rootless() {
+		start, await = cgroupsd.StartUserScope, cgroupsd.AwaitUserScope
+	}
+	if err := start(ctx, m.scope, m.child.PID); err != nil {
+		return err
+	}
+	dir, err := await(ctx, m.scope.Name, m.child.PID)
+	if err != nil {
+		return err
+	}
+	dir.Close()
+	m.k.Cgroup = strings.TrimPrefix(dir.Name(), cgroupfs.Mount())
+	return m.limit()
+}

@@ -85,7 +85,8 @@ func newCgroup() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making the machine's cgroup: %w", err)
 	}
-	return dir, nil
+	// As a root cgroup is: the systemds of users reach their own through it.
+	return dir, os.Chmod(dir, 0o755)
 }
 
 // cgroupCPU is the processor time of all that ran in a cgroup, which cpu.stat

@@ -50,6 +50,12 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	if err != nil {
 		return nil, err
 	}
+	if suiteName == engines.name {
+		if err := buildCRI(source); err != nil {
+			return nil, err
+		}
+		j.Copies = append(j.Copies, filepath.Join(source, "bin/cri")+":/usr/local/bin/cri")
+	}
 	for _, program := range programs {
 		j.Copies = append(j.Copies, program+":"+j.Dir+"/testdata/"+filepath.Base(program))
 	}
@@ -61,6 +67,17 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	}
 	j.setEnv()
 	return j, j.prepare()
+}
+
+// buildCRI compiles the client of containerd's interface for Kubernetes, which is
+// a module of its own.
+func buildCRI(source string) error {
+	build := exec.Command("go", "build", "-o", filepath.Join(source, "bin/cri"), ".")
+	build.Dir, build.Env = filepath.Join(source, "test/cri"), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building test/cri: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // cPackages compile the C programs of tests.

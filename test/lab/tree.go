@@ -45,11 +45,28 @@ var daemons = suite{
 // engines is a machine with the engines that drive an OCI runtime. They are
 // started by the tests, not by their own units.
 var engines = suite{
-	name: "engines", release: "trixie",
-	include: []string{"podman", "conmon", "containerd", "uidmap", "netavark", "aardvark-dns", "passt", "catatonit"},
-	prepare: "cd /etc/systemd/system && rm -f multi-user.target.wants/containerd.service multi-user.target.wants/podman*.service default.target.wants/podman*.service " +
-		"sockets.target.wants/podman.socket timers.target.wants/podman*.timer",
+	name: "engines", release: "trixie", apt: []string{`Acquire::Check-Valid-Until "false"`},
+	include: []string{
+		"podman", "conmon", "containerd", "uidmap", "netavark", "aardvark-dns", "passt", "catatonit",
+		"docker.io", "docker-cli", "containernetworking-plugins",
+		"dbus-user-session", // rootless podman's cgroups are made by the user's own systemd
+	},
+	prepare: enginesPrepare,
 }
+
+// The newest containerd lies beside Debian's own: it wants no newer libc. Of the
+// plugins for networks the tests use three; each run copies the whole tree.
+const enginesPrepare = `set -e
+	cd /etc/systemd/system
+	rm -f multi-user.target.wants/containerd.service multi-user.target.wants/docker.service sockets.target.wants/docker.socket \
+		multi-user.target.wants/podman*.service default.target.wants/podman*.service sockets.target.wants/podman.socket timers.target.wants/podman*.timer \
+		default.target.wants/netavark* sockets.target.wants/netavark*
+	cd /usr/lib/cni && find . -type f ! -name bridge ! -name host-local ! -name loopback -delete
+	mkdir /opt/containerd-2 && cd /opt/containerd-2
+	sed "s/ trixie / forky /" /etc/apt/sources.list >/etc/apt/sources.list.d/newest.list
+	apt-get -qq update && apt-get -qq download containerd/forky
+	dpkg-deb --fsys-tarfile containerd_*.deb | tar -x --strip-components=3 ./usr/bin
+	rm containerd_*.deb /etc/apt/sources.list.d/newest.list`
 
 // extras are machines of their own, so that the others stay small: each has a
 // lane of tests with a build tag of its name.

@@ -24,9 +24,10 @@ var badCases = []ociCase{
 	{"ids that are none", func(b *bundle) error {
 		err := b.write()
 		for _, id := range []string{"", ".", "..", "a/b", "../evil", "/etc", "a\nb", "a b", strings.Repeat("a", 2000), "ä", "a%b", "-x/"} {
-			for _, verb := range []string{"create", "state", "start", "delete", "kill"} {
+			for _, verb := range []string{"create", "run", "state", "start", "delete", "kill", "ps", "pause", "resume", "update", "events"} {
 				err = errors.Join(err, b.refused("", verb, "--", id))
 			}
+			err = errors.Join(err, b.refused("", "exec", "--", id, "true"))
 		}
 		for _, id := range []string{"a", "_+-.", "A1", "..."} {
 			if b.runtime == ociRuntime {
@@ -37,6 +38,7 @@ var badCases = []ociCase{
 	}},
 	{"configurations that are none", badConfigs},
 	{"configurations that ask for what is not there", impossibleConfigs},
+	{"strings of 70 kB where they have no place", longStrings},
 	{"long strings are passed whole", func(b *bundle) error {
 		b.spec.Process.Env = append(b.spec.Process.Env, "LONG="+strings.Repeat("x", 70_000))
 		return b.prints(`echo -n "$LONG" | wc -c`, "70000")
@@ -79,8 +81,10 @@ func badConfigs(b *bundle) error {
 		"empty": "", "cut": text[:len(text)/2], "not an object": "[]", "number as string": strings.Replace(text, `"uid":0`, `"uid":"0"`, 1),
 		"args as string": strings.Replace(text, `"args":["sleep","1000"]`, `"args":"sleep"`, 1),
 		"negative uid":   strings.Replace(text, `"uid":0`, `"uid":-1`, 1), "uid too large": strings.Replace(text, `"uid":0`, `"uid":4294967296`, 1),
-		"uid that means none": strings.Replace(text, `"uid":0`, `"uid":4294967295`, 1),
-		"no version":          strings.Replace(text, `"ociVersion":"1.0.2"`, `"ociVersion":""`, 1), "version 9": strings.Replace(text, `"1.0.2"`, `"9.0.0"`, 1), "version text": strings.Replace(text, `"1.0.2"`, `"one"`, 1),
+		"uid that means none":   strings.Replace(text, `"uid":0`, `"uid":4294967295`, 1),
+		"gid that means none":   strings.Replace(text, `"gid":0`, `"gid":4294967295`, 1),
+		"group that means none": strings.Replace(text, `"gid":0`, `"gid":0,"additionalGids":[4294967295]`, 1),
+		"no version":            strings.Replace(text, `"ociVersion":"1.0.2"`, `"ociVersion":""`, 1), "version 9": strings.Replace(text, `"1.0.2"`, `"9.0.0"`, 1), "version text": strings.Replace(text, `"1.0.2"`, `"one"`, 1),
 		"relative cwd": strings.Replace(text, `"cwd":"/"`, `"cwd":"tmp"`, 1), "no cwd": strings.Replace(text, `"cwd":"/"`, `"cwd":""`, 1),
 		"no args": strings.Replace(text, `["sleep","1000"]`, `[]`, 1), "NUL": strings.Replace(text, `"sleep"`, `"sl\u0000eep"`, 1),
 		"no root": strings.Replace(text, `"root":{"path":"rootfs"}`, `"root":null`, 1), "missing root": strings.Replace(text, `"path":"rootfs"`, `"path":"nowhere"`, 1),
@@ -139,6 +143,50 @@ func impossibleConfigs(b *bundle) error {
 		if rerr := b.refused("", "create", "--bundle", b.dir, b.id); rerr != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", name, rerr))
 			_, _ = b.call("delete", "--force", b.id)
+		}
+	}
+	return err
+}
+
+// longStrings: each is an error, whether ours or the kernel's, and none is cut.
+func longStrings(b *bundle) error {
+	var err error
+	long := strings.Repeat("x", 70_000)
+	for name, change := range map[string]func(*specs.Spec){
+		"version": func(s *specs.Spec) { s.Version = long }, "hostname": func(s *specs.Spec) { s.Hostname = long }, "domainname": func(s *specs.Spec) { s.Domainname = long },
+		"root": func(s *specs.Spec) { s.Root.Path = long }, "program": func(s *specs.Spec) { s.Process.Args[0] = long }, "absolute program": func(s *specs.Spec) { s.Process.Args[0] = "/bin/" + long },
+		"cwd": func(s *specs.Spec) { s.Process.Cwd = "/" + long }, "cgroup": func(s *specs.Spec) { s.Linux.CgroupsPath = "/" + long },
+		"namespace": func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/" + long }, "kind of namespace": func(s *specs.Spec) { s.Linux.Namespaces[1].Type = specs.LinuxNamespaceType(long) },
+		"masked path": func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/" + long} }, "read-only path": func(s *specs.Spec) { s.Linux.ReadonlyPaths = []string{"/" + long} },
+		"capability": func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{long} }, "limit": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: long}} },
+		"sysctl": func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net." + long: "1"} }, "value of a sysctl": func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": long} },
+		"propagation": func(s *specs.Spec) { s.Linux.RootfsPropagation = long }, "device": func(s *specs.Spec) {
+			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/" + long, Type: "c", Major: 1, Minor: 3}}
+		},
+		"mount": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/" + long, Type: "tmpfs", Source: "x"})
+		},
+		"source of a mount": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/x", Type: "bind", Source: "/" + long, Options: []string{"bind"}})
+		},
+		"option of a mount": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/x", Type: "tmpfs", Source: "x", Options: []string{long}})
+		},
+		"hook": func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/" + long}}} },
+		"system call": func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.Arch(long)}, Syscalls: []specs.LinuxSyscall{{Names: []string{"read"}, Action: specs.ActAllow}}}
+		},
+	} {
+		s := *baseSpec()
+		change(&s)
+		b.spec = &s
+		err = errors.Join(err, b.write())
+		if rerr := b.refused("", "create", "--bundle", b.dir, b.id); rerr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %.300w", name, rerr))
+			_, _ = b.call("delete", "--force", b.id)
+		}
+		if left := b.left(); left != "" {
+			err = errors.Join(err, fmt.Errorf("%s: left behind: %s", name, left))
 		}
 	}
 	return err

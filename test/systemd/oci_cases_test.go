@@ -352,6 +352,13 @@ var ociCases = []ociCase{
 		other.spec.Linux.Namespaces[1].Path = "/proc/" + pid + "/ns/net"
 		return other.prints("readlink /proc/self/ns/net", want)
 	}},
+	{"a container without a process is created and never started", func(b *bundle) error {
+		b.spec.Process = nil
+		return errors.Join(b.create(), b.hasStatus("created"), b.refused("process", "start", b.id), b.hasStatus("created"),
+			b.ok("exec", "--env", "PATH=/bin", b.id, "id"), b.ok("delete", b.id), b.refused("process", "run", "--bundle", b.dir, b.id))
+	}},
+	{"namespaces that are not listed are the caller's", inheritedNamespaces},
+	{"run deletes once, and only its own container", runDeletesOnce},
 	{"seccomp", func(b *bundle) error {
 		errno := uint(unix.EXDEV)
 		b.spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActErrno, ErrnoRet: &errno}}}
@@ -453,4 +460,52 @@ func ociHooks(b *bundle) error {
 	}
 	err = logged(head + "poststart running\n")
 	return errors.Join(err, b.ok("kill", b.id, strconv.Itoa(9)), b.awaitStatus("stopped"), b.ok("delete", b.id), logged(head+"poststart running\npoststop stopped\n"))
+}
+
+// inheritedNamespaces: none is listed, and so all are the caller's; the mounts go
+// with the container all the same, and exec is inside of its root.
+func inheritedNamespaces(b *bundle) error {
+	b.spec.Linux.Namespaces, b.spec.Hostname = nil, ""
+	// The kernel's own files are the host's: nothing of them is changed.
+	b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
+	if err := b.started(); err != nil {
+		return err
+	}
+	s, err := b.state()
+	if err != nil {
+		return err
+	}
+	pid, _ := s["pid"].(float64)
+	for _, kind := range []string{"mnt", "pid", "net", "ipc", "uts", "cgroup", "user"} {
+		theirs, terr := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", int(pid), kind))
+		ours, oerr := os.Readlink("/proc/self/ns/" + kind)
+		if theirs != ours {
+			err = errors.Join(err, terr, oerr, fmt.Errorf("the container has %s, the caller %s", theirs, ours))
+		}
+	}
+	out, status := b.call("exec", b.id, "sh", "-c", "ls -d /rootfs /bin/busybox /root; mount | grep -c .")
+	if status != 0 || !strings.HasPrefix(out, "ls: /rootfs: No such file or directory\n/bin/busybox\n/root\n") {
+		err = errors.Join(err, fmt.Errorf("exec exits with %d: %s", status, out))
+	}
+	err = errors.Join(err, b.ok("delete", "--force", b.id))
+	if left := b.left(); left != "" {
+		err = errors.Join(err, fmt.Errorf("left behind: %s", left))
+	}
+	return err
+}
+
+// runDeletesOnce: the last hooks run once, also where a hook after the start has
+// stopped the container.
+func runDeletesOnce(b *bundle) error {
+	count := b.dir + "/count"
+	b.spec.Process.Args = []string{"sleep", "1000"}
+	b.spec.Hooks = &specs.Hooks{
+		Poststart: []specs.Hook{{Path: "/bin/false"}},
+		Poststop:  []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo once >>" + count}}},
+	}
+	err := errors.Join(b.write(), b.refused("hook", "run", "--bundle", b.dir, b.id))
+	if got, rerr := os.ReadFile(count); string(got) != "once\n" {
+		err = errors.Join(err, rerr, fmt.Errorf("the last hooks ran as %q", got))
+	}
+	return err
 }

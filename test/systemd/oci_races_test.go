@@ -19,7 +19,7 @@ func init() {
 		}
 		verbs := [][]string{
 			{"create", "--bundle", b.dir, b.id}, {"create", "--bundle", b.dir, b.id}, {"start", b.id}, {"start", b.id}, {"kill", b.id, "KILL"}, {"delete", b.id},
-			{"delete", "--force", b.id}, {"state", b.id}, {"list"}, {"pause", b.id}, {"resume", b.id}, {"ps", "--format", "json", b.id}, {"run", "--bundle", b.dir, b.id},
+			{"delete", "--force", b.id}, {"state", b.id}, {"list"}, {"ps", "--format", "json", b.id}, {"run", "--bundle", b.dir, b.id},
 			{"exec", b.id, "true"}, {"exec", "--detach", b.id, "sleep", "1000"}, {"update", "--pids-limit", "-1", b.id}, {"kill", "--all", b.id, "TERM"}, {"events", "--stats", b.id},
 		}
 		// What runs in the foreground ends soon.

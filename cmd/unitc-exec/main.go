@@ -24,8 +24,8 @@ func run(args []string) int {
 		return launch.Start(args[1], args[2])
 	case len(args) >= 2 && args[0] == "clean":
 		return launch.Clean(args[1], args[2:])
-	case len(args) == 2 && args[0] == "postmortem":
-		return launch.PostMortem(args[1])
+	case len(args) == 1 && args[0] == "postmortem":
+		return launch.PostMortem()
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay
 		return launch.Probe(args[1], args[2])
 	case len(args) == 2 && args[0] == "post-start":
@@ -56,7 +56,7 @@ func run(args []string) int {
 
 const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
        unitc-exec clean NAME [NETWORK…]
-       unitc-exec postmortem NAME
+       unitc-exec postmortem
        unitc-exec post-start NAME
        unitc-exec pre-stop NAME
        unitc-exec forward NAME PORT

@@ -54,7 +54,7 @@ its checks say of it, its last lines, and what to do. The journal keeps it.`,
 			if err != nil {
 				return err
 			}
-			lookInto(names)
+			lookInto()
 			all := []failure{}
 			for _, name := range names {
 				f, err := lastFailure(name + ".service")
@@ -83,15 +83,11 @@ its checks say of it, its last lines, and what to do. The journal keeps it.`,
 // lookInto has what is not in the journal yet written there: systemd restarts a
 // container that has failed only after a while, and what says why follows that.
 // Who may not start a unit sees what there is.
-func lookInto(names []string) {
-	if len(names) == 0 || os.Geteuid() != 0 {
+func lookInto() {
+	if os.Geteuid() != 0 {
 		return
 	}
-	args := []string{"start", "--"}
-	for _, name := range names {
-		args = append(args, "unitc-postmortem@"+name+".service")
-	}
-	_ = exec.Command("systemctl", args...).Run()
+	_ = exec.Command("systemctl", "start", "--wait", launch.PostMortemUnit).Run()
 }
 
 // lastFailure asks the journal, nil = it has none.

@@ -19,3 +19,16 @@ func StartAfterRestart(ctx context.Context, service, other string) error {
 	}
 	return m.StartUnit(ctx, other)
 }
+
+// OnFailure are the units that systemd starts when a unit that it has loaded
+// fails.
+func OnFailure(ctx context.Context, unit string) ([]string, error) {
+	m, err := Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	v, err := m.property(ctx, unit, "Unit", "OnFailure")
+	names, _ := v.Value().([]string)
+	return names, err
+}

@@ -16,6 +16,7 @@ var traces = []struct {
 	{"processes in somebody else's PID namespace", func(s *Service) bool { return s.PID != "" }},
 	{"another runtime's state", func(s *Service) bool { return s.Runtime != "" }},
 	{"hooks to run after the end", func(s *Service) bool { return s.Bundle != "" || len(s.CDI) > 0 }},
+	{"what systemd is not to write into the journal", func(s *Service) bool { return s.keepsQuiet() }},
 	{"the last word of the checks, which is evidence", func(s *Service) bool { return s.Healthcheck != nil || s.System.Probe != nil }},
 }
 
@@ -25,6 +26,17 @@ var traces = []struct {
 func (s *Service) LeavesTraces() bool {
 	for _, t := range traces {
 		if t.leaves(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepsQuiet tells whether systemd may be told to log nothing of the unit's end:
+// then nobody else can say why it failed.
+func (s *Service) keepsQuiet() bool {
+	for _, d := range s.System.Service {
+		if d.Name == "LogLevelMax" {
 			return true
 		}
 	}

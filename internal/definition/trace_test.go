@@ -23,6 +23,7 @@ func TestLeavesTraces(t *testing.T) {
 		"runtime":      {func(s *Service) { s.Runtime = "crun" }, true},
 		"vendor":       {func(s *Service) { s.CDI = []CDIDevice{{}} }, true},
 		"healthcheck":  {func(s *Service) { s.Healthcheck = &Healthcheck{} }, true},
+		"quiet":        {func(s *Service) { s.System.Service = []Directive{{Name: "LogLevelMax", Value: "err"}} }, true},
 		"probe":        {func(s *Service) { s.System.Probe = &Probe{} }, true},
 	} {
 		s := Service{RootFS: "/srv", NetworkMode: "none"}

@@ -59,7 +59,6 @@ var goldenCases = []struct {
 	{"no-traces", "web", one(definition.Service{RootFS: "/srv/web", NetworkMode: "none", Restart: definition.Restart{Policy: definition.RestartAlways},
 		System: definition.System{Unit: []definition.Directive{directive("OnFailure", "mail@%n.service")}}})},
 	{"no-traces-template", "worker@", one(definition.Service{RootFS: "/srv/web", NetworkMode: "none"})},
-	{"no-traces-long", strings.Repeat("w", 240), one(definition.Service{RootFS: "/srv/web", NetworkMode: "none"})},
 	{"image", "web", one(definition.Service{Image: "docker.io/library/nginx:1", StopGracePeriod: 1500 * time.Millisecond})},
 	{"image-policies", "shop", definition.File{Project: true, Services: []definition.Service{
 		{Name: "shop-a", Project: "shop", Image: "nginx", PullPolicy: "always"},

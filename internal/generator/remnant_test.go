@@ -97,7 +97,7 @@ func TestCleanUpOfWhatRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cleans, tells := strings.Contains(string(text), "\nExecStopPost=/x clean %N\n"), strings.Contains(string(text), "\nOnFailure=unitc-postmortem@"+name+".service\n")
+		cleans, tells := strings.Contains(string(text), "\nExecStopPost=/x clean %N\n"), strings.Contains(string(text), "\nOnFailure=unitc-postmortem.service\n")
 		if cleans != c.want || tells == c.want {
 			t.Errorf("%s: clean-up %v, want %v, in\n%s", name, cleans, c.want, text)
 		}

@@ -20,6 +20,9 @@ import (
 const (
 	defaultSlice = "unitc.slice"
 	defaultGrace = 10 * time.Second // docker's
+	// postMortemUnit is one for all: unitc.slice keeps it loaded, while systemd
+	// would load an instance at each start and at each look at what has stopped.
+	postMortemUnit = "unitc-postmortem.service"
 )
 
 // translation is one unit being written. service is nil if none was decoded.
@@ -104,7 +107,7 @@ func (t *translation) unitSection(problems diag.List) {
 	t.restartLimit()
 	if !t.cleansUp() {
 		// It says why the container has failed. No other end costs a process.
-		t.w.Set("OnFailure", t.postMortemUnit())
+		t.w.Set("OnFailure", postMortemUnit)
 	}
 	t.pass(t.service.System.Unit)
 }
@@ -113,12 +116,7 @@ func (t *translation) unitSection(problems diag.List) {
 // systemd to start at each stop, which waits for a grace period of the kernel
 // when it writes itself into its cgroup.
 func (t *translation) cleansUp() bool {
-	return t.cleans || t.broken || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory() ||
-		unitfile.NameKind(t.postMortemUnit()) != unitfile.Instance
-}
-
-func (t *translation) postMortemUnit() string {
-	return "unitc-postmortem@" + t.unit.stem() + serviceSuffix
+	return t.cleans || t.broken || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory()
 }
 
 // hasRuntimeDirectory: systemd-executor (v255 to 262 at least) cannot read back

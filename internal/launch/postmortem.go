@@ -12,13 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
-	"github.com/unitc/unitc/internal/quickjson"
 )
 
 // What PID 1 says of a service in the journal (sd-messages(3)).
@@ -33,69 +30,124 @@ const (
 const resolvedRoot = "/run/systemd/generator.late/.unitc"
 
 const (
-	// mostRecords bounds what is read of them.
-	mostRecords = 100
+	// mostRecords bounds what is read of them for one unit, and mostFailures for
+	// all.
+	mostRecords, mostFailures = 100, 500
+	// mostLines are looked through for the last of one invocation.
+	mostLines = 10 * lastLines
 	// lateLine is how much later than the end its last line may be read; systemd
 	// waits no less before it starts a service again.
 	lateLine = 50 * time.Millisecond
 )
 
-// PostMortem says in the journal why a container has failed, once for each
+// PostMortemUnit runs PostMortem.
+const PostMortemUnit = "unitc-postmortem.service"
+
+// PostMortem says in the journal why containers have failed, once for each
 // failure of which nothing was said yet. It is for units that need no clean-up:
 // nothing of ours runs when they end. systemd starts it by OnFailure= after the
 // last failure; where Restart= follows systemd does not, and the next start asks
-// for it. It needs nothing but the journal, which PID 1 has told all, so that a
-// failure that it was not started for is not lost.
-func PostMortem(name string) int {
-	unit := name + ".service"
+// for it. It needs nothing but the journal, which PID 1 has told all, so that no
+// failure is lost that comes while it runs or that it was not started for.
+func PostMortem() int {
 	reported := map[string]bool{}
 	for {
-		deaths, err := unreported(unit, reported)
+		names, err := failedNames(reported)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "<3>looking for failures of %s: %v\n", unit, err)
+			fmt.Fprintf(os.Stderr, "<3>looking for failures: %v\n", err)
 			return exitFailure
 		}
-		if len(deaths) == 0 {
+		if len(names) == 0 {
 			return 0
 		}
-		p := planOf(name)
-		for _, d := range deaths {
-			reported[d.invocation] = true
-			d.plan = p
-			d.found = kernelFindings(p, d.at)
-			d.explain()
-			d.lines = d.output()
-			// So that `journalctl -u` and `systemctl status` of the container show it.
-			entry := append(d.entry(), field{"OBJECT_SYSTEMD_UNIT", unit})
-			if err := writeJournal(entry); err != nil {
-				fmt.Fprintf(os.Stderr, "<3>%v\n", err)
+		for _, name := range names {
+			if err := report(name, reported); err != nil {
+				fmt.Fprintf(os.Stderr, "<3>looking for failures of %s: %v\n", name, err)
 				return exitFailure
 			}
 		}
 	}
 }
 
+// failedNames are the containers that need no clean-up and have failed without
+// an entry of ours.
+func failedNames(reported map[string]bool) ([]string, error) {
+	records, err := askJournal(mostFailures, "MESSAGE_ID,INVOCATION_ID,UNIT,UNITC_INVOCATION_ID",
+		"_PID=1", "MESSAGE_ID="+unitFailed, "+", "_UID=0", "MESSAGE_ID="+DeathMessageID)
+	if err != nil {
+		return nil, err
+	}
+	told := map[string]bool{}
+	for _, r := range records {
+		if r["MESSAGE_ID"] == DeathMessageID {
+			told[r["UNITC_INVOCATION_ID"]] = true
+		}
+	}
+	var names []string
+	for _, r := range records {
+		name, isService := strings.CutSuffix(r["UNIT"], ".service")
+		id := r["INVOCATION_ID"]
+		if r["MESSAGE_ID"] != unitFailed || !isService || told[id] || reported[id] || slices.Contains(names, name) {
+			continue
+		}
+		reported[id] = true // or it is none of ours
+		if s := definitionOf(name); s != nil && !s.LeavesTraces() {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// report writes an entry for each failure of one container.
+func report(name string, reported map[string]bool) error {
+	unit := name + ".service"
+	deaths, err := unreported(unit)
+	if err != nil || len(deaths) == 0 {
+		return err
+	}
+	p := planOf(name)
+	for _, d := range deaths {
+		reported[d.invocation] = true
+		d.plan = p
+		d.found = kernelFindings(p, d.at)
+		d.explain()
+		d.lines = d.output()
+		// So that `journalctl -u` and `systemctl status` of the container show it.
+		if err := writeJournal(append(d.entry(), field{"OBJECT_SYSTEMD_UNIT", unit})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fatality is a death of which the journal tells.
 type fatality struct {
 	death
-	at   time.Duration // of the monotonic clock
-	wall time.Time
+	at    time.Duration // of the monotonic clock
+	wall  time.Time
+	since time.Time // the end before
 }
 
-// output is the last of what that invocation wrote. The lines of a payload in a
-// scope that has no relay are the scope's: of those it is what came before.
+// output is the last of what that invocation wrote. journald does not know it of
+// the lines that it reads when their writer has gone, and those of a payload in a
+// scope that has no relay are the scope's: of these it is what came since the end
+// before.
 func (d *fatality) output() string {
-	matches := []string{"_SYSTEMD_INVOCATION_ID=" + d.invocation, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
+	unit, scope := d.plan.Unit, ""
+	matches := []string{"_SYSTEMD_UNIT=" + unit, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
 	if d.plan.Scope != nil {
-		matches = append(matches, "+", "_SYSTEMD_UNIT="+d.plan.Scope.Name, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+cmp.Or(d.plan.Tag, strings.TrimSuffix(d.plan.Unit, ".service")))
+		scope = d.plan.Scope.Name
+		matches = append(matches, "+", "_SYSTEMD_UNIT="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+cmp.Or(d.plan.Tag, strings.TrimSuffix(unit, ".service")))
 	}
-	records, err := askJournal(2*lastLines, "MESSAGE,_SYSTEMD_INVOCATION_ID", matches...)
+	records, err := askJournal(mostLines, "MESSAGE,_SYSTEMD_UNIT,_SYSTEMD_INVOCATION_ID", matches...)
 	if err != nil {
 		return ""
 	}
 	var lines []string
 	for _, r := range records {
-		if r["_SYSTEMD_INVOCATION_ID"] == d.invocation || !r.wall().After(d.wall.Add(lateLine)) {
+		id, at := r["_SYSTEMD_INVOCATION_ID"], r.wall()
+		inTime := at.After(d.since.Add(lateLine)) && !at.After(d.wall.Add(lateLine))
+		if id == d.invocation || inTime && (id == "" || r["_SYSTEMD_UNIT"] == scope) {
 			lines = append(lines, r["MESSAGE"][:min(len(r["MESSAGE"]), lineBytes)])
 		}
 	}
@@ -103,28 +155,26 @@ func (d *fatality) output() string {
 }
 
 // unreported are the failures of which there is no entry of ours.
-func unreported(unit string, reported map[string]bool) ([]*fatality, error) {
+func unreported(unit string) ([]*fatality, error) {
 	records, err := readRecords(unit)
 	if err != nil {
 		return nil, err
 	}
 	deaths := fatalities(records)
-	if d := monitored(unit); d != nil && !slices.ContainsFunc(deaths, func(f *fatality) bool { return f.invocation == d.invocation }) {
-		deaths = append(deaths, d)
-	}
+	told := map[string]bool{}
 	for _, r := range records {
 		if r["MESSAGE_ID"] == DeathMessageID {
-			reported[r["UNITC_INVOCATION_ID"]] = true
+			told[r["UNITC_INVOCATION_ID"]] = true
 		}
 	}
-	return slices.DeleteFunc(deaths, func(d *fatality) bool { return reported[d.invocation] }), nil
+	return slices.DeleteFunc(deaths, func(d *fatality) bool { return told[d.invocation] }), nil
 }
 
 // fatalities are the failures among what PID 1 has said. One invocation has one.
 func fatalities(records []record) []*fatality {
 	var deaths []*fatality
 	exits := map[string]record{}
-	restarts := ""
+	restarts, since := "", time.Time{}
 	for _, r := range records {
 		invocation := r["INVOCATION_ID"]
 		switch r["MESSAGE_ID"] {
@@ -135,34 +185,17 @@ func fatalities(records []record) []*fatality {
 		case restartScheduled:
 			restarts = r["N_RESTARTS"]
 		case unitSucceeded:
-			restarts = ""
+			restarts, since = "", r.wall()
 		case unitFailed:
 			if slices.ContainsFunc(deaths, func(f *fatality) bool { return f.invocation == invocation }) {
 				continue // start-limit-hit speaks of the failure before
 			}
-			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.at(), wall: r.wall()}
+			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.at(), wall: r.wall(), since: since}
 			d.code, d.status = exits[invocation].exit()
-			deaths, restarts = append(deaths, d), ""
+			deaths, restarts, since = append(deaths, d), "", r.wall()
 		}
 	}
 	return deaths
-}
-
-// monitored is the failure for which systemd has started this program, by what
-// it says in the environment (systemd.exec(5)): where PID 1 or the unit log so
-// little that the journal has nothing of it.
-func monitored(unit string) *fatality {
-	d := &fatality{death: death{
-		invocation: os.Getenv("MONITOR_INVOCATION_ID"), result: os.Getenv("MONITOR_SERVICE_RESULT"),
-		code: os.Getenv("MONITOR_EXIT_CODE"), status: os.Getenv("MONITOR_EXIT_STATUS"),
-	}}
-	if os.Getenv("MONITOR_UNIT") != unit || d.invocation == "" {
-		return nil
-	}
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	d.at, d.wall = time.Duration(now.Nano()), time.Now()
-	return d
 }
 
 // readRecords reads what this boot's journal has of a unit's ends.
@@ -181,20 +214,41 @@ func planOf(name string) *plan.Plan {
 		return p
 	}
 	p = &plan.Plan{Unit: name + ".service"}
-	data, err := os.ReadFile(filepath.Join(resolvedRoot, name+".json"))
-	r := &definition.Resolved{}
-	if err != nil || quickjson.Parse(data, r) != nil || r.Version != definition.ResolvedVersion || r.Service == nil {
+	s := definitionOf(name)
+	if s == nil {
 		return p
 	}
-	if facts, err := Facts(r.Service); err == nil {
-		if built, err := planner.Build(r.Service, facts); err == nil {
+	if facts, err := Facts(s); err == nil {
+		if built, err := planner.Build(s, facts); err == nil {
 			return built
 		}
 	}
-	if r.Service.System.Cgroup != definition.CgroupService {
-		p.Scope = &plan.Scope{Name: r.Service.ScopeName()}
+	if s.System.Cgroup != definition.CgroupService {
+		p.Scope = &plan.Scope{Name: s.ScopeName()}
 	}
 	return p
+}
+
+// definitionOf is what the generator has left of a container, nil if that is
+// none. A reload wipes it for a moment.
+func definitionOf(name string) *definition.Service {
+	path := filepath.Join(resolvedRoot, filepath.Base(name)+".json")
+	if _, err := os.Stat(path); err != nil && !isContainer(name) {
+		return nil
+	}
+	r, _, err := readResolved(path)
+	if err != nil {
+		return nil
+	}
+	return r.Service
+}
+
+// isContainer asks systemd, which says it also while the generator runs.
+func isContainer(name string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	triggered, err := cgroupsd.OnFailure(ctx, name+".service")
+	return err == nil && slices.Contains(triggered, PostMortemUnit)
 }
 
 // reportFormer has a failure looked into after which systemd has started the
@@ -205,9 +259,8 @@ func (s *starter) reportFormer() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	name := strings.TrimSuffix(s.plan.Unit, ".service")
-	if err := cgroupsd.StartAfterRestart(ctx, s.plan.Unit, "unitc-postmortem@"+name+".service"); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>asking why %s failed before: %v\n", name, err)
+	if err := cgroupsd.StartAfterRestart(ctx, s.plan.Unit, PostMortemUnit); err != nil {
+		fmt.Fprintf(os.Stderr, "<4>asking why %s failed before: %v\n", s.plan.Unit, err)
 	}
 	return nil
 }

@@ -42,16 +42,3 @@ func TestFatalities(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
-
-// systemd tells the last failure in the environment too.
-func TestMonitoredFailure(t *testing.T) {
-	for name, value := range map[string]string{"UNIT": "web.service", "INVOCATION_ID": "e", "SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "3"} {
-		t.Setenv("MONITOR_"+name, value)
-	}
-	if d := monitored("other.service"); d != nil {
-		t.Errorf("of another unit: %+v", d)
-	}
-	if d := monitored("web.service"); d == nil || d.invocation != "e" || d.result != "exit-code" || d.code != "exited" || d.status != "3" || d.at == 0 {
-		t.Errorf("%+v", d)
-	}
-}

@@ -98,9 +98,16 @@ func (l *Launch) tellAgent(pid int, status specs.ContainerState) error {
 	copy(mem[agentText:], text)
 	m := (*agentMessage)(unsafe.Pointer(&mem[0]))
 	m.text, m.length = uint64(uintptr(unsafe.Pointer(&mem[agentText]))), uint64(len(text))
-	binary.NativeEndian.PutUint64(m.ready[:], 1)
+	binary.NativeEndian.PutUint64(m.ready[:], told)
+	// The child may be waiting for that already (agentIsTold); futex(2).
+	const wake = 1
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&m.ready[0])), wake, 1, 0, 0, 0)
 	return nil
 }
+
+// told has the same bits in both halves, so that a futex, which has 32 of them,
+// sees the change on every architecture.
+const told = 1<<32 | 1
 
 // sendListener hands the listener over. Nothing waits for the agent but the
 // calls that it answers for, and the connection ends with the exec.
@@ -109,11 +116,16 @@ func (c *compiler) sendListener(listener program.Reg) {
 	c.sendRights(c.agent.socket, listener, program.Ptr(unsafe.Pointer(m)))
 }
 
-// agentIsTold fails closed where the message is not written yet.
+// agentIsTold waits until the message is written, which takes this child's number,
+// and fails closed where it never is.
 func (c *compiler) agentIsTold() {
 	m := (*agentMessage)(unsafe.Pointer(&c.agent.mem[0]))
 	want := make([]byte, len(m.ready))
-	binary.NativeEndian.PutUint64(want, 1)
+	binary.NativeEndian.PutUint64(want, told)
+	const wait = 0
+	patience := program.Keep(c.p, &unix.Timespec{Sec: 30})
+	c.p.Call("futex", "until the message for the seccomp agent is written", unix.SYS_FUTEX, program.Ptr(unsafe.Pointer(&m.ready[0])), wait, 0, patience, 0, 0).
+		Ignore(unix.EAGAIN, unix.ETIMEDOUT)
 	c.p.Compare("compare", "the message for the seccomp agent is written", m.ready[:], want)
 }
 

@@ -498,7 +498,7 @@ func inheritedNamespaces(b *bundle) error {
 // stopped the container.
 func runDeletesOnce(b *bundle) error {
 	count := b.dir + "/count"
-	b.spec.Process.Args = []string{"sleep", "1000"}
+	b.spec.Process.Args = []string{"sleep", "5"}
 	b.spec.Hooks = &specs.Hooks{
 		Poststart: []specs.Hook{{Path: "/bin/false"}},
 		Poststop:  []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo once >>" + count}}},

@@ -165,14 +165,35 @@ func (k *container) read() error {
 	if err == nil && k.ID != id {
 		err = fmt.Errorf("it is of container %q", k.ID)
 	}
-	if errors.Is(err, fs.ErrNotExist) && k.beingMade() {
-		return nil // its creator has not come to it yet
+	if errors.Is(err, fs.ErrNotExist) && k.lock == nil {
+		err = k.explainAbsence(err)
+		if err == nil || errors.Is(err, errNotExist) {
+			return err
+		}
 	}
 	if err != nil {
 		k.record = record{ID: id}
 		return &damaged{k.dir + stateFile, err}
 	}
 	return nil
+}
+
+// explainAbsence: without the lock, a state that is not there is one that is not
+// written yet, or that has just been deleted; else it stays absent.
+func (k *container) explainAbsence(absent error) error {
+	for range 50 { // between making the directory and locking it is next to no time
+		if k.beingMade() {
+			return nil
+		}
+		if _, err := os.Lstat(k.dir); errors.Is(err, fs.ErrNotExist) {
+			return errNotExist
+		}
+		if _, err := os.Lstat(k.dir + stateFile); err == nil {
+			return k.read()
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return absent
 }
 
 // open is load of a container that must be whole.

@@ -36,7 +36,10 @@ func init() {
 				random := rand.New(rand.NewPCG(uint64(i), 9))
 				for range calls {
 					args := verbs[random.IntN(len(verbs))]
-					if out, status := b.call(args...); strings.Contains(out, "goroutine ") || strings.Contains(out, "damaged") || status < 0 {
+					// Who gets the lock of a directory before its maker finds it empty.
+					out, status := b.call(args...)
+					damaged := strings.Contains(out, "damaged") && !strings.Contains(out, "no such file")
+					if strings.Contains(out, "goroutine ") || damaged || status < 0 {
 						errs[i] = errors.Join(errs[i], fmt.Errorf("%q exits with %d: %s", args, status, out))
 					}
 				}

@@ -29,7 +29,7 @@ func (s *starter) claimNetwork() error {
 	if n := s.plan.Network; n != nil {
 		request := network.Request{
 			Container: strings.TrimSuffix(s.plan.Unit, ".service"),
-			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Sysctls: n.Sysctls, Before: reach,
+			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Sysctls: n.Sysctls, Before: s.beforeNetwork,
 			SocketUnit: socketUnit,
 		}
 		for _, a := range n.Attachments {
@@ -46,9 +46,11 @@ func (s *starter) claimNetwork() error {
 			request.Attachments = []network.Attachment{{Definition: network.PastaNetwork()}}
 		}
 		var err error
+		s.netWatch.mark("take")
 		if s.network, err = network.Take(request); err != nil {
 			return keyed(err)
 		}
+		s.netWatch.end()
 	}
 	if s.plan.Names == nil {
 		return nil
@@ -118,6 +120,7 @@ func (s *starter) connectNetwork() error {
 // connect gives the payload's namespace its interfaces, while its first process
 // is at its mounts.
 func (s *starter) connect() error {
+	s.netWatch.mark("look-at-networks")
 	ns, err := s.networkNamespace()
 	if err != nil {
 		return err
@@ -126,8 +129,15 @@ func (s *starter) connect() error {
 	if err := s.network.Connect(ns); err != nil {
 		return keyed(err)
 	}
+	s.beforeNetwork("look-for-firewalls")
 	s.warnOfBarriers()
+	s.netWatch.end()
 	return nil
+}
+
+func (s *starter) beforeNetwork(step string) {
+	s.netWatch.mark(step)
+	reach(step)
 }
 
 // warnOfBarriers says which other firewall stands in the container's way, and

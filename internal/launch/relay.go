@@ -159,6 +159,7 @@ func (s *starter) order() *order.Order {
 // a relay of ours is there, and goes on when the helper ends.
 func (s *starter) becomeRelay() error {
 	s.watch.print()
+	s.netWatch.print()
 	switch {
 	case s.relay != nil:
 		defer s.relay.process.Close()

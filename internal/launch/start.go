@@ -55,6 +55,7 @@ type starter struct {
 	console        *os.File        // the socket over which another runtime hands a terminal
 	bundle         *runtime.Bundle // another runtime's, nil with our own
 	watch          *stopwatch
+	netWatch       *stopwatch // of what runs beside the steps
 	sockets        int // descriptors from firstSocket on that the payload gets
 }
 
@@ -117,7 +118,7 @@ var (
 // Start runs a launch and gives the helper's exit status. It returns only when
 // there is no relay to become or when the start failed.
 func Start(path, instance string) int {
-	s := &starter{path: path, instance: instance, stateDir: os.Getenv("RUNTIME_DIRECTORY"), watch: newStopwatch()}
+	s := &starter{path: path, instance: instance, stateDir: os.Getenv("RUNTIME_DIRECTORY"), watch: newStopwatch(), netWatch: &stopwatch{on: os.Getenv("UNITC_TRACE") == "1"}}
 	var err error
 	if s.notify, err = openNotifier(); err != nil {
 		return s.fail("open-notify-socket", exitFailure, err)

@@ -69,6 +69,19 @@ func (w *stopwatch) mark(name string) {
 	w.parts = append(w.parts, stepTime{name: name})
 }
 
+// end is the end of the last part, where there are no steps.
+func (w *stopwatch) end() {
+	if !w.on || w.parts == nil {
+		return
+	}
+	w.mark("")
+	for _, p := range w.parts[:len(w.parts)-1] {
+		p.name = "  network: " + p.name
+		w.rows = append(w.rows, p)
+	}
+	w.parts = nil
+}
+
 func (w *stopwatch) print() {
 	for _, r := range w.rows {
 		fmt.Fprintf(os.Stderr, "<7>helper %-26s %6d µs %6d µs of CPU%s\n", r.name, r.wall.Microseconds(), r.cpu.Microseconds(), reason(r.name))

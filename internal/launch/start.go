@@ -56,7 +56,7 @@ type starter struct {
 	bundle         *runtime.Bundle // another runtime's, nil with our own
 	watch          *stopwatch
 	netWatch       *stopwatch // of what runs beside the steps
-	sockets        int // descriptors from firstSocket on that the payload gets
+	sockets        int        // descriptors from firstSocket on that the payload gets
 }
 
 // startStep is one named action of the helper.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -28,19 +27,31 @@ const leaf = "payload"
 // StartScope. The longer it takes, the less often it is asked: a hundred helpers
 // that wait must leave the processor to PID 1. ctx bounds it.
 func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/cgroup"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
 	for began := time.Now(); ; {
-		group, err := cgroupOf(strconv.Itoa(pid))
+		n, err := unix.Pread(fd, buf, 0)
+		if err != nil {
+			return nil, fmt.Errorf("reading the cgroup of process %d: %w", pid, err)
+		}
+		group, err := unifiedGroup(string(buf[:n]))
 		if err != nil {
 			return nil, err
 		}
-		if path.Base(group) == scope {
+		if group[strings.LastIndexByte(group, '/')+1:] == scope {
 			return openDelegated(group)
 		}
-		select {
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return nil, fmt.Errorf("process %d is in %s and not in %s: systemd did not start the scope: %w", pid, group, scope, ctx.Err())
-		case <-time.After(min(max(150*time.Microsecond, time.Since(began)/8), 20*time.Millisecond)):
 		}
+		// Not time.Sleep: Go's timers take several times the processor time.
+		ts := unix.NsecToTimespec(min(max(150*time.Microsecond, time.Since(began)/8), 20*time.Millisecond).Nanoseconds())
+		_ = unix.Nanosleep(&ts, nil)
 	}
 }
 
@@ -70,7 +81,11 @@ func cgroupOf(pid string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the cgroup of process %s: %w", pid, err)
 	}
-	for line := range strings.Lines(string(b)) {
+	return unifiedGroup(string(b))
+}
+
+func unifiedGroup(lines string) (string, error) {
+	for line := range strings.Lines(lines) {
 		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
 			return group, nil
 		}

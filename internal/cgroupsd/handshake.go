@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -33,9 +34,7 @@ func greet(ctx context.Context, conn net.Conn, uid int) (*greeted, error) {
 			return nil, err
 		}
 	}
-	// The D-Bus specification, "Authentication protocol": the id in hexadecimal
-	// digits of its decimal ones.
-	if _, err := fmt.Fprintf(conn, "\x00AUTH EXTERNAL %x\r\nBEGIN\r\n", fmt.Sprint(uid)); err != nil {
+	if _, err := conn.Write([]byte(hello(uid))); err != nil {
 		return nil, err
 	}
 	in := bufio.NewReader(conn)
@@ -47,6 +46,12 @@ func greet(ctx context.Context, conn net.Conn, uid int) (*greeted, error) {
 		return nil, fmt.Errorf("authenticating as user %d: %q", uid, strings.TrimSpace(line))
 	}
 	return &greeted{Conn: conn, in: in, answer: []byte("REJECTED EXTERNAL\r\n" + line)}, nil
+}
+
+// hello has the id in hexadecimal digits of its decimal ones (the D-Bus
+// specification, "Authentication protocol").
+func hello(uid int) string {
+	return fmt.Sprintf("\x00AUTH EXTERNAL %x\r\nBEGIN\r\n", strconv.Itoa(uid))
 }
 
 func (g *greeted) Write(b []byte) (int, error) {

@@ -78,15 +78,17 @@ func fromPID1(sock *net.UnixConn) error {
 	if err != nil {
 		return err
 	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
+	var wrong error
+	if err := raw.Control(func(fd uintptr) { wrong = heldByPID1(int(fd)) }); err != nil {
 		return err
 	}
-	if credErr != nil {
-		return credErr
+	return wrong
+}
+
+func heldByPID1(fd int) error {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return err
 	}
 	if cred.Pid != 1 || cred.Uid != 0 {
 		return fmt.Errorf("%s is held by process %d of user %d, not by PID 1", privateSocket, cred.Pid, cred.Uid)
@@ -106,7 +108,11 @@ func (m *Manager) call(ctx context.Context, method string, out any, args ...any)
 }
 
 func (m *Manager) startTransient(ctx context.Context, name string, props []property) error {
-	return m.call(ctx, "StartTransientUnit", nil, name, "fail", props, []auxUnit{})
+	variants := make([]variantProperty, len(props))
+	for i, p := range props {
+		variants[i] = variantProperty{p.Name, dbus.MakeVariant(p.Value)}
+	}
+	return m.call(ctx, "StartTransientUnit", nil, name, "fail", variants, []auxUnit{})
 }
 
 // StopUnit stops a unit that may or may not exist; the job is only queued.

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,7 +89,7 @@ func convert(name, value string) (property, error) {
 	case k == kindSpan || k == kindDeviceSpan:
 		name = strings.TrimSuffix(name, "Sec") + "USec"
 	}
-	return property{name + suffix, dbus.MakeVariant(v)}, nil
+	return property{name + suffix, v}, nil
 }
 
 func variantOf(k kind, value string) (v any, suffix string, err error) {

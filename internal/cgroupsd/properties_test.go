@@ -38,7 +38,7 @@ func TestConvert(t *testing.T) {
 		{"ManagedOOMMemoryPressureLimit", "100%", "ManagedOOMMemoryPressureLimit", uint32(math.MaxUint32)},
 	} {
 		p, err := convert(test.name, test.value)
-		if err != nil || p.Name != test.property || !reflect.DeepEqual(p.Value.Value(), test.want) {
+		if err != nil || p.Name != test.property || !reflect.DeepEqual(p.Value, test.want) {
 			t.Errorf("%s=%s: %s=%v (%v), want %s=%v", test.name, test.value, p.Name, p.Value, err, test.property, test.want)
 		}
 	}

@@ -28,13 +28,19 @@ const (
 // property is one element of StartTransientUnit's a(sv).
 type property struct {
 	Name  string
+	Value any
+}
+
+// variantProperty is property as godbus takes it.
+type variantProperty struct {
+	Name  string
 	Value dbus.Variant
 }
 
 // auxUnit is an element of its a(sa(sv)), which is always empty.
 type auxUnit struct {
 	Name       string
-	Properties []property
+	Properties []variantProperty
 }
 
 // StartScope asks systemd to make the scope around pid. It returns when the
@@ -45,11 +51,27 @@ type auxUnit struct {
 // A scope of an earlier start that is still going away is waited for (S-6), a
 // failed one is reset (S-7).
 func StartScope(ctx context.Context, s *plan.Scope, pid int) error {
+	defer takeTurn(ctx)()
+	c, err := dial()
+	if err != nil {
+		return startScope(ctx, s, pid)
+	}
+	defer c.Close()
+	if err := c.Ask(s, pid); err != nil {
+		return err
+	}
+	if ok, err := c.await(ctx); ok || err != nil {
+		return err
+	}
+	return startScope(ctx, s, pid)
+}
+
+// startScope does it whatever is in the way.
+func startScope(ctx context.Context, s *plan.Scope, pid int) error {
 	props, err := scopeProperties(s, pid)
 	if err != nil {
 		return err
 	}
-	defer takeTurn(ctx)()
 	m, err := Connect(ctx)
 	if err != nil {
 		return err
@@ -82,20 +104,20 @@ func (m *Manager) startScope(ctx context.Context, s *plan.Scope, props []propert
 // is last: StartScope leaves it away for old systemds.
 func scopeProperties(s *plan.Scope, pid int) ([]property, error) {
 	list := []property{
-		{"PIDs", dbus.MakeVariant([]uint32{uint32(pid)})},
-		{"Delegate", dbus.MakeVariant(true)},
-		{"Slice", dbus.MakeVariant(s.Slice)},
-		{"Description", dbus.MakeVariant(s.Description)},
+		{"PIDs", []uint32{uint32(pid)}},
+		{"Delegate", true},
+		{"Slice", s.Slice},
+		{"Description", s.Description},
 		// A failed scope must not block the next start (S-7).
-		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
+		{"CollectMode", "inactive-or-failed"},
 	}
 	if s.BoundTo != "" {
 		// The payload ends with its service, and is ordered so that the service is
 		// stopped first; After= would deadlock with Type=notify (S-8).
-		list = append(list, property{"BindsTo", dbus.MakeVariant([]string{s.BoundTo})}, property{"Before", dbus.MakeVariant([]string{s.BoundTo})})
+		list = append(list, property{"BindsTo", []string{s.BoundTo}}, property{"Before", []string{s.BoundTo}})
 	} else {
 		// An engine's container: the engine stops it, and may do so at shutdown.
-		list = append(list, property{"DefaultDependencies", dbus.MakeVariant(false)})
+		list = append(list, property{"DefaultDependencies", false})
 	}
 	var last []property
 	for _, d := range s.Properties {

@@ -4,7 +4,6 @@ package cgroupsd
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,19 +21,41 @@ const turnPatience = 5 * time.Second
 
 // takeTurn waits for a turn and gives the function that ends it.
 func takeTurn(ctx context.Context) (done func()) {
-	file, err := os.OpenFile(turnFile, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return func() {}
-	}
+	fd := openTurn()
 	deadline := time.Now().Add(turnPatience)
 	delay := 300 * time.Microsecond
-	for ctx.Err() == nil && time.Now().Before(deadline) {
-		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			return func() { file.Close() }
+	for fd >= 0 && ctx.Err() == nil && time.Now().Before(deadline) {
+		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+			return func() { endTurn(fd) }
 		}
 		time.Sleep(delay)
 		delay = min(delay*3/2, 8*time.Millisecond)
 	}
-	file.Close()
+	unix.Close(fd)
 	return func() {}
+}
+
+// tryTurn is takeTurn for those who have other things to do first.
+func tryTurn() (done func(), ok bool) {
+	fd := openTurn()
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		unix.Close(fd)
+		return nil, false
+	}
+	return func() { endTurn(fd) }, true
+}
+
+func openTurn() int {
+	fd, err := unix.Open(turnFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+// endTurn does not leave it to closing: the payload's first process may have a
+// copy of the descriptor.
+func endTurn(fd int) {
+	_ = unix.Flock(fd, unix.LOCK_UN)
+	unix.Close(fd)
 }

@@ -68,7 +68,7 @@ func (s *starter) fail(step string, exit int, err error) int {
 	_ = s.notify.send(lines...)
 	_ = s.notify.barrier()
 	if s.child != nil {
-		s.child.Close()
+		s.child.Abandon(exit)
 	}
 	return exit
 }

@@ -39,10 +39,11 @@ type starter struct {
 	plan           *plan.Plan
 	launch         *runtime.Launch
 	stdio          [3]*os.File
-	session        *sessionConn // somebody waits for this container; nil = nobody
-	streams        *[3]*os.File // of the session, nil without
-	logs           *os.File     // read end of the payload's log pipe; nil = no relay
-	cgroup         *os.File     // service placement: the leaf to be born in
+	session        *sessionConn   // somebody waits for this container; nil = nobody
+	streams        *[3]*os.File   // of the session, nil without
+	logs           *os.File       // read end of the payload's log pipe; nil = no relay
+	cgroup         *os.File       // service placement: the leaf to be born in
+	manager        *cgroupsd.Call // to systemd; nil = it is called when the child is there
 	child          *program.Child
 	network        *network.Claim  // nil = it is connected to none
 	connecting     chan error      // nil = that has not begun
@@ -74,6 +75,8 @@ var (
 		{"read-definition", exitConfig, (*starter).readDefinition},
 		// Before anything is opened that a second start of the helper would lose.
 		{"seal-helper", exitNamespace, (*starter).sealHelper},
+		// It answers while the plan is built.
+		{"call-systemd", exitCgroup, (*starter).callSystemd},
 		// Who waits shall hear of every fault from here on.
 		{"open-session", exitStdout, (*starter).openSession},
 		{"build-plan", exitConfig, (*starter).buildPlan},
@@ -86,12 +89,15 @@ var (
 		{"prepare-cgroup", exitCgroup, (*starter).prepareCgroup},
 	}
 	ownSteps = []startStep{
-		{"prepare-runtime", exitNamespace, (*starter).prepareRuntime},
+		// Before its program is there: systemd moves it while that is compiled.
 		{"clone-payload", exitNamespace, (*starter).clonePayload},
 		// While the child is still in the service's cgroup (S-9).
 		{"send-mainpid", exitFailure, (*starter).sendMainPID},
+		{"request-scope", exitCgroup, (*starter).requestScope},
+		{"prepare-runtime", exitNamespace, (*starter).prepareRuntime},
+		// It mounts from here on, and waits at its gate.
+		{"start-payload", exitNamespace, (*starter).startPayload},
 		{"run-hooks", exitNamespace, (*starter).runHooks},
-		// The child mounts meanwhile; it waits at its gate.
 		{"start-scope", exitCgroup, (*starter).startScope},
 		{"join-scope", exitCgroup, (*starter).joinScope},
 		// It has begun with the request for the scope, while systemd makes that.
@@ -183,9 +189,15 @@ func (s *starter) prepareCgroup() error {
 	return err
 }
 
-func (s *starter) prepareRuntime() error {
-	var err error
-	s.launch, err = runtime.Prepare(s.plan, runtime.Options{
+func (s *starter) callSystemd() error {
+	if s.service.System.Cgroup != definition.CgroupService {
+		s.manager = cgroupsd.Dial()
+	}
+	return nil
+}
+
+func (s *starter) runtimeOptions() runtime.Options {
+	return runtime.Options{
 		Stdio:       s.stdio,
 		ID:          strings.TrimSuffix(s.plan.Unit, ".service"),
 		Bundle:      cmp.Or(s.plan.Bundle, s.stateDir),
@@ -198,29 +210,54 @@ func (s *starter) prepareRuntime() error {
 		Gated:       true, // systemd must know its main PID before that can exit
 		Before:      func(step string) { s.watch.mark(step); reach(step) },
 		StopAt:      os.Getenv(killAt),
-	})
+		Child:       s.child,
+	}
+}
+
+func (s *starter) prepareRuntime() error {
+	var err error
+	s.launch, err = runtime.Prepare(s.plan, s.runtimeOptions())
 	if err == nil {
 		s.noteNosuid()
 	}
 	return err
 }
 
+// clonePayload leaves to startPayload what can be cloned only with its program.
 func (s *starter) clonePayload() error {
-	var err error
-	if s.child, err = s.launch.Start(); err != nil {
-		return err
+	child, err := runtime.Begin(s.plan, s.runtimeOptions())
+	if child != nil {
+		s.child, s.payload = child, child.PID
 	}
-	s.payload = s.child.PID
-	if s.plan.Init {
-		return nil // the init itself waits
-	}
-	// Where tracing is forbidden a payload that ends within a fraction of a
-	// millisecond may be reported as "protocol"; nothing else depends on it.
-	_ = s.child.HoldAtExec()
-	return nil
+	return err
 }
 
+func (s *starter) startPayload() error {
+	begun := s.child != nil
+	child, err := s.launch.Start()
+	if err != nil {
+		return err
+	}
+	s.child, s.payload = child, child.PID
+	if !s.plan.Init { // the init itself waits
+		// Where tracing is forbidden a payload that ends within a fraction of a
+		// millisecond may be reported as "protocol"; nothing else depends on it.
+		_ = s.child.HoldAtExec()
+	}
+	if begun {
+		return nil
+	}
+	if err := s.sendMainPID(); err != nil {
+		return err
+	}
+	return s.requestScope()
+}
+
+// sendMainPID also tells the other runtimes'.
 func (s *starter) sendMainPID() error {
+	if s.payload == 0 {
+		return nil
+	}
 	err := s.notify.send(fmt.Sprintf("MAINPID=%d", s.payload), status("setting up the container"))
 	if err == nil && s.plan.Scope == nil {
 		s.barrier, err = s.notify.openBarrier()
@@ -240,6 +277,14 @@ func (s *starter) runHooks() error {
 	return err
 }
 
+// requestScope returns as soon as it has been said.
+func (s *starter) requestScope() error {
+	if s.plan.Scope == nil || s.child == nil {
+		return nil
+	}
+	return s.manager.Ask(s.plan.Scope, s.child.PID)
+}
+
 func (s *starter) startScope() error {
 	if s.plan.Scope == nil {
 		return nil
@@ -247,7 +292,7 @@ func (s *starter) startScope() error {
 	s.beginConnect()
 	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
 	defer cancel()
-	return cgroupsd.StartScope(ctx, s.plan.Scope, s.child.PID)
+	return s.manager.StartScope(ctx, s.plan.Scope, s.child.PID)
 }
 
 func (s *starter) joinScope() error {

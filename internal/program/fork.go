@@ -36,6 +36,11 @@ type ForkOptions struct {
 	// StopAt names a step at which the child stops and waits for the parent's
 	// death. Tests arm it; "" = none.
 	StopAt string
+	// Shared runs the child in this process's memory (CLONE_VM) in place of a
+	// copy, which saves the copying of page tables and a fault for each page that
+	// either writes. It is for a child that soon execs or exits and that nobody
+	// else may trace; where it cannot be, see CanShare, the child gets its copy.
+	Shared bool
 }
 
 // Child is a forked child that runs a program.
@@ -45,9 +50,11 @@ type Child struct {
 	prog   *Program
 	page   *page
 	mem    []byte
-	report *os.File // read end
-	gate   *os.File // write end
-	tracer *tracer  // nil = the child is not held at its exec
+	report *os.File   // read end
+	gate   *os.File   // write end
+	theirs []*os.File // the child's ends, while it has no descriptors of its own
+	state  *child
+	tracer *tracer // nil = the child is not held at its exec
 }
 
 // AwaitGate adds a call that waits for Child.Open.
@@ -70,36 +77,80 @@ const reportFD = ^uintptr(0) - 4097
 
 // Fork clones a child that runs p.
 func (p *Program) Fork(opt ForkOptions) (*Child, error) {
+	c, err := newChild()
+	if err != nil {
+		return nil, err
+	}
+	c.load(p, opt.StopAt)
+	// The child must not hold the parent's ends: the gate would never close.
+	c.state.close = [3]uintptr{c.report.Fd(), c.gate.Fd(), c.gate.Fd()}
+	if err := c.clone(opt); err != nil {
+		return nil, err
+	}
+	c.closeTheirs()
+	return c, nil
+}
+
+// newChild makes what parent and child tell each other by.
+func newChild() (*Child, error) {
 	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(page{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, fmt.Errorf("mapping the shared page: %w", err)
 	}
-	reportR, reportW, err := os.Pipe()
+	reportR, reportW, err := pipe()
 	if err != nil {
 		return nil, fmt.Errorf("opening the report pipe: %w", err)
 	}
-	gateR, gateW, err := os.Pipe()
+	gateR, gateW, err := pipe()
 	if err != nil {
 		return nil, fmt.Errorf("opening the gate pipe: %w", err)
 	}
-	c := &Child{prog: p, page: (*page)(unsafe.Pointer(&mem[0])), mem: mem, report: reportR, gate: gateW}
-	state := &child{
-		ops: &p.ops[0], n: len(p.ops), page: c.page, stopAt: p.stopOp(opt.StopAt),
-		report: reportW.Fd(), gate: gateR.Fd(),
+	c := &Child{page: (*page)(unsafe.Pointer(&mem[0])), mem: mem, report: reportR, gate: gateW, theirs: []*os.File{reportW, gateR}}
+	c.state = &child{page: c.page, report: reportW.Fd(), gate: gateR.Fd(), stopAt: -1}
+	return c, nil
+}
+
+// pipe is os.Pipe without its poller, which nobody here waits with.
+func pipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
 	}
-	p.bind(state)
-	// The child must not hold the parent's ends: the gate would never close.
-	closeFirst := []uintptr{reportR.Fd(), gateW.Fd()}
-	pid, errno := fork(state, opt, closeFirst)
-	reportW.Close()
-	gateR.Close()
-	runtime.KeepAlive(p)
+	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
+}
+
+// load gives the child its program.
+func (c *Child) load(p *Program, stopAt string) {
+	c.prog = p
+	c.state.ops, c.state.n, c.state.stopAt = &p.ops[0], len(p.ops), p.stopOp(stopAt)
+	p.bind(c.state)
+}
+
+func (c *Child) clone(opt ForkOptions) error {
+	pid, errno := fork(c.state, opt)
 	if errno != 0 {
 		c.Close()
-		return nil, &os.SyscallError{Syscall: "clone3", Err: errno}
+		return &os.SyscallError{Syscall: "clone3", Err: errno}
 	}
 	c.PID, c.first = pid, pid
-	return c, nil
+	if c.state.stack != nil {
+		pinned = append(pinned, c)
+	}
+	return nil
+}
+
+// pinned are the children that read this process's memory, for as long as it
+// lives: when they have ended nobody tells.
+var pinned []*Child
+
+// CanShare tells whether ForkOptions.Shared has an effect here.
+func CanShare() bool { return canShare }
+
+func (c *Child) closeTheirs() {
+	for _, f := range c.theirs {
+		f.Close()
+	}
+	c.theirs = nil
 }
 
 // bind puts the real descriptors where the program says gateFD and reportFD.
@@ -139,7 +190,7 @@ type cloneArgs struct {
 // part; nothing that allocates may stand between the two runtime hooks.
 //
 //go:norace
-func fork(c *child, opt ForkOptions, closeFirst []uintptr) (int, syscall.Errno) {
+func fork(c *child, opt ForkOptions) (int, syscall.Errno) {
 	args := &cloneArgs{flags: opt.Flags, exitSignal: uint64(unix.SIGCHLD)}
 	if opt.Flags&unix.CLONE_PARENT != 0 {
 		args.exitSignal = 0 // clone3(2): the parent's own is inherited
@@ -148,12 +199,21 @@ func fork(c *child, opt ForkOptions, closeFirst []uintptr) (int, syscall.Errno) 
 		args.flags |= unix.CLONE_INTO_CGROUP
 		args.cgroup = uint64(opt.CgroupDir)
 	}
-	a, b := closeFirst[0], closeFirst[1]
+	if opt.Shared && canShare {
+		args.flags |= unix.CLONE_VM
+		c.stack = make([]byte, stackSize)
+		args.stack = uint64(uintptr(unsafe.Pointer(&c.stack[0]))+15) &^ 15
+		args.stackSize = stackSize - 16
+	}
+	if c.parent != 0 {
+		args.flags |= unix.CLONE_FILES | unix.CLONE_PIDFD
+		args.pidfd = uint64(uintptr(unsafe.Pointer(&c.pidfd)))
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	syscall.ForkLock.Lock()
 	runtimeBeforeFork()
-	r, e := rawFork(args, c, a, b)
+	r, e := rawFork(args, c)
 	runtimeAfterFork()
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(args)
@@ -161,17 +221,25 @@ func fork(c *child, opt ForkOptions, closeFirst []uintptr) (int, syscall.Errno) 
 	return int(r), e
 }
 
+// stackSize is many times what the child's code takes, which calls nothing deep.
+const stackSize = 16 << 10
+
 //go:nosplit
 //go:noinline
 //go:norace
-func rawFork(args *cloneArgs, c *child, closeA, closeB uintptr) (uintptr, syscall.Errno) {
+func rawFork(args *cloneArgs, c *child) (uintptr, syscall.Errno) {
+	if args.flags&unix.CLONE_VM != 0 {
+		r := cloneShared(args, unsafe.Sizeof(*args), c)
+		if r > ^uintptr(4095) {
+			return 0, syscall.Errno(-r)
+		}
+		return r, 0
+	}
 	r, _, e := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0)
 	if e != 0 || r != 0 {
 		return r, e
 	}
-	syscall.RawSyscall(unix.SYS_CLOSE, closeA, 0, 0)
-	syscall.RawSyscall(unix.SYS_CLOSE, closeB, 0, 0)
-	run(c)
+	begin(c)
 	return 0, 0 // not reached
 }
 
@@ -291,6 +359,14 @@ func (c *Child) Kill() error {
 
 // Close closes the parent's ends: a child that waits at the gate exits.
 func (c *Child) Close() {
+	c.dismiss()
 	c.gate.Close()
 	c.report.Close()
+	c.closeTheirs()
+}
+
+// Abandon is Close, and tells the child its exit status.
+func (c *Child) Abandon(exit int) {
+	atomic.StoreUint32(&c.page.verdict, uint32(exit))
+	c.Close()
 }

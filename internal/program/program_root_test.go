@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +17,135 @@ import (
 func start(t *testing.T, p *Program, opt ForkOptions) *Child {
 	t.Helper()
 	opt.CgroupDir = -1
+	if way == begun {
+		stopAt := opt.StopAt
+		opt.StopAt = ""
+		c, err := Begin(opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Run(p, stopAt); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	opt.Shared = way == shared
 	c, err := p.Fork(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// way is how start makes a child.
+var way = copied
+
+const (
+	copied = iota
+	shared
+	begun
+)
+
+// All of it holds for a child in its parent's memory as well, and for one that
+// gets its program later.
+func TestChildrenInTheParentsMemory(t *testing.T) {
+	if !CanShare() {
+		t.Skip("needs a processor for which there is cloneShared")
+	}
+	defer func() { way = copied }()
+	for name, w := range map[string]int{"shared": shared, "begun": begun} {
+		way = w
+		for test, run := range map[string]func(*testing.T){
+			"exec": TestChildExecsInItsOwnNamespaces, "failure": TestFailureNamesTheCallAndWaitsForTheParent,
+			"read-back": TestReadBackOfAnotherValueFails, "stop": TestStopAtAndDeathOfTheParent, "jumps": TestJumpsAndListing,
+			"init": TestInitReapsAndPassesSignalsAndStatus, "spawn": TestSyncAndSpawn, "hold": TestHoldAtExec,
+		} {
+			t.Run(name+"-"+test, run)
+		}
+	}
+}
+
+// A descriptor opened behind the clone is the child's, and the child's own doings
+// with its descriptors are not its parent's.
+func TestDescriptorsOfAChildThatBegan(t *testing.T) {
+	if !CanShare() {
+		t.Skip("needs a processor for which there is cloneShared")
+	}
+	c, err := Begin(ForkOptions{CgroupDir: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	p := New()
+	p.Step("write", 1)
+	p.Call("write", "", unix.SYS_WRITE, int(w.Fd()), p.Bytes([]byte("x")), 1).Want(1)
+	p.Call("close_range", "", unix.SYS_CLOSE_RANGE, int(r.Fd()), int(r.Fd()), 0)
+	p.Call("close_range", "", unix.SYS_CLOSE_RANGE, int(w.Fd()), int(w.Fd()), 0)
+	p.Call("exit", "", unix.SYS_EXIT_GROUP, 3)
+	if err := c.Run(p, ""); err != nil {
+		t.Fatal(err)
+	}
+	if ws := await(t, c.PID); ws.ExitStatus() != 3 {
+		t.Fatalf("status %#x", uint32(ws))
+	}
+	c.Close()
+	b := make([]byte, 2)
+	if n, err := r.Read(b); err != nil || string(b[:n]) != "x" {
+		t.Errorf("read %q, %v", b[:n], err)
+	}
+}
+
+// A child without a program ends with the status that it is given.
+func TestAbandonedChild(t *testing.T) {
+	for _, w := range []int{begun, copied} {
+		c, err := Begin(ForkOptions{CgroupDir: -1})
+		if w == copied {
+			p := New()
+			p.Step("wait", 219)
+			p.AwaitGate("gate")
+			c, err = p.Fork(ForkOptions{CgroupDir: -1})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Abandon(226)
+		if ws := await(t, c.PID); ws.ExitStatus() != 226 {
+			t.Errorf("status %#x", uint32(ws))
+		}
+	}
+}
+
+// One whose parent is killed does not stay.
+func TestOrphan(t *testing.T) {
+	if os.Getenv("UNITC_ORPHAN") != "" {
+		c, err := Begin(ForkOptions{CgroupDir: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("child %d\n", c.PID)
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^TestOrphan$")
+	cmd.Env = append(os.Environ(), "UNITC_ORPHAN=1")
+	out, _ := cmd.Output()
+	var pid int
+	if _, err := fmt.Sscanf(string(out), "child %d", &pid); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is there a minute after its parent")
+		}
+	}
 }
 
 func await(t *testing.T, pid int) unix.WaitStatus {

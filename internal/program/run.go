@@ -22,8 +22,9 @@ type failure struct {
 // came, and why it stopped.
 type page struct {
 	failure
-	reborn uint32           // PID of the process that Rebirth made; 0 = none
-	times  [MaxSteps]uint64 // CLOCK_MONOTONIC of each step's start, ns; 0 = not reached
+	verdict uint32           // exit status of a child that its parent lets down; 0 = the failed call's
+	reborn  uint32           // PID of the process that Rebirth made; 0 = none
+	times   [MaxSteps]uint64 // CLOCK_MONOTONIC of each step's start, ns; 0 = not reached
 }
 
 // child is all that the forked child needs, prepared by the parent.
@@ -31,10 +32,28 @@ type child struct {
 	ops    *op
 	n      int
 	page   *page
-	report uintptr // write end: closed by exec, one byte = failed
-	gate   uintptr // read end: end-of-file = exit now
-	stopAt int32   // op of the step at which to report and wait; -1 = none
+	report uintptr    // write end: closed by exec, one byte = failed
+	gate   uintptr    // read end: end-of-file = exit now
+	stopAt int32      // op of the step at which to report and wait; -1 = none
+	pidfd  int32      // its own, of a child that waits for its program
+	parent uintptr    // pidfd of the process whose descriptors it shares; 0 = it has its own
+	close  [3]uintptr // descriptors of the parent's alone
+	stack  []byte     // its own in the parent's memory; nil = it has a copy
 	regs   [MaxRegs]uintptr
+}
+
+// begin is where a child begins; it does not return.
+//
+//go:nosplit
+//go:norace
+func begin(c *child) {
+	if c.parent != 0 {
+		awaitProgram(c)
+	}
+	for i := 0; i < len(c.close); i++ {
+		syscall.RawSyscall(unix.SYS_CLOSE, c.close[i], 0, 0)
+	}
+	run(c)
 }
 
 // run is the child's life after fork. The child has one thread, the parent's
@@ -169,6 +188,9 @@ func fail(c *child, errno, got, exit uintptr) {
 			continue
 		}
 		break
+	}
+	if c.page.verdict != 0 {
+		exit = uintptr(c.page.verdict)
 	}
 	syscall.RawSyscall(unix.SYS_EXIT_GROUP, exit, 0, 0)
 	// A seccomp profile that does not even allow exit_group(2) is in force. A

@@ -38,6 +38,7 @@ var bundleSteps = []struct {
 	{"look-up-user", exitUser, lookUpUser},
 	{"fill-files", exitCredentials, fillFiles},
 	{"open-mount-sources", exitNamespace, openSources},
+	{"open-namespaces", exitUser, openAnchored},
 }
 
 // PrepareBundle writes dir/config.json and compiles the child that will run

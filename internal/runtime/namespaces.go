@@ -43,11 +43,15 @@ func (l *Launch) cloneFlags() uint64 {
 		flags = 0
 	}
 	for _, n := range namespaceFlag {
-		if l.hasNew(n.kind) && !(l.anchor != nil && anchored(n.kind)) && !protection.Off("new-"+n.file) {
+		if l.hasNew(n.kind) && !(l.wantsAnchor() && anchored(n.kind)) && !protection.Off("new-"+n.file) {
 			flags |= uint64(n.flag)
 		}
 	}
 	return flags
+}
+
+func (l *Launch) wantsAnchor() bool {
+	return l.hasNew(specs.UserNamespace) || l.joined(specs.UserNamespace) != ""
 }
 
 // anchored namespaces belong to the user namespace, so that the payload's
@@ -221,6 +225,7 @@ func namespaceName(file, path string) (string, error) {
 // anchor is a process that does nothing but hold the namespaces that belong to
 // the payload's user namespace until the child has joined them.
 type anchor struct {
+	child   *program.Child // nil = it has ended
 	user    *os.File
 	ns      map[string]*os.File
 	base    uint32 // host id of the container's root
@@ -231,9 +236,18 @@ func (a *anchor) close() {
 	if a == nil {
 		return
 	}
+	a.end()
 	a.user.Close()
 	for _, f := range a.ns {
 		f.Close()
+	}
+}
+
+func (a *anchor) end() {
+	if a.child != nil {
+		a.child.Close()
+		_, _ = waitFor(a.child.PID)
+		a.child = nil
 	}
 }
 
@@ -243,24 +257,27 @@ func (a *anchor) close() {
 // path is entered by the anchor, whose maps tell which ids it has.
 func createUserNamespace(l *Launch) error {
 	path := l.joined(specs.UserNamespace)
-	if path == "" && !l.hasNew(specs.UserNamespace) {
+	if !l.wantsAnchor() {
 		return nil
 	}
-	owned := 0
-	for _, n := range namespaceFlag {
-		if anchored(n.kind) && l.hasNew(n.kind) {
-			owned |= n.flag
-		}
-	}
+	owned := l.ownedNamespaces()
 	p := program.New()
 	p.Step("hold-namespaces", exitUser)
 	if path == "" {
-		return hold(p, uint64(unix.CLONE_NEWUSER|owned), func(child *program.Child) error {
-			if err := writeMaps(child.PID, l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings); err != nil {
-				return err
-			}
-			return l.openAnchor(child.PID, owned)
-		})
+		// A network namespace takes as long to make as all other preparations: the
+		// anchor makes it while they go on (openAnchored).
+		p.Call("unshare", "namespaces that belong to it", unix.SYS_UNSHARE, owned)
+		p.Sync("anchor")
+		p.Call("exit", "", unix.SYS_EXIT_GROUP, 0)
+		child, err := p.Fork(program.ForkOptions{Flags: unix.CLONE_NEWUSER, CgroupDir: -1, Shared: true})
+		if err != nil {
+			return err
+		}
+		l.anchor = &anchor{child: child}
+		if err := writeMaps(child.PID, l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings); err != nil {
+			return err
+		}
+		return l.openAnchor(child.PID)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -280,8 +297,41 @@ func createUserNamespace(l *Launch) error {
 		if l.spec.Linux.GIDMappings, err = readMap(child.PID, "gid_map"); err != nil {
 			return err
 		}
-		return l.openAnchor(child.PID, owned)
+		l.anchor = &anchor{}
+		if err := l.openAnchor(child.PID); err != nil {
+			return err
+		}
+		return l.openNamespaces(child.PID)
 	})
+}
+
+// ownedNamespaces are the flags of those that belong to the user namespace.
+func (l *Launch) ownedNamespaces() (flags int) {
+	for _, n := range namespaceFlag {
+		if anchored(n.kind) && l.hasNew(n.kind) {
+			flags |= n.flag
+		}
+	}
+	return flags
+}
+
+// openAnchored waits until the anchor has made its namespaces.
+func openAnchored(l *Launch) error {
+	if l.anchor == nil || l.anchor.child == nil {
+		return nil
+	}
+	if err := l.anchor.child.AwaitSync(); err != nil {
+		var op *program.OpError
+		if errors.As(err, &op) {
+			err = fmt.Errorf("%s: %w", op.What, op.Err)
+		}
+		return &StepError{Step: "create-user-namespace", Exit: exitUser, Err: err}
+	}
+	if err := l.openNamespaces(l.anchor.child.PID); err != nil {
+		return err
+	}
+	l.anchor.end()
+	return nil
 }
 
 // hold runs do while a child that has done p waits in its namespaces.
@@ -294,12 +344,8 @@ func hold(p *program.Program, flags uint64, do func(*program.Child) error) error
 	}
 	err = do(child)
 	child.Close()
-	for {
-		var ws unix.WaitStatus
-		if _, werr := unix.Wait4(child.PID, &ws, 0, nil); werr != unix.EINTR {
-			return err
-		}
-	}
+	_, _ = waitFor(child.PID)
+	return err
 }
 
 // mappingNamespace is a user namespace that nobody lives in: it only carries
@@ -346,9 +392,8 @@ func readMap(pid int, file string) ([]specs.LinuxIDMapping, error) {
 	return m, nil
 }
 
-func (l *Launch) openAnchor(pid, owned int) error {
-	dir := "/proc/" + strconv.Itoa(pid) + "/"
-	a := &anchor{ns: map[string]*os.File{}}
+func (l *Launch) openAnchor(pid int) error {
+	a := l.anchor
 	var err error
 	if a.base, err = hostID(l.spec.Linux.UIDMappings, 0); err != nil {
 		return err
@@ -356,18 +401,21 @@ func (l *Launch) openAnchor(pid, owned int) error {
 	if a.baseGID, err = hostID(l.spec.Linux.GIDMappings, 0); err != nil {
 		return err
 	}
-	if a.user, err = os.Open(dir + "ns/user"); err != nil {
+	if a.user, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/user"); err != nil {
 		return fmt.Errorf("opening the user namespace: %w", err)
 	}
+	return nil
+}
+
+func (l *Launch) openNamespaces(pid int) (err error) {
+	l.anchor.ns = map[string]*os.File{}
 	for _, n := range namespaceFlag {
-		if owned&n.flag != 0 {
-			if a.ns[n.file], err = os.Open(dir + "ns/" + n.file); err != nil {
-				a.close()
+		if l.ownedNamespaces()&n.flag != 0 {
+			if l.anchor.ns[n.file], err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/" + n.file); err != nil {
 				return fmt.Errorf("opening the %s namespace: %w", n.file, err)
 			}
 		}
 	}
-	l.anchor = a
 	return nil
 }
 

@@ -76,6 +76,8 @@ type Options struct {
 	Contents [][]byte
 	// StopAt is the step at which a test stops the child; "" = none.
 	StopAt string
+	// Child is what Begin has made, nil = Start forks one.
+	Child *program.Child
 }
 
 // Launch is a launch whose outer half is done: everything that comes from the
@@ -153,29 +155,55 @@ var outerSteps = []struct {
 		fillFiles, nil},
 	{"compile-seccomp", exitSeccomp, "from the profile to the program that the kernel takes",
 		compileFilter, nil},
+	{"open-namespaces", exitUser, "the last that the inner steps need: they are made meanwhile",
+		openAnchored, usesUserNamespace},
 	{"compile-steps", exitNamespace, "the inner steps become system calls with prepared arguments: the forked child runs no Go",
 		compileSteps, nil},
 }
 
-// Start forks the payload's first process.
-func (l *Launch) Start() (*program.Child, error) {
-	opt := program.ForkOptions{Flags: l.cloneFlags(), CgroupDir: -1, StopAt: l.opt.StopAt}
+// Begin clones the payload's first process before anything is prepared, so that
+// systemd can move it meanwhile. It waits for Start. nil = it can be made only
+// when all is ready.
+func Begin(p *plan.Plan, opt Options) (*program.Child, error) {
+	l := &Launch{plan: p, spec: p.Spec, opt: opt}
+	if !program.CanShare() || !mayShare(l) {
+		return nil, nil
+	}
+	c, err := program.Begin(l.forkOptions())
+	if err != nil {
+		return nil, &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
+	}
+	return c, nil
+}
+
+// mayShare tells whether the child may run in this process's memory until its
+// exec. Nobody may be able to trace it: not in its PID namespace, which is new,
+// nor as its user (fs.suid_dumpable=1 would let them). It execs itself, and
+// nothing holds for all who share the memory, as an OOM score does, or asks that
+// nobody does (setns(2), CLONE_NEWTIME), or is unmapped here before.
+func mayShare(l *Launch) bool {
+	ownUsers := l.wantsAnchor() || l.spec.Process.User.UID == 0 && (l.plan.User == "" || l.plan.User == "0")
+	return l.hasNew(specs.PIDNamespace) && ownUsers && !l.opt.InUserNamespace && !wantsInit(l) && !hasOOMScore(l) &&
+		!newTime(l) && l.joined(specs.TimeNamespace) == "" &&
+		(l.spec.Linux.Seccomp == nil || l.spec.Linux.Seccomp.ListenerPath == "")
+}
+
+func (l *Launch) forkOptions() program.ForkOptions {
+	opt := program.ForkOptions{Flags: l.cloneFlags(), CgroupDir: -1, StopAt: l.opt.StopAt, Shared: mayShare(l)}
 	if l.opt.Sibling {
 		opt.Flags |= unix.CLONE_PARENT
 	}
 	if l.opt.CgroupDir != nil {
 		opt.CgroupDir = int(l.opt.CgroupDir.Fd())
 	}
-	var c *program.Child
-	fork := func() (err error) { c, err = l.prog.Fork(opt); return err }
-	var err error
-	if path := l.joined(specs.PIDNamespace); path != "" {
-		err = inPIDNamespace(path, fork)
-	} else {
-		err = fork()
-	}
+	return opt
+}
+
+// Start forks the payload's first process, or sets off the one of Begin.
+func (l *Launch) Start() (*program.Child, error) {
+	c, err := l.start()
 	if err != nil {
-		return nil, &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
+		return nil, err
 	}
 	l.closeAgent()
 	if err := l.joinResctrl(c.PID); err != nil {
@@ -183,6 +211,22 @@ func (l *Launch) Start() (*program.Child, error) {
 	}
 	if err := l.tellAgent(c.PID, specs.StateCreating); err != nil {
 		return nil, l.abandon(c, &StepError{Step: "compile-seccomp", Exit: exitSeccomp, Err: err})
+	}
+	return c, nil
+}
+
+func (l *Launch) start() (c *program.Child, err error) {
+	if c = l.opt.Child; c != nil {
+		return c, c.Run(l.prog, l.opt.StopAt)
+	}
+	fork := func() (err error) { c, err = l.prog.Fork(l.forkOptions()); return err }
+	if path := l.joined(specs.PIDNamespace); path != "" {
+		err = inPIDNamespace(path, fork)
+	} else {
+		err = fork()
+	}
+	if err != nil {
+		return nil, &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
 	}
 	return c, nil
 }

@@ -32,7 +32,6 @@ var launches = []struct {
 	{scoped, "own", endless + `
 read_only: true
 hostname: crash
-oom_score_adj: 100
 sysctls: {net.core.somaxconn: 64}
 devices: [/dev/fuse]
 volumes:
@@ -43,6 +42,7 @@ x-nftables: ` + crashRules + `
 tmpfs: [/scratch]`},
 	{placement{"service", "direct"}, "own", endless + `
 userns_mode: host
+oom_score_adj: 100
 init: true
 security_opt: [no-new-privileges=false]`},
 	{scoped, "foreign", endless + `

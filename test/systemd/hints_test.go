@@ -53,8 +53,8 @@ func TestStatusNamesTheCure(t *testing.T) {
 			[]string{"fulltmpfs.yaml:1:1: error: mount: mkdirat mounts[0] dst=/proc creating proc: no space left on device; its file system is full (bytes or inodes)"}},
 		"descriptors": {"rootfs: host\ncommand: [/bin/true]\n", "LimitNOFILE=12", "",
 			[]string{"too many open files; the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit"}},
-		"sandboxed": {"rootfs: host\ncommand: [/bin/true]\n", "RestrictNamespaces=yes", "217",
-			[]string{"error: create-user-namespace: clone3: function not implemented; a drop-in of the unit forbids namespaces (RestrictNamespaces="}},
+		"sandboxed": {"rootfs: host\ncommand: [/bin/true]\n", "RestrictNamespaces=yes", "226",
+			[]string{"error: clone-payload: clone3: function not implemented; a drop-in of the unit forbids namespaces (RestrictNamespaces="}},
 		"nocgroup": {"rootfs: host\ncommand: [/bin/true]\n", "InaccessiblePaths=/sys/fs/cgroup", "219",
 			[]string{"; /sys/fs/cgroup must show cgroup v2 and be writable for the helper"}},
 	} {

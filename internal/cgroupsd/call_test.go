@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroupsd
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/plan"
+)
+
+// What is written by hand godbus reads as what was meant.
+func TestStartTransientUnitOnTheWire(t *testing.T) {
+	scope := &plan.Scope{Name: "unitc-web.scope", Slice: "unitc.slice", Description: "wäb", BoundTo: "web.service"}
+	for _, d := range [][2]string{
+		{"MemoryMax", "64M"}, {"MemoryHigh", "50%"}, {"KillSignal", "INT"}, {"AllowedCPUs", "0-3,9"}, {"DeviceAllow", "/dev/fuse rw"},
+		{"IOReadBandwidthMax", "/dev/sda 5M"}, {"IPAddressDeny", "any"}, {"SendSIGHUP", "no"}, {"IPIngressFilterPath", "/a /b"}, {"OOMPolicy", "kill"},
+	} {
+		scope.Properties = append(scope.Properties, definition.Directive{Name: d[0], Value: d[1]})
+	}
+	props, err := scopeProperties(scope, 4711)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := startTransientUnit(scope.Name, props)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := dbus.DecodeMessage(bytes.NewReader(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var name, mode string
+	var got []struct {
+		Name  string
+		Value dbus.Variant
+	}
+	var aux []auxUnit
+	if err := dbus.Store(m.Body, &name, &mode, &got, &aux); err != nil {
+		t.Fatal(err)
+	}
+	if m.Type != dbus.TypeMethodCall || m.Serial() != 1 || name != scope.Name || mode != "fail" || len(aux) != 0 || len(got) != len(props) {
+		t.Fatalf("read back %v", m)
+	}
+	for field, want := range map[dbus.HeaderField]any{
+		dbus.FieldPath: dbus.ObjectPath(managerPath), dbus.FieldInterface: managerName + ".Manager", dbus.FieldMember: "StartTransientUnit", dbus.FieldDestination: managerName,
+	} {
+		if v := m.Headers[field].Value(); v != want {
+			t.Errorf("header %d is %v, want %v", field, v, want)
+		}
+	}
+	for i, p := range props {
+		want := dbus.MakeVariant(p.Value)
+		into := reflect.New(reflect.TypeOf(p.Value))
+		if err := got[i].Value.Store(into.Interface()); err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+			continue
+		}
+		if got[i].Name != p.Name || got[i].Value.Signature() != want.Signature() || !reflect.DeepEqual(into.Elem().Interface(), p.Value) {
+			t.Errorf("%s=%v was read as %s=%v", p.Name, want, got[i].Name, got[i].Value)
+		}
+	}
+	if _, err := startTransientUnit("x", []property{{"X", 1.5}}); err == nil {
+		t.Error("a type without a form was written")
+	}
+}
+
+// Answers come behind signals, in PID 1's byte order and in pieces.
+func TestAnswerOfACall(t *testing.T) {
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, kind := range []dbus.Type{dbus.TypeMethodReply, dbus.TypeError} {
+			stream := bytes.NewBufferString("OK 0123\r\n")
+			signal := &dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
+				dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath("/x")), dbus.FieldInterface: dbus.MakeVariant("a.b"), dbus.FieldMember: dbus.MakeVariant("UnitNew"),
+				dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf("")),
+			}, Body: []any{"some unit"}}
+			answer := &dbus.Message{Type: kind, Headers: map[dbus.HeaderField]dbus.Variant{
+				dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)), dbus.FieldErrorName: dbus.MakeVariant(errUnitExists),
+			}}
+			for _, m := range []*dbus.Message{signal, answer} {
+				if err := m.EncodeTo(stream, order); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, theirs := pair(t)
+			go func() {
+				defer unix.Close(theirs)
+				for _, b := range stream.Bytes() {
+					_, _ = unix.Write(theirs, []byte{b})
+				}
+			}()
+			if err := c.welcome(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.answer(); err != nil || got != byte(kind) {
+				t.Errorf("%v: answer of kind %d (%v), want %d", order, got, err, kind)
+			}
+			if _, err := c.answer(); !errors.Is(err, errHungUp) {
+				t.Errorf("behind the end: %v", err)
+			}
+			c.Close()
+		}
+	}
+}
+
+func TestUnwelcome(t *testing.T) {
+	c, theirs := pair(t)
+	_, _ = unix.Write(theirs, []byte("REJECTED\r\n"))
+	if err := c.welcome(); err == nil {
+		t.Error("a rejected call went on")
+	}
+	c.Close()
+	unix.Close(theirs)
+}
+
+func pair(t *testing.T) (*Call, int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Call{fd: fds[0], done: func() {}}, fds[1]
+}

@@ -22,11 +22,12 @@ import (
 // want of a turn or of an answer, StartScope does as if there had been no Call;
 // nil is one that never began.
 type Call struct {
-	fd    int
-	done  func() // ends the turn
-	name  string // of the scope that was asked for, "" = none yet
-	pid   int
-	ready []byte // read, and not looked at
+	fd      int
+	done    func() // ends the turn
+	request []byte // to be sent as soon as it has been welcomed
+	name    string // of the scope that was asked for, "" = none yet
+	pid     int
+	ready   []byte // read, and not looked at
 }
 
 // Dial connects to PID 1 and says who is there. It waits for nothing: nil is
@@ -88,16 +89,23 @@ func (c *Call) send(data []byte) error {
 	return nil
 }
 
-// next reads until at least n bytes are there.
-func (c *Call) next(n int) error {
+// next reads until at least n bytes are there. Without patience it reads what is
+// there already: errNotYet.
+func (c *Call) next(n int, patience bool) error {
+	flags := 0
+	if !patience {
+		flags = unix.MSG_DONTWAIT
+	}
 	for len(c.ready) < n {
 		buf := make([]byte, 4096)
-		got, err := unix.Read(c.fd, buf)
+		got, _, err := unix.Recvfrom(c.fd, buf, flags)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
+		case errors.Is(err, unix.EAGAIN) && !patience:
+			return errNotYet
 		case err != nil:
-			return os.NewSyscallError("read", err)
+			return os.NewSyscallError("recvfrom", err)
 		case got == 0:
 			return errHungUp
 		}
@@ -106,10 +114,13 @@ func (c *Call) next(n int) error {
 	return nil
 }
 
-var errHungUp = errors.New("PID 1 has closed the connection")
+var (
+	errHungUp = errors.New("PID 1 has closed the connection")
+	errNotYet = errors.New("PID 1 has not answered yet")
+)
 
-// Ask asks for a scope around pid, and returns when that has been said. An
-// error is of the scope's own properties; StartScope goes on from all others.
+// Ask asks for a scope around pid. An error is of the scope's own properties;
+// StartScope goes on from all others.
 func (c *Call) Ask(s *plan.Scope, pid int) error {
 	if c == nil {
 		return nil
@@ -118,24 +129,41 @@ func (c *Call) Ask(s *plan.Scope, pid int) error {
 	if err != nil {
 		return err
 	}
-	message, err := startTransientUnit(s.Name, props)
-	if err != nil {
+	if c.request, err = startTransientUnit(s.Name, props); err != nil {
 		return err
 	}
-	// A call that PID 1 read together with BEGIN would stay in its buffer: see
-	// greeted. Its answer tells that it has read that.
-	if c.welcome() != nil || c.send(message) != nil {
-		c.Close() // it is started anew, as by a PID 1 that was executed again
-		return nil
-	}
 	c.name, c.pid = s.Name, pid
+	c.Continue()
 	return nil
 }
 
-func (c *Call) welcome() error {
-	end := -1
+// Continue says what can be said by now.
+func (c *Call) Continue() {
+	if c != nil && c.request != nil {
+		c.proceed(false)
+	}
+}
+
+// proceed sends the request. A call that PID 1 read together with BEGIN would stay
+// in its buffer (see greeted); that it has read BEGIN its answer tells.
+func (c *Call) proceed(patience bool) {
+	err := c.welcome(patience)
+	if errors.Is(err, errNotYet) {
+		return
+	}
+	if err == nil {
+		err = c.send(c.request)
+	}
+	if err != nil {
+		c.Close() // it is started anew, as by a PID 1 that was executed again
+	}
+	c.request = nil
+}
+
+func (c *Call) welcome(patience bool) error {
+	end := bytes.IndexByte(c.ready, '\n')
 	for ; end < 0; end = bytes.IndexByte(c.ready, '\n') {
-		if err := c.next(len(c.ready) + 1); err != nil {
+		if err := c.next(len(c.ready)+1, patience); err != nil {
 			return err
 		}
 	}
@@ -157,7 +185,7 @@ const (
 // in between.
 func (c *Call) answer() (kind byte, err error) {
 	for {
-		if err := c.next(16); err != nil {
+		if err := c.next(16, true); err != nil {
 			return 0, err
 		}
 		// PID 1 writes in its own byte order.
@@ -171,7 +199,7 @@ func (c *Call) answer() (kind byte, err error) {
 			return 0, fmt.Errorf("a message of %d and %d bytes", fields, body)
 		}
 		size := 16 + (int(fields)+7)&^7 + int(body)
-		if err := c.next(size); err != nil {
+		if err := c.next(size, true); err != nil {
 			return 0, err
 		}
 		c.ready = c.ready[size:]
@@ -185,6 +213,9 @@ func (c *Call) answer() (kind byte, err error) {
 // moved into it or is going to. false, with the turn kept, is for another try.
 func (c *Call) await(ctx context.Context) (bool, error) {
 	defer c.hangUp()
+	if c.request != nil {
+		c.proceed(true)
+	}
 	if c.name == "" {
 		return false, nil
 	}
@@ -215,7 +246,7 @@ func (c *Call) hangUp() {
 	if c.fd >= 0 {
 		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
 		unix.Close(c.fd)
-		c.fd, c.name = -1, ""
+		c.fd, c.name, c.request = -1, "", nil
 	}
 }
 

@@ -96,7 +96,7 @@ func TestAnswerOfACall(t *testing.T) {
 					_, _ = unix.Write(theirs, []byte{b})
 				}
 			}()
-			if err := c.welcome(); err != nil {
+			if err := c.welcome(true); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := c.answer(); err != nil || got != byte(kind) {
@@ -112,8 +112,11 @@ func TestAnswerOfACall(t *testing.T) {
 
 func TestUnwelcome(t *testing.T) {
 	c, theirs := pair(t)
+	if err := c.welcome(false); !errors.Is(err, errNotYet) {
+		t.Errorf("without an answer: %v", err)
+	}
 	_, _ = unix.Write(theirs, []byte("REJECTED\r\n"))
-	if err := c.welcome(); err == nil {
+	if err := c.welcome(true); err == nil {
 		t.Error("a rejected call went on")
 	}
 	c.Close()

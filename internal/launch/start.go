@@ -208,10 +208,17 @@ func (s *starter) runtimeOptions() runtime.Options {
 		Sibling:     true,
 		MoveDevices: moveDevices,
 		Gated:       true, // systemd must know its main PID before that can exit
-		Before:      func(step string) { s.watch.mark(step); reach(step) },
+		Before:      s.before,
 		StopAt:      os.Getenv(killAt),
 		Child:       s.child,
 	}
+}
+
+// before is called before each step of the runtime.
+func (s *starter) before(step string) {
+	s.manager.Continue()
+	s.watch.mark(step)
+	reach(step)
 }
 
 func (s *starter) prepareRuntime() error {

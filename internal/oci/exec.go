@@ -113,7 +113,8 @@ func (c *call) joined(j *runtime.Joined, detached bool) error {
 	if detached {
 		return nil
 	}
-	a := attach(j.Terminal, j.PID, true)
+	a := attach(j.Terminal, true)
+	a.passSignals(j.PID)
 	status := reap(j.PID)
 	a.end()
 	return exitStatus(status)

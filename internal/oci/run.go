@@ -25,7 +25,7 @@ func runContainer(c *call) error {
 		return failed("run", err)
 	}
 	k := m.k
-	attached := attach(m.terminal, k.PID, !detached)
+	attached := attach(m.terminal, !detached)
 	if err := k.start(c); err != nil {
 		attached.end()
 		_ = k.killAndWaitChild()
@@ -37,6 +37,7 @@ func runContainer(c *call) error {
 	if detached {
 		return nil
 	}
+	attached.passSignals(k.PID)
 	status := reap(k.PID)
 	attached.end()
 	if !c.has("keep") {
@@ -83,16 +84,19 @@ type attachment struct {
 	copied   chan struct{}
 }
 
-// attach passes signals on to pid, and what is typed to the terminal. foreground
-// is false for a container that is left alone.
-func attach(terminal *os.File, pid int, foreground bool) *attachment {
+// attach passes on what is typed to the terminal. foreground is false for a
+// container that is left alone.
+func attach(terminal *os.File, foreground bool) *attachment {
 	a := &attachment{terminal: terminal}
-	if !foreground {
-		return a
-	}
-	if terminal != nil {
+	if foreground && terminal != nil {
 		a.joinTerminal()
 	}
+	return a
+}
+
+// passSignals passes them on to pid. It belongs behind the start: of each signal
+// there is Go's runtime has two threads talk, 1 ms in all.
+func (a *attachment) passSignals(pid int) {
 	a.signals = make(chan os.Signal, 64)
 	signal.Notify(a.signals)
 	go func() {
@@ -107,7 +111,6 @@ func attach(terminal *os.File, pid int, foreground bool) *attachment {
 			}
 		}
 	}()
-	return a
 }
 
 func (a *attachment) joinTerminal() {
@@ -143,9 +146,6 @@ func (a *attachment) resize() {
 
 // end waits for the last output and gives the terminal back.
 func (a *attachment) end() {
-	if a.signals != nil {
-		signal.Stop(a.signals)
-	}
 	if a.copied != nil {
 		<-a.copied
 	}

@@ -3,7 +3,6 @@
 package oci
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/oci/cgroup"
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/quickjson"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -160,7 +160,7 @@ func (k *container) read() error {
 	id := k.ID
 	b, err := os.ReadFile(k.dir + stateFile)
 	if err == nil {
-		err = json.Unmarshal(b, &k.record)
+		err = quickjson.Parse(b, &k.record)
 	}
 	if err == nil && k.ID != id {
 		err = fmt.Errorf("it is of container %q", k.ID)
@@ -256,7 +256,7 @@ func (k *container) config() (*specs.Spec, error) {
 	b, err := os.ReadFile(k.dir + configFile)
 	spec := &specs.Spec{}
 	if err == nil {
-		err = json.Unmarshal(b, spec)
+		err = quickjson.Parse(b, spec)
 	}
 	if err == nil && spec.Linux == nil {
 		err = errors.New("linux is missing")
@@ -270,19 +270,11 @@ func (k *container) config() (*specs.Spec, error) {
 
 // save writes the record by rename.
 func (k *container) save() error {
-	b, err := json.Marshal(&k.record)
-	if err != nil {
-		return err
-	}
-	return replace(k.dir+stateFile, b)
+	return replace(k.dir+stateFile, quickjson.Append(nil, &k.record))
 }
 
 func (k *container) saveConfig() error {
-	b, err := json.Marshal(k.spec)
-	if err != nil {
-		return err
-	}
-	return replace(k.dir+configFile, b)
+	return replace(k.dir+configFile, quickjson.Append(make([]byte, 0, 16<<10), k.spec))
 }
 
 // replace writes a file so that whoever reads it has the old one or the new one.

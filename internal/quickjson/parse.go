@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -16,8 +17,14 @@ const maxDepth = 200
 
 // Parse reads data into what v points to. Members that v has no place for are
 // passed over, as by encoding/json; errors name the byte.
-func Parse(data []byte, v any) error {
-	p := &parser{data: data}
+func Parse(data []byte, v any) error { return parse(data, v, false) }
+
+// ParseKnown is Parse for files of others: a member that v has no place for is
+// an error, so that the caller can ask encoding/json, which knows more spellings.
+func ParseKnown(data []byte, v any) error { return parse(data, v, true) }
+
+func parse(data []byte, v any, known bool) error {
+	p := &parser{data: data, known: known}
 	err := p.value(reflect.ValueOf(v).Elem())
 	if err == nil {
 		if p.space(); p.at < len(data) {
@@ -34,6 +41,7 @@ type parser struct {
 	data  []byte
 	at    int
 	depth int
+	known bool // members must be
 }
 
 // formParser is given its value's bytes, which are JSON.
@@ -132,6 +140,9 @@ func (p *parser) number(v reflect.Value) error {
 		p.at++
 	}
 	text := string(p.data[start:p.at])
+	if digits := strings.TrimPrefix(text, "-"); len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' {
+		return fmt.Errorf("the number %s begins with 0", text)
+	}
 	switch {
 	case v.CanInt():
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
@@ -204,6 +215,9 @@ func (p *parser) object(v reflect.Value) error {
 			if m.name == name {
 				return p.value(v.FieldByIndex(m.index))
 			}
+		}
+		if p.known {
+			return fmt.Errorf("unknown member %q", name)
 		}
 		return p.skip()
 	})

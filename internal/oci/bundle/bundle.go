@@ -22,6 +22,7 @@ import (
 
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/quickjson"
 )
 
 // MaxFile bounds config.json and other files of configurations, in bytes.
@@ -107,6 +108,11 @@ func parse(b []byte) (*specs.Spec, error) {
 		return nil, errors.New("config.json: a string has a NUL byte")
 	}
 	spec := &specs.Spec{}
+	if quickjson.ParseKnown(b, spec) == nil {
+		return spec, nil
+	}
+	// It takes other spellings of names, and has the words that callers know.
+	spec = &specs.Spec{}
 	if err := json.Unmarshal(b, spec); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}

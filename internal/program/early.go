@@ -69,6 +69,10 @@ func (c *Child) Run(p *Program, stopAt string) error {
 	return nil
 }
 
+// More makes what p has got since Run known to the child, which by then waits at a
+// gate, or will.
+func (c *Child) More(p *Program, stopAt string) { c.load(p, stopAt) }
+
 // dismiss ends a child that waits for a program which will never come.
 func (c *Child) dismiss() {
 	if c.state.parent != 0 && c.prog == nil {

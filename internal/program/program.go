@@ -42,6 +42,7 @@ const (
 	opRebirth                 // fork: the child goes on, this process exits
 	opStore                   // write the register args[0] to a
 	opCloseFrom               // close what is open from args[0] on; see CloseFrom
+	opBits                    // make the call once for each bit of a set; see Bits
 )
 
 // op is read by the child: fixed size, ready to run.

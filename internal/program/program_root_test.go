@@ -57,7 +57,7 @@ func TestChildrenInTheParentsMemory(t *testing.T) {
 		way = w
 		for test, run := range map[string]func(*testing.T){
 			"exec": TestChildExecsInItsOwnNamespaces, "failure": TestFailureNamesTheCallAndWaitsForTheParent,
-			"read-back": TestReadBackOfAnotherValueFails, "stop": TestStopAtAndDeathOfTheParent, "jumps": TestJumpsAndListing,
+			"read-back": TestReadBackOfAnotherValueFails, "stop": TestStopAtAndDeathOfTheParent, "bits": TestBits, "jumps": TestJumpsAndListing,
 			"init": TestInitReapsAndPassesSignalsAndStatus, "spawn": TestSyncAndSpawn, "hold": TestHoldAtExec,
 		} {
 			t.Run(name+"-"+test, run)
@@ -231,6 +231,24 @@ func TestReadBackOfAnotherValueFails(t *testing.T) {
 	await(t, c.PID)
 	if !errors.Is(err, unix.EBADE) {
 		t.Fatalf("compare: got %v", err)
+	}
+}
+
+// A call for each bit of a set, whose result is that of another set.
+func TestBits(t *testing.T) {
+	for _, v := range []struct{ which, want, got uint64 }{{0, 1, 99}, {1<<4 | 1<<9, 1<<4 | 1<<9, 99}, {1<<4 | 1<<9, 1 << 9, 4}, {1<<4 | 1<<9, 1 << 4, 9}} {
+		p := New()
+		p.Step("verify", 7)
+		p.Bits("prctl", "PR_CAPBSET_READ", []string{"a", "b"}, v.which, &v.want, unix.SYS_PRCTL, 1, unix.PR_CAPBSET_READ, 99, 0, 0, 0)
+		p.Fail("fail", "end", unix.EDOM)
+		c := start(t, p, ForkOptions{})
+		err := c.AwaitExec()
+		c.Close()
+		await(t, c.PID)
+		var op *OpError
+		if want := map[bool]error{true: unix.EDOM, false: unix.EBADE}[v.got == 99]; !errors.As(err, &op) || !errors.Is(err, want) || v.got != 99 && op.Got != v.got {
+			t.Errorf("%+v: %v", v, err)
+		}
 	}
 }
 

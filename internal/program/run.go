@@ -104,6 +104,10 @@ func run(c *child) {
 			closeFrom(c, o)
 			i++
 			continue
+		case opBits:
+			bits(c, o)
+			i++
+			continue
 		case opInit:
 			splitInit(c, o.args[0], uintptr(o.exit))
 			i++

@@ -104,19 +104,22 @@ func MissingCapabilities(names []string) (missing []string) {
 // dropBounding takes every capability that the kernel knows, named or not, out
 // of the bounding set unless the plan has it.
 func dropBounding(c *compiler) {
-	want := c.capabilities().bounding
-	for i := 0; kernelCapabilities()>>i != 0; i++ {
-		if want>>i&1 == 0 {
-			c.p.Call("prctl", "PR_CAPBSET_DROP "+capabilityName(i), unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, i, 0, 0, 0)
-		}
-	}
+	drop := kernelCapabilities() &^ c.capabilities().bounding
+	c.p.Bits("prctl", "PR_CAPBSET_DROP", capabilityList(drop), drop, nil, unix.SYS_PRCTL, 1, unix.PR_CAPBSET_DROP, 0, 0, 0, 0)
 }
 
-func capabilityName(i int) string {
-	if i < len(capabilityNames) {
-		return capabilityNames[i]
+// capabilityList names a set.
+func capabilityList(mask uint64) (names []string) {
+	for i := range 64 {
+		switch {
+		case mask>>i&1 == 0:
+		case i < len(capabilityNames):
+			names = append(names, capabilityNames[i])
+		default:
+			names = append(names, strconv.Itoa(i))
+		}
 	}
-	return strconv.Itoa(i)
+	return names
 }
 
 // capHeader is struct __user_cap_header_struct for this process, version 3.
@@ -171,8 +174,7 @@ func (c *compiler) verifyCapabilities() {
 	got := make([]byte, 24)
 	c.p.Call("capget", "", unix.SYS_CAPGET, c.p.Bytes(capHeader()), c.p.Bytes(got))
 	c.p.Compare("capget", "effective, permitted, inheritable", got, s.capData())
-	for i := 0; kernelCapabilities()>>i != 0; i++ {
-		c.p.Call("prctl", "PR_CAPBSET_READ "+capabilityName(i), unix.SYS_PRCTL, unix.PR_CAPBSET_READ, i, 0, 0, 0).Want(uintptr(s.bounding >> i & 1))
-		c.p.Call("prctl", "PR_CAP_AMBIENT_IS_SET "+capabilityName(i), unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, i, 0, 0).Want(uintptr(s.ambient >> i & 1))
-	}
+	known := kernelCapabilities()
+	c.p.Bits("prctl", "PR_CAPBSET_READ", nil, known, &s.bounding, unix.SYS_PRCTL, 1, unix.PR_CAPBSET_READ, 0, 0, 0, 0)
+	c.p.Bits("prctl", "PR_CAP_AMBIENT_IS_SET", nil, known, &s.ambient, unix.SYS_PRCTL, 2, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, 0, 0, 0)
 }

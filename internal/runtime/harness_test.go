@@ -293,17 +293,31 @@ func (c *container) exec() ([]byte, error) {
 		}
 		defer func() { c.stdin.Close(); c.stdin = nil }()
 	}
-	l, err := Prepare(p, Options{Stdio: [3]*os.File{c.stdin, w, w}, AttachPoint: c.t.TempDir(), ID: "test", Bundle: "/bundle"})
+	opt := Options{Stdio: [3]*os.File{c.stdin, w, w}, AttachPoint: c.t.TempDir(), ID: "test", Bundle: "/bundle", Gated: true}
+	// As the helper does it; those of hold() are forked when all is there.
+	if opt.Child, err = Begin(p, opt); err != nil {
+		return nil, err
+	}
+	child := opt.Child
+	defer func() {
+		if child != nil {
+			child.Abandon(1)
+			_, _ = waitFor(child.PID)
+		}
+	}()
+	l, err := Prepare(p, opt)
 	if err != nil {
 		return nil, err
 	}
 	defer l.Close()
-	child, err := l.Start()
-	if err != nil {
+	if child, err = l.Start(); err != nil {
+		child = opt.Child
 		return nil, err
 	}
 	if err = l.RunHooks(child); err == nil {
-		err = child.AwaitExec()
+		if err = child.Open(); err == nil {
+			err = child.AwaitExec()
+		}
 	}
 	if err == nil {
 		err = l.PostStart(child.PID)
@@ -314,12 +328,8 @@ func (c *container) exec() ([]byte, error) {
 	if err == nil {
 		_, _ = io.Copy(&out, r)
 	}
-	var ws unix.WaitStatus
-	for {
-		if _, werr := unix.Wait4(child.PID, &ws, 0, nil); werr != unix.EINTR {
-			break
-		}
-	}
+	ws, _ := waitFor(child.PID)
+	child = nil
 	if err == nil && ws.ExitStatus() != 0 {
 		err = fmt.Errorf("payload ended with status %#x: %s", uint32(ws), out.Bytes())
 	}

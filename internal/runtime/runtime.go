@@ -87,13 +87,14 @@ type Launch struct {
 	spec *specs.Spec
 	opt  Options
 
-	root    *os.File   // detached mount of the root file system
-	sources []*os.File // detached mounts of bind mounts, by index of spec.Mounts
-	user    User
-	filter  *seccomp.Program // nil = none
-	anchor  *anchor          // holder of the user namespace; nil without one
-	prog    *program.Program
-	files   []*os.File
+	root     *os.File   // detached mount of the root file system
+	sources  []*os.File // detached mounts of bind mounts, by index of spec.Mounts
+	user     User
+	filter   *seccomp.Program // nil = none
+	anchor   *anchor          // holder of the user namespace; nil without one
+	prog     *program.Program
+	compiler *compiler
+	files    []*os.File
 	// An image: its layers, topmost first, and where the container writes.
 	layers    []*os.File
 	writable  *os.File
@@ -154,7 +155,7 @@ var outerSteps = []struct {
 	{"fill-files", exitCredentials, "secrets and configs, in memory that is never written to swap and that nobody else sees",
 		fillFiles, nil},
 	{"compile-seccomp", exitSeccomp, "from the profile to the program that the kernel takes",
-		compileFilter, nil},
+		compileFilter, func(l *Launch) bool { return !l.begun() }},
 	{"open-namespaces", exitUser, "the last that the inner steps need: they are made meanwhile",
 		openAnchored, usesUserNamespace},
 	{"compile-steps", exitNamespace, "the inner steps become system calls with prepared arguments: the forked child runs no Go",
@@ -215,9 +216,40 @@ func (l *Launch) Start() (*program.Child, error) {
 	return c, nil
 }
 
+// begun tells whether the child is there already.
+func (l *Launch) begun() bool { return l.opt.Child != nil }
+
+// startBegun compiles what the child does behind its gate while it goes there.
+func (l *Launch) startBegun() error {
+	if err := l.opt.Child.Run(l.prog, l.opt.StopAt); err != nil {
+		return err
+	}
+	open := len(l.files)
+	for _, s := range []struct {
+		name string
+		exit int
+		do   func(*Launch) error
+	}{
+		{"compile-seccomp", exitSeccomp, compileFilter},
+		{"compile-steps", exitNamespace, func(l *Launch) error { return l.compiler.compile("") }},
+	} {
+		if l.opt.Before != nil {
+			l.opt.Before(s.name)
+		}
+		if err := s.do(l); err != nil {
+			return &StepError{Step: s.name, Exit: s.exit, Err: err}
+		}
+	}
+	if len(l.files) != open {
+		return &StepError{Step: "compile-steps", Exit: exitNamespace, Err: errors.New("a file was opened that the child has not")}
+	}
+	l.opt.Child.More(l.prog, l.opt.StopAt)
+	return nil
+}
+
 func (l *Launch) start() (c *program.Child, err error) {
-	if c = l.opt.Child; c != nil {
-		return c, c.Run(l.prog, l.opt.StopAt)
+	if l.begun() {
+		return l.opt.Child, l.startBegun()
 	}
 	fork := func() (err error) { c, err = l.prog.Fork(l.forkOptions()); return err }
 	if path := l.joined(specs.PIDNamespace); path != "" {

@@ -171,27 +171,44 @@ var innerSteps = []step{
 
 func always(*Launch) bool { return true }
 
+// compileSteps compiles all, or of a child that waits for its program what it
+// does before its gate: the rest is compiled while it does that (Launch.Start).
 func compileSteps(l *Launch) error {
-	c := &compiler{Launch: l, p: program.New()}
-	l.prog = c.p
-	for _, s := range innerSteps {
-		if !s.when(l) || protection.Off(s.name) {
-			continue
+	l.compiler = &compiler{Launch: l, p: program.New(), steps: innerSteps}
+	l.prog = l.compiler.p
+	if l.begun() {
+		if hasStartContainerHooks(l) {
+			if err := l.openState(); err != nil {
+				return err
+			}
 		}
-		c.p.Step(s.name, s.exit)
-		s.compile(c)
-		if c.err != nil {
-			return c.err
+		return l.compiler.compile("await-cgroup")
+	}
+	return l.compiler.compile("")
+}
+
+// compile goes on up to a step.
+func (c *compiler) compile(last string) error {
+	for len(c.steps) > 0 && c.err == nil {
+		s := c.steps[0]
+		c.steps = c.steps[1:]
+		if s.when(c.Launch) && !protection.Off(s.name) {
+			c.p.Step(s.name, s.exit)
+			s.compile(c)
+		}
+		if s.name == last {
+			break
 		}
 	}
-	return nil
+	return c.err
 }
 
 // compiler is a launch being compiled.
 type compiler struct {
 	*Launch
-	p    *program.Program
-	proc program.Reg // the private procfs
+	p     *program.Program
+	steps []step      // that are still to be compiled
+	proc  program.Reg // the private procfs
 	// rootReg is the root file system where the child itself has mounted it.
 	rootReg program.Reg
 	tty     program.Reg // the terminal's slave

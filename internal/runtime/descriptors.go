@@ -23,7 +23,7 @@ func closeDescriptors(c *compiler) {
 func verifyDescriptors(c *compiler) { c.mustCloseFrom(3 + c.opt.PreserveFDs) }
 
 func (c *compiler) mustCloseFrom(first int) {
-	last := highestDescriptor() + program.MaxRegs
+	last := max(c.highest, highestDescriptor()) + program.MaxRegs
 	for fd := first; fd <= last; fd++ {
 		c.p.Call("fcntl", strconv.Itoa(fd)+" must close on exec", unix.SYS_FCNTL, fd, unix.F_GETFD, 0).Want(unix.FD_CLOEXEC).Ignore(unix.EBADF)
 	}

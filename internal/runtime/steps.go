@@ -177,6 +177,7 @@ func compileSteps(l *Launch) error {
 	l.compiler = &compiler{Launch: l, p: program.New(), steps: innerSteps}
 	l.prog = l.compiler.p
 	if l.begun() {
+		l.compiler.highest = highestDescriptor() // the child has those of its start
 		if hasStartContainerHooks(l) {
 			if err := l.openState(); err != nil {
 				return err
@@ -207,8 +208,11 @@ func (c *compiler) compile(last string) error {
 type compiler struct {
 	*Launch
 	p     *program.Program
-	steps []step      // that are still to be compiled
-	proc  program.Reg // the private procfs
+	steps []step // that are still to be compiled
+	// highest is the largest number of a descriptor that the child may have got
+	// before its program was whole; 0 = it gets them with that.
+	highest int
+	proc    program.Reg // the private procfs
 	// rootReg is the root file system where the child itself has mounted it.
 	rootReg program.Reg
 	tty     program.Reg // the terminal's slave

@@ -29,13 +29,7 @@ func (l *Launch) explainCapabilities(name string, f *os.File, errno unix.Errno) 
 	if err != nil || !effective || missing == 0 {
 		return ""
 	}
-	var names []string
-	for i := range 64 {
-		if missing>>i&1 == 1 {
-			names = append(names, capabilityName(i))
-		}
-	}
-	list := strings.Join(names, ", ")
+	list := strings.Join(capabilityList(missing), ", ")
 	return fmt.Sprintf("%s has file capabilities that the container may not have (%s); write `cap_add: [%s]`, or take them off the file with `setcap -r`", name, list, list)
 }
 

@@ -304,6 +304,9 @@ func (c *Child) AwaitSync() error {
 }
 
 func (c *Child) await() (synced bool, err error) {
+	if err := c.awaitReport(); err != nil {
+		return false, err
+	}
 	b := make([]byte, 1)
 	n, err := c.report.Read(b)
 	if n == 0 && err != nil && !errors.Is(err, io.EOF) {

@@ -5,6 +5,7 @@ package program
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 
@@ -16,67 +17,88 @@ import (
 // ("protocol"). ptrace(2) stops the process when the new program is loaded and
 // has not run yet; Resume lets it go.
 type tracer struct {
-	resume chan struct{}
-	done   chan struct{}
+	pid  int
+	over bool // it has ended, or was let go
+	held bool // at its exec
 }
 
 // HoldAtExec makes the child stop at its exec until Resume. Where the host
-// forbids tracing the child is not held: the error says why.
+// forbids tracing the child is not held: the error says why. All requests for a
+// tracee come from the thread that seized it: what follows, up to Resume, is for
+// the goroutine that calls this, which keeps its thread.
 func (c *Child) HoldAtExec() error {
-	t := &tracer{resume: make(chan struct{}), done: make(chan struct{})}
-	seized := make(chan error)
-	go func() {
-		// All requests for a tracee come from the thread that seized it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(t.done)
-		_, _, e := syscall.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(c.PID), 0, unix.PTRACE_O_TRACEEXEC, 0, 0)
-		if e != 0 {
-			seized <- fmt.Errorf("ptrace PTRACE_SEIZE %d: %w", c.PID, e)
-			return
-		}
-		seized <- nil
-		t.follow(c.PID)
-	}()
-	if err := <-seized; err != nil {
-		return err
+	runtime.LockOSThread()
+	_, _, e := syscall.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(c.PID), 0, unix.PTRACE_O_TRACEEXEC, 0, 0)
+	if e != 0 {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("ptrace PTRACE_SEIZE %d: %w", c.PID, e)
 	}
-	c.tracer = t
+	c.tracer = &tracer{pid: c.PID}
 	return nil
 }
 
-// follow passes signals on until the exec, waits for Resume there and detaches.
-func (t *tracer) follow(pid int) {
-	for {
+// follow passes signals on until the exec. Without patience it does so only for
+// those that have come.
+func (t *tracer) follow(patience bool) {
+	options := unix.WALL
+	if !patience {
+		options |= unix.WNOHANG
+	}
+	for !t.held && !t.over {
 		var ws unix.WaitStatus
-		_, err := unix.Wait4(pid, &ws, unix.WALL, nil)
-		if errors.Is(err, unix.EINTR) {
+		pid, err := unix.Wait4(t.pid, &ws, options, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
 			continue
-		}
-		if err != nil || !ws.Stopped() {
-			return // it has ended
-		}
-		if ws.StopSignal() == unix.SIGTRAP && ws.TrapCause() == unix.PTRACE_EVENT_EXEC {
-			<-t.resume
-			_ = unix.PtraceDetach(pid) // fails only if it was killed
+		case err == nil && pid == 0:
+			return
+		case err != nil || !ws.Stopped():
+			t.over = true // it has ended
+			return
+		case ws.StopSignal() == unix.SIGTRAP && ws.TrapCause() == unix.PTRACE_EVENT_EXEC:
+			t.held = true
 			return
 		}
 		signal := int(ws.StopSignal())
 		if ws>>16 != 0 {
 			signal = 0 // a group stop, no signal to deliver
 		}
-		_ = unix.PtraceCont(pid, signal)
+		_ = unix.PtraceCont(t.pid, signal)
 	}
+}
+
+// signalPatience is how long a signal waits that comes before the exec of a child
+// which is to be held there: a stop in mid-start is rare.
+const signalPatience = 20 // ms
+
+// awaitReport waits until there is something to be read, and passes on what
+// signals the child gets meanwhile.
+func (c *Child) awaitReport() error {
+	for c.tracer != nil && !c.tracer.over {
+		fds := []unix.PollFd{{Fd: int32(c.report.Fd()), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, signalPatience)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("poll", err)
+		}
+		if n > 0 {
+			return nil
+		}
+		c.tracer.follow(false)
+	}
+	return nil
 }
 
 // Resume lets a child that HoldAtExec holds run, and an init (Program.Init)
 // end. It may be called twice, and without HoldAtExec.
 func (c *Child) Resume() {
 	c.gate.Close()
-	if c.tracer == nil {
+	t := c.tracer
+	if t == nil {
 		return
 	}
-	close(c.tracer.resume)
-	<-c.tracer.done
 	c.tracer = nil
+	if t.follow(true); t.held {
+		_ = unix.PtraceDetach(t.pid) // fails only if it was killed
+	}
+	runtime.UnlockOSThread()
 }

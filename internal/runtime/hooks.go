@@ -189,6 +189,9 @@ func (l *Launch) PostStart(pid int) error {
 // its own on the OCI command line.
 func PostStart(spec *specs.Spec, id, bundle string, pid int) error {
 	l := &Launch{spec: spec, opt: Options{ID: id, Bundle: bundle}}
+	if len(l.hooks().Poststart) == 0 {
+		return nil // encoding/json takes its time at the first call
+	}
 	state, err := l.state(specs.StateRunning, pid)
 	if err != nil {
 		return err
@@ -200,11 +203,14 @@ func PostStart(spec *specs.Spec, id, bundle string, pid int) error {
 // poststop hooks. All of them run; the errors are joined.
 func PostStop(spec *specs.Spec, id, bundle string) error {
 	l := &Launch{spec: spec, opt: Options{ID: id, Bundle: bundle}}
+	errs := []error{removeResctrl(spec, id)}
+	if len(l.hooks().Poststop) == 0 {
+		return errs[0]
+	}
 	state, err := l.state(specs.StateStopped, 0)
 	if err != nil {
 		return err
 	}
-	errs := []error{removeResctrl(spec, id)}
 	for i, h := range l.hooks().Poststop {
 		if err := runHook(h, state); err != nil {
 			errs = append(errs, fmt.Errorf("hooks.poststop[%d]: %w", i, err))

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pump
+
+import (
+	"bytes"
+	"crypto/rand"
+	"debug/elf"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("UNITC_PUMP") != "" {
+		os.Stderr.WriteString(Exec([]string{"unitc-relay"}).Error())
+		os.Exit(3)
+	}
+	os.Exit(m.Run())
+}
+
+func command(t *testing.T) *exec.Cmd {
+	t.Helper()
+	if machine == 0 {
+		t.Skip("there is no such program for this processor")
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env, cmd.Stderr = []string{"UNITC_PUMP=1"}, os.Stderr
+	return cmd
+}
+
+// All that goes in comes out, whatever the sizes, and the end is the end.
+func TestPump(t *testing.T) {
+	sent := make([]byte, 3<<20+17)
+	_, _ = rand.Read(sent)
+	cmd := command(t)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer in.Close()
+		for at, n := 0, 1; at < len(sent); at, n = at+n, n*3%70001+1 {
+			_, _ = in.Write(sent[at:min(at+n, len(sent))])
+		}
+	}()
+	got, err := cmd.Output()
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes of %d came out (%v)", len(got), len(sent), err)
+	}
+}
+
+// Where nobody listens it ends with an error and does not spin.
+func TestPumpWithoutAReader(t *testing.T) {
+	cmd := command(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	cmd.Stdin, cmd.Stdout = strings.NewReader("x"), full
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// It is called what the relay is called, and has no more than it needs.
+func TestPumpFromOutside(t *testing.T) {
+	cmd := command(t)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = in.Write([]byte("x"))
+	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	dir := "/proc/" + strconv.Itoa(cmd.Process.Pid)
+	comm, _ := os.ReadFile(dir + "/comm")
+	args, _ := os.ReadFile(dir + "/cmdline")
+	maps, _ := os.ReadFile(dir + "/maps")
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if string(comm) != name+"\n" || string(args) != "unitc-relay\x00" {
+		t.Errorf("its name is %q, its arguments %q", comm, args)
+	}
+	for line := range strings.Lines(string(maps)) {
+		if f := strings.Fields(line); strings.Contains(f[1], "w") && strings.Contains(f[1], "x") {
+			t.Errorf("it could change itself: %s", line)
+		}
+	}
+}
+
+func TestImage(t *testing.T) {
+	if machine == 0 {
+		t.Skip("there is no such program for this processor")
+	}
+	f, err := elf.NewFile(bytes.NewReader(image()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Machine != elf.Machine(machine) || len(f.Progs) != 3 || f.Entry != textAt+64+3*56 {
+		t.Errorf("the file is %+v", f.FileHeader)
+	}
+	// exit_group and the trap behind it: all of the program is in what is copied.
+	if !bytes.Contains(text(), []byte{0xb8, 231, 0, 0, 0, 0x0f, 0x05, 0xcc}) && !bytes.Contains(text(), []byte{0xb8, 231, 0, 0, 0, 0x0f, 0x05, 0xcd, 0x03}) {
+		t.Errorf("the end is missing: % x", text())
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/pump"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -168,12 +169,14 @@ func (s *starter) becomeRelay() error {
 		// The messages must be read before this process is gone (S-9).
 		return s.notify.barrier()
 	}
+	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
+		return fmt.Errorf("dup3 of the log pipe: %w", err)
+	}
+	_ = pump.Exec([]string{"unitc-relay"})
+	// It cannot be here: then cat(1) does the same.
 	cat, err := catPath()
 	if err != nil {
 		return err
-	}
-	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
-		return fmt.Errorf("dup3 of the log pipe: %w", err)
 	}
 	if err := syscall.Exec(cat, []string{"unitc-relay"}, nil); err != nil {
 		return fmt.Errorf("exec %s: %w", cat, err)

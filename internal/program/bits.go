@@ -49,3 +49,32 @@ func bits(c *child, o *op) {
 		}
 	}
 }
+
+// Each adds a call for each number from first to last, in the place of the argument
+// at. Each must give want, or the errno that is fine. A failure gives the number as
+// the value got.
+func (p *Program) Each(what, detail string, first, last int, want uintptr, fine unix.Errno, nr uintptr, at int, args ...any) {
+	c := p.Call(what, detail, nr, args...).Want(want)
+	c.errnos([]unix.Errno{fine})
+	o := &p.ops[c.i]
+	o.kind, o.a, o.target = opEach, unsafe.Pointer(&[2]uintptr{uintptr(first), uintptr(last)}), int32(at)
+}
+
+// each is opEach.
+//
+//go:nosplit
+//go:norace
+func each(c *child, o *op) {
+	ends := (*[2]uintptr)(o.a)
+	turn := *o
+	for n := ends[0]; n <= ends[1]; n++ {
+		turn.args[o.target] = n
+		r, e := call(c, &turn)
+		if e != 0 && !skips(o, e) {
+			fail(c, e, n, uintptr(o.exit))
+		}
+		if e == 0 && r != o.want {
+			fail(c, uintptr(unix.EBADE), n, uintptr(o.exit))
+		}
+	}
+}

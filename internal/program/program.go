@@ -43,6 +43,7 @@ const (
 	opStore                   // write the register args[0] to a
 	opCloseFrom               // close what is open from args[0] on; see CloseFrom
 	opBits                    // make the call once for each bit of a set; see Bits
+	opEach                    // make the call once for each number of a range; see Each
 )
 
 // op is read by the child: fixed size, ready to run.

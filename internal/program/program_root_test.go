@@ -57,7 +57,7 @@ func TestChildrenInTheParentsMemory(t *testing.T) {
 		way = w
 		for test, run := range map[string]func(*testing.T){
 			"exec": TestChildExecsInItsOwnNamespaces, "failure": TestFailureNamesTheCallAndWaitsForTheParent,
-			"read-back": TestReadBackOfAnotherValueFails, "stop": TestStopAtAndDeathOfTheParent, "bits": TestBits, "jumps": TestJumpsAndListing,
+			"read-back": TestReadBackOfAnotherValueFails, "stop": TestStopAtAndDeathOfTheParent, "bits": TestBits, "each": TestEach, "jumps": TestJumpsAndListing,
 			"init": TestInitReapsAndPassesSignalsAndStatus, "spawn": TestSyncAndSpawn, "hold": TestHoldAtExec,
 		} {
 			t.Run(name+"-"+test, run)
@@ -247,6 +247,34 @@ func TestBits(t *testing.T) {
 		await(t, c.PID)
 		var op *OpError
 		if want := map[bool]error{true: unix.EDOM, false: unix.EBADE}[v.got == 99]; !errors.As(err, &op) || !errors.Is(err, want) || v.got != 99 && op.Got != v.got {
+			t.Errorf("%+v: %v", v, err)
+		}
+	}
+}
+
+// A call for each number of a range.
+func TestEach(t *testing.T) {
+	fds := make([]int, 2)
+	if err := unix.Pipe2(fds, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	for _, v := range []struct {
+		flags, want uintptr
+		got         uint64
+	}{{0, 0, 999}, {0, unix.FD_CLOEXEC, uint64(fds[0])}} {
+		p := New()
+		p.Step("verify", 7)
+		p.Each("fcntl", "", fds[0], fds[0], v.want, unix.EBADF, unix.SYS_FCNTL, 0, 99, unix.F_GETFD, 0)
+		p.Each("fcntl", "", 5000, 5010, v.want, unix.EBADF, unix.SYS_FCNTL, 0, 99, unix.F_GETFD, 0)
+		p.Fail("fail", "end", unix.EDOM)
+		c := start(t, p, ForkOptions{})
+		err := c.AwaitExec()
+		c.Close()
+		await(t, c.PID)
+		var op *OpError
+		if want := map[bool]error{true: unix.EDOM, false: unix.EBADE}[v.got == 999]; !errors.As(err, &op) || !errors.Is(err, want) || v.got != 999 && op.Got != v.got {
 			t.Errorf("%+v: %v", v, err)
 		}
 	}

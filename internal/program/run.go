@@ -108,6 +108,10 @@ func run(c *child) {
 			bits(c, o)
 			i++
 			continue
+		case opEach:
+			each(c, o)
+			i++
+			continue
 		case opInit:
 			splitInit(c, o.args[0], uintptr(o.exit))
 			i++

@@ -24,9 +24,8 @@ func verifyDescriptors(c *compiler) { c.mustCloseFrom(3 + c.opt.PreserveFDs) }
 
 func (c *compiler) mustCloseFrom(first int) {
 	last := max(c.highest, highestDescriptor()) + program.MaxRegs
-	for fd := first; fd <= last; fd++ {
-		c.p.Call("fcntl", strconv.Itoa(fd)+" must close on exec", unix.SYS_FCNTL, fd, unix.F_GETFD, 0).Want(unix.FD_CLOEXEC).Ignore(unix.EBADF)
-	}
+	c.p.Each("fcntl", fmt.Sprintf("%d..%d must close on exec", first, last), first, last, unix.FD_CLOEXEC, unix.EBADF,
+		unix.SYS_FCNTL, 0, 0, unix.F_GETFD, 0)
 }
 
 // highestDescriptor is the largest number of an open descriptor of this process;

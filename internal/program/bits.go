@@ -4,6 +4,7 @@ package program
 
 import (
 	"strings"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -34,18 +35,31 @@ func (p *Program) Bits(what, detail string, names []string, which uint64, want *
 //go:norace
 func bits(c *child, o *op) {
 	sets := (*[2]uint64)(o.a)
-	turn := *o
 	for n := uintptr(0); n < 64; n++ {
 		if sets[0]>>n&1 == 0 {
 			continue
 		}
-		turn.args[o.target] = n
-		r, e := call(c, &turn)
+		r, e := numbered(o, n)
 		if e != 0 {
 			fail(c, e, n, uintptr(o.exit))
 		}
 		if uint64(r) != sets[1]>>n&1 {
 			fail(c, uintptr(unix.EBADE), n, uintptr(o.exit))
+		}
+	}
+}
+
+// numbered makes a call with a number in the place of one of its arguments.
+//
+//go:nosplit
+//go:norace
+func numbered(o *op, n uintptr) (uintptr, uintptr) {
+	a := o.args
+	a[o.target] = n
+	for {
+		r, _, e := syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+		if e != unix.EINTR {
+			return r, uintptr(e)
 		}
 	}
 }
@@ -66,10 +80,8 @@ func (p *Program) Each(what, detail string, first, last int, want uintptr, fine 
 //go:norace
 func each(c *child, o *op) {
 	ends := (*[2]uintptr)(o.a)
-	turn := *o
 	for n := ends[0]; n <= ends[1]; n++ {
-		turn.args[o.target] = n
-		r, e := call(c, &turn)
+		r, e := numbered(o, n)
 		if e != 0 && !skips(o, e) {
 			fail(c, e, n, uintptr(o.exit))
 		}

@@ -70,7 +70,7 @@ func TestPackageHasWhatIsInstalled(t *testing.T) {
 	}
 	var listed []string
 	for name := range strings.FieldsSeq(must(t, "rpm", "--query", "--list", "--package", rpmPackage)) {
-		if info, err := os.Stat(root + name); err != nil {
+		if info, err := os.Lstat(root + name); err != nil {
 			t.Errorf("only the RPM package has %s", name)
 		} else if rest, ok := strings.CutPrefix(name, "/usr/"); ok && info.Mode().IsRegular() && strings.Contains(name[strings.LastIndexByte(name, '/'):], "unitc") {
 			listed = append(listed, "./"+rest)

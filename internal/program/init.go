@@ -42,9 +42,8 @@ func reap(payload, gate, stop uintptr) {
 	}
 	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, gate+1, uintptr(^uint32(0)), 0)
 	all := ^uint64(0)
-	var info [128]byte // siginfo_t
 	for {
-		sig, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&info)), 0, sigsetSize, 0, 0)
+		sig, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), 0, 0, sigsetSize, 0, 0)
 		if e != 0 {
 			continue
 		}

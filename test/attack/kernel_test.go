@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -177,12 +180,33 @@ var kernelAttacks = []attack{
 			must(t, unix.Mount(c.dir, c.dir, "", unix.MS_BIND, ""))
 			defer unix.Unmount(c.dir, unix.MNT_DETACH)
 			must(t, unix.Mount("", c.dir, "", unix.MS_SHARED, ""))
-			_, err := c.hostIDs().start("cwd")
-			if !c.loose {
-				must(t, err)
+			appeared, end := watchMounts(c.dir + "/state")
+			defer end()
+			for until := c.until(); !appeared() && time.Now().Before(until); {
+				// Without the protection it fails in the end, and cleans up behind itself.
+				if _, err := c.hostIDs().start("cwd"); !c.loose {
+					must(t, err)
+					break
+				}
 			}
-			return strings.Contains(contents(t, "/proc/self/mountinfo"), c.dir+"/state")
+			return appeared()
 		}},
+}
+
+// watchMounts looks for a mount below dir all the time.
+func watchMounts(dir string) (appeared func() bool, end func()) {
+	var seen, over atomic.Bool
+	var group sync.WaitGroup
+	group.Go(func() {
+		for !over.Load() && !seen.Load() {
+			mounts, _ := os.ReadFile("/proc/self/mountinfo")
+			seen.Store(strings.Contains(string(mounts), dir))
+		}
+	})
+	return seen.Load, func() {
+		over.Store(true)
+		group.Wait()
+	}
 }
 
 var attacks = slices.Concat(pathAttacks, processAttacks, kernelAttacks)

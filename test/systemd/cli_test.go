@@ -314,7 +314,7 @@ func TestStepsArePromisedAsTheyRun(t *testing.T) {
 		}
 		// With what it is for, behind its duration.
 		if strings.Contains(line, " mask-paths ") && !strings.Contains(line, " µs : with a null device of our own") ||
-			strings.Contains(line, " start-scope ") && !strings.Contains(line, " of CPU : systemd makes the payload's cgroup") {
+			strings.Contains(line, " start-scope ") && !strings.Contains(line, " of CPU : systemd has been asked for the payload's cgroup") {
 			t.Errorf("a step without its description: %s", line)
 		}
 	}

@@ -87,6 +87,7 @@ var hints = []hint{
 	{step: "mount-cgroup", errno: unix.ENODEV, cure: noCgroup2},
 	{step: "unshare-cgroup", errno: unix.EINVAL, cure: "this kernel has no cgroup namespaces (CONFIG_CGROUPS)"},
 
+	{step: "move-network-devices", errno: unix.ENODEV, key: "net-devices", cure: "the host has no interface of that name (`ip link`), nor got one within 5 seconds; correct the name, or order the unit after what makes it"},
 	{step: "set-sysctls", errno: unix.EINVAL, key: "sysctls", cure: "the kernel refuses this value"},
 	{step: "set-sysctls", errno: unix.ERANGE, key: "sysctls", cure: "the kernel refuses this value"},
 	{step: "set-sysctls", errno: unix.ENOENT, key: "sysctls", cure: "this kernel does not have that sysctl, or has it outside namespaces only"},

@@ -87,7 +87,7 @@ func TestNothingIsResidentButTheRelay(t *testing.T) {
 		})
 		if p == scoped {
 			relay := pids("/unitc.slice/" + c.unit())[0]
-			if exe, err := os.Readlink("/proc/" + relay + "/exe"); err != nil || exe != "/usr/bin/cat" {
+			if exe, err := os.Readlink("/proc/" + relay + "/exe"); err != nil || exe != "/memfd:unitc-relay (deleted)" {
 				t.Errorf("the relay is %s (%v)", exe, err)
 			}
 		}

@@ -28,10 +28,11 @@ func init() {
 }
 
 // devicePair makes a device for a container and its peer on the host. Whichever
-// end is deleted, both are.
+// end is deleted, both are. It gets its name last: a start may be waiting for it.
 func devicePair() error {
-	return errors.Join(ip("link", "add", "lab-dev", "mtu", "1400", "type", "veth", "peer", "name", "lab-peer"),
-		ip("address", "add", "192.0.2.77/24", "dev", "lab-dev"), ip("address", "add", "2001:db8:77::7/64", "dev", "lab-dev", "nodad"))
+	return errors.Join(ip("link", "add", "lab-new", "mtu", "1400", "type", "veth", "peer", "name", "lab-peer"),
+		ip("address", "add", "192.0.2.77/24", "dev", "lab-new"), ip("address", "add", "2001:db8:77::7/64", "dev", "lab-new", "nodad"),
+		ip("link", "set", "lab-new", "name", "lab-dev"))
 }
 
 func dropPair() { _ = ip("link", "delete", "lab-peer") }

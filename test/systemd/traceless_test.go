@@ -325,6 +325,7 @@ func TestCleanEndsStartNothing(t *testing.T) {
 		c.signal("USR1")
 		c.await("ActiveState", "inactive")
 		c.start()
+		await(t, "it listens to signals", func() bool { return strings.Count(c.output(), "up\n") == 2 })
 		c.stop()
 		c.expect(c.unit(), "Result=success", "ExecStopPost=", "OnSuccess=")
 		if got := c.entries(); len(got) != 0 {

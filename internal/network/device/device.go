@@ -107,7 +107,10 @@ func refuseOwn(ns *os.File) error {
 // look finds the device, what it has to keep, and whether its name is free.
 func (m *move) look(inside *netlink.Handle) error {
 	var err error
-	if m.link, err = netlink.LinkByName(m.from); err != nil {
+	if m.link, err = netlink.LinkByName(m.from); errors.As(err, new(netlink.LinkNotFoundError)) {
+		err = unix.ENODEV
+	}
+	if err != nil {
 		return fmt.Errorf("network device %s: %w", m.from, err)
 	}
 	if m.addresses, err = addresses(m.link); err != nil {

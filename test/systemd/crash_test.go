@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -235,6 +236,11 @@ func reexecAt(t *testing.T, templates []*container, step string) {
 func (c *container) awaitPausedHelper() int {
 	c.t.Helper()
 	helper := 0
+	defer func() {
+		if helper == 0 {
+			c.t.Log(whereTheyAre("/unitc.slice/" + c.unit()))
+		}
+	}()
 	await(c.t, "the helper has paused", func() bool {
 		for _, pid := range pids("/unitc.slice/" + c.unit()) {
 			status, _ := os.ReadFile("/proc/" + pid + "/status")
@@ -246,6 +252,24 @@ func (c *container) awaitPausedHelper() int {
 		return false
 	})
 	return helper
+}
+
+// whereTheyAre is where in the kernel the processes of a cgroup are, PID 1 and
+// all that cannot be interrupted.
+func whereTheyAre(cgroup string) string {
+	var b strings.Builder
+	dirs, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
+	for _, dir := range dirs {
+		group, _ := os.ReadFile(dir + "/cgroup")
+		stat, _ := os.ReadFile(dir + "/stat")
+		if !strings.Contains(string(group), cgroup) && !strings.Contains(string(stat), ") D ") && !strings.HasPrefix(dir, "/proc/1/") {
+			continue
+		}
+		stack, _ := os.ReadFile(dir + "/stack")
+		call, _ := os.ReadFile(dir + "/syscall")
+		fmt.Fprintf(&b, "%s\n%s%s", stat[:min(len(stat), 60)], call, stack)
+	}
+	return b.String()
 }
 
 // "The relay killed": the payload's next line has no reader, as with any

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Starts at the same instant never get the same address, and what they leave
@@ -123,5 +125,32 @@ func TestOverlaps(t *testing.T) {
 		if p, ok := parsePortName(portName(c.one)); !ok || p != c.one {
 			t.Errorf("%s is read back as %s", c.one, p)
 		}
+	}
+}
+
+// A copy of the descriptor, as a process has that was made meanwhile, keeps
+// nobody waiting.
+func TestUnlockWithACopy(t *testing.T) {
+	store := Store{Root: t.TempDir() + "/networks"}
+	l, err := store.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(store.Root+"/front", 0o755); err != nil { // so that the directory stays
+		t.Fatal(err)
+	}
+	copied, err := unix.Dup(int(l.dir.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(copied)
+	l.Unlock()
+	dir, err := os.Open(store.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Errorf("locking again: %v", err)
 	}
 }

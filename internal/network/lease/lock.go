@@ -45,8 +45,15 @@ func (s Store) Lock() (*Locked, error) {
 		if unix.Fstat(int(dir.Fd()), &mine) == nil && unix.Stat(root, &there) == nil && mine.Ino == there.Ino && mine.Dev == there.Dev {
 			return &Locked{s, dir}, nil
 		}
-		dir.Close()
+		unlock(dir)
 	}
+}
+
+// unlock does not leave it to closing: a payload's first process that is made
+// meanwhile may have a copy of the descriptor until it runs.
+func unlock(dir *os.File) {
+	_ = unix.Flock(int(dir.Fd()), unix.LOCK_UN)
+	dir.Close()
 }
 
 func flock(f *os.File) error {
@@ -64,7 +71,7 @@ func (l *Locked) path(parts ...string) string { return l.Store.dir(parts...) }
 func (l *Locked) Unlock() {
 	_ = os.Remove(l.path(portsDir))
 	_ = os.Remove(l.path()) // not empty while there is a network
-	l.dir.Close()
+	unlock(l.dir)
 }
 
 // PutNetwork writes a network.

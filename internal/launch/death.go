@@ -107,15 +107,15 @@ func (d *death) explain() {
 	default:
 		d.cause = "ended with the result " + d.result
 	}
-	if d.cure == "" && d.found.pids {
+	if d.cure != "" || d.code == "exited" && launchStatus(d.status) != "" {
+		return // a launch that has failed has told its cure, which STATUS= keeps
+	}
+	if d.found.pids {
 		d.cause += "; its limit on processes kept it from starting more"
 		d.cure = "raise `pids_limit:` in the definition" + d.moreProcesses()
-	}
-	if d.cure == "" {
-		if what, cure := refusal(d.found.denied); what != "" {
-			d.cause += "; " + what
-			d.cure = cure
-		}
+	} else if what, cure := refusal(d.found.denied); what != "" {
+		d.cause += "; " + what
+		d.cure = cure
 	}
 }
 

@@ -22,7 +22,10 @@ import (
 // wire is a machine that the host is connected with: 192.0.2.2 and 192.0.2.3.
 func wire(t *testing.T) {
 	t.Helper()
-	t.Cleanup(func() { run(t, "ip", "netns", "del", "client") })
+	t.Cleanup(func() {
+		_ = exec.Command("ip", "link", "del", "wire").Run() // else it goes some time after its other end
+		run(t, "ip", "netns", "del", "client")
+	})
 	for _, line := range []string{
 		"ip netns add client", "ip link add wire type veth peer name wire netns client", "ip addr add 192.0.2.1/24 dev wire", "ip link set wire up",
 		"ip -n client addr add 192.0.2.2/24 dev wire", "ip -n client addr add 192.0.2.3/24 dev wire", "ip -n client link set wire up",

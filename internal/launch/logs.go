@@ -78,9 +78,11 @@ func catPath() (string, error) {
 }
 
 // ignoreStopSignals makes every signal that a stop may send ignored; that
-// survives the exec of the relay, which must drain the pipe to its end (V-4).
+// survives the exec of the relay, which must drain the pipe to its end (V-4). A
+// payload may end as soon as it runs, and systemd stops what is left in the
+// service before a session was told.
 func (s *starter) ignoreStopSignals() error {
-	if s.logs == nil && !s.wantsRelay() {
+	if s.logs == nil && !s.wantsRelay() && s.session == nil {
 		return nil
 	}
 	signal.Ignore(order.StopSignals()...)

@@ -94,11 +94,15 @@ func (c *Container) hear(conn *net.UnixConn) {
 		case "failed":
 			c.tell(news{failure: rest})
 		case "ended":
-			select {
-			case c.ended <- parseEnd(rest):
-			default:
-			}
+			c.end(parseEnd(rest))
 		}
+	}
+}
+
+func (c *Container) end(status unix.WaitStatus) {
+	select {
+	case c.ended <- status:
+	default:
 	}
 }
 
@@ -183,6 +187,16 @@ func (c *Container) AwaitStart(ctx context.Context, given <-chan error) error {
 				return c.begin(n)
 			case <-time.After(time.Second):
 				return err
+			}
+		case status := <-c.ended:
+			// It is over, which is all that Wait has to tell; nobody needs the news of
+			// its start, should the helper have been killed before it sent them.
+			c.end(status)
+			select {
+			case n := <-c.news:
+				return c.begin(n)
+			case <-time.After(time.Second):
+				return nil
 			}
 		}
 	}

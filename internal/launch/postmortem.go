@@ -46,8 +46,9 @@ const PostMortemUnit = "unitc-postmortem.service"
 // PostMortem says in the journal why containers have failed, once for each
 // failure of which nothing was said yet. It is for units that need no clean-up:
 // nothing of ours runs when they end. systemd starts it by OnFailure=; where
-// Restart= follows v252 does not (257 does), and the next start asks for it. It needs nothing but the journal, which PID 1 has told all, so that no
-// failure is lost that comes while it runs or that it was not started for.
+// Restart= follows v252 does not (257 does), and the next start asks for it. It
+// needs nothing but the journal, which PID 1 has told all, so that no failure is
+// lost that comes while it runs or that it was not started for.
 func PostMortem() int {
 	reported := map[string]bool{}
 	for {

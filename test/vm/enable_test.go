@@ -32,7 +32,9 @@ func TestBootHeedsEnableAndDisable(t *testing.T) {
 			}
 		}
 	}, func(t *testing.T) {
-		run(t, "systemctl", "is-system-running", "--wait")
+		if out, err := exec.Command("systemctl", "is-system-running", "--wait").Output(); err != nil {
+			t.Errorf("the system is %s%s", out, run(t, "journalctl", "--boot", "--no-pager", "-o", "short-precise", "-u", "vm-*"))
+		}
 		for _, u := range units {
 			// is-active exits with 3 where the answer is no.
 			out, _ := exec.Command("systemctl", "is-active", u.name).Output()

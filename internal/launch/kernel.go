@@ -75,14 +75,18 @@ func kernelFindings(p *plan.Plan, end time.Duration) (f findings) {
 }
 
 // speaksOf tells whether an audit record is of a process of the container: by its
-// label, or by the host's number of its user where the container has ids of its
-// own. A record that has neither may be.
+// label, its profile, and by the host's number of its user where the container has
+// ids of its own. A record that has none of them may be.
 func speaksOf(record string, p *plan.Plan) bool {
 	if p.Spec == nil || p.Spec.Process == nil || p.Spec.Linux == nil {
 		return true
 	}
 	if label := p.Spec.Process.SelinuxLabel; label != "" && strings.Contains(record, " scontext=") {
 		return between(record, " scontext=", " ") == label
+	}
+	// A profile of its own may have children: "unitc-default//helper".
+	if own, of := p.Spec.Process.ApparmorProfile, between(record, ` profile="`, `"`); own != "" && of != "" && of != own && !strings.HasPrefix(of, own+"//") {
+		return false
 	}
 	for _, name := range []string{" uid=", " fsuid="} {
 		id, err := strconv.ParseUint(between(record, name, " "), 10, 32)

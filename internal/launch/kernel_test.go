@@ -15,6 +15,7 @@ func TestSpeaksOf(t *testing.T) {
 	own := &plan.Plan{Spec: &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{UIDMappings: []specs.LinuxIDMapping{{HostID: 655360, Size: 65536}}}}}
 	host := &plan.Plan{Spec: &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}}
 	labelled := &plan.Plan{Spec: &specs.Spec{Process: &specs.Process{SelinuxLabel: "system_u:system_r:container_t:s0:c1,c2"}, Linux: &specs.Linux{}}}
+	profiled := &plan.Plan{Spec: &specs.Spec{Process: &specs.Process{ApparmorProfile: "unitc-default"}, Linux: &specs.Linux{}}}
 	for _, c := range []struct {
 		p      *plan.Plan
 		record string
@@ -27,6 +28,9 @@ func TestSpeaksOf(t *testing.T) {
 		{own, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="open" profile="p" name="/x" pid=5 comm="x" fsuid=655360 ouid=0`, true},
 		{own, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="open" profile="p" name="/x" pid=5 comm="x" fsuid=1000 ouid=0`, false},
 		{own, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="ptrace" profile="p"`, true},
+		{profiled, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="mount" profile="unitc-default" name="/mnt/"`, true},
+		{profiled, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="mount" profile="unitc-default//child" name="/mnt/"`, true},
+		{profiled, `audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="mount" profile="snap.other" name="/mnt/"`, false},
 		{labelled, `avc:  denied  { read } for  pid=5 comm="x" scontext=system_u:system_r:container_t:s0:c1,c2 tcontext=x tclass=file`, true},
 		{labelled, `avc:  denied  { read } for  pid=5 comm="x" scontext=system_u:system_r:container_t:s0:c1,c3 tcontext=x tclass=file`, false},
 		{&plan.Plan{}, "whatever", true},

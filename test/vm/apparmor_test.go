@@ -87,6 +87,48 @@ func TestAppArmor(t *testing.T) {
 	}
 }
 
+// refusing is a profile that refuses one file, and says so.
+const refusing = `abi <abi/3.0>,
+profile lab-refusing flags=(attach_disconnected,mediate_deleted) {
+  capability,
+  file,
+  network,
+  unix,
+  signal,
+  ptrace,
+  audit deny /etc/hostname r,
+}
+`
+
+// "LSM denial from the kernel log": what AppArmor has refused here is told by
+// `unitc why`, with the rule that would allow it.
+func TestWhyNamesWhatAppArmorRefused(t *testing.T) {
+	if os.Getenv("UNITC_LAB_SUITE") != appArmorSuite {
+		return // nothing there loads a profile
+	}
+	const profile = "/run/lab-refusing"
+	writeDown(t, profile, refusing)
+	run(t, "apparmor_parser", "-r", profile)
+	t.Cleanup(func() { run(t, "apparmor_parser", "-R", profile) })
+	for name, c := range map[string]struct {
+		definition string
+		want       []string
+	}{
+		"file": {
+			"security_opt: [apparmor=lab-refusing]\ncommand: [sh, -c, 'sleep 1; cat /etc/hostname || exit 13']",
+			[]string{"exited with status 13; AppArmor's profile lab-refusing refused open of /etc/hostname", "(`/etc/hostname r,`)", "security_opt: [apparmor=PROFILE]"},
+		},
+		"mount": {
+			"userns_mode: host\ncap_add: [SYS_ADMIN]\nsecurity_opt: [seccomp=unconfined]\ncommand: [sh, -c, 'sleep 1; mount -t tmpfs none /mnt || exit 14']",
+			[]string{"exited with status 14; AppArmor's profile unitc-default refused mount of /mnt/"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			define(t, "why-apparmor-"+name, "scope", "rootfs: host\n"+c.definition+"\n").says(c.want)
+		})
+	}
+}
+
 // profile is what the first process runs under.
 func (c *container) profile() string {
 	c.t.Helper()

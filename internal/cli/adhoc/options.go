@@ -7,11 +7,11 @@
 package adhoc
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -141,6 +141,11 @@ func (o *Options) definition() ([]byte, error) {
 			if !ok {
 				hard = soft
 			}
+			for _, n := range []string{soft, hard} {
+				if _, err := strconv.ParseInt(n, 10, 64); err != nil {
+					return nil, fmt.Errorf("--ulimit %s: %q is no number; -1 is no limit", u, n)
+				}
+			}
 			limits[name] = map[string]any{"soft": json.Number(soft), "hard": json.Number(hard)}
 		}
 		d["ulimits"] = limits
@@ -166,16 +171,15 @@ func (o *Options) environment() (map[string]string, error) {
 		env[name] = value
 	}
 	for _, path := range o.envFiles {
-		f, err := os.Open(path)
+		data, err := os.ReadFile(path)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--env-file: %w", err)
 		}
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			if line := strings.TrimSpace(lines.Text()); line != "" && line[0] != '#' {
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 				set(line)
 			}
 		}
-		f.Close()
 	}
 	if o.TTY && o.Bundle == "" {
 		set("TERM")

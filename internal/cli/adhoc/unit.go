@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/unitc/unitc/internal/buildinfo"
@@ -39,10 +40,14 @@ type Unit struct {
 // maxName leaves room in a socket's path, of which 107 bytes are the kernel's.
 const maxName = 64
 
+// namePattern is docker's: such a name means itself in the lines of a unit, where
+// what removes the files has it as an argument.
+var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
 // Build makes the files; nothing of it is seen by systemd yet.
 func Build(o *Options) (*Unit, error) {
-	if len(o.Name) > maxName || strings.ContainsAny(o.Name, "/@") || strings.HasPrefix(o.Name, ".") {
-		return nil, fmt.Errorf("--name %q: want at most %d letters, digits, - and _", o.Name, maxName)
+	if len(o.Name) > maxName || !namePattern.MatchString(o.Name) {
+		return nil, fmt.Errorf("--name %q: want at most %d letters, digits, - and _ and ., a letter or digit first", o.Name, maxName)
 	}
 	text, err := o.definition()
 	if err != nil {

@@ -109,3 +109,13 @@ func TestPlot(t *testing.T) {
 	}
 	wellFormed(t, (&Plot{}).SVG())
 }
+
+// However long ago the first start was, the axis can be read.
+func TestAxisOfAnyLength(t *testing.T) {
+	for length := time.Millisecond; length < 20*365*24*time.Hour; length *= 3 {
+		p := &Plot{Bars: []Bar{{Name: "a", Begun: time.Second}, {Name: "b", Begun: time.Second + length}}}
+		if n := strings.Count(p.SVG(), `stroke="#ddd"`); n < 1 || n > mostTicks+1 {
+			t.Errorf("%d ticks for %v", n, length)
+		}
+	}
+}

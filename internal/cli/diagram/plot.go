@@ -41,10 +41,13 @@ var phases = []struct{ colour, name string }{
 	{"#e8a050", "setting up"}, {"#e8d060", "waiting until ready"}, {"#70b070", "running"},
 }
 
-// ticks a reader can count in.
+// mostTicks of an axis: more would cover each other.
+const mostTicks = 12
+
+// ticks a reader can count in; where these are too short, days.
 var ticks = []time.Duration{
 	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond,
-	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, time.Hour,
+	100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, time.Hour, 6 * time.Hour,
 }
 
 // SVG draws a bar for each unit, by the time it began.
@@ -96,9 +99,10 @@ func (p *Plot) span() (first, last time.Duration) {
 }
 
 func (p *Plot) axis(b *strings.Builder, first, last time.Duration, at func(time.Duration) float64, height int) {
-	step := ticks[len(ticks)-1]
+	const day = 24 * time.Hour
+	step := (last-first)/mostTicks/day*day + day
 	for _, t := range ticks {
-		if (last-first)/t <= 12 {
+		if (last-first)/t <= mostTicks {
 			step = t
 			break
 		}

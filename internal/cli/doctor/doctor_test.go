@@ -58,11 +58,11 @@ func TestFaultsHaveCures(t *testing.T) {
 		"cgroup/controllers":     {Warning, "without memory, io, cpuset, limits by mem_limit", "cgroup v1"},
 		"cgroup/pressure":        {Warning, "no pressure", "psi=1"},
 		"systemd/version":        {Failed, "connection reset", "systemctl list-jobs"},
-		"systemd/private socket": {Warning, "only after dbus", ""},
+		"systemd/private socket": {Warning, "only after dbus", "daemon-reexec"},
 		"systemd/generator":      {Failed, "link to /dev/null", "remove the link"},
 		"systemd/helper":         {Failed, "no-helper", "make install"},
 		"systemd/journal":        {Warning, "logs are lost", "systemd-journald"},
-		"namespaces/kinds":       {Failed, "no namespaces of kind mnt", ""},
+		"namespaces/kinds":       {Failed, "no namespaces of kind mnt", "build the kernel"},
 		"namespaces/user":        {Failed, "forbidden", "sysctl"},
 	} {
 		f := found[check]
@@ -73,6 +73,9 @@ func TestFaultsHaveCures(t *testing.T) {
 	for check, f := range found {
 		if strings.Contains(f.What, "failed to") || f.What == "" {
 			t.Errorf("%s says %q", check, f.What)
+		}
+		if (f.State == OK) != (f.Cure == "") {
+			t.Errorf("%s is %s, and its cure is %q", check, f.State, f.Cure)
 		}
 	}
 }

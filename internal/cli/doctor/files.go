@@ -61,7 +61,7 @@ func idMapped(m Machine) result {
 		return warn("put the store and volumes on ext4, XFS, Btrfs or tmpfs, or write `userns_mode: host`",
 			"the file system of %s cannot be id-mapped: %v", dir, err)
 	case err != nil:
-		return warn("", "the file system of %s: %v", dir, err)
+		return warn("`userns_mode: host` does without", "the file system of %s: %v", dir, err)
 	}
 	return good("the file system of %s can be", dir)
 }
@@ -75,7 +75,7 @@ func overlay(m Machine) result {
 		return warn("modprobe overlay, or build the kernel with CONFIG_OVERLAY_FS", "no overlay file system: images do not work, `rootfs:` does")
 	}
 	if err != nil {
-		return warn("", "fsopen overlay: %v", err)
+		return warn("`rootfs:` does without; in a container, give CAP_SYS_ADMIN", "fsopen overlay: %v", err)
 	}
 	unix.Close(fd)
 	return good("there")
@@ -91,7 +91,7 @@ func store(m Machine) result {
 	dir := existing(m.Store)
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return bad("", "%s: %v", dir, err)
+		return bad("repair or mount its file system", "%s: %v", dir, err)
 	}
 	switch free := st.Bavail * uint64(st.Bsize); {
 	case st.Flags&unix.ST_RDONLY != 0:

@@ -15,12 +15,12 @@ import (
 func kernelVersion(Machine) result {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return bad("", "uname: %v", err)
+		return bad("update the kernel", "uname: %v", err)
 	}
 	release := unix.ByteSliceToString(u.Release[:])
 	var major, minor int
 	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
-		return warn("", "Linux %s, which is no version that is known here", release)
+		return warn("boot a kernel whose version is known to be 5.15 or newer", "Linux %s, which is no version that is known here", release)
 	}
 	switch v := major*1000 + minor; {
 	case v < 5015:

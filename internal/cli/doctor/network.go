@@ -51,7 +51,7 @@ func links(Machine) result {
 		return warn("modprobe "+missing+", or build the kernel with it", "the kernel has no %s: `network_mode: none` and `host` work, networks do not", missing)
 	}
 	if err != nil {
-		return warn("", "networks cannot be made: %v", err)
+		return warn("`network_mode: none` and `host` do without; in a container, give CAP_NET_ADMIN", "networks cannot be made: %v", err)
 	}
 	return good("bridge and veth")
 }
@@ -79,7 +79,7 @@ func firewalls(Machine) result {
 	}
 	list, err := network.Barriers()
 	if err != nil {
-		return warn("", "the rules of other firewalls cannot be read: %v", err)
+		return warn("`nft list ruleset` as root tells whether the kernel answers", "the rules of other firewalls cannot be read: %v", err)
 	}
 	if len(list) == 0 {
 		return good("none drops what containers send")
@@ -101,7 +101,7 @@ func ownRules(Machine) result {
 	}
 	missing, err := network.Missing()
 	if err != nil {
-		return warn("", "the rules of networks cannot be read: %v", err)
+		return warn("`nft list ruleset` as root tells whether the kernel answers", "the rules of networks cannot be read: %v", err)
 	}
 	if missing != "" {
 		return warn("unitc network reload", "%s", missing)
@@ -175,7 +175,7 @@ func netlink(protocol int, kind, flags uint16, body []byte) error {
 			if length < unix.SizeofNlMsghdr || length > len(rest) {
 				break
 			}
-			rest = rest[(length+3)&^3:]
+			rest = rest[min((length+3)&^3, len(rest)):]
 		}
 	}
 }

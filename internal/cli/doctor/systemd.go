@@ -26,7 +26,7 @@ func systemdVersion(m Machine) result {
 	}
 	var number int
 	if _, err := fmt.Sscanf(version, "%d", &number); err != nil {
-		return warn("", "systemd %s, which is no version that is known here", version)
+		return warn("see that what it was made from is 252 or newer", "systemd %s, which is no version that is known here", version)
 	}
 	if number < 252 {
 		return bad("update systemd", "systemd %s; 252 is the oldest that works", version)
@@ -41,9 +41,9 @@ func privateSocket(m Machine) result {
 	case errors.Is(err, unix.EACCES):
 		return asRoot("PID 1 answers without a bus")
 	case isMissing(err):
-		return warn("", "no %s: containers start only after dbus", path)
+		return warn("systemctl daemon-reexec makes it anew", "no %s: containers start only after dbus", path)
 	case err != nil:
-		return bad("", "%s: %v", path, err)
+		return bad("systemctl daemon-reexec makes it anew", "%s: %v", path, err)
 	}
 	return good("PID 1 answers without a bus")
 }

@@ -35,10 +35,14 @@ func readIDs(pid int) (*idmap, error) {
 			*f.into = append(*f.into, r)
 		}
 	}
-	if len(m.uids) == 1 && m.uids[0].inside == m.uids[0].outside {
+	if isIdentity(m.uids) && isIdentity(m.gids) {
 		return nil, nil
 	}
 	return m, nil
+}
+
+func isIdentity(ranges []idRange) bool {
+	return len(ranges) == 1 && ranges[0].inside == ranges[0].outside
 }
 
 // overflow is the id that stands for those without another

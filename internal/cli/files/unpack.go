@@ -224,8 +224,12 @@ func (e *entry) regular(data io.Reader) error {
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		if wrote = e.fill(f, data); wrote != nil {
+		wrote = e.fill(f, data)
+		// Some file systems say only now that there is no room (close(2)).
+		if err := f.Close(); wrote == nil && err != nil {
+			wrote = fmt.Errorf("writing %s: %w", e.shown, err)
+		}
+		if wrote != nil {
 			_ = unix.Unlinkat(e.parentFD(), name, 0)
 		}
 		return wrote

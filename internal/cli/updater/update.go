@@ -177,7 +177,13 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 	if err != nil {
 		return fail(err)
 	}
-	if err := u.restart(ctx, o.Units); err != nil {
+	err = u.restart(ctx, o.Units)
+	switch {
+	case ctx.Err() != nil:
+		// It says nothing of the image. What runs the earlier one still is found
+		// by the next update.
+		return fail(fmt.Errorf("%w; the next `unitc update` goes on", ctx.Err()))
+	case err != nil:
 		return u.goBack(ctx, outdated, o, err, before)
 	}
 	o.Result = Updated

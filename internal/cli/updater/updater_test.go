@@ -26,6 +26,7 @@ type world struct {
 	down       map[string]bool
 	asked      []string
 	outcomes   []Outcome
+	interrupt  func() // while a unit restarts
 }
 
 const app = "example.org/app:1"
@@ -82,7 +83,11 @@ func (w *world) Restart(_ context.Context, unit string) error {
 	return nil
 }
 
-func (w *world) Watch(context.Context, []string, time.Duration) error {
+func (w *world) Watch(ctx context.Context, _ []string, _ time.Duration) error {
+	if w.interrupt != nil {
+		w.interrupt()
+		return ctx.Err()
+	}
 	if w.bad[w.name().Image] {
 		for _, unit := range w.dependents {
 			w.down[unit] = true
@@ -114,6 +119,28 @@ func containers(running ...string) []Container {
 		})
 	}
 	return all
+}
+
+// An update that is interrupted says nothing of the image: it is not rejected,
+// nothing goes back, and the next update goes on.
+func TestUpdateThatIsInterrupted(t *testing.T) {
+	w := newWorld(t)
+	w.newest = digest("b")
+	ctx, interrupt := context.WithCancel(t.Context())
+	w.interrupt = interrupt
+	u := &Updater{Store: w.store, Systemd: w, Registry: w, Report: func(o Outcome) { w.outcomes = append(w.outcomes, o) }}
+	if err := u.Run(ctx, containers("a")); err == nil || !strings.Contains(err.Error(), "the next `unitc update` goes on") {
+		t.Errorf("%v", err)
+	}
+	w.expect(Failed, "restart a.service b")
+	if n := w.name(); n.Rejected != "" || n.Image != digest("b") || n.Previous != digest("a") {
+		t.Errorf("the name is %+v", n)
+	}
+	w.interrupt = nil
+	if err := w.run(nil, "a"); err != nil {
+		t.Error(err)
+	}
+	w.expect(Updated, "restart a.service b")
 }
 
 func (w *world) expect(result string, asked ...string) {

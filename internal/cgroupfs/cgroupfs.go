@@ -31,16 +31,17 @@ func Of(pid string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the cgroup of process %s: %w", pid, err)
 	}
-	group, err := parse(string(b))
+	group, err := Parse(string(b))
 	if err != nil {
 		return "", fmt.Errorf("process %s: %w", pid, err)
 	}
 	return group, nil
 }
 
-// parse finds the line of cgroup v2 (cgroups(7), "/proc/pid/cgroup"). Lines of v1
-// name their controllers, and a name may hold "0::" anywhere but in front.
-func parse(lines string) (string, error) {
+// Parse finds the path of cgroup v2 in the text of a process's cgroup file
+// (cgroups(7), "/proc/pid/cgroup"). Lines of v1 name their controllers, and a name
+// may hold "0::" anywhere but in front.
+func Parse(lines string) (string, error) {
 	for line := range strings.Lines(lines) {
 		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
 			return group, nil

@@ -17,13 +17,13 @@ func TestParse(t *testing.T) {
 		"0::/a:b::c\n":                                                "/a:b::c",
 		"0::/gone (deleted)\n":                                        "/gone (deleted)",
 	} {
-		if got, err := parse(lines); err != nil || got != want {
-			t.Errorf("parse(%q) is %q (%v), want %q", lines, got, err, want)
+		if got, err := Parse(lines); err != nil || got != want {
+			t.Errorf("Parse(%q) is %q (%v), want %q", lines, got, err, want)
 		}
 	}
 	for _, lines := range []string{"", "1:name=systemd:/b\n", "3:memory:/0::/evil\n"} {
-		if got, err := parse(lines); !errors.Is(err, errNone) {
-			t.Errorf("parse(%q) is %q (%v), want none", lines, got, err)
+		if got, err := Parse(lines); !errors.Is(err, errNone) {
+			t.Errorf("Parse(%q) is %q (%v), want none", lines, got, err)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
 )
 
 // mountPoint of cgroup v2 (C-1).
@@ -39,7 +41,7 @@ func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the cgroup of process %d: %w", pid, err)
 		}
-		group, err := unifiedGroup(string(buf[:n]))
+		group, err := cgroupfs.Parse(string(buf[:n]))
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +60,7 @@ func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
 // OwnDelegated opens this process's own cgroup, which `Delegate=yes` of the
 // service has made ours.
 func OwnDelegated() (*os.File, error) {
-	group, err := cgroupOf("self")
+	group, err := cgroupfs.Of("self")
 	if err != nil {
 		return nil, err
 	}
@@ -68,29 +70,11 @@ func OwnDelegated() (*os.File, error) {
 // OwnUnit is the directory of the cgroup of the unit that this process belongs
 // to: systemd puts ExecStopPost= of a delegated one in ".control" (C-7).
 func OwnUnit() (string, error) {
-	group, err := cgroupOf("self")
+	group, err := cgroupfs.Of("self")
 	if err != nil {
 		return "", err
 	}
 	return mountPoint + strings.TrimSuffix(group, "/.control"), nil
-}
-
-// cgroupOf reads the cgroup v2 line of /proc/PID/cgroup (cgroups(7)).
-func cgroupOf(pid string) (string, error) {
-	b, err := os.ReadFile("/proc/" + pid + "/cgroup")
-	if err != nil {
-		return "", fmt.Errorf("reading the cgroup of process %s: %w", pid, err)
-	}
-	return unifiedGroup(string(b))
-}
-
-func unifiedGroup(lines string) (string, error) {
-	for line := range strings.Lines(lines) {
-		if group, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return group, nil
-		}
-	}
-	return "", errors.New("no cgroup v2 hierarchy; boot with systemd.unified_cgroup_hierarchy=1")
 }
 
 // openDelegated opens a cgroup and checks systemd's mark that everything below
@@ -129,7 +113,7 @@ const networkLeaf = "network"
 // there (cgroup-v2, cgroup.kill), and waits until its ports are free again.
 func KillNetwork(slice, unit string, patience time.Duration) error {
 	leaf := unit + "/" + networkLeaf
-	err := os.WriteFile(mountPoint+slicePath(slice)+"/"+leaf+"/cgroup.kill", []byte("1"), 0)
+	err := os.WriteFile(mountPoint+cgroupfs.SlicePath(slice)+"/"+leaf+"/cgroup.kill", []byte("1"), 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -162,7 +146,7 @@ func Enter(dir *os.File, pid int) error {
 	if _, err := unix.Write(fd, []byte(strconv.Itoa(pid))); err != nil {
 		return fmt.Errorf("moving process %d into %s: %w", pid, dir.Name(), err)
 	}
-	group, err := cgroupOf(strconv.Itoa(pid))
+	group, err := cgroupfs.Of(strconv.Itoa(pid))
 	if err != nil {
 		return err
 	}
@@ -175,22 +159,6 @@ func Enter(dir *os.File, pid int) error {
 // Populated tells whether a unit of a slice still has processes, without asking
 // systemd (cgroup-v2, cgroup.events).
 func Populated(slice, unit string) bool {
-	events, err := os.ReadFile(mountPoint + slicePath(slice) + "/" + unit + "/cgroup.events")
+	events, err := os.ReadFile(mountPoint + cgroupfs.SlicePath(slice) + "/" + unit + "/cgroup.events")
 	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
-}
-
-// slicePath is where a slice is in the hierarchy: each dash is a level
-// (systemd.slice(5)).
-func slicePath(slice string) string {
-	name := strings.TrimSuffix(slice, ".slice")
-	if name == "-" || name == "" {
-		return ""
-	}
-	var b strings.Builder
-	for i := range len(name) {
-		if name[i] == '-' {
-			b.WriteString("/" + name[:i] + ".slice")
-		}
-	}
-	return b.String() + "/" + name + ".slice"
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/quickjson"
@@ -101,27 +102,11 @@ func (r *run) runs(name string, s *definition.Service) bool {
 		slice = defaultSlice
 	}
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-		if _, err := os.Stat(filepath.Join(r.Root, root, slicePath(slice), name)); err == nil {
+		if _, err := os.Stat(filepath.Join(r.Root, root, cgroupfs.SlicePath(slice), name)); err == nil {
 			return true
 		}
 	}
 	return false
-}
-
-// slicePath is where the cgroup of a slice is (systemd.slice(5)): that of
-// a-b.slice is a.slice/a-b.slice.
-func slicePath(slice string) string {
-	stem := strings.TrimSuffix(slice, ".slice")
-	if stem == "-" {
-		return ""
-	}
-	path := ""
-	for i := range len(stem) {
-		if stem[i] == '-' {
-			path += stem[:i] + ".slice/"
-		}
-	}
-	return path + slice
 }
 
 // remnant is the unit of what was launched, as one of a broken definition.

@@ -213,7 +213,7 @@ func TestSeccompAgentThatCannotBe(t *testing.T) {
 		"connect: no such file or directory": notifying("/nonexistent/agent"),
 		"it must allow sendmsg":              notifying("/x", specs.LinuxSyscall{Names: []string{"sendmsg"}, Action: specs.ActErrno}),
 		"no agent is named":                  notifying(""),
-		"could not even be started": func(p *plan.Plan) {
+		"would wait before its start": func(p *plan.Plan) {
 			p.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActNotify, ListenerPath: "/x"}
 		},
 	} {

@@ -263,7 +263,7 @@ listenerMetadata: set without listenerPath`
 	}
 	for action, want := range map[specs.LinuxSeccompAction]string{
 		"":              "defaultAction: no action",
-		specs.ActNotify: "defaultAction: SCMP_ACT_NOTIFY: the payload could not even be started",
+		specs.ActNotify: "defaultAction: SCMP_ACT_NOTIFY: the payload would wait before its start for a listener; name single calls",
 	} {
 		if _, err := Compile(&specs.LinuxSeccomp{DefaultAction: action}, Native); fmt.Sprint(err) != want {
 			t.Errorf("got %v, want %s", err, want)

@@ -42,7 +42,7 @@ func readProfile(spec *specs.LinuxSeccomp) (*profile, []error) {
 		faults = append(faults, fmt.Errorf("defaultAction: %w", err))
 	case ret == unix.SECCOMP_RET_USER_NOTIF:
 		// The calls that hand the listener over would wait for its answer.
-		faults = append(faults, fmt.Errorf("defaultAction: %s: the payload could not even be started", spec.DefaultAction))
+		faults = append(faults, fmt.Errorf("defaultAction: %s: the payload would wait before its start for a listener; name single calls", spec.DefaultAction))
 	}
 	p.ret = ret
 	p.entries = make([]entry, 0, len(spec.Syscalls))

@@ -225,9 +225,13 @@ func (c *Call) await(ctx context.Context) (bool, error) {
 		return kind == messageReply, nil // what an error says the other try will tell
 	case errors.Is(err, unix.EAGAIN):
 		return false, fmt.Errorf("StartTransientUnit %s: no answer within %v", c.name, callTimeout)
+	case errors.Is(err, unix.ECONNRESET):
+		// It was executed again and had not read the call (unix(7): a peer that closes
+		// with data left resets).
+		return false, nil
 	}
-	// PID 1 was executed again. Whether it had read the call before, the process
-	// shows: a second scope of the name would be the end of the first.
+	// It was executed again and has read the call. Whether it had come to make the
+	// scope, the process shows: a second one of the name would be the end of the first.
 	ctx, cancel := context.WithTimeout(ctx, reexecPatience)
 	defer cancel()
 	dir, err := AwaitScope(ctx, c.name, c.pid)

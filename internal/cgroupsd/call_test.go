@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"os"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -121,6 +123,24 @@ func TestUnwelcome(t *testing.T) {
 	}
 	c.Close()
 	unix.Close(theirs)
+}
+
+// A PID 1 that is executed again closes the connection; one that has not read the
+// call will not make the scope, and nothing is to be waited for.
+func TestUnreadCall(t *testing.T) {
+	c, theirs := pair(t)
+	c.name, c.pid = "unitc-none.scope", os.Getpid()
+	if err := c.send([]byte("a call")); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(theirs)
+	began := time.Now()
+	if ok, err := c.await(t.Context()); ok || err != nil {
+		t.Errorf("%v (%v), want another try", ok, err)
+	}
+	if time.Since(began) >= reexecPatience {
+		t.Error("a scope was waited for that nobody makes")
+	}
 }
 
 func pair(t *testing.T) (*Call, int) {

@@ -7,6 +7,7 @@ package systemd
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -128,7 +129,15 @@ func (c *container) expect(unit string, want ...string) {
 // await waits until a property of the service has a value.
 func (c *container) await(name, value string) {
 	c.t.Helper()
+	reached := false
+	defer func() {
+		if !reached {
+			out, _ := exec.Command("journalctl", "-u", c.unit(), "-u", "init.scope", "-o", "short-monotonic", "--no-pager", "-n", "60").CombinedOutput()
+			c.t.Logf("%s", out)
+		}
+	}()
 	await(c.t, fmt.Sprintf("%s of %s is %s", name, c.unit(), value), func() bool { return c.show(name) == value })
+	reached = true
 }
 
 // await waits for a condition that nothing announces.

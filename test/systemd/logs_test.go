@@ -27,8 +27,10 @@ func TestEveryLineArrives(t *testing.T) {
 }
 
 // counter writes numbers as fast as it can; its last word is how many they
-// were. It counts and writes in one command: a trap runs between commands.
+// were. It counts and writes in one command: a trap runs between commands, and
+// thus not before journald has taken what fills the pipe.
 const counter = `rootfs: host
+stop_grace_period: 1m
 command:
   - sh
   - -c

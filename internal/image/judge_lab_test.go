@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +73,58 @@ func TestJudgeOrdinary(t *testing.T) {
 	judge(t, build(t, gz, tars...))
 }
 
+// Images that umoci has made of a Debian tree, brought here in each form that
+// skopeo and podman write: all are what umoci unpacks.
+func TestJudgeMadeByPeers(t *testing.T) {
+	dir := t.TempDir()
+	made := dir + "/layout:made"
+	umoci := func(words ...string) { t.Helper(); peer(t, append([]string{"umoci"}, words...)...) }
+	umoci("init", "--layout", dir+"/layout")
+	umoci("new", "--image", made)
+	// A directory that no layer names has no time that two could agree on.
+	peer(t, "mkdir", dir+"/tree")
+	peer(t, "cp", "-a", "--parents", "/etc", "/usr/share/perl5", "/usr/bin/skopeo", dir+"/tree")
+	umoci("insert", "--image", made, dir+"/tree", "/")
+	umoci("insert", "--image", made, "--opaque", "/etc/systemd", "/etc/systemd")
+	umoci("insert", "--image", made, "--whiteout", "/etc/fstab")
+	umoci("config", "--image", made, "--config.cmd", "/bin/sh", "--architecture", runtime.GOARCH)
+	want := judged(t, made)
+	if slices.ContainsFunc(want, func(line string) bool { return strings.HasPrefix(line, `"/etc/fstab"`) }) {
+		t.Fatal("umoci has kept what it was told to remove")
+	}
+
+	w := newWorld(t)
+	skopeo := func(to string, options ...string) {
+		t.Helper()
+		peer(t, append(append([]string{"skopeo", "--insecure-policy", "copy", "--quiet", "oci:" + made}, to), options...)...)
+	}
+	for name, options := range map[string][]string{"gzip": nil, "zstd": {"--dest-compress-format", "zstd", "--dest-force-compress-format"}, "docker": {"--format", "v2s2"}} {
+		ref := w.host + "/made:" + name
+		skopeo("docker://"+ref, append(options, "--dest-creds", user+":"+password, "--dest-cert-dir", w.dir+"/certs.d/"+w.host)...)
+		img, err := w.client.Pull(ctx, ref, PullOptions{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		compare(t, want, img)
+	}
+	skopeo("oci-archive:" + dir + "/skopeo-oci.tar:localhost/made:1")
+	skopeo("docker-archive:" + dir + "/skopeo-docker.tar:localhost/made:1")
+	podman := []string{"podman", "--root", dir + "/podman", "--runroot", dir + "/run"}
+	peer(t, append(podman, "load", "-q", "-i", dir+"/skopeo-docker.tar")...)
+	for _, format := range []string{"oci-archive", "docker-archive"} {
+		peer(t, append(podman, "save", "-q", "--format", format, "-o", dir+"/podman-"+format+".tar", "localhost/made:1")...)
+	}
+	peer(t, append(podman, "rmi", "-f", "localhost/made:1")...)
+	for _, archive := range []string{"skopeo-oci", "skopeo-docker", "podman-oci-archive", "podman-docker-archive"} {
+		c := newClient(t)
+		got, err := c.Load(ctx, dir+"/"+archive+".tar", LoadOptions{Name: "localhost/made:1"})
+		if err != nil {
+			t.Fatalf("%s: %v", archive, err)
+		}
+		compare(t, want, got[0].Image)
+	}
+}
+
 // rawDirs are the parents, which tar leaves out.
 func rawDirs(t testing.TB, dir string) []byte {
 	var hs []*tar.Header
@@ -107,20 +160,35 @@ func rawTar(t testing.TB, headers ...*tar.Header) []byte {
 
 func judge(t *testing.T, b *built) {
 	layout := writeDir(t, layoutOf(t, b, map[string]string{annotationRefName: "latest"}))
-	tree := filepath.Join(t.TempDir(), "tree")
-	if out, err := exec.Command("umoci", "raw", "unpack", "--image", layout+":latest", tree).CombinedOutput(); err != nil {
-		t.Fatalf("umoci, the judge, is needed (Debian package umoci): %v\n%s", err, out)
-	}
 	c := newClient(t)
 	got, err := c.Load(ctx, layout, LoadOptions{Name: "judged"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := mount(t, got[0].Image)
-	want, have := inventory(t, tree), inventory(t, mine)
+	compare(t, judged(t, layout+":latest"), got[0].Image)
+}
+
+// judged is what umoci makes of an image.
+func judged(t *testing.T, image string) []string {
+	t.Helper()
+	tree := filepath.Join(t.TempDir(), "tree")
+	peer(t, "umoci", "raw", "unpack", "--image", image, tree)
+	return inventory(t, tree)
+}
+
+func peer(t *testing.T, words ...string) {
+	t.Helper()
+	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%q, of Debian's packages: %v\n%s", words, err, out)
+	}
+}
+
+func compare(t *testing.T, want []string, img store.Image) {
+	t.Helper()
+	have := inventory(t, mount(t, img))
 	for _, line := range want {
 		if !slices.Contains(have, line) {
-			t.Errorf("umoci has %q", line)
+			t.Errorf("the judge has %q", line)
 		}
 	}
 	for _, line := range have {

@@ -73,26 +73,30 @@ func TestPeakMemory(t *testing.T) {
 			}
 			tars = append(tars, tarOf(t, file{name: fmt.Sprint(i), content: string(data)}))
 		}
-		ref := w.push(repo, "1", build(t, gz, tars...))
-		dir := t.TempDir() + "/store"
-		c := killClient(t, dir)
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), "UNITC_TEST_PULL="+ref, "UNITC_TEST_STORE="+dir, "UNITC_TEST_WORLD="+w.dir, "UNITC_TEST_POLICY="+c.PolicyFile, "UNITC_TEST_PEAK=1")
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("pulling %d MB: %v", megabytes, err)
-		}
-		n, err := strconv.Atoi(strings.TrimSpace(string(out)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
+		return pullPeak(t, w, w.push(repo, "1", build(t, gz, tars...)), t.TempDir()+"/store")
 	}
 	small, large := peak("small", 4), peak("large", 128)
 	t.Logf("peaks: %d and %d KiB", small, large)
 	if large > small+24<<10 || large > 64<<10 {
 		t.Errorf("a pull of 4 MB takes %d KiB of memory, of 128 MB %d KiB", small, large)
 	}
+}
+
+// pullPeak is the most that a process which pulls has in memory, in KiB.
+func pullPeak(t *testing.T, w *world, ref, dir string) int {
+	t.Helper()
+	c := killClient(t, dir)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "UNITC_TEST_PULL="+ref, "UNITC_TEST_STORE="+dir, "UNITC_TEST_WORLD="+w.dir, "UNITC_TEST_POLICY="+c.PolicyFile, "UNITC_TEST_PEAK=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("pulling %s: %v", ref, err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // An index of an index is one too many for nobody; a tower of them is refused.

@@ -40,6 +40,13 @@ func savedImage(t *testing.T, name, config string) string { return savedLayers(t
 // number to /last and makes a file of its own.
 func savedLayers(t *testing.T, name, config string, more int) string {
 	t.Helper()
+	return savedPlatform(t, name, config, runtime.GOARCH, more)
+}
+
+// savedPlatform says that it is for an architecture; its program is this
+// machine's.
+func savedPlatform(t *testing.T, name, config, arch string, more int) string {
+	t.Helper()
 	root := t.TempDir()
 	for _, dir := range []string{"bin", "etc", "tmp", "seed"} {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
@@ -76,7 +83,7 @@ func savedLayers(t *testing.T, name, config string, more int) string {
 		files, diffIDs = append(files, file), append(diffIDs, fmt.Sprintf("sha256:%x", sha256.Sum256(layer)))
 	}
 	list := func(words []string) string { return `["` + strings.Join(words, `", "`) + `"]` }
-	save(dir+"/config.json", fmt.Sprintf(`{"architecture": %q, "os": "linux", "config": %s, "rootfs": {"type": "layers", "diff_ids": %s}}`, runtime.GOARCH, config, list(diffIDs)))
+	save(dir+"/config.json", fmt.Sprintf(`{"architecture": %q, "os": "linux", "config": %s, "rootfs": {"type": "layers", "diff_ids": %s}}`, arch, config, list(diffIDs)))
 	save(dir+"/manifest.json", fmt.Sprintf(`[{"Config": "config.json", "RepoTags": [%q], "Layers": %s}]`, name, list(files)))
 	must(t, "tar", append([]string{"-C", dir, "-cf", dir + "/image.tar", "manifest.json", "config.json"}, files...)...)
 	return dir + "/image.tar"

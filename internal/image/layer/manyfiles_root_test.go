@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A layer of a million files takes no memory for each, and one of more than is
-// allowed ends at the limit.
-func TestMillionFiles(t *testing.T) {
+// A file of a layer takes no memory that stays, and a layer of more than is
+// allowed ends at the limit. A million of them are pulled in package image.
+func TestManyFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "nr_inodes=1200k,mode=0700"); err != nil {
 		t.Fatal(err)
@@ -45,9 +45,9 @@ func TestMillionFiles(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return res, max(after.HeapSys, before.HeapSys) - before.HeapSys, err
 	}
-	files := millionFiles
-	res, grown, err := apply(files, int64(files)+1000)
-	if err != nil || res.Entries < int64(files) || grown > 16<<20 {
+	const files = 100_000
+	res, grown, err := apply(files, files+1000)
+	if err != nil || res.Entries < files || grown > 16<<20 {
 		t.Errorf("%d files: %d entries, %d bytes of heap, %v", files, res.Entries, grown, err)
 	}
 	if _, _, err := apply(20_000, 10_000); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "10000") {

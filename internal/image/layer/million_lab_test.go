@@ -1,7 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-//go:build lab
-
-package layer
-
-const millionFiles = 1_000_000

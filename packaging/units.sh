@@ -17,7 +17,6 @@ stop_units() {
 		systemctl reset-failed "$unit" 2>/dev/null || true
 	done
 	systemctl stop 'unitc-network-use@*.service' 2>/dev/null || true
-	systemctl stop unitc-network-rules.service 2>/dev/null || true
 	systemctl stop unitc-resolver.socket unitc-resolver.service 2>/dev/null || true
 	systemctl stop unitc.slice 2>/dev/null || true
 }

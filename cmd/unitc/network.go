@@ -246,7 +246,7 @@ func (a *app) networkReload() *cobra.Command {
 		Short: "put back what others have flushed of networks",
 		Long: `Put back the rules, the bridges and the forwarding of all networks, as after
 nft flush ruleset, and print the networks' names. Open connections stay. When
-nftables.service starts or is reloaded this happens by itself.`,
+nftables.service starts, stops or is reloaded this happens by itself.`,
 		Args: exactly(0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
 			if a.root != "" {

@@ -259,8 +259,8 @@ func NetworkDown(name string) int { return tell(network.Down(name)) }
 // NetworkIdle takes a network away that the last container has left.
 func NetworkIdle(name string) int { return tell(network.Idle(name)) }
 
-// NetworkReload puts back what somebody has flushed. It runs when nftables.service
-// has, whose file begins with a flush of everything.
+// NetworkReload puts back what somebody has flushed. It runs whenever nftables.service
+// has flushed everything (packaging/nftables.conf).
 func NetworkReload() int {
 	_, err := network.Reload()
 	return tell(err)

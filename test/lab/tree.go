@@ -33,13 +33,13 @@ func (s suite) debian() string {
 	return s.name
 }
 
-// daemons is a machine with the programs that people run in containers, and
-// with both kinds of packages.
+// daemons is a machine with the programs that people run in containers, with both
+// kinds of packages, and with the firewalls that hosts have.
 var daemons = suite{
 	name: "daemons", release: "trixie",
-	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs", "rpm"},
-	// They are run by unitc, not by their own units.
-	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service",
+	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs", "rpm", "firewalld", "ufw"},
+	// They are run by unitc, not by their own units, or by the tests.
+	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service firewalld.service ufw.service",
 }
 
 // engines is a machine with the engines that drive an OCI runtime. They are

@@ -178,8 +178,8 @@ func TestStartNamesTheFirewallInItsWay(t *testing.T) {
 	})
 }
 
-// nftables.service loads a file that begins with a flush of everything: what is
-// unitc's comes back at once, after its start, a reload and a restart.
+// nftables.service loads a file that begins with a flush of everything, and
+// flushes everything when it stops: what is unitc's is back when its job is done.
 func TestNftablesService(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -192,14 +192,33 @@ func TestNftablesService(t *testing.T) {
 			})
 			place(t, "/etc/nftables.conf", "flush ruleset\ntable inet filter {\nchain input {\ntype filter hook input priority filter\n}\n}\n")
 			t.Cleanup(func() { must(t, "systemctl", "stop", "nftables.service", "network-pre.target") })
+			if got := must(t, "systemctl", "show", "nftables.service", "-p", "DropInPaths"); !strings.Contains(got, "nftables.service.d/unitc.conf") {
+				t.Errorf("nftables.service has not our drop-in: %s", got)
+			}
 			web := scoped.define(t, "flushed-web", server+"ports: ['8076:80']").start()
-			for _, verb := range []string{"start", "reload", "restart"} {
-				must(t, "systemctl", verb, "nftables.service")
+			ours := withoutCounts(t, []string{"inet", "unitc"})
+			follows := func(verb string, theirs bool) {
+				t.Helper()
+				// At once, not in a while.
+				if now, _ := command(t, "nft", "-s", "list", "table", "inet", "unitc"); now != ours {
+					t.Errorf("after a %s our table was\n%s\nand is\n%s", verb, ours, now)
+				}
 				asks(t, web.name, "ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "192.0.2.1", "8076")
-				if out := must(t, "nft", "list", "tables"); !strings.Contains(out, "table inet filter") {
-					t.Errorf("after a %s their table is not there: %s", verb, out)
+				if out := must(t, "nft", "list", "tables"); strings.Contains(out, "table inet filter") != theirs {
+					t.Errorf("after a %s the tables are %s", verb, out)
 				}
 			}
+			for _, verb := range []string{"start", "reload", "restart", "stop"} {
+				must(t, "systemctl", verb, "nftables.service")
+				follows(verb, verb != "stop")
+			}
+			// A file with a fault changes nothing.
+			place(t, "/etc/nftables.conf", "flush ruleset\nno words of nft\n")
+			if _, status := command(t, "systemctl", "start", "nftables.service"); status == 0 {
+				t.Error("a file with a fault is loaded")
+			}
+			must(t, "systemctl", "reset-failed", "nftables.service")
+			follows("start that fails", false)
 			web.stop()
 		})
 	})

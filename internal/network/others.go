@@ -22,6 +22,7 @@ type Barrier struct {
 	Chain string   // "ip filter FORWARD"
 	Owner string   // who is known to make it, "" = unknown
 	Names bool     // it drops questions for names; else what is forwarded
+	Ports bool     // it lets published ports pass all the same
 	Links []string // bridges that it has no rule for
 	Cure  string
 }
@@ -35,6 +36,9 @@ func (b *Barrier) String() string {
 	if b.Names {
 		return what + " drops what containers ask the host: they find no names"
 	}
+	if b.Ports {
+		return what + " drops what is forwarded: the way out of networks does not work"
+	}
 	return what + " drops what is forwarded: published ports and the way out of networks do not work"
 }
 
@@ -44,18 +48,19 @@ func (b *Barrier) String() string {
 var owners = []struct {
 	name  string
 	names bool // the chain is on the way of questions for names
+	ports bool // it accepts whatever has been translated by a rule
 	room  string
 	cure  func(link string) string
 }{
-	{"Docker", false, "DOCKER-USER", func(l string) string {
+	{"Docker", false, false, "DOCKER-USER", func(l string) string {
 		return fmt.Sprintf("iptables -I DOCKER-USER -i %[1]s -j ACCEPT && iptables -I DOCKER-USER -o %[1]s -j ACCEPT", l)
 	}},
-	{"ufw", false, "ufw-user-forward", ufwCure},
-	{"ufw", false, "ufw6-user-forward", ufwCure},
-	{"ufw", true, "ufw-user-input", ufwNamesCure},
-	{"ufw", true, "ufw6-user-input", ufwNamesCure},
-	{"firewalld", false, "filter_FORWARD", firewalldCure},
-	{"firewalld", true, "filter_INPUT", firewalldCure},
+	{"ufw", false, false, "ufw-user-forward", ufwCure},
+	{"ufw", false, false, "ufw6-user-forward", ufwCure},
+	{"ufw", true, false, "ufw-user-input", ufwNamesCure},
+	{"ufw", true, false, "ufw6-user-input", ufwNamesCure},
+	{"firewalld", false, true, "filter_FORWARD", firewalldCure},
+	{"firewalld", true, false, "filter_INPUT", firewalldCure},
 }
 
 func ufwCure(l string) string {
@@ -169,7 +174,7 @@ func barrier(chains []*nftables.Chain, ch *nftables.Chain, names bool, missing [
 	}
 	for _, o := range owners {
 		if o.names == names && slices.ContainsFunc(chains, func(other *nftables.Chain) bool { return sameTable(other.Table, ch.Table) && other.Name == o.room }) {
-			b.Owner, cure = o.name, o.cure
+			b.Owner, b.Ports, cure = o.name, o.ports, o.cure
 			if family == "ip6" {
 				cure = func(l string) string { return strings.ReplaceAll(o.cure(l), "iptables ", "ip6tables ") }
 			}

@@ -85,12 +85,7 @@ func (r *reader) checkRules(s *definition.Service, n *node) {
 	if rules == nil {
 		return
 	}
-	switch kind, _, _ := strings.Cut(s.NetworkMode, ":"); kind {
-	case "host":
-		r.conflict(n, "network_mode", "x-nftables", "the rules would be the host's")
-	case "service", "container", "ns":
-		r.conflict(n, "network_mode", "x-nftables", "write the rules where the network is from")
-	}
+	r.wantsOwnNetwork(s, n, "x-nftables", "the rules would be the host's", "write the rules where the network is from")
 	for _, c := range []string{"CAP_NET_ADMIN", "ALL"} {
 		if slices.Contains(s.CapAdd, c) {
 			r.report(diag.Warning, rules.place, join(r.pathOf(n), "x-nftables"), "remove it from cap_add", "with cap_add: [%s] the payload can change the rules", strings.TrimPrefix(c, "CAP_"))
@@ -108,13 +103,19 @@ func (r *reader) checkNetDevices(s *definition.Service, n *node) {
 	if findPair(n, "x-net-devices") == nil {
 		return
 	}
+	r.wantsOwnNetwork(s, n, "x-net-devices", "the host has them already", "write the devices where the network is from")
+	r.conflict(n, "runtime", "x-net-devices", "other runtimes pass over it")
+}
+
+// wantsOwnNetwork reports a key that means nothing in the host's network or in
+// another container's.
+func (r *reader) wantsOwnNetwork(s *definition.Service, n *node, key, host, joined string) {
 	switch kind, _, _ := strings.Cut(s.NetworkMode, ":"); kind {
 	case "host":
-		r.conflict(n, "network_mode", "x-net-devices", "the host has them already")
+		r.conflict(n, "network_mode", key, host)
 	case "service", "container", "ns":
-		r.conflict(n, "network_mode", "x-net-devices", "write the devices where the network is from")
+		r.conflict(n, "network_mode", key, joined)
 	}
-	r.conflict(n, "runtime", "x-net-devices", "other runtimes pass over it")
 }
 
 // conflict reports two keys that can't stand together; both lines are named.

@@ -180,7 +180,11 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 		c.close(image.tree)
 	} else if f := c.sources[i]; f != nil {
 		c.open(label, m.Destination, isDir(f), dst)
-		c.attach(label, int(f.Fd()), dst)
+		if i >= c.firstLate() {
+			c.attachLate(label, i, o, dst)
+		} else {
+			c.attachSource(label, int(f.Fd()), o, dst)
+		}
 	} else {
 		c.open(label, m.Destination, true, dst)
 		o.source = m.Source

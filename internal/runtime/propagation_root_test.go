@@ -33,14 +33,24 @@ func sharedTree(t *testing.T, more ...string) string {
 
 // What the host mounts later shows inside for slave and shared, what the
 // container mounts shows outside for shared alone, and neither for the others.
-func TestPropagationOfBinds(t *testing.T) {
+func TestPropagationOfBinds(t *testing.T) { propagationOfBinds(t, plan.RootDirectory) }
+
+// The same for those that are cloned once more in their turn, and whose first
+// clone goes with the host's root.
+func TestPropagationOfBindsInABundle(t *testing.T) { propagationOfBinds(t, plan.RootBundle) }
+
+func propagationOfBinds(t *testing.T, root string) {
 	for option, want := range map[string]struct{ in, out bool }{
 		"": {}, "private": {}, "rprivate": {}, "unbindable": {}, "runbindable": {},
 		"slave": {in: true}, "rslave": {in: true}, "shared": {true, true}, "rshared": {true, true},
 	} {
 		privately(t, func() {
-			dir := sharedTree(t)
+			dir := sharedTree(t, "below")
+			must(t, unix.Mount("tmpfs", dir+"/below", "tmpfs", 0, ""))
+			must(t, os.Mkdir(dir+"/below/deeper", 0o755))
+			must(t, unix.Mount("tmpfs", dir+"/below/deeper", "tmpfs", 0, ""))
 			c := newContainer(t)
+			c.spec = func(p *plan.Plan) { p.Root.Kind = root }
 			c.service.UsernsMode = "host"
 			c.service.CapAdd, c.service.SecurityOpt = []string{"CAP_SYS_ADMIN"}, []string{"seccomp=unconfined"}
 			c.service.Volumes = []definition.Volume{{Type: definition.VolumeBind, Source: dir, Target: "/vol", Propagation: option}}
@@ -60,6 +70,15 @@ func TestPropagationOfBinds(t *testing.T) {
 			optional := strings.Join(mountLines(seen["read=/proc/self/mountinfo"])["/vol"].optional, " ")
 			if strings.Contains(optional, "unbindable") != strings.HasSuffix(option, "unbindable") {
 				t.Errorf("%q: the mount is %q", option, optional)
+			}
+			for _, place := range []string{dir + "/below", dir + "/below/deeper"} {
+				if _, point, err := mountOf(place); err != nil || point != place {
+					t.Errorf("%q: %s is on the mount %s (%v): the host's own was unmounted", option, place, point, err)
+				}
+			}
+			below, there := mountLines(seen["read=/proc/self/mountinfo"])["/vol/below/deeper"]
+			if words := strings.Join(below.optional, " "); !there || strings.Contains(words, "unbindable") != strings.HasSuffix(option, "unbindable") {
+				t.Errorf("%q: the mount below is there: %t, and %q", option, there, words)
 			}
 		})
 	}

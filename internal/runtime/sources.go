@@ -35,7 +35,7 @@ func openSources(l *Launch) error {
 		switch {
 		case o.copyUp:
 			if l.sources[i], err = l.copyUp(m.Destination, o); err == nil && o.propagation != 0 {
-				err = setPropagation(l.sources[i], kindOf(o.propagation), false)
+				err = setPropagation(l.sources[i], sourceKind(o), false)
 			}
 		case m.Type == "bind" || o.bind:
 			l.sources[i], err = l.openSource(m, o)
@@ -58,7 +58,7 @@ func (l *Launch) openSource(m specs.Mount, o mountOptions) (*os.File, error) {
 	if err := l.mustPropagate(m, o); err != nil {
 		return nil, err
 	}
-	f, err := cloneBelow(m.Source, l.plan.Subpaths[m.Destination], o.recursive, kindOf(o.propagation))
+	f, err := cloneBelow(m.Source, l.plan.Subpaths[m.Destination], o.recursive, sourceKind(o))
 	if err != nil {
 		return nil, err
 	}

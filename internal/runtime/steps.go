@@ -68,6 +68,8 @@ var innerSteps = []step{
 		hasFiles, attachFiles},
 	{"attach-images", exitNamespace, "before attach-rootfs, which covers the attach point",
 		hasImages, attachImages},
+	{"attach-sources", exitNamespace, "before attach-rootfs, which covers the attach point",
+		hasLateSources, attachSources},
 	{"attach-rootfs", exitNamespace, "pivot_root needs a mount of this namespace",
 		always, attachRoot},
 	{"mount", exitNamespace, "in the order of the specification, destinations resolved on descriptors inside the rootfs (CVE-2021-30465)",

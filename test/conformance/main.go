@@ -4,17 +4,25 @@
 // which nobody here wrote, on unitc-runtime, runc and crun in a machine of the
 // lab, and prints a table:
 //
-//	go run -C test/conformance . [-vm] SUITE [PROGRAM...]
+//	go run -C test/conformance . [-vm] [-own] SUITE [PROGRAM...]
+//	go run -C test/conformance . -build DIR
+//
+// -own leaves the peers out. -build compiles those programs which unitc-runtime
+// passes by RESULTS.md, for the test that no row of it is lost.
 //
 // It is a module of its own: nothing of it is linked into unitc.
 package main
 
 import (
+	"bytes"
+	"errors"
+	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	_ "github.com/opencontainers/runtime-tools/validation/util" // pins the module
@@ -23,64 +31,112 @@ import (
 const tools = "github.com/opencontainers/runtime-tools"
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	vm := flag.Bool("vm", false, "in a VM")
+	own := flag.Bool("own", false, "without the peers")
+	dir := flag.String("build", "", "compile what is passed into `DIR`, and run nothing")
+	flag.Parse()
+	var err error
+	switch {
+	case *dir != "" && flag.NArg() == 0:
+		err = buildPassed(*dir)
+	case *dir == "" && flag.NArg() > 0:
+		err = run(*vm, *own, flag.Arg(0), flag.Args()[1:])
+	default:
+		err = errors.New("usage: conformance [-vm] [-own] SUITE [PROGRAM...] | -build DIR")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
-	if len(args) == 0 {
-		return fmt.Errorf("usage: conformance [-vm] SUITE [PROGRAM...]")
-	}
-	verb := "run"
-	if args[0] == "-vm" {
-		verb, args = "vm", args[1:]
-	}
+// run runs the named programs, or all.
+func run(vm, own bool, suite string, names []string) error {
 	dir, err := os.MkdirTemp("", "conformance")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := build(dir, names); err != nil {
+		return err
+	}
+	verb, script := "run", []string{"/root/conformance/inside.sh"}
+	if vm {
+		verb = "vm"
+	}
+	if own {
+		script = append([]string{"env", "RUNTIMES=/usr/local/bin/unitc-runtime"}, script...)
+	}
+	args := append([]string{verb, "-copy", dir + ":/root/conformance", suite, "--"}, append(script, names...)...)
+	cmd := exec.Command("bin/lab", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "../..", os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// ownPass is a row of the first table of RESULTS.md.
+var ownPass = regexp.MustCompile(`(?m)^\| ([a-z_]+) \| pass \| `)
+
+func buildPassed(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	table, err := os.ReadFile("RESULTS.md")
+	if err != nil {
+		return err
+	}
+	theirs, _, _ := bytes.Cut(table, []byte("## Cases of our own"))
+	var names []string
+	for _, row := range ownPass.FindAllSubmatch(theirs, -1) {
+		names = append(names, string(row[1]))
+	}
+	if len(names) == 0 {
+		return errors.New("RESULTS.md: no row that is passed")
+	}
+	return build(dir, names)
+}
+
+// build compiles programs, all if none is named, into a directory, with what
+// they need.
+func build(dir string, names []string) error {
 	source, err := output("go", "list", "-m", "-f", "{{.Dir}}", tools)
 	if err != nil {
 		return err
 	}
-	programs, err := filepath.Glob(source + "/validation/*/*.go")
-	if err != nil {
-		return err
-	}
-	build := []string{"build", "-o", dir, tools + "/cmd/runtimetest"}
-	seen := map[string]bool{"util": true}
-	for _, p := range programs {
-		name := filepath.Base(filepath.Dir(p))
-		if !seen[name] {
-			seen[name] = true
-			build = append(build, tools+"/validation/"+name)
-		}
-	}
-	if _, err := output("go", build...); err != nil {
-		return err
-	}
-	archive, err := os.ReadFile(source + "/rootfs-amd64.tar.gz")
-	if err != nil {
-		return err
-	}
-	script, err := os.ReadFile("inside.sh")
-	if err != nil {
-		return err
-	}
-	for name, content := range map[string]struct {
-		data []byte
-		mode fs.FileMode
-	}{"rootfs-amd64.tar.gz": {archive, 0o644}, "inside.sh": {script, 0o755}} {
-		if err := os.WriteFile(filepath.Join(dir, name), content.data, content.mode); err != nil {
+	if len(names) == 0 {
+		programs, err := filepath.Glob(source + "/validation/*/*.go")
+		if err != nil {
 			return err
 		}
+		for _, p := range programs {
+			if name := filepath.Base(filepath.Dir(p)); name != "util" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
-	cmd := exec.Command("bin/lab", append([]string{verb, "-copy", dir + ":/root/conformance", args[0], "--", "/root/conformance/inside.sh"}, args[1:]...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = "../..", os.Stdout, os.Stderr
-	return cmd.Run()
+	packages := []string{tools + "/cmd/runtimetest"}
+	for _, name := range names {
+		packages = append(packages, tools+"/validation/"+name)
+	}
+	// The directory's own form: with one package -o would be a file.
+	if _, err := output("go", append([]string{"build", "-ldflags=-s -w", "-o", dir + "/"}, packages...)...); err != nil {
+		return err
+	}
+	const root = "rootfs-amd64.tar.gz"
+	if err := copyFile(filepath.Join(dir, root), filepath.Join(source, root), 0o644); err != nil {
+		return err
+	}
+	return copyFile(filepath.Join(dir, "inside.sh"), "inside.sh", 0o755)
+}
+
+func copyFile(to, from string, mode os.FileMode) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, mode)
 }
 
 func output(name string, args ...string) (string, error) {

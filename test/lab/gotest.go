@@ -51,10 +51,10 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 		return nil, err
 	}
 	if suiteName == engines.name {
-		if err := buildCRI(source); err != nil {
+		if err := errors.Join(buildCRI(source), buildConformance(source)); err != nil {
 			return nil, err
 		}
-		j.Copies = append(j.Copies, filepath.Join(source, "bin/cri")+":/usr/local/bin/cri")
+		j.Copies = append(j.Copies, filepath.Join(source, "bin/cri")+":/usr/local/bin/cri", filepath.Join(source, "bin/conformance")+":/root/conformance")
 	}
 	for _, program := range programs {
 		j.Copies = append(j.Copies, program+":"+j.Dir+"/testdata/"+filepath.Base(program))
@@ -62,8 +62,10 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	// After a reboot only those tests go on that asked for it.
 	script := `[ "${UNITC_LAB_BOOT:-1}" = 1 ] || set -- "$@" -test.run=^TestBoot; exec ./"$0" "$@"`
 	j.Command = append([]string{"sh", "-c", script, filepath.Base(binary)}, flags...)
-	if slow := os.Getenv("UNITC_LAB_SLOW"); slow != "" {
-		j.Env = append(j.Env, "UNITC_LAB_SLOW="+slow)
+	for _, name := range []string{"UNITC_LAB_SLOW", "UNITC_OCI_PEERS"} {
+		if value := os.Getenv(name); value != "" {
+			j.Env = append(j.Env, name+"="+value)
+		}
 	}
 	j.setEnv()
 	return j, j.prepare()
@@ -76,6 +78,17 @@ func buildCRI(source string) error {
 	build.Dir, build.Env = filepath.Join(source, "test/cri"), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building test/cri: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// buildConformance compiles those programs of runtime-tools that unitc-runtime
+// passes.
+func buildConformance(source string) error {
+	build := exec.Command("go", "run", "-C", "test/conformance", ".", "-build", filepath.Join(source, "bin/conformance"))
+	build.Dir = source
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building test/conformance: %w\n%s", err, out)
 	}
 	return nil
 }

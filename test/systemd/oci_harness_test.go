@@ -143,8 +143,13 @@ func (b *bundle) call(args ...string) (string, int) {
 	defer out.Close()
 	cmd := b.command(args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		return err.Error(), -1
+	}
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	_ = cmd.Wait()
+	if !late.Stop() {
+		return fmt.Sprintf("%q did not come back in %v", args, patience), -1
 	}
 	text, _ := os.ReadFile(out.Name())
 	return string(text), cmd.ProcessState.ExitCode()

@@ -15,8 +15,12 @@ import (
 // by then.
 const ttl = 1
 
-// smallest is what every client takes over UDP (RFC 1035, 4.2.1), in bytes.
-const smallest = 512
+// smallest is what every client takes over UDP (RFC 1035, 4.2.1), in bytes;
+// largest is what can be told over TCP (4.2.2).
+const (
+	smallest = 512
+	largest  = 65535
+)
 
 // query is a question that was understood.
 type query struct {
@@ -46,7 +50,8 @@ func parse(message []byte) (q query, status dnsmessage.RCode, ok bool) {
 	return q, dnsmessage.RCodeSuccess, true
 }
 
-// reply builds an answer; nil addresses and an empty name give none.
+// reply builds an answer; nil addresses and an empty name give none. It is nil
+// where a name cannot be written as one.
 func (q *query) reply(status dnsmessage.RCode, addresses []netip.Addr, name string) []byte {
 	b := dnsmessage.NewBuilder(make([]byte, 0, smallest), dnsmessage.Header{
 		ID: q.header.ID, Response: true, Authoritative: status == dnsmessage.RCodeSuccess, OpCode: q.header.OpCode,
@@ -78,14 +83,14 @@ func (q *query) reply(status dnsmessage.RCode, addresses []netip.Addr, name stri
 	return message
 }
 
-// truncated gives the addresses that a datagram has room for, and says that all
-// are to be had over TCP: musl did not ask there before 1.2.4.
-func (q *query) truncated(addresses []netip.Addr) []byte {
+// truncated gives the addresses that room has place for, and says that there are
+// more: all are to be had over TCP, where musl did not ask before 1.2.4.
+func (q *query) truncated(addresses []netip.Addr, room int) []byte {
 	addresses = slices.DeleteFunc(addresses, func(a netip.Addr) bool { return a.Is4() != (q.question.Type == dnsmessage.TypeA) })
 	const least = 12 + 4 // a resource of an IPv4 address, its name compressed
-	for n := min(len(addresses), smallest/least); ; n-- {
+	for n := min(len(addresses), room/least); ; n-- {
 		message := q.reply(dnsmessage.RCodeSuccess, addresses[:n], "")
-		if n > 0 && len(message) > smallest {
+		if n > 0 && len(message) > room {
 			continue
 		}
 		if len(message) > 2 {

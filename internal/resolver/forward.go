@@ -21,6 +21,10 @@ const patience = 2 * time.Second
 // forward asks a server. The question goes out under a number and from a port
 // that nobody can guess, and what comes back must repeat both (RFC 5452).
 func forward(server string, message []byte, tcp bool) ([]byte, error) {
+	return exchange(net.JoinHostPort(server, "53"), message, tcp)
+}
+
+func exchange(address string, message []byte, tcp bool) ([]byte, error) {
 	if len(message) < headerSize {
 		return nil, errors.New("a message without a header")
 	}
@@ -28,7 +32,7 @@ func forward(server string, message []byte, tcp bool) ([]byte, error) {
 	if tcp {
 		network = "tcp"
 	}
-	c, err := net.DialTimeout(network, net.JoinHostPort(server, "53"), patience)
+	c, err := net.DialTimeout(network, address, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +86,9 @@ func accept(answer, asked, original []byte) ([]byte, error) {
 		return nil, err
 	}
 	question, err := p.Question()
+	if errors.Is(err, dnsmessage.ErrSectionDone) && header.ID == ownHeader.ID && header.Response {
+		return refusal(header.RCode, original)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +103,16 @@ func accept(answer, asked, original []byte) ([]byte, error) {
 	answer = bytes.Clone(answer)
 	copy(answer, original[:2])
 	return answer, nil
+}
+
+// refusal is the answer in place of one that repeats no question: so answer
+// servers that do not understand it.
+func refusal(status dnsmessage.RCode, original []byte) ([]byte, error) {
+	q, _, ok := parse(original)
+	if !ok || status == dnsmessage.RCodeSuccess || status == dnsmessage.RCodeNameError {
+		return nil, errors.New("an answer without a question")
+	}
+	return q.reply(status, nil, ""), nil
 }
 
 // Messages over TCP have their length in front (RFC 1035, 4.2.2).

@@ -29,6 +29,9 @@ func FuzzAnswer(f *testing.F) {
 		if err := m.Unpack(answer); err != nil {
 			t.Fatalf("%x gives %x: %v", message, answer, err)
 		}
+		if q, _, _ := parse(message); q.question.Name.Length > 0 && (len(m.Questions) != 1 || m.Questions[0] != q.question) {
+			t.Fatalf("%x gives %x, which is to another question", message, answer)
+		}
 		if !m.Response || answer[0] != message[0] || answer[1] != message[1] || len(answer) > smallest {
 			t.Fatalf("%x gives %x", message, answer)
 		}

@@ -70,7 +70,11 @@ func (q *query) local(who *asker, tcp bool) ([]byte, bool) {
 		case q.question.Type != dnsmessage.TypePTR:
 			return q.reply(dnsmessage.RCodeSuccess, nil, ""), true
 		}
-		return q.reply(dnsmessage.RCodeSuccess, nil, name), true
+		if answer := q.reply(dnsmessage.RCodeSuccess, nil, name); answer != nil {
+			return answer, true
+		}
+		// A container's name may have parts that are longer than DNS knows them.
+		return q.reply(dnsmessage.RCodeNameError, nil, ""), true
 	}
 	addresses, found := who.lookup(q.name)
 	if !found {
@@ -79,13 +83,18 @@ func (q *query) local(who *asker, tcp bool) ([]byte, bool) {
 	// Who takes the first of several is led to another one each time.
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
 	answer := q.reply(dnsmessage.RCodeSuccess, addresses, "")
-	if len(answer) > smallest && !tcp {
-		answer = q.truncated(addresses)
+	room := smallest
+	if tcp {
+		room = largest
+	}
+	if len(answer) > room {
+		answer = q.truncated(addresses, room)
 	}
 	return answer, true
 }
 
-// outside asks one server after the other.
+// outside asks one server after the other. One that does not want to, or could
+// not find out, is not the last word while there are others (resolv.conf(5) is read so by C libraries).
 func (r *Resolver) outside(q *query, who *asker, message []byte, tcp bool) []byte {
 	if !r.waiting.enter(who.record.Container) {
 		return q.reply(dnsmessage.RCodeServerFailure, nil, "")
@@ -96,14 +105,30 @@ func (r *Resolver) outside(q *query, who *asker, message []byte, tcp bool) []byt
 		servers = r.host.get()
 	}
 	for range 2 {
+		var refusal []byte
 		for _, server := range servers {
-			if a, err := netip.ParseAddr(server); err == nil && lease.IsResolver(a) {
+			if a, err := netip.ParseAddr(server); err == nil && lease.IsResolver(a.Unmap()) {
 				continue // that would be this very program
 			}
-			if answer, err := r.ask(server, message, tcp); err == nil {
+			answer, err := r.ask(server, message, tcp)
+			if err == nil && !isRefusal(answer) {
 				return answer
 			}
+			if refusal == nil {
+				refusal = answer
+			}
+		}
+		if refusal != nil {
+			return refusal
 		}
 	}
 	return q.reply(dnsmessage.RCodeServerFailure, nil, "")
+}
+
+func isRefusal(answer []byte) bool {
+	switch dnsmessage.RCode(answer[3] & 0xf) {
+	case dnsmessage.RCodeServerFailure, dnsmessage.RCodeNotImplemented, dnsmessage.RCodeRefused:
+		return true
+	}
+	return false
 }

@@ -3,6 +3,7 @@
 package resolver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -43,8 +45,9 @@ func records(t testing.TB) (string, *lease.Locked) {
 		}
 	}
 	for _, r := range []lease.Record{
-		{Container: "blog-web", Network: "front", IPv4: web, Links: map[string]string{"store": "blog-db"}, DNS: []string{"192.0.2.1"}},
+		{Container: "blog-web", Network: "front", IPv4: web, Links: map[string]string{"Store": "blog-db"}, DNS: []string{"192.0.2.1"}},
 		{Container: "blog-db", Network: "front", IPv4: db, IPv6: db6, Aliases: []string{"db", "Database"}},
+		{Container: strings.Repeat("long", 20), Network: "front", IPv4: netip.MustParseAddr("10.0.0.4")},
 		{Container: "other", Network: "back", IPv4: other},
 		{Container: "inner", Network: "closed", IPv4: inner},
 	} {
@@ -116,6 +119,10 @@ func TestAnswers(t *testing.T) {
 		{db, "store.", dnsmessage.TypeA, failed, nil},   // another's own name
 		{web, "db.", dnsmessage.TypeMX, ok, nil},
 		{web, "3.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, ok, []string{"blog-db."}},
+		{web, "3.0.0.10.IN-ADDR.ARPA.", dnsmessage.TypeA, ok, nil},
+		{web, "4.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, no, nil}, // of a name that DNS cannot say
+		{web, "sTORE.", dnsmessage.TypeAAAA, ok, []string{"fd00::3"}},
+		{web, "db.", dnsmessage.Type(65), ok, nil}, // HTTPS
 		{web, "9.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, no, nil},
 		{db6, "3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa.", dnsmessage.TypePTR, ok, []string{"blog-db."}},
 		{web, "example.org.", dnsmessage.TypeA, ok, []string{"203.0.113.9"}},
@@ -125,7 +132,13 @@ func TestAnswers(t *testing.T) {
 		{inner, "inner.", dnsmessage.TypeA, ok, []string{"10.0.8.2"}},
 		{netip.MustParseAddr("192.0.2.77"), "db.", dnsmessage.TypeA, refused, nil},
 	} {
-		status, got := read(t, r.Answer(question(t, c.name, c.kind), c.from, false))
+		asked := question(t, c.name, c.kind)
+		answer := r.Answer(asked, c.from, false)
+		status, got := read(t, answer)
+		// What was asked is repeated, with its capitals.
+		if !bytes.HasPrefix(answer[headerSize:], asked[headerSize:]) {
+			t.Errorf("%s asks %s: the answer %x is to another question", c.from, c.name, answer)
+		}
 		if status != c.status || !slices.Equal(got, c.want) {
 			t.Errorf("%s asks %s %s: %s %q, want %s %q", c.from, c.kind, c.name, status, got, c.status, c.want)
 		}
@@ -284,6 +297,14 @@ func TestLongAnswersGoOverTCP(t *testing.T) {
 	}
 	if _, got := read(t, r.Answer(question(t, "many.", dnsmessage.TypeA), web, true)); len(got) != 60 {
 		t.Errorf("over TCP: %d answers", len(got))
+	}
+	var list []netip.Addr
+	for range 5000 {
+		list = append(list, web)
+	}
+	q, _, _ := parse(question(t, "many.", dnsmessage.TypeA))
+	if b := q.truncated(list, largest); m.Unpack(b) != nil || !m.Truncated || len(b) > largest || len(b) < largest-100 {
+		t.Errorf("more than TCP has room for: %d bytes, %+v", len(b), m.Header)
 	}
 }
 

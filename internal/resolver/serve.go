@@ -33,7 +33,16 @@ type server struct {
 	// hear bounds the reading of each socket, and nothing else: answers to what
 	// was read are yet to be written.
 	hear []func(time.Time) error
+
+	mu sync.Mutex
+	// talking are the connections, whose clients may ask on and on.
+	talking map[*net.TCPConn]bool
+	// until bounds the reading of them all once the end has come; zero = it has not.
+	until time.Time
 }
+
+// grace is for questions that are on their way in a connection at the end.
+const grace = 200 * time.Millisecond
 
 // Serve answers on sockets until nobody has asked for as long as idle, or until
 // stop is closed.
@@ -52,7 +61,7 @@ func Serve(r *Resolver, sockets []*os.File, idle time.Duration, stop <-chan os.S
 }
 
 func newServer(r *Resolver) *server {
-	return &server{r: r, began: time.Now(), slots: make(chan struct{}, most), clients: newCrowd(256, 16)}
+	return &server{r: r, began: time.Now(), slots: make(chan struct{}, most), clients: newCrowd(256, 16), talking: map[*net.TCPConn]bool{}}
 }
 
 // asked says that somebody asks.
@@ -73,7 +82,38 @@ func (s *server) run(idle time.Duration, stop <-chan os.Signal) {
 		_ = hear(time.Now())
 	}
 	s.readers.Wait()
+	s.hangUp()
 	s.work.Wait()
+}
+
+// hangUp ends connections: whoever is connected may finish one question, and
+// nobody keeps the others waiting for this program's end.
+func (s *server) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = time.Now().Add(grace)
+	for c := range s.talking {
+		_ = c.SetReadDeadline(s.until)
+	}
+}
+
+// listen bounds the wait for the next question of a connection.
+func (s *server) listen(c *net.TCPConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.talking[c] = true
+	by := s.until
+	if by.IsZero() {
+		by = time.Now().Add(patience)
+	}
+	_ = c.SetReadDeadline(by)
+}
+
+func (s *server) close(c *net.TCPConn) {
+	s.mu.Lock()
+	delete(s.talking, c)
+	s.mu.Unlock()
+	c.Close()
 }
 
 func (s *server) add(f *os.File) error {
@@ -108,7 +148,8 @@ func (s *server) datagrams(c *net.UDPConn) {
 			return
 		}
 		if err != nil {
-			continue // of an earlier answer that did not arrive
+			time.Sleep(10 * time.Millisecond) // no memory, say: it comes back
+			continue
 		}
 		message := bytes.Clone(b[:n])
 		s.slots <- struct{}{}
@@ -147,14 +188,16 @@ func (s *server) connections(l *net.TCPListener) {
 
 // connection answers the questions of one client, which may be several.
 func (s *server) connection(c *net.TCPConn, client netip.Addr) {
-	defer c.Close()
+	defer s.close(c)
 	for {
-		_ = c.SetDeadline(time.Now().Add(patience))
+		s.listen(c)
 		message, err := readTCP(c)
 		if err != nil {
 			return
 		}
 		answer := s.r.Answer(message, client, true)
+		// Other servers may have taken their time.
+		_ = c.SetWriteDeadline(time.Now().Add(patience))
 		if answer == nil || writeTCP(c, answer) != nil {
 			return
 		}

@@ -95,12 +95,18 @@ func (z *zone) read(name string) (*members, error) {
 	}
 	m := &members{network: n, records: records, byName: map[string][]int{}, byAddr: map[netip.Addr]int{}, there: map[string]bool{}}
 	for i := range records {
-		m.there[records[i].Container] = true
-		for _, name := range records[i].Names() {
+		r := &records[i]
+		m.there[r.Container] = true
+		links := make(map[string]string, len(r.Links))
+		for name, to := range r.Links {
+			links[strings.ToLower(name)] = strings.ToLower(to)
+		}
+		r.Links = links
+		for _, name := range r.Names() {
 			name = strings.ToLower(name)
 			m.byName[name] = append(m.byName[name], i)
 		}
-		for _, a := range records[i].Addresses() {
+		for _, a := range r.Addresses() {
 			m.byAddr[a] = i
 		}
 	}
@@ -141,7 +147,7 @@ func (z *zone) who(client netip.Addr) *asker {
 // lookup gives the addresses behind a name, and whether there is such a name.
 func (a *asker) lookup(name string) (addresses []netip.Addr, found bool) {
 	if other := a.record.Links[name]; other != "" {
-		name = strings.ToLower(other)
+		name = other
 	}
 	for _, m := range a.networks {
 		for _, i := range m.byName[name] {
@@ -177,17 +183,22 @@ type hostServers struct {
 // fileMark tells one state of a file from another.
 type fileMark struct {
 	ino   uint64
+	size  int64
 	mtime time.Time
 }
+
+// local is asked where no server is named (resolv.conf(5), nameserver).
+var local = []string{"127.0.0.1"}
 
 func (h *hostServers) get() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := time.Now()
 	info, err := os.Stat(h.path)
 	if err != nil {
-		return nil
+		return local
 	}
-	mark := fileMark{mtime: info.ModTime()}
+	mark := fileMark{size: info.Size(), mtime: info.ModTime()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		mark.ino = st.Ino
 	}
@@ -196,9 +207,15 @@ func (h *hostServers) get() []string {
 	}
 	data, err := os.ReadFile(h.path)
 	if err != nil {
-		return nil
+		return local
 	}
-	h.mark = mark
 	h.list, _, _ = lease.ParseResolv(string(data))
+	if len(h.list) == 0 {
+		h.list = local
+	}
+	// As with the records, a later change may bear the same time.
+	if h.mark = mark; now.Sub(mark.mtime) <= grain {
+		h.mark = fileMark{}
+	}
 	return h.list
 }

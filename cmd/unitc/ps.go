@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ func (a *app) ps() *cobra.Command {
 stopped, or have failed; with --all or a name the stopped ones too.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// It is over before what it leaves in memory is worth collecting.
+			debug.SetGCPercent(400)
 			q := units.Question{MainPID: asJSON}
 			if len(args) == 0 && !all {
 				q.Wanted = func(state string) bool { return state != "stopped" }

@@ -126,11 +126,17 @@ func (m *message) refusal() error {
 // Text reads a string or an object's path at an offset; next < 0: it ends too
 // soon.
 func (a *Answer) Text(at int) (text string, next int) {
+	b, next := a.Bytes(at)
+	return string(b), next
+}
+
+// Bytes is Text without a copy.
+func (a *Answer) Bytes(at int) (text []byte, next int) {
 	length, at := a.Number(at)
 	if at < 0 || length > uint32(len(a.Body)) || at+int(length)+1 > len(a.Body) {
-		return "", -1
+		return nil, -1
 	}
-	return string(a.Body[at : at+int(length)]), at + int(length) + 1
+	return a.Body[at : at+int(length)], at + int(length) + 1
 }
 
 // Number reads 4 bytes, which are aligned to 4.

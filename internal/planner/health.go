@@ -64,14 +64,17 @@ func (b *builder) check() *plan.Health {
 	if own != nil && own.Disable {
 		return nil
 	}
-	if own != nil && len(own.Test) > 1 {
-		return &plan.Health{Kind: definition.ProbeExec, Command: b.testCommand(own.Test)}
+	// Docker too takes each key that a definition leaves out from the image.
+	var h definition.Healthcheck
+	if i := b.f.Image; i != nil && i.Healthcheck != nil {
+		h = *i.Healthcheck
 	}
-	i := b.f.Image
-	if i == nil || i.Healthcheck == nil || len(i.Healthcheck.Test) < 2 || !slices.Contains([]string{"CMD", "CMD-SHELL"}, i.Healthcheck.Test[0]) {
+	if own != nil && len(own.Test) > 1 {
+		h.Test = own.Test
+	}
+	if len(h.Test) < 2 || !slices.Contains([]string{"CMD", "CMD-SHELL"}, h.Test[0]) {
 		return nil
 	}
-	h := i.Healthcheck
 	return &plan.Health{
 		Kind: definition.ProbeExec, Command: b.testCommand(h.Test),
 		Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// "Pids limit, seccomp denial from the kernel log": here the kernel has the
-// controller and writes audit records.
+// "OOM with limit and peak, pids limit, seccomp denial from the kernel log": here
+// the kernel has the controllers and writes audit records.
 func TestWhyAsTheKernelSays(t *testing.T) {
 	const profile = "/run/mkdir-is-death.json"
 	err := os.WriteFile(profile, []byte(`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]}`), 0o644)
@@ -25,6 +25,10 @@ func TestWhyAsTheKernelSays(t *testing.T) {
 		"pids": {
 			"pids_limit: 20\ncommand: [perl, -e, 'while (1) { my $$p = fork; exit 9 if !defined $$p; sleep 100 if !$$p }']",
 			[]string{"its limit on processes kept it from starting more", "`pids_limit: 40`"},
+		},
+		"memory": {
+			"mem_limit: 64m\ncommand: [perl, -e, 'sleep 1; $$x = \"x\" x (1 << 30); sleep 1000']",
+			[]string{"killed: the memory limit of 64 MiB was hit", " of 64 MiB", "`mem_limit: 96m`"},
 		},
 		"seccomp": {
 			"tmpfs: [/tmp]\nsecurity_opt: [seccomp=" + profile + "]\ncommand: [sh, -c, 'sleep 1; exec mkdir /tmp/x']",

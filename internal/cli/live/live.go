@@ -104,20 +104,8 @@ func (h Host) Definition(name string) (*definition.Service, error) {
 	return r.Service, nil
 }
 
-// DefinitionPath is the file of the definition that was launched.
-func (h Host) DefinitionPath(name string) string { return h.path(name, "definition.json") }
-
 // AttachSocket is where the streams of a container are joined.
 func (h Host) AttachSocket(name string) string { return h.path(name, order.AttachSocket) }
-
-// Health is what the last check found: "healthy", or "unhealthy: " and why.
-func (h Host) Health(name string) string {
-	data, err := os.ReadFile(h.path(name, "health"))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(data))
-}
 
 // Record writes down that a definition runs, after changes that took no restart.
 func (h Host) Record(name string, s *definition.Service) error {
@@ -125,7 +113,7 @@ func (h Host) Record(name string, s *definition.Service) error {
 	temp := h.path(name, ".definition.json")
 	err := os.WriteFile(temp, data, 0o600)
 	if err == nil {
-		err = os.Rename(temp, h.DefinitionPath(name))
+		err = os.Rename(temp, h.path(name, "definition.json"))
 	}
 	if err != nil {
 		_ = os.Remove(temp)
@@ -159,14 +147,20 @@ func (h Host) Payloads(names []string, scopeOf func(name string) string) map[str
 	all := h.FindCgroups()
 	found := make(map[string]string, len(names))
 	for _, name := range names {
-		for _, unit := range []string{scopeOf(name), name + ".service"} {
-			if dir, ok := all[unit]; ok {
-				found[name] = dir
-				break
-			}
+		if dir := PayloadOf(all, name, scopeOf); dir != "" {
+			found[name] = dir
 		}
 	}
 	return found
+}
+
+// PayloadOf finds the cgroup of a container's payload in those of all units, ""
+// if it has none.
+func PayloadOf(all map[string]string, name string, scopeOf func(name string) string) string {
+	if dir, ok := all[scopeOf(name)]; ok {
+		return dir
+	}
+	return all[name+".service"]
 }
 
 // readNames lists a directory, in no order; what they are is plain from the

@@ -4,6 +4,7 @@ package live
 
 import (
 	"io"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +12,7 @@ import (
 // Reader reads small files, one after another into the same memory. A listing
 // of a thousand containers reads ten thousand of them, and os.ReadFile takes
 // six system calls for what three do. The zero value is ready for use.
-type Reader struct{ buf []byte }
+type Reader struct{ buf, path []byte }
 
 // readerSize is more than what the files of a listing hold.
 const readerSize = 8 << 10
@@ -19,10 +20,32 @@ const readerSize = 8 << 10
 // Read gives a file's content until the next is read; the name is below the
 // directory that dirFD is, or absolute.
 func (r *Reader) Read(dirFD int, name string) ([]byte, error) {
-	fd, err := unix.Openat(dirFD, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	for err == unix.EINTR {
-		fd, err = unix.Openat(dirFD, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	r.path = append(append(r.path[:0], name...), 0)
+	return r.read(dirFD)
+}
+
+// readBelow is Read of dir/name.
+func (r *Reader) readBelow(dirFD int, dir, name string) ([]byte, error) {
+	r.path = append(append(append(append(r.path[:0], dir...), '/'), name...), 0)
+	return r.read(dirFD)
+}
+
+// open is openat(2) of r.path; unix.Openat takes memory for each name.
+func (r *Reader) open(dirFD int) (int, error) {
+	for {
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dirFD), uintptr(unsafe.Pointer(&r.path[0])), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0, 0, 0)
+		switch errno {
+		case 0:
+			return int(fd), nil
+		case unix.EINTR:
+			continue
+		}
+		return -1, errno
 	}
+}
+
+func (r *Reader) read(dirFD int) ([]byte, error) {
+	fd, err := r.open(dirFD)
 	if err != nil {
 		return nil, err
 	}

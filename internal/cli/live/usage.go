@@ -44,11 +44,60 @@ func (h Host) Usage(cgroup string) Usage {
 	return s.Usage(cgroup)
 }
 
-// Survey looks at many containers.
+// Survey looks at many containers, one after another.
 type Survey struct {
 	Host
 	files   Reader
 	hostNet string // the host's own network namespace, once read
+	stateFD int    // of Host.State; 0 = not opened, -1 = there is none
+}
+
+// state is the directory of what was launched; names below it are found quicker
+// than whole paths.
+func (s *Survey) state() int {
+	if s.stateFD == 0 {
+		fd, err := openDir(s.State)
+		if err != nil {
+			fd = -1
+		}
+		s.stateFD = fd
+	}
+	return s.stateFD
+}
+
+// Close lets go of what looking has opened.
+func (s *Survey) Close() {
+	if s.stateFD > 0 {
+		unix.Close(s.stateFD)
+	}
+	s.stateFD = 0
+}
+
+// Read gives a file's content until the next is read.
+func (s *Survey) Read(path string) ([]byte, error) { return s.files.Read(unix.AT_FDCWD, path) }
+
+// DefinitionText is the resolved definition that was launched, until the next
+// file is read.
+func (s *Survey) DefinitionText(name string) ([]byte, error) {
+	return s.files.readBelow(s.state(), name, "definition.json")
+}
+
+// Health is what the last check found: "healthy", or "unhealthy: " and why.
+func (s *Survey) Health(name string) string {
+	data, err := s.files.readBelow(s.state(), name, "health")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(data))
+}
+
+// Started is when the payload was launched.
+func (s *Survey) Started(name string) (time.Time, bool) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(s.state(), name+"/plan.json", &st, 0); err != nil {
+		return time.Time{}, false
+	}
+	return time.Unix(st.Mtim.Unix()), true
 }
 
 // Usage is Host.Usage.

@@ -75,6 +75,24 @@ func (d *direct) ListServices(ctx context.Context) ([]dbus.UnitStatus, error) {
 	return shared{conn}.ListServices(ctx)
 }
 
+// words that nearly every unit has take no memory of their own.
+var words = func() map[string]string {
+	m := map[string]string{}
+	for _, w := range []string{"", "/", "loaded", "not-found", "active", "inactive", "running", "dead", "exited"} {
+		m[w] = w
+	}
+	return m
+}()
+
+// word is Answer.Text for what is mostly one of few.
+func word(a cgroupsd.Answer, at int) (string, int) {
+	b, at := a.Bytes(at)
+	if w, ok := words[string(b)]; ok {
+		return w, at
+	}
+	return string(b), at
+}
+
 var errListShort = errors.New("systemd's list of units ends too soon")
 
 // readUnits reads an a(ssssssouso): an array of structures, each aligned to 8
@@ -91,12 +109,15 @@ func readUnits(a cgroupsd.Answer) ([]dbus.UnitStatus, error) {
 		var u dbus.UnitStatus
 		var job, path string
 		at = (at + 7) &^ 7
-		for _, into := range []*string{&u.Name, &u.Description, &u.LoadState, &u.ActiveState, &u.SubState, &u.Followed, &path} {
-			*into, at = a.Text(at)
+		u.Name, at = a.Text(at)
+		u.Description, at = a.Text(at)
+		for _, into := range []*string{&u.LoadState, &u.ActiveState, &u.SubState, &u.Followed} {
+			*into, at = word(a, at)
 		}
+		path, at = a.Text(at)
 		u.JobId, at = a.Number(at)
-		u.JobType, at = a.Text(at)
-		if job, at = a.Text(at); at < 0 {
+		u.JobType, at = word(a, at)
+		if job, at = word(a, at); at < 0 {
 			return nil, errListShort
 		}
 		u.Path, u.JobPath = godbus.ObjectPath(path), godbus.ObjectPath(job)

@@ -4,14 +4,13 @@ package units
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/quickjson"
@@ -31,9 +30,13 @@ type Generated struct {
 
 // readLaunched takes from the definition that was launched what a reload may
 // have changed in the file since.
-func (g *Generated) readLaunched(files *live.Reader, path string) bool {
+func (g *Generated) readLaunched(s *live.Survey, name string) bool {
 	l := Generated{}
-	if l.readResolved(files, path); l.Image == "" {
+	data, err := s.DefinitionText(name)
+	if err == nil {
+		l.readResolved(data)
+	}
+	if l.Image == "" {
 		return false // it is not running, or not ours to read
 	}
 	g.Image, g.Ports = l.Image, l.Ports
@@ -92,12 +95,14 @@ func resolvedNames(dir string) (map[string]bool, bool) {
 func (g *Generated) stem() string { return strings.TrimSuffix(g.Name, ".service") }
 
 // read fills in what stands in the files.
-func (g *Generated) read(files *live.Reader) {
+func (g *Generated) read(s *live.Survey) {
 	if g.Source == "" && g.dir != "" {
 		g.Source, _ = signedSource(g.dir + "/" + g.Name)
 	}
 	if g.dir != "" && g.Image == "" {
-		g.readResolved(files, g.dir+"/.unitc/"+g.stem()+".json")
+		if data, err := s.Read(g.dir + "/.unitc/" + g.stem() + ".json"); err == nil {
+			g.readResolved(data)
+		}
 	}
 }
 
@@ -114,45 +119,77 @@ func signedSource(path string) (string, bool) {
 	return strings.CutPrefix(strings.TrimSuffix(line, "\n"), signature)
 }
 
-// readResolved takes the few fields that a listing shows.
-func (g *Generated) readResolved(files *live.Reader, path string) {
-	data, err := files.Read(unix.AT_FDCWD, path)
+// readResolved takes the few fields that a listing shows. Of what cannot be read
+// it takes none: its start says why.
+func (g *Generated) readResolved(data []byte) {
+	var rootfs, image, bundle, file, ports []byte
+	err := quickjson.Members(data, func(name, value []byte) bool {
+		if string(name) != "service" {
+			return true
+		}
+		_ = quickjson.Members(value, func(name, value []byte) bool { // seen by the one around it
+			switch string(name) {
+			case "source":
+				_ = quickjson.Members(value, func(name, value []byte) bool {
+					if string(name) == "file" {
+						file = value
+					}
+					return file == nil // the lines of all keys come behind
+				})
+			case "rootfs":
+				rootfs = value
+			case "image":
+				image = value
+			case "bundle":
+				bundle = value
+			case "ports":
+				ports = value
+			}
+			return true
+		})
+		return true
+	})
 	if err != nil {
 		return
 	}
-	var r struct {
-		Service *struct {
-			Source struct {
-				File string `json:"file"`
-			} `json:"source"`
-			RootFS string `json:"rootfs"`
-			Image  string `json:"image"`
-			Bundle string `json:"bundle"`
-			Ports  []struct {
-				HostIP    string `json:"host_ip"`
-				Published int    `json:"published"`
-				Target    int    `json:"target"`
-				Protocol  string `json:"protocol"`
-			} `json:"ports"`
-		} `json:"service"`
-	}
-	// One that cannot be read is shown by its start, not by a listing.
-	if quickjson.Parse(data, &r) != nil || r.Service == nil {
-		return
-	}
-	s := r.Service
 	if g.Source == "" {
-		g.Source = s.Source.File
+		g.Source = text(file)
 	}
 	switch {
-	case s.Image != "":
-		g.Image = s.Image
-	case s.RootFS != "":
-		g.Image = "rootfs:" + s.RootFS
-	case s.Bundle != "":
-		g.Image = "bundle:" + s.Bundle
+	case len(image) > 2:
+		g.Image = text(image)
+	case len(rootfs) > 2:
+		g.Image = "rootfs:" + text(rootfs)
+	case len(bundle) > 2:
+		g.Image = "bundle:" + text(bundle)
 	}
-	for _, p := range s.Ports {
+	g.readPorts(ports)
+}
+
+// text is a JSON string's, "" of anything else.
+func text(value []byte) string {
+	if len(value) < 2 || value[0] != '"' {
+		return ""
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1])
+	}
+	var s string
+	_ = quickjson.Parse(value, &s) // what is not JSON stays ""
+	return s
+}
+
+func (g *Generated) readPorts(value []byte) {
+	var ports []struct {
+		HostIP    string `json:"host_ip"`
+		Published int    `json:"published"`
+		Target    int    `json:"target"`
+		Protocol  string `json:"protocol"`
+	}
+	if value == nil || quickjson.Parse(value, &ports) != nil {
+		return
+	}
+	for _, p := range ports {
 		port := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
 		if p.Published != 0 {
 			port = fmt.Sprintf("%d→%s", p.Published, port)

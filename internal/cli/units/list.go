@@ -5,6 +5,7 @@ package units
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -51,23 +52,29 @@ type Question struct {
 	// MainPID asks systemd once more for each unit.
 	MainPID bool
 	Host    live.Host
+}
 
-	files live.Reader
+// listed is a unit that is shown, and the file that it has of the generator.
+type listed struct {
+	g Generated // a copy: a template's instances may have been launched with another definition each
+	k dbus.UnitStatus
 }
 
 // List asks systemd for all our units in one call. Details are read from files,
 // also with a thousand of them, and systemd is asked again only for what it
 // alone knows: how a failed one ended, since when others are in their state.
 func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Unit, error) {
+	cgroups := make(chan map[string]string, 1)
+	go func() { cgroups <- q.Host.FindCgroups() }() // while PID 1 makes its list
 	known, err := bus.ListServices(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var list []Unit
+	var found []listed
 	add := func(g *Generated, k dbus.UnitStatus) {
 		named := q.Names == nil || slices.Contains(q.Names, strings.TrimSuffix(k.Name, ".service"))
 		if named && (q.Wanted == nil || q.Wanted(state(k.ActiveState, k.SubState))) {
-			list = append(list, q.newUnit(g, k))
+			found = append(found, listed{*g, k})
 		}
 	}
 	seen := map[string]bool{}
@@ -90,21 +97,52 @@ func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Un
 			add(g, dbus.UnitStatus{Name: g.Name, ActiveState: "inactive", SubState: "dead"})
 		}
 	}
-	slices.SortFunc(list, func(a, b Unit) int { return strings.Compare(a.Name, b.Name) })
-	return list, q.askDetails(ctx, bus, list)
+	slices.SortFunc(found, func(a, b listed) int {
+		return strings.Compare(strings.TrimSuffix(a.k.Name, ".service"), strings.TrimSuffix(b.k.Name, ".service"))
+	})
+	list, asked := q.look(found, <-cgroups)
+	return list, q.askDetails(ctx, bus, asked)
 }
 
-func (q *Question) newUnit(g *Generated, k dbus.UnitStatus) Unit {
-	of := *g // a template's instances may have been launched with another definition each
-	name := strings.TrimSuffix(k.Name, ".service")
+// share is how many units are worth a thread of their own.
+const share = 100
+
+// look reads the files of all units, on two processors where there are many;
+// asked are those of which systemd alone knows the rest.
+func (q *Question) look(found []listed, cgroups map[string]string) (list []Unit, asked []*Unit) {
+	list = make([]Unit, len(found))
+	rest := make([]bool, len(found))
+	parts := min(runtime.GOMAXPROCS(0), 2, len(found)/share+1)
+	var wg sync.WaitGroup
+	for part := range parts {
+		wg.Go(func() {
+			survey := live.Survey{Host: q.Host}
+			defer survey.Close()
+			for i := part * len(found) / parts; i < (part+1)*len(found)/parts; i++ {
+				list[i] = newUnit(&survey, found[i])
+				rest[i] = list[i].State != "stopped" && !q.lookAt(&survey, &list[i], live.PayloadOf(cgroups, list[i].Name, scopeOf))
+			}
+		})
+	}
+	wg.Wait()
+	for i := range list {
+		if rest[i] {
+			asked = append(asked, &list[i])
+		}
+	}
+	return list, asked
+}
+
+func newUnit(s *live.Survey, l listed) Unit {
+	name := strings.TrimSuffix(l.k.Name, ".service")
 	// What was launched says all, also where the file says something else by now.
-	if k.ActiveState == "inactive" || !of.readLaunched(&q.files, q.Host.DefinitionPath(name)) {
-		of.read(&q.files)
+	if l.k.ActiveState == "inactive" || !l.g.readLaunched(s, name) {
+		l.g.read(s)
 	}
 	return Unit{
-		Name: name, Unit: k.Name, Description: k.Description,
-		Definition: of.Source, Image: of.Image, Ports: of.Ports,
-		State: state(k.ActiveState, k.SubState), Active: k.ActiveState, Sub: k.SubState,
+		Name: name, Unit: l.k.Name, Description: l.k.Description,
+		Definition: l.g.Source, Image: l.g.Image, Ports: l.g.Ports,
+		State: state(l.k.ActiveState, l.k.SubState), Active: l.k.ActiveState, Sub: l.k.SubState,
 	}
 }
 
@@ -129,19 +167,7 @@ func state(active, sub string) string {
 
 // askDetails fills the units in. A unit that goes away meanwhile keeps what is
 // known of it.
-func (q *Question) askDetails(ctx context.Context, bus Bus, list []Unit) error {
-	names := make([]string, len(list))
-	for i := range list {
-		names[i] = list[i].Name
-	}
-	payloads := q.Host.Payloads(names, scopeOf)
-	survey := live.Survey{Host: q.Host}
-	var asked []*Unit
-	for i := range list {
-		if u := &list[i]; u.State != "stopped" && !q.look(&survey, u, payloads[u.Name]) {
-			asked = append(asked, u)
-		}
-	}
+func (q *Question) askDetails(ctx context.Context, bus Bus, asked []*Unit) error {
 	if len(asked) == 0 {
 		return nil
 	}
@@ -174,16 +200,16 @@ func (q *Question) askDetails(ctx context.Context, bus Bus, list []Unit) error {
 	return err
 }
 
-// look fills in what stands in files: the payload and its limits are in cgroup,
+// lookAt fills in what stands in files: the payload and its limits are in cgroup,
 // "" if it has none. false: systemd alone knows the rest.
-func (q *Question) look(survey *live.Survey, u *Unit, cgroup string) (all bool) {
-	if started, ok := q.Host.Started(u.Name); ok && u.State == "running" {
+func (q *Question) lookAt(survey *live.Survey, u *Unit, cgroup string) (all bool) {
+	if started, ok := survey.Started(u.Name); ok && u.State == "running" {
 		u.Since, all = started, !q.MainPID
 	}
 	if u.State == "failed" {
 		return false
 	}
-	u.Health = q.Host.Health(u.Name)
+	u.Health = survey.Health(u.Name)
 	if cgroup == "" {
 		return all
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,13 +55,16 @@ const (
 	reloadTrace    = 2 * time.Second
 )
 
-// reloading tells whether the units may be on their way: they are not there, or
-// have been written just now.
+// reloading tells whether the units may be on their way: their directory is new,
+// or has gone just now. Of a host without a definition it is never there.
 func (a *app) reloading() bool {
 	if a.root != "" {
 		return false
 	}
 	info, err := os.Stat(a.unitDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = os.Stat(filepath.Dir(a.unitDir))
+	}
 	return err != nil || time.Since(info.ModTime()) < reloadTrace
 }
 

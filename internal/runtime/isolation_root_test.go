@@ -192,6 +192,21 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
+// Without create_host_path what is missing on the host is an error, and stays
+// missing.
+func TestMissingHostPath(t *testing.T) {
+	c := newContainer(t)
+	missing := filepath.Join(t.TempDir(), "missing")
+	c.service.Volumes = []definition.Volume{{Type: definition.VolumeBind, Source: missing, Target: "/data"}}
+	c.service.Command = []string{"/payload", "payload"}
+	if _, err := c.exec(); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("the start says %v", err)
+	}
+	if _, err := os.Lstat(missing); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("on the host: %v", err)
+	}
+}
+
 func TestReadOnlyRootfs(t *testing.T) {
 	c := newContainer(t)
 	c.service.ReadOnly = true

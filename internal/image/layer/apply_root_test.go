@@ -370,11 +370,12 @@ func TestApplyDefaultACL(t *testing.T) {
 func TestApplySparse(t *testing.T) {
 	content := make([]byte, 8<<20)
 	copy(content[4<<20:], "middle")
-	dir, _, err := unpack(t, Options{}, e("f", "a", string(content)), e("f", "b", string(content[:1<<20])), e("f", "c", string(content[4<<20:4<<20+5000])))
+	ends := append(bytes.Repeat([]byte{0}, 1<<20), "end"...) // after a hole, in a block of its own
+	dir, _, err := unpack(t, Options{}, e("f", "a", string(content)), e("f", "b", string(content[:1<<20])), e("f", "c", string(content[4<<20:4<<20+5000])), e("f", "d", string(ends)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][]byte{"a": content, "b": content[:1<<20], "c": content[4<<20 : 4<<20+5000]} {
+	for name, want := range map[string][]byte{"a": content, "b": content[:1<<20], "c": content[4<<20 : 4<<20+5000], "d": ends} {
 		if got, _ := os.ReadFile(dir + "/" + name); !bytes.Equal(got, want) {
 			t.Errorf("%s: %d bytes differ from %d", name, len(got), len(want))
 		}

@@ -82,42 +82,52 @@ var zeros [holeSize]byte
 // content copies size bytes; blocks of zeros become holes, so that a sparse
 // file stays one and a bomb of zeros fills no disk.
 func (a *apply) content(fd int, size int64, r io.Reader) error {
-	var offset int64
+	var offset, end int64
 	for offset < size {
 		buf := a.buf[:min(int64(len(a.buf)), size-offset)]
 		if _, err := io.ReadFull(r, buf); err != nil {
 			return fmt.Errorf("reading %d bytes at %d: %w", len(buf), offset, err)
 		}
-		if err := writeData(fd, buf, offset); err != nil {
+		written, err := writeData(fd, buf, offset)
+		if err != nil {
 			return fmt.Errorf("writing %d bytes at %d: %w", len(buf), offset, err)
 		}
+		end = max(end, written)
 		offset += int64(len(buf))
 	}
-	if size == 0 {
+	if end == size {
 		return nil
 	}
-	// The length counts when the end is a hole.
+	// The end is a hole.
 	if err := unix.Ftruncate(fd, size); err != nil {
 		return fmt.Errorf("ftruncate to %d: %w", size, err)
 	}
 	return nil
 }
 
-// writeData writes the runs of blocks that are not all zeros. Only the first
-// word of an ordinary block is looked at.
-func writeData(fd int, buf []byte, offset int64) error {
+// writeData writes the runs of blocks that are not all zeros, and tells where
+// the last one ends. Only the first word of an ordinary block is looked at.
+func writeData(fd int, buf []byte, offset int64) (end int64, err error) {
 	start := 0
+	write := func(to int) error {
+		if start == to {
+			return nil
+		}
+		end = offset + int64(to)
+		return pwrite(fd, buf[start:to], offset+int64(start))
+	}
 	for i := 0; i < len(buf); i += holeSize {
 		block := buf[i:min(i+holeSize, len(buf))]
 		if !bytes.Equal(block, zeros[:len(block)]) {
 			continue
 		}
-		if err := pwrite(fd, buf[start:i], offset+int64(start)); err != nil {
-			return err
+		if err := write(i); err != nil {
+			return end, err
 		}
 		start = i + len(block)
 	}
-	return pwrite(fd, buf[start:], offset+int64(start))
+	err = write(len(buf))
+	return end, err
 }
 
 func pwrite(fd int, p []byte, offset int64) error {

@@ -99,6 +99,11 @@ try: toolchain lab ## run the examples on a throwaway systemd; VM=1: in a VM
 bench: toolchain lab ## measure unitc beside its peers, into bin/bench; QUICK=1: in three minutes
 	@bin/lab bench $(if $(QUICK),-quick) $(BENCHFLAGS)
 
+.PHONY: bench-images
+bench-images: build lab ## measure pulls, and starts from a large image, beside podman
+	$(GO) run ./test/bench/pull -unitc $(BIN)/unitc -tree "$$(bin/lab tree peers)/root" $(PULLFLAGS)
+	@bin/lab bench -rows '^image$$' -peers '^none$$' $(BENCHFLAGS)
+
 .PHONY: clean
 clean: ## remove build results (the lab's cache stays: bin/lab clean)
 	rm -rf bin .lab

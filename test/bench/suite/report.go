@@ -127,6 +127,7 @@ var goals = []goal{
 	{"start_cpu_ms", "unitc-service", "floor", 1.1},
 	{"start_ms", "unitc", "quadlet", 1 / 3.},
 	{"start_cpu_ms", "unitc", "quadlet", 1 / 3.},
+	{"image_start_ms", "unitc-big", "quadlet-big", 1 / 3.}, {"image_start_cpu_ms", "unitc-big", "quadlet-big", 1 / 3.},
 	{"stop_ms", "unitc", "plain", 1.15},
 	{"direct_ms", "direct-unitc", "direct-crun", 1},
 	{"direct_ms", "direct-unitc", "direct-floor", 1.3},

@@ -266,8 +266,12 @@ func TestHelperKilledAtEveryNetworkStep(t *testing.T) {
 		t.Run("run", func(t *testing.T) {
 			// One after the other: each is to be the first on its network.
 			c := scoped.defineTemplate(t, "crash-network@", endless+"\nports: [\"127.0.0.1::80\"]", "TimeoutStartSec=20")
+			before := networks(t)
 			for _, step := range networkSteps {
-				t.Run(step, func(t *testing.T) { c.instance(t, step).surviveKillAt(step) })
+				t.Run(step, func(t *testing.T) {
+					await(t, "the network has gone", func() bool { return networks(t) == before })
+					c.instance(t, step).surviveKillAt(step)
+				})
 			}
 		})
 	})

@@ -132,6 +132,9 @@ func (s snapshot) diff(now snapshot) string {
 func leavesNothing(t *testing.T, test func()) {
 	t.Helper()
 	startSlice()
+	await(t, "the tests before have had their post-mortems", func() bool {
+		return property(t, "unitc-postmortem.service", "ActiveState") != "activating"
+	})
 	before := takeSnapshot()
 	test()
 	if left := before.awaitSame(20 * time.Second); left != "" {

@@ -42,6 +42,8 @@ type peer struct {
 	// 0 = it is a template.
 	named   int
 	command string // the last that was written
+	// mate: a second one runs meanwhile.
+	mate bool
 }
 
 func (p *peer) service(instance string) string {
@@ -66,6 +68,8 @@ func allPeers() []*peer {
 		p.unit = strings.Replace(p.unit, "Type=exec", "Type=notify", 1)
 		return p
 	}
+	joined := definition("unitc-bridge-joined", false, "network_mode: bridge\nports: ['127.0.0.1:1809%i:80']\n")
+	joined.mate, joined.named = true, 2
 	peers := []*peer{
 		plain("plain", true, payload, "ExecStart="+payload+" @COMMAND@"),
 		helper("floor", ""),
@@ -75,6 +79,7 @@ func allPeers() []*peer {
 		definition("unitc-direct", false, "logging: {driver: direct}\n"),
 		definition("unitc-hostids", false, "userns_mode: host\n"),
 		definition("unitc-bridge", false, "network_mode: bridge\nports: ['127.0.0.1:18080:80']\n"),
+		joined,
 		definition("unitc-from-image", true, "image: "+image+"\n"),
 		plain("crun", true, "/usr/bin/crun", "Delegate=yes", "ExecStart=/usr/bin/crun --cgroup-manager=disabled run -b "+scratch+"/bundle/%i crun-%i"),
 		plain("bubblewrap", false, "/usr/bin/bwrap", "ExecStart=/usr/bin/bwrap --unshare-all --die-with-parent --cap-drop ALL --bind "+root+" / --proc /proc --dev /dev --tmpfs /tmp --bind "+stamps+" /out /bin/payload @COMMAND@"),

@@ -15,6 +15,12 @@ import (
 func (b *bench) starts() error {
 	s := samples{}
 	err := rounds(b.n(30, 7), b.peers, func(p *peer, count bool) error {
+		if p.mate {
+			if err := systemctl("start", p.service("2")); err != nil {
+				return err
+			}
+			defer systemctl("stop", p.service("2"))
+		}
 		settle()
 		got, err := b.start(p, "1")
 		if err != nil {

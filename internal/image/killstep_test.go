@@ -7,6 +7,3 @@ package image
 // killStep: every change is tried in the lab lane, some of them always. A
 // prime, so that no regular pattern of calls is always missed.
 const killStep = 13
-
-// millionFiles: a tenth of a million shows what grows with the files.
-const millionFiles = 100_000

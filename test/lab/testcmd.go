@@ -278,7 +278,7 @@ func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 		// The others have run on this release already.
 		flags = append(flags, "-test.run=^"+extraTests[suiteName])
 	case kind == "judge":
-		flags = append(flags, "-test.run=^(TestJudge|Test(Pull)?KilledAtEveryChange|TestPullMillionFiles)")
+		flags = append(flags, "-test.run=^(TestJudge|Test(Pull)?KilledAtEveryChange)")
 	}
 	j, err := newTestJob(r.source, labPackages[kind], suiteName, kind == "vm", flags)
 	if j != nil {

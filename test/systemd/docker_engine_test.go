@@ -30,6 +30,13 @@ func driveDocker(t *testing.T, image string) {
 		t.Fatal(err)
 	}
 	must(t, "docker", "load", "-q", "-i", image)
+	// What Docker saves is an image here.
+	loadBusybox(t, "localhost/other:1") // and /var/lib/unitc goes with it
+	if out := must(t, "sh", "-c", "docker save localhost/box:1 | unitc load -q -"); out != "localhost/box:1\n" {
+		t.Errorf("what docker save wrote is loaded as %q", out)
+	}
+	must(t, "unitc", "verify")
+	must(t, "unitc", "rmi", "localhost/box:1")
 	says := func(want string, wantStatus int, args ...string) {
 		t.Helper()
 		out, status := command(t, "docker", args...)

@@ -7,6 +7,7 @@ package systemd
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -90,14 +91,22 @@ func runPod(t *testing.T, name string, network int) *pod {
 // start makes a container and starts it; it gives its id.
 func (p *pod) start(name string, command ...string) string {
 	p.t.Helper()
+	return p.startWith(object{}, name, command...)
+}
+
+// startWith is start with more of a ContainerConfig.
+func (p *pod) startWith(more object, name string, command ...string) string {
+	p.t.Helper()
 	security := object{
 		"namespace_options": p.config["linux"].(object)["security_context"].(object)["namespace_options"],
 		"seccomp":           object{"profile_type": 0}, "no_new_privs": true, "readonly_rootfs": true, "run_as_user": object{"value": 1000},
 	}
-	id := dig(call(p.t, "CreateContainer", object{"pod_sandbox_id": p.id, "sandbox_config": p.config, "config": object{
+	config := object{
 		"metadata": object{"name": name}, "image": object{"image": "localhost/box:1"}, "command": command, "log_path": name + ".log",
 		"linux": object{"security_context": security},
-	}}), "container_id")
+	}
+	maps.Copy(config, more)
+	id := dig(call(p.t, "CreateContainer", object{"pod_sandbox_id": p.id, "sandbox_config": p.config, "config": config}), "container_id")
 	call(p.t, "StartContainer", object{"container_id": id})
 	return id
 }
@@ -170,6 +179,7 @@ func criPod(t *testing.T) {
 		t.Errorf("ExecSync of what is not there: %v", err)
 	}
 	criStream(t, id)
+	criAttach(t, p)
 	// The processes of a pod that shares their namespace see each other.
 	other := p.start("other", "/bin/sleep", "2000")
 	if out, _ := p.exec(other, "busybox", "ps", "-o", "args"); !strings.Contains(out, "sleep 1000") || !strings.Contains(out, "sleep 100000") {
@@ -229,6 +239,37 @@ func criStream(t *testing.T, id string) {
 				t.Errorf("Exec on a terminal (%t) exits with %d and says %q, want %q", c.tty, cmd.ProcessState.ExitCode(), out, want)
 			}
 		}
+	}
+}
+
+// criAttach: Attach to the streams of a container's own process, which waits for
+// a word before it says something; the stream ends with it.
+func criAttach(t *testing.T, p *pod) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		tty  bool
+		want []string
+	}{{"piped", false, []string{"got word\n", "bad\n", "not a tty"}}, {"terminal", true, []string{"word\r\n", "got word\r\n", "bad\r\n", "/dev/pts/0\r\n"}}} {
+		id := p.startWith(object{"stdin": true, "stdin_once": true, "tty": c.tty}, c.name, "/bin/sh", "-c", "read x; echo got $x; echo bad >&2; busybox tty; exit 5")
+		url := dig(call(t, "Attach", object{"container_id": id, "stdin": true, "stdout": true, "stderr": !c.tty, "tty": c.tty}), "url")
+		cmd := exec.Command("/usr/local/bin/cri", "stream", "-i", url)
+		cmd.Stdin = strings.NewReader("word\n")
+		out, err := cmd.CombinedOutput()
+		for _, want := range c.want {
+			if err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("Attach to %s: %v: it says %q, want %q", c.name, err, out, want)
+			}
+		}
+		if err := eventually(func() error {
+			if got := dig(call(t, "ContainerStatus", object{"container_id": id}), "status", "exit_code"); got != "5" {
+				return fmt.Errorf("the exit status of %s is %q", c.name, got)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		call(t, "RemoveContainer", object{"container_id": id})
 	}
 }
 

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options of the command line that no case of TestOCICases has.
+func TestOCIOptions(t *testing.T) {
+	for _, c := range []ociCase{
+		{"--log and --log-format", logOptions},
+		{"--pidfd-socket", pidfdOption},
+		{"--no-pivot", func(b *bundle) error {
+			b.spec.Process.Args = []string{"sh", "-c", "ls /bin/busybox; ls /proc/1/root/bin/busybox"}
+			if err := b.write(); err != nil {
+				return err
+			}
+			text, status := b.call("run", "--no-pivot", "--bundle", b.dir, b.id)
+			if status != 0 || text != "/bin/busybox\n/proc/1/root/bin/busybox\n" {
+				return fmt.Errorf("status %d: %s", status, text)
+			}
+			return nil
+		}},
+		{"--no-new-keyring", keyringOption},
+		{"update --resources", func(b *bundle) error {
+			none := os.WriteFile(b.dir+"/none.json", []byte(`{"pids":{"limit":-1}}`), 0o644)
+			bad := os.WriteFile(b.dir+"/bad.json", []byte(`{"pids":{"limit":"x"}}`), 0o644)
+			err := errors.Join(none, bad, b.started(), b.ok("update", "--resources", "none.json", b.id), b.ok("update", "--resources=none.json", b.id),
+				b.refused("", "update", "--resources", "bad.json", b.id), b.refused("no such file", "update", "--resources", "nowhere.json", b.id))
+			cmd := b.command("update", "--resources", "-", b.id)
+			cmd.Stdin = strings.NewReader(`{"pids":{"limit":-1}}`)
+			if out, cerr := cmd.CombinedOutput(); cerr != nil {
+				err = errors.Join(err, fmt.Errorf("--resources -: %w: %s", cerr, out))
+			}
+			if !hasPids() {
+				err = errors.Join(err, b.refused("controller", "update", "--pids-limit", "5", b.id))
+			}
+			return err
+		}},
+		{"kill --all", func(b *bundle) error {
+			b.spec.Process.Args = []string{"sh", "-c", `for i in 1 2; do sh -c 'trap "echo x >>/tmp/got" USR1; echo x >>/tmp/ready; while :; do sleep 0.05; done' & done; trap : USR1; while :; do wait; done`}
+			lines := func(file, want string) func() error {
+				return func() error {
+					if got, _ := os.ReadFile(b.dir + "/rootfs/tmp/" + file); string(got) != want {
+						return fmt.Errorf("%s has %q, want %q", file, got, want)
+					}
+					return nil
+				}
+			}
+			return errors.Join(b.started(), eventually(lines("ready", "x\nx\n")), b.ok("kill", "--all", b.id, "USR1"), eventually(lines("got", "x\nx\n")),
+				b.ok("kill", "--all", b.id, "KILL"), b.awaitStatus("stopped"), b.ok("delete", b.id))
+		}},
+		{"a container that is killed between create and start", func(b *bundle) error {
+			return errors.Join(b.create(), b.ok("kill", b.id, "KILL"), b.awaitStatus("stopped"), b.refused("stopped", "start", b.id), b.ok("delete", b.id))
+		}},
+		{"--version", func(b *bundle) error {
+			out, status := b.call("--version")
+			if status != 0 || !strings.HasPrefix(out, "unitc-runtime version ") || !strings.Contains(out, "\nspec: 1.3.") {
+				return fmt.Errorf("status %d: %s", status, out)
+			}
+			return nil
+		}},
+	} {
+		if err := runCase(t, c, ociRuntime); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// logOptions: engines show the last error of the log to their users.
+func logOptions(b *bundle) error {
+	b.spec.Process.Args = []string{"nonsense"}
+	if err := b.write(); err != nil {
+		return err
+	}
+	log := b.dir + "/log"
+	create := []string{"create", "--bundle", b.dir, b.id}
+	err := b.refused("not found in $PATH", append([]string{"--log", log, "--log-format", "json"}, create...)...)
+	text, _ := os.ReadFile(log)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	var last struct{ Level, Msg, Time string }
+	if jerr := json.Unmarshal([]byte(lines[len(lines)-1]), &last); jerr != nil || last.Level != "error" || last.Time == "" || !strings.Contains(last.Msg, "executable file not found in $PATH") {
+		err = errors.Join(err, fmt.Errorf("the log has %q", text))
+	}
+	err = errors.Join(err, os.Remove(log), b.refused("not found in $PATH", append([]string{"--log", log}, create...)...))
+	if text, _ := os.ReadFile(log); !strings.Contains(string(text), "level=error msg=") {
+		err = errors.Join(err, fmt.Errorf("the log has %q", text))
+	}
+	return errors.Join(err, b.refused("log-format", append([]string{"--log-format", "xml"}, create...)...))
+}
+
+// pidfdOption: who listens is sent a pidfd of the container's first process.
+func pidfdOption(b *bundle) error {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: b.dir + "/pidfd", Net: "unix"})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	got := make(chan string, 1)
+	go func() {
+		defer close(got)
+		c, err := l.AcceptUnix()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		oob, buf := make([]byte, 64), make([]byte, 4096)
+		_, n, _, _, _ := c.ReadMsgUnix(buf, oob)
+		if m, err := unix.ParseSocketControlMessage(oob[:n]); err == nil && len(m) == 1 {
+			if fds, err := unix.ParseUnixRights(&m[0]); err == nil && len(fds) == 1 {
+				text, _ := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fds[0]))
+				unix.Close(fds[0])
+				got <- string(text)
+			}
+		}
+	}()
+	if err := errors.Join(b.write(), b.ok("create", "--bundle", b.dir, "--pidfd-socket", b.dir+"/pidfd", b.id)); err != nil {
+		return err
+	}
+	s, err := b.state()
+	if err != nil {
+		return err
+	}
+	if text := <-got; !strings.Contains(text+"\n", fmt.Sprintf("\nPid:\t%v\n", s["pid"])) {
+		return fmt.Errorf("what was sent is %q, the process is %v", text, s["pid"])
+	}
+	return b.refused("", "create", "--bundle", b.dir, "--pidfd-socket", "/nonexistent", b.id+"-2")
+}
+
+// keyringOption: the caller's session keyring is kept, where the container else
+// has one of its own. Its user can see no key but those that it possesses.
+func keyringOption(b *bundle) error {
+	b.spec.Process.Args, b.spec.Process.User.UID = []string{"cat", "/proc/keys"}, 1000
+	if err := b.write(); err != nil {
+		return err
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the keyring is this thread's
+		name, err := unix.BytePtrFromString(b.id)
+		if err != nil {
+			done <- err
+			return
+		}
+		if _, _, e := unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, uintptr(unsafe.Pointer(name)), 0); e != 0 {
+			done <- fmt.Errorf("joining a session keyring: %w", e)
+			return
+		}
+		own, _ := b.call("run", "--bundle", b.dir, b.id)
+		kept, _ := b.call("run", "--no-new-keyring", "--bundle", b.dir, b.id)
+		if strings.Contains(own, b.id) || !strings.Contains(kept, b.id) {
+			err = fmt.Errorf("it sees the keys\n%s, with the option\n%s", own, kept)
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+func hasPids() bool {
+	text, _ := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
+	return strings.Contains(string(text), "pids")
+}

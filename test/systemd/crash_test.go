@@ -76,6 +76,8 @@ func makeCrashBundle(t *testing.T) {
 	s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"swapon"}, Action: specs.ActErrno}}}
 	s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
 	s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 5}}
+	// A file system before a bind mount (internal/runtime/order.go).
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs"}, specs.Mount{Destination: "/mnt/etc", Type: "bind", Source: "/etc", Options: []string{"bind", "ro"}})
 	hook := []specs.Hook{{Path: "/bin/true"}}
 	s.Hooks = &specs.Hooks{CreateRuntime: hook, CreateContainer: hook, StartContainer: hook, Poststart: hook, Poststop: hook}
 	b.writeOrFail(t)
@@ -99,7 +101,7 @@ func TestHelperKilledAtEveryStep(t *testing.T) {
 	leavesNothing(t, func() {
 		for _, l := range launches {
 			t.Run(l.String()+"-"+l.runtime, func(t *testing.T) {
-				c := l.defineTemplate(t, "crash-"+l.runtime+"@", l.definition, "TimeoutStartSec=5")
+				c := l.defineTemplate(t, "crash-"+l.runtime+"@", l.definition, "TimeoutStartSec=10")
 				steps, others := c.steps(l.runtime)
 				seen = append(seen, steps...)
 				all = append(append(all, steps...), others...)

@@ -305,7 +305,7 @@ func (m *creation) undo() {
 	}
 	if group != "" {
 		_ = group.Kill()
-		if err := group.Remove(); err != nil {
+		if err := removeGroup(group, m.scope != nil); err != nil {
 			m.c.log.warn("%v", err)
 		}
 	}

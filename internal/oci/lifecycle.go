@@ -250,10 +250,21 @@ func (k *container) deleteDamaged() error {
 	for _, group := range likelyGroups(spec.Linux.CgroupsPath, k.ID) {
 		if group.Exists() {
 			_ = group.Kill()
-			_ = group.Remove()
+			_ = removeGroup(group, strings.HasSuffix(string(group), ".scope"))
 		}
 	}
 	return k.remove()
+}
+
+// removeGroup leaves the cgroup of a scope to systemd, which removes it when it
+// has seen that nothing is in it. Of one that is gone before it looks it is told
+// nothing (fs/kernfs/file.c, kernfs_notify_workfn), and the scope would "run" for
+// good.
+func removeGroup(group cgroup.Group, scope bool) error {
+	if scope && group.AwaitRemoval() {
+		return nil
+	}
+	return group.Remove()
 }
 
 // likelyGroups are where a container's cgroup is, whoever made it, if this is
@@ -297,7 +308,7 @@ func (k *container) destroy(c *call) error {
 				return err
 			}
 		}
-		if err := k.group().Remove(); err != nil {
+		if err := removeGroup(k.group(), k.Scope != ""); err != nil {
 			return err
 		}
 	}

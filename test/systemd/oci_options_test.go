@@ -22,6 +22,7 @@ import (
 func TestOCIOptions(t *testing.T) {
 	for _, c := range []ociCase{
 		{"--log and --log-format", logOptions},
+		{"--systemd-cgroup", func(b *bundle) error { return scopeOption(t, b) }},
 		{"--pidfd-socket", pidfdOption},
 		{"--no-pivot", func(b *bundle) error {
 			b.spec.Process.Args = []string{"sh", "-c", "ls /bin/busybox; ls /proc/1/root/bin/busybox"}
@@ -100,6 +101,42 @@ func logOptions(b *bundle) error {
 		err = errors.Join(err, fmt.Errorf("the log has %q", text))
 	}
 	return errors.Join(err, b.refused("log-format", append([]string{"--log-format", "xml"}, create...)...))
+}
+
+// scopeOption: the scope is where the name says, and gone with the container,
+// however short it lived.
+func scopeOption(t *testing.T, b *bundle) error {
+	defer func() { _, _ = command(t, "systemctl", "stop", "labtest.slice") }()
+	b.spec.Linux.CgroupsPath = "labtest.slice:box:" + b.id
+	unit := "box-" + b.id + ".scope"
+	err := errors.Join(b.write(), b.ok("--systemd-cgroup", "create", "--bundle", b.dir, b.id))
+	s, serr := b.state()
+	if serr != nil {
+		return errors.Join(err, serr)
+	}
+	group, gerr := os.ReadFile(fmt.Sprintf("/proc/%v/cgroup", s["pid"]))
+	if gerr != nil || !strings.HasSuffix(string(group), "0::/labtest.slice/"+unit+"\n") {
+		err = errors.Join(err, gerr, fmt.Errorf("its cgroup is %q", group))
+	}
+	gone := func() error {
+		if state := property(t, unit, "LoadState"); state != "not-found" {
+			return fmt.Errorf("%s is %s and %s", unit, state, property(t, unit, "ActiveState"))
+		}
+		return nil
+	}
+	if state := property(t, unit, "ActiveState"); state != "active" {
+		err = errors.Join(err, fmt.Errorf("%s is %s", unit, state))
+	}
+	err = errors.Join(err, b.ok("start", b.id), b.ok("delete", "--force", b.id), eventually(gone))
+	b.spec.Process.Args = []string{"true"}
+	err = errors.Join(err, b.write())
+	for range 20 {
+		if err != nil {
+			return err
+		}
+		err = errors.Join(b.ok("--systemd-cgroup", "run", "--bundle", b.dir, b.id), eventually(gone))
+	}
+	return err
 }
 
 // pidfdOption: who listens is sent a pidfd of the container's first process.

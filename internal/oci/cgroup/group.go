@@ -233,6 +233,16 @@ func (g Group) Remove() error {
 	}
 }
 
+// AwaitRemoval waits for somebody else to remove it, and tells whether it is gone.
+func (g Group) AwaitRemoval() bool {
+	for deadline := time.Now().Add(removeTimeout); g.Exists(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
 func removeTree(dir string) error {
 	err := unix.Rmdir(dir)
 	if err == nil || errors.Is(err, unix.ENOENT) {

@@ -90,6 +90,7 @@ type sampler struct {
 
 // take looks once; shares are of the time since the look before.
 func (s *sampler) take(look func(cgroup string) live.Usage) error {
+	defer s.survey.Close() // a slice may be another by the next look
 	names, err := s.host.Names()
 	if err != nil {
 		return err

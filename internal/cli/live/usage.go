@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"math"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ type Usage struct {
 // Usage reads the counters of a cgroup. What is not there stays nil.
 func (h Host) Usage(cgroup string) Usage {
 	s := Survey{Host: h}
+	defer s.Close()
 	return s.Usage(cgroup)
 }
 
@@ -50,6 +52,8 @@ type Survey struct {
 	files   Reader
 	hostNet string // the host's own network namespace, once read
 	stateFD int    // of Host.State; 0 = not opened, -1 = there is none
+	slice   string // where the last cgroup was, and
+	sliceFD int    // its directory; 0 = not opened, -1 = there is none
 }
 
 // state is the directory of what was launched; names below it are found quicker
@@ -67,10 +71,12 @@ func (s *Survey) state() int {
 
 // Close lets go of what looking has opened.
 func (s *Survey) Close() {
-	if s.stateFD > 0 {
-		unix.Close(s.stateFD)
+	for _, fd := range []*int{&s.stateFD, &s.sliceFD} {
+		if *fd > 0 {
+			unix.Close(*fd)
+		}
+		*fd = 0
 	}
-	s.stateFD = 0
 }
 
 // Read gives a file's content until the next is read.
@@ -103,7 +109,6 @@ func (s *Survey) Started(name string) (time.Time, bool) {
 // Usage is Host.Usage.
 func (s *Survey) Usage(cgroup string) Usage {
 	g := s.open(cgroup)
-	defer g.close()
 	u := Usage{
 		At: time.Now(), CPU: g.key("cpu.stat", "usage_usec"),
 		Memory: g.number("memory.current"), MemoryPeak: g.number("memory.peak"), MemoryLimit: g.number("memory.max"), Swap: g.number("memory.swap.current"),
@@ -132,7 +137,6 @@ func (s *Survey) Usage(cgroup string) Usage {
 // Processor is Usage of the processor alone: what a share of it is counted from.
 func (s *Survey) Processor(cgroup string) Usage {
 	g := s.open(cgroup)
-	defer g.close()
 	return Usage{At: time.Now(), CPU: g.key("cpu.stat", "usage_usec")}
 }
 
@@ -146,44 +150,48 @@ type Summary struct {
 // Summary reads the few counters of it.
 func (s *Survey) Summary(cgroup string) Summary {
 	g := s.open(cgroup)
-	defer g.close()
 	return Summary{CPU: g.key("cpu.stat", "usage_usec"), Memory: g.number("memory.current"), MemoryLimit: g.number("memory.max"), Frozen: g.frozen()}
 }
 
 // Frozen tells whether the processes of a cgroup stand still.
 func Frozen(cgroup string) bool {
 	s := Survey{}
+	defer s.Close()
 	g := s.open(cgroup)
-	defer g.close()
 	return g.frozen()
 }
 
 // group is a cgroup whose files are read.
 type group struct {
-	fd    int
-	files *Reader
+	sliceFD int
+	name    string // in the slice
+	files   *Reader
 }
 
+// open keeps the slice's directory, for nearly all containers are in one: a
+// directory of each would be opened and closed for four files.
 func (s *Survey) open(cgroup string) group {
-	fd, err := openDir(cgroup)
-	if err != nil {
-		fd = -1 // it has ended: nothing can be read
+	slice, name := path.Split(cgroup)
+	if s.sliceFD == 0 || s.slice != slice {
+		if s.sliceFD > 0 {
+			unix.Close(s.sliceFD)
+		}
+		fd, err := openDir(slice)
+		if err != nil {
+			fd = -1 // it has ended: nothing can be read
+		}
+		s.slice, s.sliceFD = slice, fd
 	}
-	return group{fd, &s.files}
+	return group{s.sliceFD, name, &s.files}
 }
 
-func (g group) close() {
-	if g.fd >= 0 {
-		unix.Close(g.fd)
-	}
+func (g group) tryRead(file string) ([]byte, error) {
+	return g.files.readBelow(g.sliceFD, g.name, file)
 }
 
 // read gives a file's text until the next is read.
 func (g group) read(file string) []byte {
-	if g.fd < 0 {
-		return nil
-	}
-	data, err := g.files.Read(g.fd, file)
+	data, err := g.tryRead(file)
 	if err != nil {
 		return nil
 	}
@@ -246,8 +254,8 @@ func (g group) pressure(file string) *float64 {
 
 // io adds up io.stat, a line "8:0 rbytes=1 wbytes=2 …" for each device.
 func (g group) io() (read, write *uint64) {
-	text, err := g.files.Read(g.fd, "io.stat")
-	if g.fd < 0 || err != nil {
+	text, err := g.tryRead("io.stat")
+	if err != nil {
 		return nil, nil
 	}
 	var r, w uint64

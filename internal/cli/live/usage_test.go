@@ -70,6 +70,7 @@ func TestCounters(t *testing.T) {
 		}
 	}
 	s := Survey{Host: h}
+	defer s.Close()
 	for range 2 { // what is kept from one to the next changes nothing
 		u := s.Usage(cgroup)
 		for name, c := range map[string]struct{ got, want any }{
@@ -91,6 +92,23 @@ func TestCounters(t *testing.T) {
 	}
 	if gone := s.Usage(root + "/none"); gone.CPU != nil || gone.IORead != nil || value(gone.Pids) != uint64(0) {
 		t.Errorf("of a cgroup that is gone: %+v", gone)
+	}
+	// A slice that ends and begins anew is another directory.
+	s.Close()
+	if err := os.Rename(root+"/cgroup/unitc.slice", root+"/gone.slice"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, cgroup, map[string]string{"memory.current": "8192\n"})
+	if sum := s.Summary(cgroup); value(sum.Memory) != uint64(8192) || sum.CPU != nil {
+		t.Errorf("of the new slice: %+v", sum)
+	}
+	other := root + "/cgroup/other.slice/unitc-db.scope"
+	write(t, other, map[string]string{"memory.current": "1\n"})
+	if sum := s.Summary(other); value(sum.Memory) != uint64(1) {
+		t.Errorf("of another slice: %+v", sum)
+	}
+	if err := os.RemoveAll(root + "/cgroup/other.slice"); err != nil {
+		t.Fatal(err)
 	}
 	if found := h.FindCgroups(); len(found) != 1 || found["unitc-web.scope"] != cgroup {
 		t.Errorf("found %v", found)

@@ -48,7 +48,6 @@ type starter struct {
 	network        *network.Claim  // nil = it is connected to none
 	connecting     chan error      // nil = that has not begun
 	payload        int             // main PID, once it is known
-	barrier        *os.File        // tells that systemd knows it too; nil = the scope's start does
 	contents       [][]byte        // of the plan's files
 	relay          *relayFiles     // of our own relay, nil without one
 	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
@@ -267,14 +266,19 @@ func (s *starter) sendMainPID() error {
 	}
 	err := s.notify.send(fmt.Sprintf("MAINPID=%d", s.payload), status("setting up the container"))
 	if err == nil && s.plan.Scope == nil {
-		s.barrier, err = s.notify.openBarrier()
+		err = s.notify.mark()
 	}
 	return err
 }
 
 // awaitMainPID: one that has ended by the time systemd reads of it is not taken,
 // and its exit status is lost. Who has made the payload's scope has read it.
-func (s *starter) awaitMainPID() error { return awaitBarrier(s.barrier) }
+func (s *starter) awaitMainPID() error {
+	if s.plan.Scope != nil {
+		return nil
+	}
+	return s.notify.await()
+}
 
 func (s *starter) runHooks() error {
 	err := s.launch.RunHooks(s.child)

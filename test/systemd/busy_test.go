@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// PID 1 stands still while a container comes up and ends: from before it has read
+// who the main process is, and from when the payload runs. It knows all the same
+// that the start has succeeded, and the payload's exit status.
+func TestEndsWhileSystemdIsBusy(t *testing.T) { // alone: one at a time traces PID 1
+	for _, p := range placements {
+		c := p.define(t, "busy", "rootfs: host\ncommand: [sh, -c, 'exit 3']", "[Unit]", "StartLimitIntervalSec=0")
+		for _, program := range []string{"unitc-exec", "unitc-exec", "sh", "sh", "sh"} {
+			must(t, "systemctl", "start", "--no-block", "--", c.unit())
+			holdManager(t, func() bool { return c.runs(program) }, c.quiet)
+			c.await("ActiveState", "failed")
+			c.expect(c.unit(), "ExecMainCode=1", "ExecMainStatus=3", "Result=exit-code")
+			must(t, "systemctl", "reset-failed", "--", c.unit())
+		}
+	}
+}
+
+// holdManager stops PID 1 when something is so, and lets it go when something
+// else is: ptrace(2) can, where no signal from within a PID namespace does.
+func holdManager(t *testing.T, from, to func() bool) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.PtraceSeize(1); err != nil {
+		t.Fatalf("ptrace PTRACE_SEIZE 1: %v", err)
+	}
+	defer func() {
+		if err := unix.PtraceDetach(1); err != nil {
+			t.Errorf("ptrace PTRACE_DETACH 1: %v", err)
+		}
+	}()
+	for deadline := time.Now().Add(time.Second); !from() && time.Now().Before(deadline); {
+		runtime.Gosched() // it may be over already, and is as good a case
+	}
+	if err := unix.PtraceInterrupt(1); err != nil {
+		t.Fatalf("ptrace PTRACE_INTERRUPT 1: %v", err)
+	}
+	for {
+		if _, err := unix.Wait4(1, nil, unix.WALL, nil); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	for deadline := time.Now().Add(time.Second); !to() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// runs tells whether a process of the container's runs a program.
+func (c *container) runs(program string) bool {
+	for _, pid := range append(pids("/unitc.slice/"+c.unit()), pids("/unitc.slice/"+c.payloadUnit())...) {
+		if comm, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(comm)) == program {
+			return true
+		}
+	}
+	return false
+}
+
+// quiet tells whether all processes of the service sleep or have ended.
+func (c *container) quiet() bool {
+	for _, pid := range pids("/unitc.slice/" + c.unit()) {
+		stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+		if _, rest, ok := strings.Cut(string(stat), ") "); ok && !strings.ContainsAny(rest[:1], "SZ") {
+			return false
+		}
+	}
+	return true
+}

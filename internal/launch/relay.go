@@ -158,17 +158,17 @@ func (s *starter) order() *order.Order {
 // service's cgroup, so that journald finds the service behind every line, and
 // which ends with the last writer. Where only log bytes flow cat(1) does that;
 // a relay of ours is there, and goes on when the helper ends.
-//
-// A message that it has not read yet systemd takes of a process that has ended, too:
-// it reads them before it reaps its children, and the helper is one.
 func (s *starter) becomeRelay() error {
 	s.watch.print()
 	s.netWatch.print()
 	switch {
 	case s.relay != nil:
-		return s.relay.process.Close()
+		defer s.relay.process.Close()
+		return s.notify.barrier()
 	case s.logs == nil:
-		return nil
+		// The messages must be read before this process is gone (S-9): with 262 one of
+		// a few hundred was lost.
+		return s.notify.barrier()
 	}
 	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
 		return fmt.Errorf("dup3 of the log pipe: %w", err)

@@ -31,6 +31,38 @@ func TestEndsWhileSystemdIsBusy(t *testing.T) { // alone: one at a time traces P
 	}
 }
 
+// PID 1 may pass over what was said by a process that it has seen end (S-9): 262
+// lost one READY=1 in a few hundred. So the helper stays until its words are read.
+func TestHelperEndsWhenItsWordsAreRead(t *testing.T) {
+	leavesNothing(t, func() {
+		for _, p := range placements {
+			if p.driver != "direct" {
+				continue // it becomes the relay
+			}
+			c := p.defineTemplate(t, "words@", endless).instance(t, "x")
+			c.arm("UNITC_PAUSE_AT", "send-ready")
+			must(t, "systemctl", "start", "--no-block", c.unit())
+			pid := c.awaitPausedHelper()
+			c.disarm()
+			var resumed time.Time
+			holdManager(t, func() bool { return true }, func() bool {
+				if resumed.IsZero() {
+					resumed = time.Now()
+					if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+						t.Error(err)
+					}
+				}
+				return !c.runs("unitc-exec") || time.Since(resumed) > 300*time.Millisecond
+			})
+			if time.Since(resumed) < 300*time.Millisecond {
+				t.Errorf("%s: the helper has ended before systemd could read that the container is up", c.name)
+			}
+			c.await("ActiveState", "active")
+			c.end()
+		}
+	})
+}
+
 // holdManager stops PID 1 when something is so, and lets it go when something
 // else is: ptrace(2) can, where no signal from within a PID namespace does.
 func holdManager(t *testing.T, from, to func() bool) {

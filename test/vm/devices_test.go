@@ -63,6 +63,7 @@ command:
 // Shared memory is the container's: it counts against its limit, and goes with it
 // (CVE-2024-3056).
 func TestSharedMemoryIsCharged(t *testing.T) {
+	onOneKernel(t)
 	const definition = "rootfs: host\nshm_size: 1g\ncommand: [sh, -c, 'head -c 100M /dev/zero >/dev/shm/x; echo status $$?; exec sleep infinity']\n"
 	c := define(t, "shm", "scope", definition)
 	if said := c.awaitWord("status"); !strings.Contains(said, "status 0") {

@@ -33,7 +33,7 @@ func TestBootHeedsEnableAndDisable(t *testing.T) {
 		}
 	}, func(t *testing.T) {
 		if out, err := exec.Command("systemctl", "is-system-running", "--wait").Output(); err != nil {
-			t.Errorf("the system is %s%s", out, run(t, "journalctl", "--boot", "--no-pager", "-o", "short-precise", "-u", "vm-*"))
+			t.Errorf("the system is %s%s", out, run(t, "journalctl", "--boot", "--no-pager", "-o", "short-monotonic"))
 		}
 		for _, u := range units {
 			// is-active exits with 3 where the answer is no.

@@ -13,6 +13,7 @@ import (
 // On an ipvlan containers are machines of the wire, by the host's own MAC
 // address: the lab's kernel has no such links, the suites' kernels do.
 func TestIpvlan(t *testing.T) {
+	onOneKernel(t)
 	wire(t)
 	write(t, "/etc/unitc/ipwire.network.yaml", `driver: ipvlan
 driver_opts: {parent: wire}

@@ -68,6 +68,15 @@ func phases(t *testing.T, boots ...func(t *testing.T)) {
 	}
 }
 
+// onOneKernel leaves what no version of systemd can change to one of the suites:
+// an emulated machine takes ten times as long as a real one.
+func onOneKernel(t *testing.T) {
+	t.Helper()
+	if os.Getenv("UNITC_LAB_SUITE") != "trixie" && os.Getenv("UNITC_LAB_SLOW") == "" {
+		t.Skip("asks the kernel and not systemd: trixie's is asked, and all with UNITC_LAB_SLOW=1")
+	}
+}
+
 // writeDown writes what a power cut must not take.
 func writeDown(t *testing.T, path, content string) {
 	t.Helper()

@@ -122,6 +122,7 @@ func pullForever() error {
 // collector that cleans". Each write of a pull has its power cut in package
 // image; here it is a machine's, with a disk behind it.
 func TestBootPowerCutWhilePulling(t *testing.T) {
+	onOneKernel(t)
 	const (
 		conf    = "/etc/unitc/registries.conf.d/cut.conf"
 		cutConf = "[[registry]]\nlocation = \"" + cutRegistry + "\"\ninsecure = true\n"

@@ -85,7 +85,8 @@ func check(e *endpoint.Endpoint, config *tls.Config, span time.Duration) string 
 		if err == nil {
 			return e.Verdict(line)
 		}
-		if ctx.Err() != nil {
+		// The connection may know that time is up before the context does.
+		if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			return fmt.Sprintf("%s: no answer in %v", what, span)
 		}
 		if first == nil {

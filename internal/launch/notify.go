@@ -70,24 +70,34 @@ func (n *notifier) send(lines ...string) error {
 // barrier waits until systemd has done what was said before. BARRIER=1 (sd_notify(3))
 // would tell that too, but PID 1 starts a process each time, to close what comes
 // with it: 0.7 ms of CPU.
-func (n *notifier) barrier() error {
+func (n *notifier) barrier() error { return n.barrierFor(wordPatience) }
+
+func (n *notifier) barrierFor(patience time.Duration) error {
 	if err := n.mark(); err != nil {
 		return err
 	}
-	return n.await()
+	return n.await(patience)
 }
+
+const (
+	// wordPatience is for words to the operator: clean-up must go on without.
+	wordPatience = 5 * time.Second
+	// statePatience is for what the unit's state hangs on: PID 1 may be reloading
+	// thousands of units, and who waits here holds up nobody else.
+	statePatience = time.Minute
+)
 
 // mark says what has no meaning (sd_notify(3), X_). systemd takes one message after
 // the other, so that it has done all before once it has taken this one.
 func (n *notifier) mark() error { return n.send("X_UNITC_MARK=1") }
 
-// await returns when systemd has taken every message, or after 5 s.
-func (n *notifier) await() error {
+// await returns when systemd has taken every message, or when the time has passed.
+func (n *notifier) await(patience time.Duration) error {
 	if n.fd < 0 {
 		return nil
 	}
 	pause := 50 * time.Microsecond
-	for begun := time.Now(); time.Since(begun) < 5*time.Second; pause = min(2*pause, time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < patience; pause = min(2*pause, time.Millisecond) {
 		// What is still in the queue counts as the sender's (unix(7), SIOCOUTQ).
 		if waiting, err := unix.IoctlGetInt(n.fd, unix.SIOCOUTQ); err != nil || waiting == 0 {
 			return err

@@ -164,11 +164,11 @@ func (s *starter) becomeRelay() error {
 	switch {
 	case s.relay != nil:
 		defer s.relay.process.Close()
-		return s.notify.barrier()
+		return s.notify.barrierFor(statePatience)
 	case s.logs == nil:
 		// The messages must be read before this process is gone (S-9): with 262 one of
 		// a few hundred was lost.
-		return s.notify.barrier()
+		return s.notify.barrierFor(statePatience)
 	}
 	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
 		return fmt.Errorf("dup3 of the log pipe: %w", err)

@@ -277,7 +277,7 @@ func (s *starter) awaitMainPID() error {
 	if s.plan.Scope != nil {
 		return nil
 	}
-	return s.notify.await()
+	return s.notify.await(statePatience)
 }
 
 func (s *starter) runHooks() error {

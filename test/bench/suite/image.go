@@ -38,23 +38,16 @@ func (b *bench) bigImages() error {
 	}
 	s := samples{}
 	err := rounds(b.n(30, 7), peers, func(p *peer, count bool) error {
-		settle()
-		got, err := b.start(p, "1")
+		got, stopped, cpu, err := b.startAndStop(p)
 		if err != nil {
 			return err
 		}
-		cpu, t := busy(), now()
-		if err := systemctl("stop", p.service("1")); err != nil {
-			return err
-		}
-		stopped := now() - t
-		settle()
 		if count {
 			s.add("image_start_ms", p.name, ms(got.first))
 			s.add("image_start_return_ms", p.name, ms(got.returned))
 			s.add("image_start_cpu_ms", p.name, ms(got.cpu))
 			s.add("image_stop_ms", p.name, ms(stopped))
-			s.add("image_stop_cpu_ms", p.name, ms(busy()-cpu))
+			s.add("image_stop_cpu_ms", p.name, ms(cpu))
 		}
 		return nil
 	})

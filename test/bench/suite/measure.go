@@ -152,6 +152,22 @@ func (b *bench) start(p *peer, instance string) (began, error) {
 	return began{at - t, returned, busy() - cpu}, nil
 }
 
+// startAndStop does both, each on a machine that has come to rest; cpu is what the
+// stop took.
+func (b *bench) startAndStop(p *peer) (got began, stopped, cpu time.Duration, err error) {
+	settle()
+	if got, err = b.start(p, "1"); err != nil {
+		return got, 0, 0, err
+	}
+	before, t := busy(), now()
+	if err = systemctl("stop", p.service("1")); err != nil {
+		return got, 0, 0, err
+	}
+	stopped = now() - t
+	settle()
+	return got, stopped, busy() - before, nil
+}
+
 // extra finds the memory of what runs now and did not before, the payload aside.
 func extra(before map[int]bool) (pss, private float64) {
 	for _, pid := range processes() {

@@ -242,22 +242,15 @@ func (b *bench) ports() error {
 			return err
 		}
 		err := rounds(b.n(7, 2), peers, func(p *peer, count bool) error {
-			settle()
-			got, err := b.start(p, "1")
+			got, stopped, cpu, err := b.startAndStop(p)
 			if err != nil {
 				return err
 			}
-			cpu, t := busy(), now()
-			if err := systemctl("stop", p.service("1")); err != nil {
-				return err
-			}
-			stopped := now() - t
-			settle()
 			if count {
 				s.add(fmt.Sprintf("ports_%d_start_ms", n), p.name, ms(got.first))
 				s.add(fmt.Sprintf("ports_%d_start_cpu_ms", n), p.name, ms(got.cpu))
 				s.add(fmt.Sprintf("ports_%d_stop_ms", n), p.name, ms(stopped))
-				s.add(fmt.Sprintf("ports_%d_stop_cpu_ms", n), p.name, ms(busy()-cpu))
+				s.add(fmt.Sprintf("ports_%d_stop_cpu_ms", n), p.name, ms(cpu))
 			}
 			return nil
 		})

@@ -132,7 +132,7 @@ func find(specs []*spec, faults []error, dirs []string, name cdi.Name) (found *s
 	case found != nil:
 		return found, d, nil
 	case len(faults) > 0:
-		return nil, nil, fmt.Errorf("no specification has %s, and some could not be read: %w", name, errors.Join(faults...))
+		return nil, nil, fmt.Errorf("no specification that can be read has %s: %w", name, errors.Join(faults...))
 	case len(known) > 0:
 		slices.Sort(known)
 		return nil, nil, fmt.Errorf("%s has no device %s; its devices are %s", name.Kind(), name.Device, strings.Join(slices.Compact(known), ", "))

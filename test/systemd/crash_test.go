@@ -205,14 +205,10 @@ func TestReexecInMidStart(t *testing.T) {
 			}
 			for _, step := range strings.Fields(must(t, helper, "steps", "own")) {
 				t.Run(step, func(t *testing.T) {
-					if step != "connect-network" {
-						reexecAt(t, templates, step)
-						return
-					}
-					// What it waits for goes on beside the steps, and who is paused may
-					// have the networks' lock.
-					for i := range templates {
-						reexecAt(t, templates[i:i+1], step)
+					// One at a time: the network is made beside the steps, and who is paused
+					// may have the networks' lock.
+					for _, template := range templates {
+						reexecAt(t, template, step)
 					}
 				})
 			}
@@ -220,28 +216,19 @@ func TestReexecInMidStart(t *testing.T) {
 	})
 }
 
-func reexecAt(t *testing.T, templates []*container, step string) {
-	var list []*container
-	for _, template := range templates {
-		c := template.instance(t, step)
-		list = append(list, c)
-		c.arm("UNITC_PAUSE_AT", step)
-		must(t, "systemctl", "start", "--no-block", c.unit())
-	}
-	var helpers []int
-	for _, c := range list {
-		helpers = append(helpers, c.awaitPausedHelper())
-		c.disarm()
-	}
+func reexecAt(t *testing.T, template *container, step string) {
+	c := template.instance(t, step)
+	c.arm("UNITC_PAUSE_AT", step)
+	must(t, "systemctl", "start", "--no-block", c.unit())
+	helper := c.awaitPausedHelper()
+	c.disarm()
 	must(t, "systemctl", "daemon-reexec")
-	for i, c := range list {
-		if err := syscall.Kill(helpers[i], syscall.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
-		c.await("ActiveState", "active")
-		c.expectSleep()
-		c.end()
+	if err := syscall.Kill(helper, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
 	}
+	c.await("ActiveState", "active")
+	c.expectSleep()
+	c.end()
 }
 
 // awaitPausedHelper waits until the helper has stopped itself.

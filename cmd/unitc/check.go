@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,8 @@ func (a *app) check() *cobra.Command {
 		Short: "find the faults of definitions",
 		Long: `Find the faults of definitions: all of the search path, of single files, or of
 directories. What is said is what the generator and a start would say. Notes say
-what the keys open that relax a default.`,
+what the keys open that relax a default, and which networks have the host forward
+packets.`,
 		Example: "  unitc check\n  unitc check ./web.yaml --strict\n  unitc check --format json ./units",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !diag.Known(format) {
@@ -129,7 +131,8 @@ func (a *app) problems(args []string) (diag.List, int, error) {
 		if run.Select != nil && len(out.Definitions) == 0 {
 			return nil, 0, usagef("check: a file of that name is masked or is not read in its directory")
 		}
-		for _, p := range append(out.Problems, planProblems(out.Definitions)...) {
+		found := append(out.Problems, planProblems(out.Definitions)...)
+		for _, p := range append(found, forwarding(out.Definitions, found)...) {
 			all = append(all, relative(p, run.Dirs != nil))
 		}
 		definitions += len(out.Definitions)
@@ -222,4 +225,46 @@ func relaxations(s *definition.Service) diag.List {
 		notes = append(notes, p)
 	}
 	return notes
+}
+
+// forwarding says once of each network what it makes of the host: a router. That
+// of lone containers is said where the first of them stands.
+func forwarding(files []definition.File, found diag.List) diag.List {
+	var notes diag.List
+	note := func(f *definition.File, n *definition.Network) {
+		if sysctls := forwardingSysctls(n); sysctls != "" {
+			p := diag.Problem{File: cmp.Or(n.Source.File, f.Path), Line: n.Source.Line, Col: n.Source.Col, Severity: diag.Note, Rule: diag.RuleHost}
+			p.What = fmt.Sprintf("the network %s has the host forward packets while it is there (%s)", n.Name, sysctls)
+			notes = append(notes, p)
+		}
+	}
+	lone := &definition.Network{Name: definition.LoneNetwork}
+	for i := range files {
+		f := &files[i]
+		if slices.ContainsFunc(found, func(p diag.Problem) bool { return p.File == f.Path && p.Severity == diag.Error }) {
+			continue // it makes nothing
+		}
+		for j := range f.Networks {
+			note(f, &f.Networks[j])
+		}
+		if lone != nil && slices.ContainsFunc(f.Services, joinsLone) {
+			note(f, lone)
+			lone = nil
+		}
+	}
+	return notes
+}
+
+func joinsLone(s definition.Service) bool { return s.NetworkMode == "" && len(s.Networks) == 0 }
+
+func forwardingSysctls(n *definition.Network) string {
+	var list []string
+	v4, v6 := n.Forwards()
+	if v4 {
+		list = append(list, "net.ipv4.ip_forward")
+	}
+	if v6 {
+		list = append(list, "net.ipv6.conf.all.forwarding")
+	}
+	return strings.Join(list, ", ")
 }

@@ -121,8 +121,8 @@ var portFormat = format{
 }
 
 func decodePorts(r *reader, s *definition.Service, n *node) {
-	for _, item := range n.items {
-		p := definition.Port{Protocol: "tcp"}
+	for i, item := range n.items {
+		p := definition.Port{Protocol: "tcp", Item: i}
 		short := splitPort(item.text)
 		if item.kind == mapping {
 			short = shortPort{

@@ -2,7 +2,10 @@
 
 package definition
 
-import "strconv"
+import (
+	"net/netip"
+	"strconv"
+)
 
 // NetworkUnit begins the name of a network's unit; the network's name follows.
 const NetworkUnit = "unitc-network@"
@@ -26,6 +29,21 @@ type Network struct {
 	NoIPv4   bool       `json:"no_ipv4,omitempty"`
 	IPv6     bool       `json:"ipv6,omitempty"`
 	Labels   []KeyValue `json:"labels,omitempty"`
+}
+
+// Forwards tells for which families the host has to forward packets while the
+// network is there.
+func (n *Network) Forwards() (v4, v6 bool) {
+	if n.External || n.Internal || n.Driver != "" && n.Driver != "bridge" {
+		return false, false
+	}
+	v4, v6 = !n.NoIPv4, n.IPv6
+	for _, s := range n.Subnets {
+		if p, err := netip.ParsePrefix(s.Subnet); err == nil {
+			v4, v6 = v4 || p.Addr().Is4(), v6 || p.Addr().Is6()
+		}
+	}
+	return v4, v6
 }
 
 // Subnet is one address range of a network.
@@ -62,6 +80,8 @@ type Port struct {
 	AppProtocol  string `json:"app_protocol,omitempty"`
 	// Activation has systemd keep the listening socket.
 	Activation bool `json:"activation,omitempty"`
+	// Item is the place in the list as it is written: a range is one item.
+	Item int `json:"item,omitempty"`
 }
 
 // PortUnit is the name, without ".socket" or ".service", of the units that keep

@@ -99,6 +99,7 @@ const (
 	RuleLimit       = "limit"       // more than is allowed
 	RuleUnsupported = "unsupported" // a Compose key or value that unitc will not have
 	RuleRelaxation  = "relaxation"  // a key that opens what is closed by default
+	RuleHost        = "host"        // what a start changes of the host
 )
 
 // List is the problems of one or more files.

@@ -154,6 +154,12 @@ func TestSysctlsAreNarrow(t *testing.T) {
 	if got := changed(before); !slices.Contains(got, forward6+"=1") || slices.ContainsFunc(got, func(line string) bool { return strings.Contains(line, "ipv4/conf") }) {
 		t.Errorf("a network of both changes %q", got)
 	}
+	// It is what `unitc check` says.
+	for d, want := range map[*definition.Network][2]bool{inner: {false, false}, four: {true, false}, both: {true, true}} {
+		if v4, v6 := d.Forwards(); want != [2]bool{v4, v6} {
+			t.Errorf("%s is said to forward %v, %v", d.Name, v4, v6)
+		}
+	}
 	for name, want := range map[string]string{"four": "1", "inner": "0"} {
 		n, err := lease.Store{}.Network(name)
 		must(t, err)

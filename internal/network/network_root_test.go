@@ -275,8 +275,8 @@ func TestWays(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "web.service") {
 		t.Errorf("a taken port gives %v", err)
 	}
-	_, err = Take(Request{Container: "late", Attachments: on(front), Ports: []definition.Port{{Published: 7000, Target: 1, Protocol: "tcp"}}})
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) {
+	_, err = Take(Request{Container: "late", Attachments: on(front), Ports: []definition.Port{{Published: 7000, Target: 1, Protocol: "tcp", Item: 3}}})
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) || !strings.HasPrefix(err.Error(), "ports[3]: ") {
 		t.Errorf("a port in use gives %v", err)
 	}
 	if os.Getenv("UNITC_SHOW") != "" {

@@ -58,8 +58,8 @@ func (c *Claim) reservePorts(locked *lease.Locked) error {
 	for p, holder := range list {
 		holders.add(p, holder)
 	}
-	for i, asked := range c.request.Ports {
-		key := fmt.Sprintf("ports[%d]", i)
+	for _, asked := range c.request.Ports {
+		key := fmt.Sprintf("ports[%d]", asked.Item)
 		p, err := c.way(key, asked)
 		if err != nil {
 			return err

@@ -205,6 +205,13 @@ func TestPortTaken(t *testing.T) {
 					}
 				})
 			}
+			// The port is found where it is written, whatever the ranges before it are.
+			late := scoped.define(t, "port-late", server+`ports: ["7000-7010:7000-7010", "7020-7021:1", "8091:80"]`)
+			_, status := command(t, "systemctl", "start", late.unit())
+			at := fmt.Sprintf(":5:%d: ", 1+strings.Index(`ports: ["7000-7010:7000-7010", "7020-7021:1", "8091:80"]`, `"8091`))
+			if text := late.show("StatusText"); status == 0 || !strings.Contains(text, at) || !strings.Contains(text, "ports[2]: ") {
+				t.Errorf("a port behind ranges exits with %d and says %q, and not%sports[2]", status, text, at)
+			}
 			// What is on another address or protocol is no hindrance.
 			c := scoped.define(t, "port-beside", server+`ports: ["127.0.0.2:8094:80/udp", "8091:80/udp", "8093:80", "192.0.2.7:8092:80"]`)
 			c.start()

@@ -40,6 +40,8 @@ type Machine struct {
 	Relay          string
 	Generators     []string
 	Systemd        func(ctx context.Context) (version string, err error)
+	// Netlink sends one message and gives the kernel's answer; nil = this kernel.
+	Netlink func(protocol int, kind, flags uint16, body []byte) error
 }
 
 // check is a row of the table: what is looked at, and how.

@@ -33,14 +33,14 @@ func inNetwork(do func() error) error {
 	return <-result
 }
 
-func links(Machine) result {
+func links(m Machine) result {
 	if !isRoot() {
 		return asRoot("networks can be made")
 	}
 	var missing string
 	err := inNetwork(func() error {
 		for _, kind := range []string{"bridge", "veth"} {
-			if err := addLink(kind); err != nil {
+			if err := m.addLink(kind); err != nil {
 				missing = kind
 				return fmt.Errorf("a link of kind %s: %w", kind, err)
 			}
@@ -56,14 +56,14 @@ func links(Machine) result {
 	return good("bridge and veth")
 }
 
-func nftables(Machine) result {
+func nftables(m Machine) result {
 	if !isRoot() {
 		return asRoot("nftables answers")
 	}
 	err := inNetwork(func() error {
 		// NFT_MSG_GETGEN asks for the generation of the rules (linux/netfilter/
 		// nf_tables.h); struct nfgenmsg is the family, the version, a resource id.
-		return netlink(unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, unix.NLM_F_REQUEST|unix.NLM_F_ACK, []byte{unix.AF_UNSPEC, 0, 0, 0})
+		return m.ask(unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, unix.NLM_F_REQUEST|unix.NLM_F_ACK, []byte{unix.AF_UNSPEC, 0, 0, 0})
 	})
 	if err != nil {
 		return warn("modprobe nf_tables, or build the kernel with CONFIG_NF_TABLES", "nftables does not answer (%v): published ports do not work", err)
@@ -125,10 +125,10 @@ func forwarding(m Machine) result {
 
 // addLink makes a link: struct ifinfomsg and the attribute IFLA_LINKINFO with
 // IFLA_INFO_KIND in it (rtnetlink(7)).
-func addLink(kind string) error {
+func (m Machine) addLink(kind string) error {
 	body := make([]byte, sizeof[unix.IfInfomsg]())
 	body = append(body, attribute(unix.IFLA_LINKINFO, attribute(unix.IFLA_INFO_KIND, []byte(kind)))...)
-	return netlink(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, body)
+	return m.ask(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, body)
 }
 
 func attribute(kind uint16, data []byte) []byte {
@@ -138,6 +138,14 @@ func attribute(kind uint16, data []byte) []byte {
 		b = append(b, 0)
 	}
 	return b
+}
+
+// ask has the machine's kernel heed a message.
+func (m Machine) ask(protocol int, kind, flags uint16, body []byte) error {
+	if m.Netlink != nil {
+		return m.Netlink(protocol, kind, flags, body)
+	}
+	return netlink(protocol, kind, flags, body)
 }
 
 // netlink sends one message and reads whether it was heeded.

@@ -146,8 +146,9 @@ func (r *testRun) lane(l lane) {
 	fmt.Printf("=== %s\n", l.name)
 	start := time.Now()
 	err := l.run(r, l.name)
-	if names, whole := r.tally.toRepeat(l.name); len(names) > 0 && strings.Contains(l.name, "-") && r.filter == "" && !r.strict && r.ctx.Err() == nil {
-		// A machine of its own, and nothing beside it: what fails again fails.
+	if names, whole := r.tally.toRepeat(l.name); len(names) > 0 && l.name != "lint" && r.filter == "" && !r.strict && r.ctx.Err() == nil {
+		// A machine of its own, or, for unit tests, no other test beside them: what
+		// fails again fails.
 		again := r.repeat(names, whole)
 		fmt.Printf("=== %s: once more: %s\n", l.name, strings.Join(names, " "))
 		r.tally.forget(l.name, names, whole)

@@ -257,9 +257,10 @@ func (k *container) deleteDamaged() error {
 }
 
 // removeGroup leaves the cgroup of a scope to systemd, which removes it when it
-// has seen that nothing is in it. Of one that is gone before it looks it is told
-// nothing (fs/kernfs/file.c, kernfs_notify_workfn), and the scope would "run" for
-// good.
+// has seen that nothing is in it. Where the cgroup was removed first, scopes of
+// Docker stayed "running" for good. The likely reason, read and not traced: the
+// kernel tells nothing of a file that is gone by then (kernfs_notify_workfn in
+// fs/kernfs/file.c).
 func removeGroup(group cgroup.Group, scope bool) error {
 	if scope && group.AwaitRemoval() {
 		return nil

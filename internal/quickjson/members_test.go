@@ -3,8 +3,11 @@
 package quickjson
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"testing"
+	"unicode/utf8"
 )
 
 // Of what encoding/json takes for an object the members are the same; of what
@@ -58,4 +61,30 @@ func TestMembers(t *testing.T) {
 			t.Errorf("%q: no error", bad)
 		}
 	}
+}
+
+// Members sees what the standard library sees in every object, and ends for
+// whatever else it is given.
+func FuzzMembers(f *testing.F) {
+	for _, seed := range []string{`{"a":1,"b":{"c":[1,"}"]}}`, `{"a":"\\","b":"\""}`, ` { "a" : null , "b" : [ ] } `, `{}`, `{"a"`, `{"a":`, `{"a":1`, `{"a":}`, `[1]`, ``} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ours := map[string]string{}
+		err := Members(data, func(name, value []byte) bool {
+			ours[string(name)] = string(value)
+			return true
+		})
+		var standard map[string]json.RawMessage
+		if json.Unmarshal(data, &standard) != nil || standard == nil || bytes.ContainsRune(data, '\\') || !utf8.Valid(data) {
+			return // names are given as they are written
+		}
+		theirs := map[string]string{}
+		for name, value := range standard {
+			theirs[name] = string(value)
+		}
+		if err != nil || !maps.Equal(ours, theirs) {
+			t.Errorf("%q is read as %q, %v; the standard has %q", data, ours, err, theirs)
+		}
+	})
 }

@@ -3,6 +3,7 @@
 package oci
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -32,17 +33,6 @@ func TestFeaturesAreTrue(t *testing.T) {
 	if len(f.Linux.Namespaces) != 8 {
 		t.Errorf("namespaces: %v", f.Linux.Namespaces)
 	}
-	// Every action that is listed compiles, that of a listener with its agent.
-	for _, a := range f.Linux.Seccomp.Actions {
-		p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{Names: []string{"getpid"}, Action: specs.LinuxSeccompAction(a)}}}
-		notify := a == string(specs.ActNotify)
-		if notify {
-			p.ListenerPath = "/agent"
-		}
-		if c, err := seccomp.Compile(p, seccomp.Native); err != nil || c.Listens() != notify {
-			t.Errorf("%s: %v", a, err)
-		}
-	}
 	if !slices.Contains(f.Linux.Seccomp.Actions, string(specs.ActNotify)) {
 		t.Error("SCMP_ACT_NOTIFY is not listed")
 	}
@@ -63,6 +53,52 @@ func TestFeaturesAreTrue(t *testing.T) {
 	for _, c := range f.Linux.Capabilities {
 		if !strings.HasPrefix(c, "CAP_") {
 			t.Errorf("capability %q", c)
+		}
+	}
+}
+
+// The hooks that features names are those that the specification has.
+// (The case "hooks run in order and read the state" runs each of them.)
+func TestFeaturesNameEveryHook(t *testing.T) {
+	var points []string
+	for field := range reflect.TypeFor[specs.Hooks]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		points = append(points, name)
+	}
+	got := slices.Sorted(slices.Values(Features().Hooks))
+	if slices.Sort(points); !slices.Equal(got, points) {
+		t.Errorf("hooks are %q, and the specification has %q", got, points)
+	}
+}
+
+// Each word of a filter's language that is listed compiles, and no other does.
+func TestFeaturesOfSeccomp(t *testing.T) {
+	f := Features().Linux.Seccomp
+	const other = "SCMP_OTHER"
+	for what, words := range map[string][]string{"action": f.Actions, "operator": f.Operators, "architecture": f.Archs, "flag": f.KnownFlags} {
+		if len(words) == 0 {
+			t.Errorf("no %s is listed", what)
+		}
+		for _, word := range append(slices.Clone(words), other) {
+			p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno}
+			call := specs.LinuxSyscall{Names: []string{"getpid"}, Action: specs.ActAllow}
+			switch what {
+			case "action":
+				call.Action = specs.LinuxSeccompAction(word)
+				if call.Action == specs.ActNotify {
+					p.ListenerPath = "/agent"
+				}
+			case "operator":
+				call.Args = []specs.LinuxSeccompArg{{Op: specs.LinuxSeccompOperator(word)}}
+			case "architecture":
+				p.Architectures = []specs.Arch{specs.Arch(word)}
+			case "flag":
+				p.Flags = []specs.LinuxSeccompFlag{specs.LinuxSeccompFlag(word)}
+			}
+			p.Syscalls = []specs.LinuxSyscall{call}
+			if _, err := seccomp.Compile(p, seccomp.Native); (err == nil) != (word != other) {
+				t.Errorf("%s %s: %v", what, word, err)
+			}
 		}
 	}
 }

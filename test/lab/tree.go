@@ -34,10 +34,10 @@ func (s suite) debian() string {
 }
 
 // daemons is a machine with the programs that people run in containers, with both
-// kinds of packages, and with the firewalls that hosts have.
+// kinds of packages, and with the firewalls and the shells that hosts have.
 var daemons = suite{
 	name: "daemons", release: "trixie",
-	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs", "rpm", "firewalld", "ufw"},
+	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs", "rpm", "firewalld", "ufw", "bash-completion", "zsh", "fish"},
 	// They are run by unitc, not by their own units, or by the tests.
 	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service firewalld.service ufw.service",
 }
@@ -73,7 +73,7 @@ const enginesPrepare = `set -e
 var extras = []suite{daemons, engines}
 
 // extraTests is how the names of their tests begin, as a regular expression.
-var extraTests = map[string]string{daemons.name: "Test(Daemon|Package)", engines.name: "TestEngine"}
+var extraTests = map[string]string{daemons.name: "Test(Daemon|Package|Shell)", engines.name: "TestEngine"}
 
 func isExtra(suiteName string) bool { return extraTests[suiteName] != "" }
 

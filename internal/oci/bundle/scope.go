@@ -89,6 +89,7 @@ func Refuse(r *specs.LinuxResources) error {
 		refuse(m.KernelTCP != nil && *m.KernelTCP > 0, "memory.kernelTCP", drop)
 		refuse(m.Swappiness != nil, "memory.swappiness", drop)
 		refuse(m.DisableOOMKiller != nil && *m.DisableOOMKiller, "memory.disableOOMKiller", drop)
+		refuse(m.UseHierarchy != nil && !*m.UseHierarchy, "memory.useHierarchy: false", drop)
 		refuse(m.Swap != nil && *m.Swap > 0 && (m.Limit == nil || *m.Limit <= 0 || *m.Swap < *m.Limit), "memory.swap", "it counts memory too: write memory.limit, not above it")
 	}
 	if c := r.CPU; c != nil {

@@ -25,6 +25,8 @@ func TestSettings(t *testing.T) {
 		{specs.LinuxResources{Memory: &specs.LinuxMemory{Swap: ptr(int64(100))}}, ""},
 		{specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(100)), Swap: ptr(int64(50))}}, ""},
 		{specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr(uint64(5))}}, ""},
+		{specs.LinuxResources{Memory: &specs.LinuxMemory{UseHierarchy: ptr(false)}}, ""},
+		{specs.LinuxResources{Memory: &specs.LinuxMemory{UseHierarchy: ptr(true), Limit: ptr(int64(1))}}, "memory.max=1"},
 		{specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(1024)), Quota: ptr(int64(5000)), Period: ptr(uint64(10000)), Cpus: "0-1"}}, "cpu.weight=100 cpu.max=5000 10000 cpuset.cpus=0-1"},
 		{specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}}, "cpu.max=max 100000"},
 		{specs.LinuxResources{CPU: &specs.LinuxCPU{RealtimeRuntime: ptr(int64(5))}}, ""},
@@ -43,6 +45,27 @@ func TestSettings(t *testing.T) {
 		}
 		if got := strings.Join(words, " "); (err != nil) != (c.want == "") || err == nil && got != c.want {
 			t.Errorf("%+v gives %q (%v), want %q", c.r, got, err, c.want)
+		}
+	}
+}
+
+// A limit that is reached already is refused only where checkBeforeUpdate asks.
+func TestCheckBeforeUpdate(t *testing.T) {
+	for _, c := range []struct {
+		m  *specs.LinuxMemory
+		ok bool
+	}{
+		{nil, true},
+		{&specs.LinuxMemory{Limit: ptr(int64(99))}, true},
+		{&specs.LinuxMemory{Limit: ptr(int64(99)), CheckBeforeUpdate: ptr(false)}, true},
+		{&specs.LinuxMemory{Limit: ptr(int64(100)), CheckBeforeUpdate: ptr(true)}, false},
+		{&specs.LinuxMemory{Limit: ptr(int64(101)), CheckBeforeUpdate: ptr(true)}, true},
+		{&specs.LinuxMemory{Limit: ptr(int64(101)), Swap: ptr(int64(110)), CheckBeforeUpdate: ptr(true)}, false},
+		{&specs.LinuxMemory{Limit: ptr(int64(101)), Swap: ptr(int64(111)), CheckBeforeUpdate: ptr(true)}, true},
+		{&specs.LinuxMemory{Limit: ptr(int64(-1)), Swap: ptr(int64(-1)), CheckBeforeUpdate: ptr(true)}, true},
+	} {
+		if err := fits(c.m, 100, 10); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c.m, err)
 		}
 	}
 }

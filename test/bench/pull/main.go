@@ -14,6 +14,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -41,7 +43,8 @@ func main() {
 	log.SetPrefix("bench: ")
 	tree := flag.String("tree", "", "the root of a system with podman, skopeo and umoci")
 	dir := flag.String("dir", "/var/tmp", "a directory of the file system to measure on")
-	unitc := flag.String("unitc", "bin/unitc", "our program")
+	unitc := flag.String("unitc", "bin/unitc", "our program; several, with commas between, are measured beside each other")
+	only := flag.String("peers", ".", "measure only the peers whose names fit this regular expression")
 	rounds := flag.Int("rounds", 5, "how often each is measured")
 	size := flag.Int("mb", 300, "size of the image before compression")
 	flag.Parse()
@@ -61,7 +64,11 @@ func main() {
 		}
 		return
 	}
-	if err := run(*tree, *dir, *unitc, *rounds); err != nil {
+	chosen, err := choose(strings.Split(*unitc, ","), *only)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := run(*tree, *dir, chosen, *rounds); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -83,7 +90,7 @@ func serve(size int) error {
 // place is the chroot.
 type place struct{ top, root, scratch string }
 
-func run(tree, dir, unitc string, rounds int) error {
+func run(tree, dir string, peers []peer, rounds int) error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mount / private: %w", err)
 	}
@@ -93,7 +100,7 @@ func run(tree, dir, unitc string, rounds int) error {
 	}
 	defer os.RemoveAll(top)
 	p := &place{top, top + "/root", top + "/scratch"}
-	if err := p.make(tree, unitc); err != nil {
+	if err := p.make(tree, peers); err != nil {
 		return err
 	}
 	defer p.unmount()
@@ -118,10 +125,10 @@ func run(tree, dir, unitc string, rounds int) error {
 	if err := os.WriteFile(p.root+"/etc/unitc/registries.conf", []byte(conf), 0o644); err != nil {
 		return err
 	}
-	return p.measure(image, rounds)
+	return p.measure(peers, image, rounds)
 }
 
-func (p *place) make(tree, unitc string) error {
+func (p *place) make(tree string, peers []peer) error {
 	for _, d := range []string{p.root, p.scratch, p.top + "/upper", p.top + "/work"} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			return err
@@ -144,11 +151,30 @@ func (p *place) make(tree, unitc string) error {
 	if err := syscall.Mount("tmpfs", p.root+"/run", "tmpfs", 0, ""); err != nil {
 		return err
 	}
-	program, err := os.ReadFile(unitc)
+	for _, peer := range peers {
+		if peer.program == "" {
+			continue
+		}
+		if err := install(peer.program, p.root+"/usr/bin/"+peer.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install copies a program, and not through this process's memory: see serve.
+func install(from, to string) error {
+	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(p.root+"/usr/bin/unitc", program, 0o755)
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // unmount lets the directory be removed; nothing of the host is below it then.
@@ -160,14 +186,34 @@ func (p *place) unmount() {
 	}
 }
 
-// peers are what is measured: one or more commands, with %i for the image.
-var peers = []struct {
+// peer is what is measured: one or more commands, with %i for the image
+// and %s for an empty directory.
+type peer struct {
 	name     string
+	program  string // of ours: where it is
 	commands []string
-}{
-	{"unitc", []string{"unitc --root /scratch pull --quiet --registries-conf /etc/unitc/registries.conf %i"}},
-	{"podman", []string{"podman --root /scratch/podman --runroot /run/podman pull --quiet --tls-verify=false %i"}},
-	{"skopeo+umoci", []string{"skopeo copy --quiet --insecure-policy --src-tls-verify=false docker://%i oci:/scratch/oci:x", "umoci unpack --image /scratch/oci:x /scratch/bundle"}},
+}
+
+// choose lists ours, which come first, and the others.
+func choose(programs []string, only string) ([]peer, error) {
+	fits, err := regexp.Compile(only)
+	if err != nil {
+		return nil, err
+	}
+	var peers []peer
+	for _, program := range programs {
+		name := filepath.Base(program)
+		peers = append(peers, peer{name, program, []string{name + " --root %s pull --quiet --registries-conf /etc/unitc/registries.conf %i"}})
+	}
+	for _, p := range []peer{
+		{"podman", "", []string{"podman --root %s/podman --runroot /run/podman pull --quiet --tls-verify=false %i"}},
+		{"skopeo+umoci", "", []string{"skopeo copy --quiet --insecure-policy --src-tls-verify=false docker://%i oci:%s/oci:x", "umoci unpack --image %s/oci:x %s/bundle"}},
+	} {
+		if fits.MatchString(p.name) {
+			peers = append(peers, p)
+		}
+	}
+	return peers, nil
 }
 
 type sample struct {
@@ -175,7 +221,7 @@ type sample struct {
 	peak      int64 // KiB
 }
 
-func (p *place) measure(image string, rounds int) error {
+func (p *place) measure(peers []peer, image string, rounds int) error {
 	samples := make([][]sample, len(peers))
 	for round := range rounds + 1 {
 		for i, peer := range peers {
@@ -188,14 +234,24 @@ func (p *place) measure(image string, rounds int) error {
 			}
 		}
 	}
-	fmt.Printf("%-13s %9s %9s %9s   %s\n", "", "wall s", "CPU s", "peak MiB", "unitc / this: wall, CPU")
+	fmt.Printf("%-13s %9s %9s %9s %9s   %s\n", "", "wall s", "least", "CPU s", "peak MiB", peers[0].name+" / this: wall, least wall, CPU")
 	wall, cpu := func(s sample) float64 { return s.wall.Seconds() }, func(s sample) float64 { return s.cpu.Seconds() }
 	for i, peer := range peers {
 		w, c := median(samples[i], wall), median(samples[i], cpu)
+		l := least(samples[i], wall)
 		peak := median(samples[i], func(s sample) float64 { return float64(s.peak) / 1024 })
-		fmt.Printf("%-13s %9.2f %9.2f %9.1f   %.2f %.2f\n", peer.name, w, c, peak, median(samples[0], wall)/w, median(samples[0], cpu)/c)
+		fmt.Printf("%-13s %9.2f %9.2f %9.2f %9.1f   %.2f %.2f %.2f\n", peer.name, w, l, c, peak,
+			median(samples[0], wall)/w, least(samples[0], wall)/l, median(samples[0], cpu)/c)
 	}
 	return nil
+}
+
+func least(samples []sample, of func(sample) float64) float64 {
+	value := of(samples[0])
+	for _, s := range samples {
+		value = min(value, of(s))
+	}
+	return value
 }
 
 func median(samples []sample, of func(sample) float64) float64 {
@@ -207,21 +263,20 @@ func median(samples []sample, of func(sample) float64) float64 {
 	return values[len(values)/2]
 }
 
-// once runs a peer's commands with an empty scratch directory.
+// once runs a peer's commands with an empty directory. What the run before has
+// made stays until the end: ext4 passes over the inodes of files that were
+// deleted in the last minutes one by one (recently_deleted in fs/ext4/ialloc.c),
+// and to pull right after a removal took twice the CPU.
 func (p *place) once(commands []string, image string) (sample, error) {
 	var sum sample
-	entries, err := os.ReadDir(p.scratch)
+	scratch, err := os.MkdirTemp(p.scratch, "")
 	if err != nil {
 		return sum, err
 	}
-	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(p.scratch, e.Name())); err != nil {
-			return sum, err
-		}
-	}
+	replace := strings.NewReplacer("%i", image, "%s", "/scratch/"+filepath.Base(scratch))
 	syscall.Sync()
 	for _, line := range commands {
-		words := strings.Fields(strings.ReplaceAll(line, "%i", image))
+		words := strings.Fields(replace.Replace(line))
 		cmd := exec.Command("/usr/bin/"+words[0], words[1:]...)
 		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: p.root}

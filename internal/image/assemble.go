@@ -45,11 +45,16 @@ type layerJob struct {
 	diffID string
 	key    string        // where it is, once done is closed
 	done   chan struct{} // closed when the layer is in the store
+	yield  func()        // lets the next layer be unpacked; what remains is the disk's
 }
 
 // parallelLayers: two unpack while one waits for the network. More would only
 // need memory, since an ordinary host has no more cores to spare than that.
 const parallelLayers = 3
+
+// maxUncommitted layers wait for the disk beside those: each keeps some
+// descriptors.
+const maxUncommitted = 32
 
 // run fetches the configuration and the layers and records the image. names
 // are given last, so that a name never means an incomplete image.
@@ -153,7 +158,7 @@ func (a *assembler) room() error {
 func (a *assembler) fetchLayers(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slots := make(chan struct{}, parallelLayers)
+	slots, uncommitted := make(chan struct{}, parallelLayers), make(chan struct{}, maxUncommitted)
 	var wg sync.WaitGroup
 	for _, j := range a.layers {
 		select {
@@ -163,8 +168,15 @@ func (a *assembler) fetchLayers(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+		j.yield = sync.OnceFunc(func() {
+			uncommitted <- struct{}{}
+			<-slots
+		})
 		wg.Go(func() {
-			defer func() { <-slots }()
+			defer func() {
+				j.yield()
+				<-uncommitted
+			}()
 			if err := a.layer(ctx, j); err != nil {
 				cancel(fmt.Errorf("layer %d of %d (%s): %w", j.index+1, len(a.layers), j.desc.Digest, err))
 				return

@@ -214,9 +214,7 @@ func TestKilledAtEveryChange(t *testing.T) {
 // downloads: the next one goes on there.
 func TestPullKilledAtEveryChange(t *testing.T) {
 	w := newWorld(t)
-	b := build(t, gz,
-		tarOf(t, file{name: "a/"}, file{name: "a/1", content: "one"}, file{name: "l", link: "a/1"}),
-		tarOf(t, file{name: "a/2", content: "two"}, file{name: ".wh.l"}))
+	b := killImage(t)
 	ref := w.push("killed", "1", b)
 	step, kills := killStep, 0
 	for n := 1; ; n += step {
@@ -224,6 +222,7 @@ func TestPullKilledAtEveryChange(t *testing.T) {
 		c := killClient(t, dir)
 		c.AuthFile, c.RegistriesFile = w.client.AuthFile, w.client.RegistriesFile
 		finished := runUntil(t, n, nil, "UNITC_TEST_PULL="+ref, "UNITC_TEST_STORE="+dir, "UNITC_TEST_WORLD="+w.dir, "UNITC_TEST_POLICY="+c.PolicyFile)
+		checkBlobs(t, c, b, n)
 		if n%2 == 0 {
 			checkAfterKill(t, c, n) // it collects; without that the parts are there
 		}
@@ -245,6 +244,25 @@ func TestPullKilledAtEveryChange(t *testing.T) {
 	}
 	if kills*step < 60 {
 		t.Errorf("only %d kills", kills)
+	}
+}
+
+// killImage has a third layer: while one is written to the disk, two can come to
+// wait for the next sync together.
+func killImage(t *testing.T) *built {
+	return build(t, gz,
+		tarOf(t, file{name: "a/"}, file{name: "a/1", content: "one"}, file{name: "l", link: "a/1"}),
+		tarOf(t, file{name: "b", content: "b"}),
+		tarOf(t, file{name: "a/2", content: "two"}, file{name: ".wh.l"}))
+}
+
+// checkBlobs: a layer is shown after its blob, also where several are shown at once.
+func checkBlobs(t *testing.T, c *Client, b *built, n int) {
+	t.Helper()
+	for i, diffID := range b.diffIDs {
+		if c.Store.HasLayer(hexOf(diffID)) && !c.Store.HasBlob(hexOf(digestOf(b.layers[i]))) {
+			t.Errorf("killed at change %d: layer %d is there without its blob", n, i+1)
+		}
 	}
 }
 
@@ -301,7 +319,7 @@ func checkKilled(t *testing.T, c *Client, name string, n int) bool {
 	if errors.Is(err, store.ErrNotFound) {
 		return false
 	}
-	if err != nil || read(t, img, "a/1") != "one" || read(t, img, "a/2") != "two" || len(img.Lowers) != 2 {
+	if err != nil || read(t, img, "a/1") != "one" || read(t, img, "a/2") != "two" || len(img.Lowers) != len(img.Layers) {
 		t.Errorf("killed at change %d: %s is not whole: %v", n, name, err)
 	}
 	return true

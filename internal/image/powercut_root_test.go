@@ -94,9 +94,7 @@ func (d *disk) cut() {
 // the last byte, the collector cleans, and the next pull works.
 func TestPowerCutAtEveryChange(t *testing.T) {
 	w, d := newWorld(t), newDisk(t)
-	b := build(t, gz,
-		tarOf(t, file{name: "a/"}, file{name: "a/1", content: "one"}, file{name: "l", link: "a/1"}),
-		tarOf(t, file{name: "a/2", content: "two"}, file{name: ".wh.l"}))
+	b := killImage(t)
 	ref := w.push("killed", "1", b)
 	step, cuts := killStep, 0
 	for n := 1; ; n += step {
@@ -110,6 +108,7 @@ func TestPowerCutAtEveryChange(t *testing.T) {
 		d.mount() // the journal is replayed
 		c := killClient(t, store)
 		c.AuthFile, c.RegistriesFile = w.client.AuthFile, w.client.RegistriesFile
+		checkBlobs(t, c, b, n)
 		if finished && !checkKilled(t, c, "localhost/other:1", n) {
 			t.Error("the last name is gone, although the command that gave it had ended")
 		}

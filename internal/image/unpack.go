@@ -53,6 +53,7 @@ func (a *assembler) fill(ctx context.Context, j *layerJob, staged *store.StagedL
 		a.event(j, EventStart, 0)
 		err := a.unpack(ctx, j, f, staged, lowers)
 		if err == nil {
+			j.yield()
 			return a.store.Commit(staged)
 		}
 		if !errors.Is(err, errDamaged) {
@@ -92,6 +93,8 @@ func (a *assembler) download(ctx context.Context, j *layerJob, staged *store.Sta
 	err = a.unpack(ctx, j, d, staged, lowers)
 	switch {
 	case err == nil:
+		d.close()
+		j.yield()
 		return a.store.Commit(blob, staged), false
 	case errors.Is(err, layer.ErrNeedsLower):
 		return err, false // the part serves the second attempt

@@ -135,30 +135,6 @@ func (b *StagedBlob) prepare() error { return nil }
 func (b *StagedBlob) from() string   { return b.s.path("staging", "blob-"+b.hex) }
 func (b *StagedBlob) to() string     { return b.s.path("blobs", b.hex) }
 
-// Commit makes staged entries visible, in the order given: everything is
-// written to the disk once, then renamed.
-func (s *Store) Commit(items ...Staged) error {
-	for _, item := range items {
-		if err := item.prepare(); err != nil {
-			return fmt.Errorf("completing %s: %w", s.relPath(item.to()), err)
-		}
-	}
-	if err := s.syncFS(); err != nil {
-		return err
-	}
-	return s.change(func() error {
-		for _, item := range items {
-			if err := os.Rename(item.from(), item.to()); err != nil {
-				return fmt.Errorf("committing %s: %w", s.relPath(item.to()), err)
-			}
-			if err := syncDir(filepath.Dir(item.to())); err != nil {
-				return fmt.Errorf("committing %s: %w", s.relPath(item.to()), err)
-			}
-		}
-		return nil
-	})
-}
-
 // PutBlob stores a small blob whose digest the caller has verified.
 func (s *Store) PutBlob(hex string, data []byte) error {
 	return s.change(func() error {

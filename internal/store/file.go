@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,55 +76,4 @@ func statfs(path string) (free, total int64, err error) {
 		return 0, 0, fmt.Errorf("statfs %s: %w", path, err)
 	}
 	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
-}
-
-// syncGroup lets layers that finish at about the same time share one
-// syncfs(2). A single fsync per file would cost more than the unpacking: ten
-// thousand small files are the usual case.
-type syncGroup struct {
-	mu   sync.Mutex
-	next *syncRun
-	run  sync.Mutex
-}
-
-type syncRun struct {
-	done chan struct{}
-	err  error
-}
-
-// do returns after a run of f that began after do was called.
-func (g *syncGroup) do(f func() error) error {
-	g.mu.Lock()
-	r, leader := g.next, g.next == nil
-	if leader {
-		r = &syncRun{done: make(chan struct{})}
-		g.next = r
-	}
-	g.mu.Unlock()
-	if leader {
-		g.run.Lock()
-		g.mu.Lock()
-		g.next = nil
-		g.mu.Unlock()
-		r.err = f()
-		close(r.done)
-		g.run.Unlock()
-	}
-	<-r.done
-	return r.err
-}
-
-// syncFS writes everything of the store's file system to the disk.
-func (s *Store) syncFS() error {
-	return s.sync.do(func() error {
-		d, err := os.Open(s.dir)
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		if err := unix.Syncfs(int(d.Fd())); err != nil {
-			return fmt.Errorf("syncfs %s: %w", s.dir, err)
-		}
-		return nil
-	})
 }

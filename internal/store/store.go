@@ -51,9 +51,9 @@ var ErrInUse = errors.New("in use")
 
 // Store is a handle without state: any number of processes may have one.
 type Store struct {
-	dir    string
-	runDir string
-	sync   syncGroup
+	dir     string
+	runDir  string
+	commits commitGroup
 }
 
 // Open gives the store in dir, an absolute path, or DefaultDir for "". Nothing

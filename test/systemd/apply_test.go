@@ -35,10 +35,10 @@ func mainPID(t *testing.T, name string) string {
 // Limits change in a container that goes on, and hold through reloads; what
 // cannot be changed in it takes a restart, and nothing takes more than it must.
 func TestDiffAndApply(t *testing.T) {
-	const file = "/etc/unitc/verb-apply.yaml"
+	const path = "/etc/unitc/verb-apply.yaml"
 	rewrite := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(file, []byte(sleeper+text), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(sleeper+text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,6 +120,16 @@ func TestDiffAndApply(t *testing.T) {
 		}
 		if _, err := os.Stat("/run/systemd/transient/unitc-verb-apply.scope.d"); err == nil {
 			t.Error("the limits of the scope before are still there")
+		}
+
+		// Other ids make it another container.
+		rewrite("userns_mode: host\n")
+		if d := difference(t, "verb-apply"); d.Effort != "recreate" {
+			t.Errorf("%+v", d)
+		}
+		must(t, "unitc", "apply", "verb-apply")
+		if got := strings.Fields(file(t, "/proc/"+mainPID(t, "verb-apply")+"/uid_map")); got[1] != "0" {
+			t.Errorf("after apply its root is %s on the host", got[1])
 		}
 
 		// What would not start is not stopped.

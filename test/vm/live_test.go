@@ -5,6 +5,7 @@
 package vm
 
 import (
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -34,6 +35,7 @@ func TestLimitsChangeLive(t *testing.T) {
 			}
 		}
 		expect("at the start", "67108864, 50000 100000, 2048")
+		checkStats(t, c.name)
 		pid := c.show("MainPID")
 		text := payload + "mem_limit: 96m\npids_limit: 33\nsystemd: {cgroup: " + placement + "}\n"
 		if err := os.WriteFile("/etc/unitc/"+c.name+".yaml", []byte(text), 0o644); err != nil {
@@ -54,4 +56,26 @@ func TestLimitsChangeLive(t *testing.T) {
 		run(t, "systemctl", "restart", c.name)
 		expect("after a restart", "100663296, max 100000, 33")
 	})
+}
+
+// "`stats` (live CPU, memory, IO, pids, network, pressure from cgroup files)":
+// what a kernel with all of it counts of a container that idles.
+func checkStats(t *testing.T, name string) {
+	t.Helper()
+	var list []map[string]any
+	out := run(t, "unitc", "stats", "--no-stream", "--json", name)
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 1 {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	for key, least := range map[string]float64{
+		"cpu_usec": 1, "cpu_percent": 0, "memory_bytes": 4096, "memory_limit_bytes": 64 << 20, "pids": 2, "pids_limit": 2048,
+		"net_received_bytes": 0, "cpu_pressure": 0, "memory_pressure": 0,
+	} {
+		if n, ok := list[0][key].(float64); !ok || n < least {
+			t.Errorf("%s is %v, want %v or more", key, list[0][key], least)
+		}
+	}
+	if table := run(t, "unitc", "stats", name); !strings.Contains(table, "/64M") {
+		t.Errorf("the table has no limit:\n%s", table)
+	}
 }

@@ -167,6 +167,42 @@ networks:
 	})
 }
 
+// Who names no network is on the project's, and a lone container on unitc0:
+// neighbours by name, and neither sees the other.
+func TestNetworksByDefault(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			t.Cleanup(func() { reload(t) })
+			service := "\n    " + strings.ReplaceAll(strings.TrimSpace(server), "\n", "\n    ") + "\n"
+			place(t, "/etc/unitc/netplain.yaml", "services:\n  web:"+service+"    hostname: web\n  db:"+service+"    hostname: db\n")
+			reload(t)
+			t.Cleanup(func() { stop(t, "netplain.target", "netplain-web.service", "netplain-db.service") })
+			alone := scoped.define(t, "net-lone", server+"hostname: lone").start()
+			beside := scoped.define(t, "net-lone-too", server+"hostname: lonetoo").start()
+			must(t, "systemctl", "start", "netplain.target")
+			if got := must(t, "unitc", "network", "ls", "-q"); got != "netplain_default\nunitc0\n" {
+				t.Errorf("unitc network ls says %q", got)
+			}
+			web, _ := addressOf(t, "netplain_default", "netplain-web")
+			lone, _ := addressOf(t, "unitc0", alone.name)
+			for _, c := range []struct{ from, to, want string }{
+				{"netplain-web", "db", "db"}, {"netplain-db", "web", "web"}, {"netplain-db", web, "web"},
+				{beside.unit(), alone.name, "lone"}, {beside.unit(), lone, "lone"},
+			} {
+				// It is started before it listens.
+				await(t, fmt.Sprintf("in %s %s answers %q", c.from, c.to, c.want), func() bool {
+					return inside(t, c.from, "busybox", "nc", "-w", "5", c.to, "80") == c.want
+				})
+			}
+			for _, c := range [][2]string{{"netplain-web", alone.name}, {"netplain-web", lone}, {beside.unit(), "netplain-web"}, {beside.unit(), web}} {
+				if got := inside(t, c[0], "busybox", "nc", "-w", "1", c[1], "80"); !strings.HasPrefix(got, "status") {
+					t.Errorf("in %s %s gives %q", c[0], c[1], got)
+				}
+			}
+		})
+	})
+}
+
 // A port that is taken is an error that names who has it: a container, a
 // service, a socket unit, a process.
 func TestPortTaken(t *testing.T) {

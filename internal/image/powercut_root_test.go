@@ -125,6 +125,9 @@ func TestPowerCutAtEveryChange(t *testing.T) {
 		if faults, err := c.Verify(ctx, false); err != nil || len(faults) > 0 || !checkKilled(t, c, ref, n) {
 			t.Errorf("cut at change %d: after the next pull: %v, %v", n, faults, err)
 		}
+		if err := c.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
 		d.unmount()
 		if finished {
 			break

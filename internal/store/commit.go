@@ -117,13 +117,55 @@ func (s *Store) show(dir string, group []*commit) error {
 
 // syncFS writes everything of the store's file system to the disk.
 func (s *Store) syncFS() error {
-	d, err := os.Open(s.dir)
-	if err != nil {
+	if err := s.disk.open(s.dir); err != nil {
 		return err
 	}
-	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return fmt.Errorf("syncfs %s: %w", s.dir, err)
+	return s.disk.sync()
+}
+
+// disk is the store's file system as syncfs(2) sees it.
+type disk struct {
+	mu  sync.Mutex
+	dir *os.File
+	err error
+}
+
+// open is called before the first byte is written: of an error that came before
+// a descriptor was opened, and that another process was told of, the kernel says
+// nothing (syncfs(2), VERSIONS).
+func (d *disk) open(dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dir != nil {
+		return nil
 	}
-	return nil
+	var err error
+	d.dir, err = os.Open(dir)
+	return err
+}
+
+// Close gives the store's file system free, for who wants to unmount it.
+func (s *Store) Close() error {
+	d := &s.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dir == nil {
+		return nil
+	}
+	err := d.dir.Close()
+	d.dir = nil
+	return err
+}
+
+// sync writes everything to the disk. An error is told once, and nobody knows
+// whose bytes were lost: nothing that this process writes is shown any more.
+func (d *disk) sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil {
+		if err := unix.Syncfs(int(d.dir.Fd())); err != nil {
+			d.err = fmt.Errorf("syncfs %s: %w", d.dir.Name(), err)
+		}
+	}
+	return d.err
 }

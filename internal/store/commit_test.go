@@ -117,3 +117,29 @@ func TestCommitGroupWithAFault(t *testing.T) {
 		t.Error("a layer is shown whose blob is not")
 	}
 }
+
+// What could not be written once is not shown later: the kernel tells an error
+// once, and not whose bytes it was about.
+func TestSyncErrorStays(t *testing.T) {
+	var d disk
+	if err := d.open(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	whole := d.dir
+	if err := d.sync(); err != nil {
+		t.Fatal(err)
+	}
+	gone, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	d.dir = gone
+	if err := d.sync(); err == nil {
+		t.Error("a descriptor that is closed is synced")
+	}
+	d.dir = whole
+	if err := d.sync(); err == nil {
+		t.Error("the error is forgotten")
+	}
+}

@@ -47,6 +47,9 @@ type StagedLayer struct {
 // dead process left there goes.
 func (s *Store) StageLayer(lock *Lock) (*StagedLayer, error) {
 	l := &StagedLayer{s: s, key: lock.Key}
+	if err := s.disk.open(s.dir); err != nil {
+		return nil, err
+	}
 	return l, l.Clear()
 }
 
@@ -117,6 +120,9 @@ type StagedBlob struct {
 // StageBlob opens the part that is here; its length says how much.
 func (s *Store) StageBlob(hex string) (*StagedBlob, error) {
 	b := &StagedBlob{s: s, hex: hex}
+	if err := s.disk.open(s.dir); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(b.from(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("staging a blob: %w", err)

@@ -54,6 +54,7 @@ type Store struct {
 	dir     string
 	runDir  string
 	commits commitGroup
+	disk    disk
 }
 
 // Open gives the store in dir, an absolute path, or DefaultDir for "". Nothing

@@ -13,7 +13,7 @@ import (
 // Debian packages of the build machine, by what needs them.
 var (
 	treePackages = []string{"mmdebstrap", "debian-archive-keyring", "util-linux", "make", "kmod", "xz-utils"}
-	vmPackages   = []string{"qemu-system-x86", "e2fsprogs"}
+	vmPackages   = []string{"qemu-system-x86", "e2fsprogs", "swtpm"}
 )
 
 func cmdInstall([]string) error {

@@ -24,6 +24,8 @@ type suite struct {
 	include []string
 	// prepare is run in the tree when all packages are there.
 	prepare string
+	// tpm gives its VM a TPM.
+	tpm bool
 }
 
 func (s suite) debian() string {
@@ -79,7 +81,8 @@ func isExtra(suiteName string) bool { return extraTests[suiteName] != "" }
 
 var suites = []suite{
 	{name: "trixie", // systemd 257
-		include: []string{"apparmor"},
+		// systemd opens the libraries of TPMs when it has one.
+		include: []string{"apparmor", "libtss2-esys-3.0.2-0t64", "libtss2-rc0t64"}, tpm: true,
 		// Compiling the profiles of other programs takes the VM half a minute.
 		prepare: "find /etc/apparmor.d -maxdepth 1 -type f -delete"},
 	{name: "bookworm"}, // systemd 252, the oldest we support

@@ -43,10 +43,23 @@ func cmdVMStage(args []string) error {
 	if err != nil {
 		return err
 	}
+	suite, err := findSuite(j.Suite)
+	if err != nil {
+		return err
+	}
 	deadline := time.After(j.timeout())
 	for boot := 1; ; boot++ {
 		vm := &vm{job: &j, boot: boot, deadline: deadline, console: newConsole()}
-		again, err := vm.run(listener, j.qemuArgs(disk, socket))
+		qemu, stop := j.qemuArgs(disk, socket), func() {}
+		if suite.tpm {
+			tpm, end, err := startTPM(dir)
+			if err != nil {
+				return err
+			}
+			qemu, stop = append(qemu, tpm...), end
+		}
+		again, err := vm.run(listener, qemu)
+		stop()
 		var status *statusError
 		if err != nil && !errors.As(err, &status) {
 			fmt.Fprintf(os.Stderr, "--- the VM's console, its last lines:\n%s\n---\n", vm.console.tail(60))

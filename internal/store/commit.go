@@ -161,11 +161,17 @@ func (s *Store) Close() error {
 // whose bytes were lost: nothing that this process writes is shown any more.
 func (d *disk) sync() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.err == nil {
-		if err := unix.Syncfs(int(d.dir.Fd())); err != nil {
-			d.err = fmt.Errorf("syncfs %s: %w", d.dir.Name(), err)
-		}
+	dir, err := d.dir, d.err
+	d.mu.Unlock() // others stage their layers meanwhile
+	if err != nil {
+		return err
 	}
-	return d.err
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		err = fmt.Errorf("syncfs %s: %w", dir.Name(), err)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.err = err
+		return err
+	}
+	return nil
 }

@@ -276,9 +276,10 @@ const chain = `services:
 func TestDependsOnConditions(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"chain.yaml", chain)
+	place(t, "/run/systemd/system/chain-host.service", "[Unit]\nRequires=chain-db.service\nAfter=chain-db.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\n")
 	reload(t)
 	t.Cleanup(func() {
-		must(t, "systemctl", "stop", "chain.target", "chain-web", "chain-db", "chain-job")
+		must(t, "systemctl", "stop", "chain.target", "chain-web", "chain-db", "chain-job", "chain-host")
 		command(t, "systemctl", "reset-failed", "chain-web", "chain-db", "chain-job")
 	})
 	state := func(name string) string {
@@ -298,7 +299,7 @@ func TestDependsOnConditions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(t, "systemctl", "start", "--no-block", "chain.target")
+	must(t, "systemctl", "start", "--no-block", "chain.target", "chain-host")
 	expect("db", "activating/start")
 	expect("job", "activating/start")
 	awaitStatus := func() {
@@ -307,8 +308,12 @@ func TestDependsOnConditions(t *testing.T) {
 		})
 	}
 	awaitStatus()
+	if got := state("host"); got != "inactive/dead" {
+		t.Errorf("db is not ready, and the host's unit is %s", got)
+	}
 	must(t, "systemctl", "kill", "--kill-whom=main", "--signal=USR1", "chain-db")
 	expect("db", "active/running")
+	expect("host", "active/exited")
 	if got := state("web"); got != "inactive/dead" {
 		t.Errorf("the job is not done, and web is %s", got)
 	}
@@ -319,17 +324,20 @@ func TestDependsOnConditions(t *testing.T) {
 		t.Errorf("the job's end is %s", code)
 	}
 	// A restart of what others need is a restart of theirs, in the same order.
-	before := property(t, "chain-web", "InvocationID")
+	before, beforeHost := property(t, "chain-web", "InvocationID"), property(t, "chain-host", "InvocationID")
 	must(t, "systemctl", "restart", "--no-block", "chain-db")
 	expect("db", "activating/start")
-	if got := state("web"); strings.HasPrefix(got, "active/") {
-		t.Errorf("db restarts, and web is %s", got)
+	for _, name := range []string{"web", "host"} {
+		if got := state(name); strings.HasPrefix(got, "active/") {
+			t.Errorf("db restarts, and %s is %s", name, got)
+		}
 	}
 	await(t, "db is probed again", func() bool { return strings.Contains(property(t, "chain-db", "StatusText"), "no such file") })
 	must(t, "systemctl", "kill", "--kill-whom=main", "--signal=USR1", "chain-db")
 	expect("web", "active/running")
-	if property(t, "chain-web", "InvocationID") == before {
-		t.Error("web was not started again")
+	expect("host", "active/exited")
+	if property(t, "chain-web", "InvocationID") == before || property(t, "chain-host", "InvocationID") == beforeHost {
+		t.Error("web or the host's unit was not started again")
 	}
 	// A job that fails keeps its dependents from starting.
 	must(t, "systemctl", "stop", "chain-web", "chain-job")

@@ -7,6 +7,7 @@ package systemd
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -64,6 +65,32 @@ func testStructuredLogs(t *testing.T, p placement) {
 	}
 	if lines := fmt.Sprint(why(t, u.name)["lines"]); !strings.Contains(lines, "no database") || !strings.Contains(lines, "last") {
 		t.Errorf("unitc why has the lines %s", lines)
+	}
+}
+
+// "rate limits": journald passes the burst, which it makes up to six times as
+// large on a disk with room (journald.conf(5)), and drops the rest.
+func TestRateLimitDropsLines(t *testing.T) {
+	t.Parallel()
+	for _, p := range joinable {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			u := p.define(t, "limited", `rootfs: host
+init: true
+tmpfs: [/run/app]
+command: [sh, -c, 'i=0; while test $$i -lt 3000; do echo line $$i; i=$$((i+1)); done; touch /run/app/done; exec sleep infinity']`)
+			place(t, "/etc/unitc/"+u.name+".yaml.d/log.yaml", "logging: {options: {rate_limit_interval: 1h, rate_limit_burst: 20}}\n")
+			reload(t)
+			u.start()
+			await(t, "all lines are written", func() bool {
+				_, err := os.Stat(fmt.Sprintf("/proc/%d/root/run/app/done", u.mainPID()))
+				return err == nil
+			})
+			must(t, "journalctl", "--sync")
+			if n := strings.Count(u.output(), "line "); n < 20 || n > 500 {
+				t.Errorf("the journal has %d lines of 3000, with a limit of 20", n)
+			}
+		})
 	}
 }
 

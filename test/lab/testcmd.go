@@ -267,7 +267,7 @@ var labPackages = map[string]string{"fast": "test/systemd", "vm": "test/vm", "ju
 const judgeLane = "judge-peers"
 
 // laneTimeout is for machines that hang, not for slow ones.
-const laneTimeout = 30 * time.Minute
+const laneTimeout = 45 * time.Minute
 
 func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 	// The binary's own limit comes first: it says which test it was that hung.

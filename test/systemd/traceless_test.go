@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -246,8 +247,18 @@ func TestCleanUpOfWhatWasStarted(t *testing.T) {
 // entries are those that say why a container has failed, oldest first.
 func (c *container) entries() (list []map[string]string) {
 	c.t.Helper()
-	out := must(c.t, "journalctl", "--sync") + must(c.t, "journalctl", "-q", "--no-pager", "-o", "json", "UNITC_UNIT="+c.unit())
-	for line := range strings.Lines(out) {
+	must(c.t, "journalctl", "--sync")
+	var out []byte
+	await(c.t, "journalctl has read every file", func() bool {
+		cmd := exec.Command("journalctl", "-q", "--no-pager", "-o", "json", "UNITC_UNIT="+c.unit())
+		var words strings.Builder
+		cmd.Stderr = &words
+		var err error
+		out, err = cmd.Output()
+		// A file that journald is making at this moment is left out, with a word.
+		return err == nil && words.Len() == 0
+	})
+	for line := range strings.Lines(string(out)) {
 		entry := map[string]string{}
 		var raw map[string]any
 		if err := json.Unmarshal([]byte(line), &raw); err != nil {

@@ -24,7 +24,8 @@ var otherSystems = map[string]string{
 
 // Each field that a configuration may have is named in the code that runs it, be
 // it in a refusal: what is never read would be dropped in silence. A newer
-// specification's fields fail here first.
+// specification's fields fail here first. Names are compared and not what is done:
+// a field called as another one is (Type, Path) passes with it.
 func TestEveryFieldOfTheSpecificationIsRead(t *testing.T) {
 	selected := map[string]bool{}
 	for _, room := range []string{"../oci", "../runtime", "../seccomp", "../launch"} {

@@ -49,7 +49,8 @@ var ErrNotFound = errors.New("not in the store")
 // ErrInUse is the base of the error for what a container still needs.
 var ErrInUse = errors.New("in use")
 
-// Store is a handle without state: any number of processes may have one.
+// Store is a handle: any number of processes may have one. What it keeps is of the
+// writes of this process alone.
 type Store struct {
 	dir     string
 	runDir  string

@@ -49,22 +49,20 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// A limit that is reached already is refused only where checkBeforeUpdate asks.
+// A limit is refused where it is reached already; that of swap counts memory too.
 func TestCheckBeforeUpdate(t *testing.T) {
 	for _, c := range []struct {
-		m  *specs.LinuxMemory
+		m  specs.LinuxMemory
 		ok bool
 	}{
-		{nil, true},
-		{&specs.LinuxMemory{Limit: ptr(int64(99))}, true},
-		{&specs.LinuxMemory{Limit: ptr(int64(99)), CheckBeforeUpdate: ptr(false)}, true},
-		{&specs.LinuxMemory{Limit: ptr(int64(100)), CheckBeforeUpdate: ptr(true)}, false},
-		{&specs.LinuxMemory{Limit: ptr(int64(101)), CheckBeforeUpdate: ptr(true)}, true},
-		{&specs.LinuxMemory{Limit: ptr(int64(101)), Swap: ptr(int64(110)), CheckBeforeUpdate: ptr(true)}, false},
-		{&specs.LinuxMemory{Limit: ptr(int64(101)), Swap: ptr(int64(111)), CheckBeforeUpdate: ptr(true)}, true},
-		{&specs.LinuxMemory{Limit: ptr(int64(-1)), Swap: ptr(int64(-1)), CheckBeforeUpdate: ptr(true)}, true},
+		{specs.LinuxMemory{}, true},
+		{specs.LinuxMemory{Limit: ptr(int64(100))}, false},
+		{specs.LinuxMemory{Limit: ptr(int64(101))}, true},
+		{specs.LinuxMemory{Limit: ptr(int64(101)), Swap: ptr(int64(110))}, false},
+		{specs.LinuxMemory{Limit: ptr(int64(101)), Swap: ptr(int64(111))}, true},
+		{specs.LinuxMemory{Limit: ptr(int64(-1)), Swap: ptr(int64(-1))}, true},
 	} {
-		if err := fits(c.m, 100, 10); (err == nil) != c.ok {
+		if err := fits(&c.m, 100, 10); (err == nil) != c.ok {
 			t.Errorf("%+v: %v", c.m, err)
 		}
 	}

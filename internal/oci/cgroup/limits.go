@@ -37,8 +37,10 @@ func (g Group) Apply(r *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
-	if err := fits(r.Memory, g.number("memory.current"), g.number("memory.swap.current")); err != nil {
-		return err
+	if m := r.Memory; m != nil && m.CheckBeforeUpdate != nil && *m.CheckBeforeUpdate {
+		if err := fits(m, g.number("memory.current"), g.number("memory.swap.current")); err != nil {
+			return err
+		}
 	}
 	for _, s := range settings {
 		if err := g.set(s); err != nil {
@@ -150,20 +152,17 @@ func limit(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// fits refuses limits that are reached already, where the caller wants that looked
-// at (runtime-spec config-linux.md, "Memory", checkBeforeUpdate): the kernel would
-// reclaim, and kill. Usage is in bytes, that of memory without swap.
+// fits refuses limits that are reached already (runtime-spec config-linux.md,
+// "Memory", checkBeforeUpdate): the kernel would reclaim, and kill. Usage is in
+// bytes, that of memory without swap.
 func fits(m *specs.LinuxMemory, memory, swap uint64) error {
-	if m == nil || m.CheckBeforeUpdate == nil || !*m.CheckBeforeUpdate {
-		return nil
-	}
 	for _, c := range []struct {
 		what  string
 		limit *int64
 		usage uint64
 	}{{"memory", m.Limit, memory}, {"memory and swap", m.Swap, memory + swap}} {
 		if c.limit != nil && *c.limit > 0 && uint64(*c.limit) <= c.usage {
-			return fmt.Errorf("rejecting a limit of %s of %d bytes: %d are in use, and checkBeforeUpdate is set", c.what, *c.limit, c.usage)
+			return fmt.Errorf("rejecting a limit of %s of %d bytes: %d are in use; raise it, or leave checkBeforeUpdate out", c.what, *c.limit, c.usage)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/unitc/unitc/internal/oci"
+	_ "github.com/unitc/unitc/internal/oci/entry" // where it begins; see there
 )
 
 func main() { os.Exit(oci.Main(os.Args[0], os.Args[1:])) }

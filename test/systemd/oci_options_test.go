@@ -67,6 +67,19 @@ func TestOCIOptions(t *testing.T) {
 		{"a container that is killed between create and start", func(b *bundle) error {
 			return errors.Join(b.create(), b.ok("kill", b.id, "KILL"), b.awaitStatus("stopped"), b.refused("stopped", "start", b.id), b.ok("delete", b.id))
 		}},
+		{"run starts Go once", func(b *bundle) error {
+			b.spec.Process.Args = []string{"true"}
+			if err := b.write(); err != nil {
+				return err
+			}
+			cmd := b.command("run", "--bundle", b.dir, b.id)
+			cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+			out, err := cmd.CombinedOutput()
+			if starts := strings.Count(string(out), "init runtime @"); err != nil || starts != 1 && runtime.GOARCH == "amd64" {
+				return fmt.Errorf("%d starts: %w: %s", starts, err, out)
+			}
+			return nil
+		}},
 		{"--version", func(b *bundle) error {
 			out, status := b.call("--version")
 			if status != 0 || !strings.HasPrefix(out, "unitc-runtime version ") || !strings.Contains(out, "\nspec: 1.3.") {

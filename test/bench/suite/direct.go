@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 )
 
@@ -27,7 +28,7 @@ var runners = []runner{
 
 // direct: from the fork of the program to the payload's first instruction.
 func (b *bench) direct() error {
-	var peers []*peer
+	var peers, engines []*peer
 	argv := map[string][]string{}
 	for _, r := range runners {
 		if !b.wantPeer.MatchString(r.name) {
@@ -55,6 +56,9 @@ func (b *bench) direct() error {
 			continue
 		}
 		peers = append(peers, p)
+		if _, takesBundle := bundleOf(r.argv); takesBundle {
+			engines = append(engines, p)
+		}
 	}
 	s := samples{}
 	err := rounds(b.n(30, 7), peers, func(p *peer, count bool) error {
@@ -66,8 +70,51 @@ func (b *bench) direct() error {
 		}
 		return err
 	})
+	if err == nil {
+		err = rounds(b.n(30, 7), engines, func(p *peer, count bool) error {
+			settle()
+			took, cpu, err := cycleOnce(p, argv[p.name])
+			if err == nil && count {
+				s.add("cycle_ms", p.name, ms(took))
+				s.add("cycle_cpu_ms", p.name, ms(cpu))
+			}
+			return err
+		})
+	}
 	s.print(peers)
 	return err
+}
+
+// bundleOf is the bundle that a command line of an OCI runtime names.
+func bundleOf(argv []string) (dir string, found bool) {
+	i := slices.Index(argv, "-b")
+	if i < 0 {
+		return "", false
+	}
+	return argv[i+1], true
+}
+
+// cycleOnce is what engines do with a container: create, start until the
+// payload speaks, delete.
+func cycleOnce(p *peer, argv []string) (took, cpu time.Duration, err error) {
+	clear(p)
+	dir, _ := bundleOf(argv)
+	id := argv[len(argv)-1]
+	used, t := busy(), now()
+	for _, args := range [][]string{{"create", "-b", dir, id}, {"start", id}} {
+		if err := exec.Command(argv[0], args...).Run(); err != nil {
+			return 0, 0, fmt.Errorf("%s %s: %w", argv[0], args[0], err)
+		}
+	}
+	if _, err := stamp(p, "1"); err != nil {
+		return 0, 0, err
+	}
+	if err := exec.Command(argv[0], "delete", "--force", id).Run(); err != nil {
+		return 0, 0, fmt.Errorf("%s delete: %w", argv[0], err)
+	}
+	took = now() - t
+	settle()
+	return took, busy() - used, nil
 }
 
 // runOnce runs a program until its payload has spoken, then ends the payload.

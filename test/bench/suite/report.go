@@ -130,6 +130,8 @@ var goals = []goal{
 	{"image_start_ms", "unitc-big", "quadlet-big", 1 / 3.}, {"image_start_cpu_ms", "unitc-big", "quadlet-big", 1 / 3.},
 	{"stop_ms", "unitc", "plain", 1.15},
 	{"direct_ms", "direct-unitc", "direct-crun", 1},
+	{"direct_cpu_ms", "direct-unitc", "direct-crun", 1},
+	{"cycle_ms", "direct-unitc", "direct-crun", 1}, {"cycle_cpu_ms", "direct-unitc", "direct-crun", 1},
 	{"direct_ms", "direct-unitc", "direct-floor", 1.3},
 	{"many_10_ms", "unitc", "plain", 2}, {"many_50_ms", "unitc", "plain", 2}, {"many_100_ms", "unitc", "plain", 2},
 	{"many_100_ms", "unitc-service", "plain", 1.4},

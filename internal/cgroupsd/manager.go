@@ -15,7 +15,7 @@ import (
 )
 
 // privateSocket is PID 1's own: it answers before any bus daemon runs (S-11).
-const privateSocket = "/run/systemd/private"
+var privateSocket = "/run/systemd/private"
 
 const (
 	managerName = "org.freedesktop.systemd1"

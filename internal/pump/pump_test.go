@@ -13,10 +13,20 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/seccomp"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv("UNITC_PUMP") != "" {
+	if kernel := os.Getenv("UNITC_PUMP"); kernel != "" {
+		if err := pretend(kernel); err != nil {
+			os.Stderr.WriteString(err.Error())
+			os.Exit(4)
+		}
 		os.Stderr.WriteString(Exec([]string{"unitc-relay"}).Error())
 		os.Exit(3)
 	}
@@ -51,6 +61,57 @@ func TestPump(t *testing.T) {
 	got, err := cmd.Output()
 	if err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("%d bytes of %d came out (%v)", len(got), len(sent), err)
+	}
+}
+
+// pretend has the kernel answer this process as another one would.
+func pretend(kernel string) error {
+	f := kernels[kernel]
+	if f == nil {
+		return nil
+	}
+	p, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{*f}}, seccomp.Native)
+	if err != nil {
+		return err
+	}
+	// All threads: Go moves this one's work from one to the other (seccomp(2), TSYNC).
+	const setModeFilter, tsync = 1, 1
+	fprog := p.Fprog()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, tsync, uintptr(unsafe.Pointer(&fprog))); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// kernels that are not this one.
+var kernels = map[string]*specs.LinuxSyscall{
+	"before 6.3": {Names: []string{"memfd_create"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EINVAL),
+		Args: []specs.LinuxSeccompArg{{Index: 1, Value: unix.MFD_EXEC, ValueTwo: unix.MFD_EXEC, Op: specs.OpMaskedEqual}}},
+	"since 6.3, strict": {Names: []string{"memfd_create"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EINVAL),
+		Args: []specs.LinuxSeccompArg{{Index: 1, Value: unix.MFD_EXEC, ValueTwo: 0, Op: specs.OpMaskedEqual}}},
+	"no such files":  {Names: []string{"memfd_create"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EACCES)},
+	"none may begin": {Names: []string{"execveat"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EACCES)},
+}
+
+func errnoRet(e unix.Errno) *uint { n := uint(e); return &n }
+
+// The program begins on kernels that want to be told that it will, and on those
+// that do not know the word; where it cannot, the caller learns that and goes on.
+func TestKernelsOfEachAge(t *testing.T) {
+	for kernel, begins := range map[string]bool{"before 6.3": true, "since 6.3, strict": true, "no such files": false, "none may begin": false} {
+		cmd := command(t)
+		var fault strings.Builder
+		cmd.Env, cmd.Stderr, cmd.Stdin = []string{"UNITC_PUMP=" + kernel}, &fault, strings.NewReader("line\n")
+		out, err := cmd.Output()
+		if begins && (err != nil || string(out) != "line\n") {
+			t.Errorf("%s: it gave %q: %v: %s", kernel, out, err, fault.String())
+		}
+		if !begins && (cmd.ProcessState.ExitCode() != 3 || len(out) > 0 || !strings.Contains(fault.String(), "permission denied")) {
+			t.Errorf("%s: it gave %q and %q (%v)", kernel, out, fault.String(), err)
+		}
 	}
 }
 

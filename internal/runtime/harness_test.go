@@ -190,6 +190,7 @@ type container struct {
 	facts   planner.Facts
 	spec    func(*plan.Plan)
 	stdin   *os.File
+	attach  string // "" = a directory for each start
 }
 
 // newContainer has a root file system with the test binary as /payload.
@@ -297,7 +298,11 @@ func (c *container) exec() ([]byte, error) {
 		}
 		defer func() { c.stdin.Close(); c.stdin = nil }()
 	}
-	opt := Options{Stdio: [3]*os.File{c.stdin, w, w}, AttachPoint: c.t.TempDir(), ID: "test", Bundle: "/bundle", Gated: true}
+	attach := c.attach
+	if attach == "" {
+		attach = c.t.TempDir()
+	}
+	opt := Options{Stdio: [3]*os.File{c.stdin, w, w}, AttachPoint: attach, ID: "test", Bundle: "/bundle", Gated: true}
 	// As the helper does it; those of hold() are forked when all is there.
 	if opt.Child, err = Begin(p, opt); err != nil {
 		return nil, err

@@ -167,7 +167,7 @@ var outerSteps = []struct {
 // when all is ready.
 func Begin(p *plan.Plan, opt Options) (*program.Child, error) {
 	l := &Launch{plan: p, spec: p.Spec, opt: opt}
-	if !program.CanShare() || !mayShare(l) {
+	if !mayShare(l) {
 		return nil, nil
 	}
 	c, err := program.Begin(l.forkOptions())
@@ -177,6 +177,10 @@ func Begin(p *plan.Plan, opt Options) (*program.Child, error) {
 	return c, nil
 }
 
+// sharing is off on processors where a child cannot share this process's memory,
+// and where a test wants the start to be as there.
+var sharing = program.CanShare()
+
 // mayShare tells whether the child may run in this process's memory until its
 // exec. Nobody may be able to trace it: not in its PID namespace, which is new,
 // nor as its user (fs.suid_dumpable=1 would let them). It execs itself, and
@@ -184,7 +188,7 @@ func Begin(p *plan.Plan, opt Options) (*program.Child, error) {
 // nobody does (setns(2), CLONE_NEWTIME), or is unmapped here before.
 func mayShare(l *Launch) bool {
 	ownUsers := l.wantsAnchor() || l.spec.Process.User.UID == 0 && (l.plan.User == "" || l.plan.User == "0")
-	return l.hasNew(specs.PIDNamespace) && ownUsers && !l.opt.InUserNamespace && !wantsInit(l) && !hasOOMScore(l) &&
+	return sharing && l.hasNew(specs.PIDNamespace) && ownUsers && !l.opt.InUserNamespace && !wantsInit(l) && !hasOOMScore(l) &&
 		!newTime(l) && l.joined(specs.TimeNamespace) == "" &&
 		(l.spec.Linux.Seccomp == nil || l.spec.Linux.Seccomp.ListenerPath == "")
 }
@@ -222,7 +226,10 @@ func (l *Launch) begun() bool { return l.opt.Child != nil }
 // startBegun compiles what the child does behind its gate while it goes there.
 func (l *Launch) startBegun() error {
 	if err := l.opt.Child.Run(l.prog, l.opt.StopAt); err != nil {
-		return err
+		if op := (*program.OpError)(nil); errors.As(err, &op) {
+			return err
+		}
+		return &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
 	}
 	open := len(l.files)
 	for _, s := range []struct {

@@ -6,6 +6,7 @@ package systemd
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -55,6 +56,33 @@ func TestEveryLineArrivesWhenStopped(t *testing.T) {
 		}
 		c.awaitNumbers(n)
 	})
+}
+
+// A host may forbid programs that are in memory alone: then cat(1) is the relay,
+// and every line arrives, also those of before the stop.
+func TestRelayIsCatWhereMemoryIsNoProgram(t *testing.T) {
+	t.Parallel()
+	c := scoped.define(t, "cat", counter, "SystemCallFilter=~memfd_create", "SystemCallErrorNumber=EACCES").start()
+	await(t, "the relay is cat(1)", func() bool {
+		list := pids("/unitc.slice/" + c.unit())
+		if len(list) != 1 {
+			return false
+		}
+		exe, err := os.Readlink("/proc/" + list[0] + "/exe")
+		return err == nil && filepath.Base(exe) == "cat"
+	})
+	await(t, "it counts", func() bool { return c.log("-n", "1") != "" })
+	c.stop()
+	last := ""
+	await(t, "the last word has arrived", func() bool {
+		last = strings.TrimSpace(c.log("-n", "1"))
+		return strings.HasPrefix(last, "last ")
+	})
+	n, err := strconv.Atoi(strings.TrimPrefix(last, "last "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.awaitNumbers(n)
 }
 
 // awaitNumbers waits for the number n and demands that the output has every

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -93,6 +94,10 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 			return nil, err
 		}
 	}
+	c.grantable(m.process, bundle.HasNamespace(m.spec, specs.UserNamespace))
+	if list := runtime.IgnoredOptions(m.spec); len(list) > 0 {
+		c.log.warn("options of file systems count for nothing on bind mounts: %.200s", strings.Join(list, ", "))
+	}
 	inheritMount(m.spec)
 	showCgroups(m.spec)
 	if m.preserve, err = c.preserved(m.process); err != nil {
@@ -115,6 +120,14 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 		}
 	}
 	return m, nil
+}
+
+// grantable takes out the capabilities that cannot be had, with a warning and no
+// more: so has it the specification (config.md, "Linux Process").
+func (c *call) grantable(p *specs.Process, own bool) {
+	if left := runtime.GrantableCapabilities(p, own); len(left) > 0 {
+		c.log.warn("process.capabilities: %.200s cannot be given here, and the process goes without", strings.Join(left, ", "))
+	}
 }
 
 // placeholder is what the first process of a container without a process waits

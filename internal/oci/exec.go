@@ -78,6 +78,7 @@ func execProcess(c *call) error {
 	case socket != "" && !(p.Terminal && detached):
 		return errors.New("cannot use console socket if " + runtimeName + " will not detach or allocate tty")
 	}
+	c.grantable(p, bundle.HasNamespace(spec, specs.UserNamespace))
 	cfg := runtime.ExecConfig{
 		PID: k.PID, StartTime: k.StartTime, Spec: spec, Process: p, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
 		ID: k.ID, Bundle: k.Bundle, InUserNamespace: rootless(),

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
 	"github.com/unitc/unitc/internal/buildinfo"
+	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/runtime"
 	"github.com/unitc/unitc/internal/seccomp"
 )
@@ -36,6 +37,8 @@ func Features() *features.Features {
 			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},
 		Annotations: map[string]string{"com.github.unitc.version": buildinfo.Version},
+		// With it root.path may be missing until the helper mounts it.
+		PotentiallyUnsafeConfigAnnotations: []string{plan.RootAnnotation},
 	}
 }
 

@@ -65,6 +65,10 @@ func (k *container) start(c *call) error {
 		return bundle.ErrNoProcess
 	}
 	if err := k.passFIFO(spec); err != nil {
+		if errors.Is(err, errStartHook) {
+			// runtime-spec runtime.md, "Lifecycle", 7, 12 and 13.
+			err = errors.Join(err, k.killAndWait(), k.destroy(c))
+		}
 		return err
 	}
 	k.unlock() // hooks may ask
@@ -76,6 +80,8 @@ func (k *container) start(c *call) error {
 	}
 	return nil
 }
+
+var errStartHook = errors.New("error running startContainer hook")
 
 func (k *container) passFIFO(spec *specs.Spec) error {
 	// Before the FIFO lets it go: it may end at once, and be reaped.
@@ -99,9 +105,19 @@ func (k *container) passFIFO(spec *specs.Spec) error {
 		if fds[0].Revents&unix.POLLIN != 0 {
 			n, _ = unix.Read(fifo, b)
 		}
+		errno := unix.Errno(0)
+		if n > 0 {
+			errno = program.FailureErrno(b[:n])
+		}
+		hooked := spec.Hooks != nil && len(spec.Hooks.StartContainer) > 0
 		switch {
+		// No other step reports these (program.Spawn).
+		case hooked && errno == unix.ECANCELED:
+			return errStartHook
+		case hooked && errno == unix.ETIME:
+			return fmt.Errorf("%w: it did not end within its timeout", errStartHook)
 		case n > 0:
-			return explain(&program.OpError{Step: "exec-payload", What: "execve", Err: program.FailureErrno(b[:n])}, spec.Process)
+			return explain(&program.OpError{Step: "exec-payload", What: "execve", Err: errno}, spec.Process)
 		case fds[0].Revents&unix.POLLHUP != 0:
 			return nil // closed by its exec
 		case fds[1].Revents != 0:
@@ -191,6 +207,10 @@ func (k *container) signal(signal unix.Signal) error {
 	}
 	if err != nil || !alive(k.PID, k.StartTime) {
 		return errNotRunning
+	}
+	if !k.Made && k.beingMade() {
+		// Its creator undoes it by itself (runtime-spec runtime.md, "Kill").
+		return fmt.Errorf("%w: it is being created", errNotRunning)
 	}
 	spec, err := k.config()
 	if err == nil && signal == unix.SIGKILL && k.Cgroup != "" && !bundle.HasNamespace(spec, specs.PIDNamespace) {

@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/protection"
@@ -99,6 +101,35 @@ func MissingCapabilities(names []string) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// GrantableCapabilities takes out of a process's sets what no kernel, this kernel
+// or this thread could give it, and names it, sorted. own = it gets a user
+// namespace, in which all are to be had.
+func GrantableCapabilities(p *specs.Process, own bool) (left []string) {
+	if p.Capabilities == nil {
+		return nil
+	}
+	have := kernelCapabilities()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err == nil && !own {
+		have &= uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
+	}
+	caps := *p.Capabilities
+	for _, set := range []*[]string{&caps.Bounding, &caps.Effective, &caps.Permitted, &caps.Inheritable, &caps.Ambient} {
+		*set = slices.DeleteFunc(slices.Clone(*set), func(name string) bool {
+			mask, err := capabilityMask([]string{name})
+			drop := err != nil || mask&^have != 0
+			if drop {
+				left = append(left, name)
+			}
+			return drop
+		})
+	}
+	p.Capabilities = &caps
+	slices.Sort(left)
+	return slices.Compact(left)
 }
 
 // dropBounding takes every capability that the kernel knows, named or not, out

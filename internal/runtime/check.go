@@ -5,14 +5,14 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // checkPlan refuses the parts of the OCI configuration that this runtime does
 // not carry out, all at once. A part that is passed over in silence would be a
-// protection that somebody believes in. process.execCPUAffinity is none of a
-// container's first process (runtime-spec, config.md), so it is not looked at.
+// protection that somebody believes in.
 func checkPlan(l *Launch) error {
 	s := l.spec
 	if s.Process == nil || s.Root == nil || s.Linux == nil {
@@ -52,6 +52,41 @@ func checkPlan(l *Launch) error {
 		}
 		seen[n.Type] = true
 	}
-	errs = append(errs, checkPropagation(l))
+	if n := s.Process.Scheduler; n != nil && (n.Nice < -20 || n.Nice > 19) {
+		errs = append(errs, fmt.Errorf("process.scheduler.nice %d is not from -20 to 19", n.Nice)) // the kernel would cut it
+	}
+	errs = append(errs, checkAffinity(s.Process.ExecCPUAffinity), checkPropagation(l))
 	return errors.Join(errs...)
+}
+
+// noChange are options of a file system that say what a mount is anyway.
+var noChange = []string{"async", "nolazytime", "nomand"}
+
+// IgnoredOptions are options of file systems on bind mounts: the superblock is
+// another mount's and stays as it is. mount(2), which the specification has them
+// passed to, does not look at them either.
+func IgnoredOptions(s *specs.Spec) (list []string) {
+	for i, m := range s.Mounts {
+		o, err := parseOptions(m.Options)
+		if err != nil || m.Type != "bind" && !o.bind {
+			continue
+		}
+		for _, word := range o.data {
+			if !slices.Contains(noChange, word) {
+				list = append(list, fmt.Sprintf("mounts[%d] %s: %s", i, m.Destination, word))
+			}
+		}
+	}
+	return list
+}
+
+// checkAffinity reads the lists of who joins later: the container would be there
+// by then.
+func checkAffinity(a *specs.CPUAffinity) error {
+	if a == nil {
+		return nil
+	}
+	_, _, initial := bitmap("process.execCPUAffinity.initial", a.Initial)
+	_, _, final := bitmap("process.execCPUAffinity.final", a.Final)
+	return errors.Join(initial, final)
 }

@@ -3,8 +3,10 @@
 package runtime
 
 import (
+	"encoding/binary"
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -40,6 +42,9 @@ func ownDev(l *Launch) bool {
 	return protection.Off("own-dev")
 }
 
+// listsDevices tells whether devices are to be in a /dev that is not ours.
+func listsDevices(l *Launch) bool { return !ownDev(l) && len(l.spec.Linux.Devices) > 0 }
+
 func createDevices(c *compiler) {
 	c.p.Call("umask", "0", unix.SYS_UMASK, 0)
 	mark := c.p.Mark()
@@ -51,13 +56,64 @@ func createDevices(c *compiler) {
 	}
 	c.close(dev)
 	c.p.Release(mark)
+	listed := map[string]bool{}
+	for _, d := range c.spec.Linux.Devices {
+		listed[path.Clean("/"+d.Path)] = true
+	}
 	for _, d := range defaultDevices {
-		c.device(d)
+		if !listed[d.Path] {
+			c.device(d)
+		}
 	}
 	for _, d := range c.spec.Linux.Devices {
 		c.device(d)
 	}
 }
+
+// findDevices is createDevices where /dev is not ours to write to: what the
+// configuration lists must be there already, or be elsewhere.
+func findDevices(c *compiler) {
+	c.p.Call("umask", "0", unix.SYS_UMASK, 0)
+	for _, d := range c.spec.Linux.Devices {
+		if !strings.HasPrefix(path.Clean("/"+d.Path), "/dev/") {
+			c.device(d)
+			continue
+		}
+		c.isDevice(d)
+	}
+}
+
+// isDevice looks at a node of a /dev that is not ours.
+func (c *compiler) isDevice(d specs.LinuxDevice) {
+	mark := c.p.Mark()
+	node := c.p.Reg()
+	clean := path.Clean("/" + d.Path)
+	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, resolve())
+	c.p.Call("openat2", "device "+clean, unix.SYS_OPENAT2, c.rootDir(), c.p.Str(strings.TrimPrefix(clean, "/")), how, size).Into(node)
+	c.verifyDevice(d, node, "")
+	c.close(node)
+	c.p.Release(mark)
+}
+
+// verifyDevice compares what is at a place with the device that is to be there
+// (runtime-spec config-linux.md, "Devices": another file is an error).
+func (c *compiler) verifyDevice(d specs.LinuxDevice, dir program.Reg, name string) {
+	// Of struct statx: mode at 28, the numbers of the device at 128 and 132.
+	const mode, major, minor, length = 28, 128, 132, 256
+	got, want, mask := make([]byte, length), make([]byte, length), make([]byte, length)
+	binary.NativeEndian.PutUint16(want[mode:], uint16(deviceKinds[d.Type]))
+	binary.NativeEndian.PutUint16(mask[mode:], unix.S_IFMT)
+	if d.Type != "p" {
+		binary.NativeEndian.PutUint32(want[major:], uint32(d.Major))
+		binary.NativeEndian.PutUint32(want[minor:], uint32(d.Minor))
+		binary.NativeEndian.PutUint64(mask[major:], ^uint64(0))
+	}
+	what := fmt.Sprintf("%s %s %d:%d, which another file is in the place of", d.Path, d.Type, d.Major, d.Minor)
+	c.p.Call("statx", d.Path, unix.SYS_STATX, dir, c.p.Str(name), unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, c.p.Bytes(got))
+	c.p.CompareBits("compare", what, got, want, mask)
+}
+
+var deviceKinds = map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
 
 // umask is the payload's, 022 as everybody's unless it says otherwise.
 func (c *compiler) umask() {
@@ -68,10 +124,9 @@ func (c *compiler) umask() {
 	c.p.Call("umask", fmt.Sprintf("%#o", umask), unix.SYS_UMASK, umask)
 }
 
-// device makes a node. An existing one of the same name is replaced: the plan's
-// list comes after the defaults.
+// device makes a node. One that is there already must be that device.
 func (c *compiler) device(d specs.LinuxDevice) {
-	kind, ok := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}[d.Type]
+	kind, ok := deviceKinds[d.Type]
 	if !ok {
 		c.err = fmt.Errorf("device %s: unknown type %q", d.Path, d.Type)
 		return
@@ -90,8 +145,11 @@ func (c *compiler) device(d specs.LinuxDevice) {
 		mode = uint32(d.FileMode.Perm())
 	}
 	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
-	var made program.Label
-	c.p.Call("mknodat", clean, unix.SYS_MKNODAT, parent, c.p.Str(name), kind|mode, number).Ignore(unix.EEXIST)
+	var exists, made program.Label
+	c.p.Call("mknodat", clean, unix.SYS_MKNODAT, parent, c.p.Str(name), kind|mode, number).Skip(&exists, unix.EEXIST)
+	c.p.Jump(&made)
+	c.p.Here(&exists)
+	c.verifyDevice(d, parent, name)
 	c.p.Here(&made)
 	if uid, gid := c.deviceOwner(d); uid != 0 || gid != 0 {
 		c.p.Call("fchownat", clean, unix.SYS_FCHOWNAT, parent, c.p.Str(name), int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW)

@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -291,11 +292,18 @@ func createUserNamespace(l *Launch) error {
 		if err := child.AwaitSync(); err != nil {
 			return err
 		}
-		if l.spec.Linux.UIDMappings, err = readMap(child.PID, "uid_map"); err != nil {
-			return err
-		}
-		if l.spec.Linux.GIDMappings, err = readMap(child.PID, "gid_map"); err != nil {
-			return err
+		for _, m := range []struct {
+			file string
+			list *[]specs.LinuxIDMapping
+		}{{"uid_map", &l.spec.Linux.UIDMappings}, {"gid_map", &l.spec.Linux.GIDMappings}} {
+			has, err := readMap(child.PID, m.file)
+			if err != nil {
+				return err
+			}
+			if len(*m.list) > 0 && !sameMapping(*m.list, has) {
+				return fmt.Errorf("%s of the user namespace %s is %v, and the configuration has %v", m.file, path, has, *m.list)
+			}
+			*m.list = has
 		}
 		l.anchor = &anchor{}
 		if err := l.openAnchor(child.PID); err != nil {
@@ -390,6 +398,15 @@ func readMap(pid int, file string) ([]specs.LinuxIDMapping, error) {
 		m = append(m, e)
 	}
 	return m, nil
+}
+
+// sameMapping compares in the order of the container's ids: the kernel sorts
+// long lists.
+func sameMapping(a, b []specs.LinuxIDMapping) bool {
+	order := func(list []specs.LinuxIDMapping) []specs.LinuxIDMapping {
+		return slices.SortedFunc(slices.Values(list), func(x, y specs.LinuxIDMapping) int { return cmp.Compare(x.ContainerID, y.ContainerID) })
+	}
+	return slices.Equal(order(a), order(b))
 }
 
 func (l *Launch) openAnchor(pid int) error {

@@ -78,6 +78,8 @@ var innerSteps = []step{
 		hasFiles, mountFiles},
 	{"create-devices", exitNamespace, "after mount: /dev is a fresh tmpfs by now",
 		ownDev, createDevices},
+	{"find-devices", exitNamespace, "after mount: into a /dev that is not ours nothing is written (CVE-2026-41579)",
+		listsDevices, findDevices},
 	{"set-umask", exitExec, "create-devices needed none",
 		always, func(c *compiler) { c.umask() }},
 	{"open-terminal", exitStdout, "after mount: in the container's own devpts; it becomes /dev/console",

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -82,6 +83,7 @@ func ReadToCreate(dir string, seal func() error) (*specs.Spec, error) {
 			return nil, err
 		}
 	}
+	supplyDev(spec)
 	return spec, resolvePaths(spec, dir)
 }
 
@@ -106,6 +108,9 @@ func parse(b []byte) (*specs.Spec, error) {
 	// A NUL would cut a string short on its way to the kernel.
 	if bytes.Contains(b, []byte(`\u0000`)) || bytes.IndexByte(b, 0) >= 0 {
 		return nil, errors.New("config.json: a string has a NUL byte")
+	}
+	if !utf8.Valid(b) {
+		return nil, errors.New("config.json: not UTF-8") // what is not would be read as something else
 	}
 	spec := &specs.Spec{}
 	if quickjson.ParseKnown(b, spec) == nil {
@@ -154,6 +159,10 @@ func check(s *specs.Spec) error {
 	}
 	errs = append(errs, CheckNamespaces(s)...)
 	errs = append(errs, CheckNetDevices(s)...)
+	errs = append(errs, checkHooks(s.Hooks)...)
+	errs = append(errs, checkPaths(s.Linux)...)
+	_, unnamed := s.Annotations[""]
+	wrong(unnamed, "annotations: a key is empty")
 	wrong((s.Hostname != "" || s.Domainname != "") && !HasNamespace(s, specs.UTSNamespace), "unable to set hostname or domainname without a private UTS namespace")
 	for key := range s.Linux.Sysctl {
 		errs = append(errs, CheckSysctl(s, key))
@@ -164,18 +173,40 @@ func check(s *specs.Spec) error {
 // CheckVersion takes the versions of the specification whose configurations
 // this one reads: those of the same major number.
 func CheckVersion(v string) error {
-	core, _, _ := strings.Cut(v, "-")
-	core, _, _ = strings.Cut(core, "+")
+	rest, build, hasBuild := strings.Cut(v, "+")
+	core, pre, hasPre := strings.Cut(rest, "-")
 	parts := strings.Split(core, ".")
+	good := len(parts) == 3 && (!hasPre || identifiers(pre, true)) && (!hasBuild || identifiers(build, false))
 	for _, p := range parts {
-		if _, err := strconv.ParseUint(p, 10, 16); err != nil || len(parts) != 3 {
-			return fmt.Errorf("ociVersion %q is not a version such as %s", v, specs.Version)
-		}
+		_, err := strconv.ParseUint(p, 10, 16)
+		good = good && err == nil && identifiers(p, true)
+	}
+	if !good {
+		return fmt.Errorf("ociVersion %q is not a version such as %s", v, specs.Version)
 	}
 	if parts[0] != strconv.Itoa(specs.VersionMajor) {
 		return fmt.Errorf("ociVersion %q is not supported; this runtime reads 1.0.0 to %s", v, specs.Version)
 	}
 	return nil
+}
+
+// identifiers tells whether a part of a version is as SemVer 2.0.0, 9 and 10,
+// has it; numbers of what comes before a release begin with no zero.
+func identifiers(s string, numbers bool) bool {
+	for id := range strings.SplitSeq(s, ".") {
+		digits := true
+		for _, r := range id {
+			digit := r >= '0' && r <= '9'
+			digits = digits && digit
+			if !digit && r != '-' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
+				return false
+			}
+		}
+		if id == "" || numbers && digits && len(id) > 1 && id[0] == '0' {
+			return false
+		}
+	}
+	return true
 }
 
 // CheckProcess is the same for one process.
@@ -241,8 +272,8 @@ func CheckNamespaces(s *specs.Spec) []error {
 	case len(uids) > maxMappings || len(gids) > maxMappings:
 		errs = append(errs, fmt.Errorf("%d and %d id mappings: the kernel takes %d", len(uids), len(gids), maxMappings))
 	}
-	if len(s.Linux.TimeOffsets) > 0 && !seen[specs.TimeNamespace] {
-		errs = append(errs, errors.New("time namespace offsets specified, but time namespace isn't enabled in the config"))
+	if err := checkOffsets(s); err != nil {
+		errs = append(errs, err)
 	}
 	return errs
 }

@@ -128,6 +128,24 @@ func TestBroken(t *testing.T) {
 		strings.Replace(whole, "1.3.0", "", 1):                                                                   `ociVersion "" is not a version`,
 		strings.Replace(whole, "1.3.0", "1.3", 1):                                                                `is not a version`,
 		strings.Replace(whole, "1.3.0", "-1.3.0", 1):                                                             `is not a version`,
+		strings.Replace(whole, "1.3.0", "01.3.0", 1):                                                             `is not a version`,
+		strings.Replace(whole, "1.3.0", "1.3.0-", 1):                                                             `is not a version`,
+		strings.Replace(whole, "1.3.0", "1.3.0-rc.01", 1):                                                        `is not a version`,
+		strings.Replace(whole, "1.3.0", "1.3.0+a_b", 1):                                                          `is not a version`,
+		strings.Replace(whole, `"/bin/true"`, `"bin/true"`, 1):                                                   `hooks.createRuntime[0]: path "bin/true" is not absolute`,
+		strings.Replace(whole, `"createRuntime": [{"path": "/bin`, `"poststop": [{"path": "bin`, 1):              `hooks.poststop[0]: path "bin/true" is not absolute`,
+		strings.Replace(whole, `"createRuntime"`, `"poststart": [{"path": ""}], "createRuntime"`, 1):             `hooks.poststart[0]: path "" is not absolute`,
+		strings.Replace(whole, `"A=b"`, "\"A=\xff\"", 1):                                                         "not UTF-8",
+		strings.Replace(whole, `"timeout": 5`, `"timeout": 0`, 1):                                                "timeout 0 is not above zero",
+		strings.Replace(whole, `"key": "value"`, `"": "value"`, 1):                                               "annotations: a key is empty",
+		strings.Replace(whole, `"key": "value"`, `"key": 5`, 1):                                                  "config.json: ",
+		strings.Replace(whole, `["/proc/kcore"]`, `["proc/kcore"]`, 1):                                           "linux.maskedPaths[0]",
+		strings.Replace(whole, `["/proc/sys"]`, `["proc/sys"]`, 1):                                               "linux.readonlyPaths[0]",
+		strings.Replace(whole, `"path": "/dev/x"`, `"path": ""`, 1):                                              "names no device",
+		strings.Replace(whole, `"major": 1, "minor": 3`, `"major": 4294967297, "minor": 3`, 1):                   "there is no device 4294967297:3",
+		strings.Replace(whole, `"major": 1, "minor": 3`, `"major": 1, "minor": -3`, 1):                           "there is no device 1:-3",
+		strings.Replace(whole, `{"type": "time"}`, `{"type": "time", "path": "/proc/1/ns/time"}`, 1):             "is joined, and has its offsets",
+		strings.Replace(whole, `"monotonic"`, `"realtime"`, 1):                                                   "is not a clock",
 		strings.Replace(whole, `"root": {"path": "rootfs", "readonly": true}, `, "", 1):                          "root.path is missing",
 		strings.Replace(whole, `"path": "rootfs"`, `"path": ""`, 1):                                              "root.path is missing",
 		strings.Replace(whole, `"path": "rootfs"`, `"path": "nowhere"`, 1):                                       "invalid rootfs",
@@ -164,6 +182,28 @@ func TestBroken(t *testing.T) {
 	}
 	if _, err := Read(t.TempDir(), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no config.json: %v", err)
+	}
+}
+
+// Versions that SemVer 2.0.0 has, of this major number.
+func TestVersions(t *testing.T) {
+	for _, v := range []string{"1.0.0", "1.0.2-dev", "1.0.0-rc5", "1.2.0-rc.1+dev.7", "1.3.0+001", "1.99.0"} {
+		if err := CheckVersion(v); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What a runtime does not know it passes over (config.md, "Extensibility").
+func TestUnknownPropertiesAndAnnotations(t *testing.T) {
+	for _, config := range []string{
+		strings.Replace(whole, `"rootfsPropagation"`, `"futureSetting": {"a": [1]}, "rootfsPropagation"`, 1),
+		strings.Replace(whole, `"annotations"`, `"future": null, "annotations"`, 1),
+		strings.Replace(whole, `"key": "value"`, `"org.opencontainers.nobody": "", "key": "value"`, 1),
+	} {
+		if err := reads(t, config); err != nil || config == whole {
+			t.Error(err)
+		}
 	}
 }
 

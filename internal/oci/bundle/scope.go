@@ -86,6 +86,8 @@ func Refuse(r *specs.LinuxResources) error {
 		refuse(given, "blockIO", "write `blkio_config:` in the definition")
 	}
 	if m := r.Memory; m != nil {
+		//lint:ignore SA1019 still specified, and refused
+		refuse(m.Kernel != nil && *m.Kernel > 0, "memory.kernel", drop)
 		refuse(m.KernelTCP != nil && *m.KernelTCP > 0, "memory.kernelTCP", drop)
 		refuse(m.Swappiness != nil, "memory.swappiness", drop)
 		refuse(m.DisableOOMKiller != nil && *m.DisableOOMKiller, "memory.disableOOMKiller", drop)

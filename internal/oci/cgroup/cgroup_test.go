@@ -36,6 +36,13 @@ func TestSettings(t *testing.T) {
 		{specs.LinuxResources{Unified: map[string]string{"io.max": "8:0 rbps=1\n8:16 rbps=2\n", "memory.high": "5"}}, "io.max=8:0 rbps=1 io.max=8:16 rbps=2 memory.high=5"},
 		{specs.LinuxResources{Unified: map[string]string{"cgroup.procs": "1"}}, ""},
 		{specs.LinuxResources{Unified: map[string]string{"../x.y": "1"}}, ""},
+		//lint:ignore SA1019 still specified, and refused
+		{specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: ptr(int64(1 << 20))}}, ""},
+		//lint:ignore SA1019 still specified
+		{specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: ptr(int64(-1)), Limit: ptr(int64(1))}}, "memory.max=1"},
+		{specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"mlx5_1": {}}}, ""},
+		{specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"mlx5_1": {HcaObjects: ptr(uint32(5))}}}, "rdma.max=mlx5_1 hca_object=5"},
+		{specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{WeightDevice: []specs.LinuxWeightDevice{{}}}}, ""},
 		{specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "../2MB", Limit: 1}}}, ""},
 	} {
 		list, err := Settings(&c.r)

@@ -109,7 +109,7 @@ func Settings(r *specs.LinuxResources) ([]setting, error) {
 		add("pids.max", limit(*p.Limit))
 	}
 	if r.BlockIO != nil {
-		blockIO(r.BlockIO, add, refuse)
+		errs = append(errs, blockIO(r.BlockIO, add, refuse))
 	}
 	for _, h := range r.HugepageLimits {
 		if h.Pagesize == "" || strings.ContainsAny(h.Pagesize, "/.\n\x00") {
@@ -122,6 +122,9 @@ func Settings(r *specs.LinuxResources) ([]setting, error) {
 	for _, device := range slices.Sorted(maps.Keys(r.Rdma)) {
 		line := device
 		if l := r.Rdma[device]; true {
+			if l.HcaHandles == nil && l.HcaObjects == nil {
+				errs = append(errs, fmt.Errorf("linux.resources.rdma: %s has neither hcaHandles nor hcaObjects", device))
+			}
 			if l.HcaHandles != nil {
 				line += fmt.Sprintf(" hca_handle=%d", *l.HcaHandles)
 			}
@@ -169,6 +172,8 @@ func fits(m *specs.LinuxMemory, memory, swap uint64) error {
 }
 
 func memory(m *specs.LinuxMemory, add func(file, value string), refuse func(bool, string)) error {
+	//lint:ignore SA1019 still specified, and refused
+	refuse(m.Kernel != nil && *m.Kernel > 0, "memory.kernel")
 	refuse(m.KernelTCP != nil && *m.KernelTCP > 0, "memory.kernelTCP")
 	refuse(m.Swappiness != nil, "memory.swappiness")
 	refuse(m.DisableOOMKiller != nil && *m.DisableOOMKiller, "memory.disableOOMKiller")
@@ -247,12 +252,15 @@ func Weight(shares uint64) uint64 {
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7.0/34)))
 }
 
-func blockIO(b *specs.LinuxBlockIO, add func(file, value string), refuse func(bool, string)) {
+func blockIO(b *specs.LinuxBlockIO, add func(file, value string), refuse func(bool, string)) (err error) {
 	refuse(b.LeafWeight != nil && *b.LeafWeight != 0, "blockIO.leafWeight")
 	if b.Weight != nil && *b.Weight != 0 {
 		add("io.bfq.weight", strconv.Itoa(int(*b.Weight)))
 	}
-	for _, d := range b.WeightDevice {
+	for i, d := range b.WeightDevice {
+		if d.Weight == nil && d.LeafWeight == nil {
+			err = errors.Join(err, fmt.Errorf("linux.resources.blockIO.weightDevice[%d]: %d:%d has neither weight nor leafWeight", i, d.Major, d.Minor))
+		}
 		refuse(d.LeafWeight != nil && *d.LeafWeight != 0, "blockIO.weightDevice.leafWeight")
 		if d.Weight != nil {
 			add("io.bfq.weight", fmt.Sprintf("%d:%d %d", d.Major, d.Minor, *d.Weight))
@@ -273,6 +281,7 @@ func blockIO(b *specs.LinuxBlockIO, add func(file, value string), refuse func(bo
 			add("io.max", fmt.Sprintf("%d:%d %s=%s", d.Major, d.Minor, t.key, value))
 		}
 	}
+	return err
 }
 
 // Controllers are those that the hierarchy has here.

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // checkHooks looks at the hooks of all points before anything is made: one for
@@ -89,6 +91,9 @@ func checkOffsets(s *specs.Spec) error {
 // the devices that each has (config-linux.md, "Default Devices"). Into what the
 // root file system has there nothing is written (CVE-2026-41579).
 func supplyDev(s *specs.Spec) {
+	if protection.Off("own-dev") || protection.Off("own-null") {
+		return // it would be in the way of both attacks
+	}
 	for _, m := range s.Mounts {
 		if filepath.Clean("/"+m.Destination) == "/dev" {
 			return

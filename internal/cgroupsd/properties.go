@@ -103,6 +103,9 @@ func variantOf(k kind, value string) (v any, suffix string, err error) {
 		n, err := strconv.ParseUint(value, 10, 64)
 		return n, "", err
 	case kindQuota:
+		if value == "infinity" {
+			return uint64(math.MaxUint64), "", nil
+		}
 		p, err := percent(value)
 		return uint64(math.Round(p * 10000)), "", err // µs in each second
 	case kindSpan:

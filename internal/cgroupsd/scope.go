@@ -14,6 +14,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 )
 
@@ -132,6 +133,31 @@ func scopeProperties(s *plan.Scope, pid int) ([]property, error) {
 		list = append(list, p)
 	}
 	return append(list, last...), nil
+}
+
+// SetScope changes limits of a scope that runs, until the scope ends.
+func SetScope(ctx context.Context, scope string, limits []definition.Directive) error {
+	m, err := Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.setUnit(ctx, scope, limits)
+}
+
+func (m *Manager) setUnit(ctx context.Context, unit string, limits []definition.Directive) error {
+	var variants []variantProperty
+	for _, d := range limits {
+		p, err := convert(d.Name, d.Value)
+		if err != nil {
+			return fmt.Errorf("property %s=%s of %s: %w", d.Name, d.Value, unit, err)
+		}
+		variants = append(variants, variantProperty{p.Name, dbus.MakeVariant(p.Value)})
+	}
+	if err := m.call(ctx, "SetUnitProperties", nil, unit, true, variants); err != nil {
+		return fmt.Errorf("SetUnitProperties %s: %w", unit, err)
+	}
+	return nil
 }
 
 // clear waits until no unit has the name any more. What keeps it is stopped or

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupfs"
+	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 )
 
@@ -33,6 +34,16 @@ func StartUserScope(ctx context.Context, s *plan.Scope, pid int) error {
 	}
 	defer m.Close()
 	return m.startScope(ctx, s, props)
+}
+
+// SetUserScope is SetScope for a scope of the user's own systemd.
+func SetUserScope(ctx context.Context, scope string, limits []definition.Directive) error {
+	m, err := connectUser(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.setUnit(ctx, scope, limits)
 }
 
 // AwaitUserScope is AwaitScope for a scope of the user's own systemd, which leaves

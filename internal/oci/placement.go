@@ -30,7 +30,7 @@ func (m *creation) place() error {
 			return err
 		}
 		m.k.Scope = unit
-		m.scope = &plan.Scope{Name: unit, Slice: slice, Description: "container " + m.k.ID, Properties: bundle.ScopeProperties(m.spec.Linux.Resources)}
+		m.scope = &plan.Scope{Name: unit, Slice: slice, Description: "container " + m.k.ID, Properties: bundle.AllScopeProperties(m.spec.Linux.Resources)}
 		return nil
 	}
 	var err error
@@ -89,6 +89,9 @@ func (m *creation) limit() error {
 	r := m.spec.Linux.Resources
 	if r == nil {
 		r = &specs.LinuxResources{}
+	}
+	if m.k.Scope != "" {
+		m.k.group().Enable(r)
 	}
 	if err := m.k.group().Apply(r); err != nil {
 		return err

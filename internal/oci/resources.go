@@ -3,6 +3,7 @@
 package oci
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/oci/bundle"
+	"github.com/unitc/unitc/internal/oci/cgroup"
 )
 
 var resourceVerbs = []verb{
@@ -91,7 +94,17 @@ func update(c *call) error {
 	if spec.Linux.Resources == nil {
 		spec.Linux.Resources = &specs.LinuxResources{}
 	}
-	completeSwap(r, spec.Linux.Resources)
+	complete(r, spec.Linux.Resources)
+	if _, err := cgroup.Settings(r); err != nil {
+		return err
+	}
+	if err := k.group().Check(r); err != nil {
+		return err
+	}
+	if err := k.tell(r); err != nil {
+		return err
+	}
+	k.group().Enable(r)
 	if err := k.group().Apply(r); err != nil {
 		return err
 	}
@@ -111,14 +124,49 @@ func update(c *call) error {
 	return k.saveConfig()
 }
 
-// completeSwap: the figure of swap counts memory too, so each needs the other.
-func completeSwap(r, old *specs.LinuxResources) {
-	if r.Memory == nil || old.Memory == nil {
-		return
+// complete adds what belongs to a new limit and stays as it is: memory and swap
+// are one figure, a quota is written with its period, and whether a limit that is
+// reached is refused is a matter of the container.
+func complete(r, old *specs.LinuxResources) {
+	if m, was := r.Memory, old.Memory; m != nil && (m.Limit != nil || m.Swap != nil) {
+		if was == nil {
+			was = &specs.LinuxMemory{}
+		}
+		switch {
+		case m.Limit == nil:
+			m.Limit = was.Limit
+		case m.Swap == nil && *m.Limit == -1:
+			m.Swap = m.Limit // as runc: no limit at all
+		case m.Swap == nil && was.Swap != nil && *was.Swap > 0:
+			m.Swap = was.Swap
+		}
+		if m.CheckBeforeUpdate == nil {
+			m.CheckBeforeUpdate = was.CheckBeforeUpdate
+		}
 	}
-	if r.Memory.Swap != nil && *r.Memory.Swap > 0 && r.Memory.Limit == nil {
-		r.Memory.Limit = old.Memory.Limit
+	if c, was := r.CPU, old.CPU; c != nil && was != nil && (c.Quota != nil || c.Period != nil) {
+		if c.Quota == nil {
+			c.Quota = was.Quota
+		}
+		if c.Period == nil {
+			c.Period = was.Period
+		}
 	}
+}
+
+// tell makes new limits known to systemd, which would write its own again when it
+// next changes the scope, and shows them.
+func (k *container) tell(r *specs.LinuxResources) error {
+	properties := bundle.AllScopeProperties(r)
+	if k.Scope == "" || len(properties) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
+	defer cancel()
+	if rootless() {
+		return cgroupsd.SetUserScope(ctx, k.Scope, properties)
+	}
+	return cgroupsd.SetScope(ctx, k.Scope, properties)
 }
 
 func readResources(path string, r *specs.LinuxResources) error {

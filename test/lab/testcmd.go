@@ -50,7 +50,7 @@ func allLanes() []lane {
 	for _, s := range extras {
 		lanes = append(lanes, lane{"fast-" + s.name, (*testRun).inside})
 	}
-	for _, s := range suites {
+	for _, s := range append(slices.Clone(suites), engines) { // limits through engines
 		lanes = append(lanes, lane{"vm-" + s.name, (*testRun).inside})
 	}
 	// Images have judges among the peers' programs: umoci unpacks the same ones.

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // whole is a configuration with something of everything, so that each part can
@@ -214,6 +216,32 @@ func TestAllFaults(t *testing.T) {
 	for _, want := range []string{"Cwd must be", "args must not", "does not exist"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+}
+
+// What a scope is told is what its files will hold.
+func TestAllScopeProperties(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"memory": {"limit": 64, "swap": 96}}`:                  "MemoryMax=64 MemorySwapMax=32",
+		`{"memory": {"limit": 64, "swap": 64}}`:                  "MemoryMax=64 MemorySwapMax=0",
+		`{"memory": {"limit": -1, "swap": -1}}`:                  "MemoryMax=infinity MemorySwapMax=infinity",
+		`{"cpu": {"quota": -1, "period": 50000}}`:                "CPUQuota=infinity",
+		`{"cpu": {"quota": 50000, "period": 200000}}`:            "CPUQuotaPeriodSec=200000us CPUQuota=25.0000%",
+		`{"blockIO": {"weight": 505}}`:                           "IOWeight=5000",
+		`{"unified": {"memory.high": "5m\n", "a.b": "1"}}`:       "MemoryHigh=5M",
+		`{"unified": {"pids.max": "max", "memory.low": "0x10"}}`: "TasksMax=infinity",
+	} {
+		var r specs.LinuxResources
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		var words []string
+		for _, d := range AllScopeProperties(&r) {
+			words = append(words, d.Name+"="+d.Value)
+		}
+		if got := strings.Join(words, " "); got != want {
+			t.Errorf("%s gives %q, want %q", text, got, want)
 		}
 	}
 }

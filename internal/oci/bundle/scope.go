@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -34,7 +35,11 @@ func ScopeProperties(r *specs.LinuxResources) []definition.Directive {
 		if m.Reservation != nil && *m.Reservation != 0 {
 			add("MemoryLow", amount(*m.Reservation))
 		}
-		if m.Swap != nil && m.Limit != nil && *m.Swap > *m.Limit && *m.Limit > 0 {
+		switch {
+		case m.Swap == nil || *m.Swap == 0:
+		case *m.Swap < 0:
+			add("MemorySwapMax", "infinity")
+		case m.Limit != nil && *m.Swap >= *m.Limit && *m.Limit > 0:
 			add("MemorySwapMax", amount(*m.Swap-*m.Limit))
 		}
 	}
@@ -61,6 +66,46 @@ func ScopeProperties(r *specs.LinuxResources) []definition.Directive {
 		add("TasksMax", amount(*p.Limit))
 	}
 	return list
+}
+
+// AllScopeProperties are those of a scope to whose files everything is written
+// afterwards, one that runs too: they say also which limits are lifted.
+func AllScopeProperties(r *specs.LinuxResources) []definition.Directive {
+	list := ScopeProperties(r)
+	if r == nil {
+		return nil
+	}
+	if c := r.CPU; c != nil && c.Quota != nil && *c.Quota < 0 {
+		list = append(list, definition.Directive{Name: "CPUQuota", Value: "infinity"})
+	}
+	// systemd writes it anew with any other of its limits.
+	if b := r.BlockIO; b != nil && b.Weight != nil && *b.Weight != 0 {
+		list = append(list, definition.Directive{Name: "IOWeight", Value: strconv.FormatUint(cgroup.IOWeight(uint64(*b.Weight)), 10)})
+	}
+	for _, u := range unified {
+		if value, ok := systemdAmount(r.Unified[u.file]); ok {
+			list = append(list, definition.Directive{Name: u.directive, Value: value})
+		}
+	}
+	return list
+}
+
+// unified are files that systemd writes whenever it writes another of the same
+// controller.
+var unified = []struct{ file, directive string }{
+	{"memory.min", "MemoryMin"}, {"memory.low", "MemoryLow"}, {"memory.high", "MemoryHigh"}, {"memory.max", "MemoryMax"},
+	{"memory.swap.max", "MemorySwapMax"}, {"pids.max", "TasksMax"},
+}
+
+// systemdAmount spells what the kernel's files take as systemd does. What neither
+// knows is left to the file, which tells.
+func systemdAmount(value string) (string, bool) {
+	value = strings.ToUpper(strings.TrimSpace(value))
+	if value == "MAX" {
+		return "infinity", true
+	}
+	_, err := strconv.ParseUint(strings.TrimRight(value, "KMGT"), 10, 64)
+	return value, err == nil
 }
 
 // Refuse names the limits that ScopeProperties leaves to the files of the cgroup:

@@ -56,6 +56,15 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// io.weight takes 1 to 10000, for all devices or for one.
+func TestIOWeight(t *testing.T) {
+	for in, want := range map[string]string{"10": "default 1", "1000": "default 10000", "254:0 505": "254:0 5000", "5": "default 5"} {
+		if got := bfqToWeight(in); got != want {
+			t.Errorf("%s becomes %s, want %s", in, got, want)
+		}
+	}
+}
+
 // A limit is refused where it is reached already; that of swap counts memory too.
 func TestCheckBeforeUpdate(t *testing.T) {
 	for _, c := range []struct {

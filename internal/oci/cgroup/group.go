@@ -68,6 +68,10 @@ func (g Group) Create() error {
 			return fmt.Errorf("creating the cgroup: %w", err)
 		}
 	}
+	if g.read("cgroup.type") == "domain invalid" {
+		_ = unix.Rmdir(path)
+		return fmt.Errorf("creating the cgroup: below %s is place for threads alone: it has processes of its own and passes controllers on", filepath.Dir(string(g)))
+	}
 	return nil
 }
 
@@ -78,21 +82,35 @@ func passControllers(dir string) {
 	}
 	passed, _ := os.ReadFile(dir + "/cgroup.subtree_control")
 	for c := range strings.FieldsSeq(string(available)) {
-		if !slices.Contains(strings.Fields(string(passed)), c) {
-			// A limit that needs it fails later, by name.
-			_ = write(dir+"/cgroup.subtree_control", "+"+c)
+		if !slices.Contains(strings.Fields(string(passed)), c) && !pass(dir, c) {
+			return
 		}
 	}
 }
 
-// write writes a control file; it must exist.
-func write(path, value string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
+// pass passes one controller down, unless there are processes: some controllers
+// could be passed then, but would leave below only place for threads. A limit
+// that needs it fails later, by name.
+func pass(dir, controller string) bool {
+	procs, _ := os.ReadFile(dir + "/cgroup.procs")
+	if _, err := os.Stat(dir + "/cgroup.type"); err == nil && len(procs) > 0 { // the root has none
+		return false
 	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
+	_ = write(dir+"/cgroup.subtree_control", "+"+controller)
+	return true
+}
+
+// write writes a control file; it must exist. It waits: os.OpenFile would set
+// O_NONBLOCK, and with that Linux 6.16 takes no memory back for a new memory.max.
+func write(path, value string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	if _, err = unix.Write(fd, []byte(value)); err != nil {
+		err = &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return errors.Join(err, unix.Close(fd))
 }
 
 func (g Group) read(name string) string {

@@ -37,11 +37,6 @@ func (g Group) Apply(r *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
-	if m := r.Memory; m != nil && m.CheckBeforeUpdate != nil && *m.CheckBeforeUpdate {
-		if err := fits(m, g.number("memory.current"), g.number("memory.swap.current")); err != nil {
-			return err
-		}
-	}
 	for _, s := range settings {
 		if err := g.set(s); err != nil {
 			return err
@@ -50,12 +45,46 @@ func (g Group) Apply(r *specs.LinuxResources) error {
 	return nil
 }
 
+// Check refuses limits of memory that are reached already, where the container
+// asks for that.
+func (g Group) Check(r *specs.LinuxResources) error {
+	m := r.Memory
+	if m == nil || m.CheckBeforeUpdate == nil || !*m.CheckBeforeUpdate {
+		return nil
+	}
+	return fits(m, g.number("memory.current"), g.number("memory.swap.current"))
+}
+
+// Enable passes down the controllers that these limits need: to a scope systemd
+// passes those that it knows itself, and huge pages are not among them. What
+// cannot be passed is told by Apply.
+func (g Group) Enable(r *specs.LinuxResources) {
+	settings, _ := Settings(r)
+	for _, s := range settings {
+		controller := s.controller()
+		if g == "" || slices.Contains(g.controllers(), controller) {
+			continue
+		}
+		parents := strings.Split(string(g), "/")
+		for i := 1; i < len(parents); i++ {
+			pass(cgroupfs.Mount()+strings.Join(parents[:i], "/"), controller)
+		}
+	}
+}
+
+func (s setting) controller() string {
+	name, _, _ := strings.Cut(s.file, ".")
+	return name
+}
+
+func (g Group) controllers() []string { return strings.Fields(g.read("cgroup.controllers")) }
+
 func (g Group) set(s setting) error {
 	err := write(g.file(s.file), s.value)
 	if errors.Is(err, fs.ErrNotExist) {
 		switch s.file {
 		case "io.bfq.weight":
-			return g.set(setting{"io.weight", "default " + bfqToWeight(s.value)})
+			return g.set(setting{"io.weight", bfqToWeight(s.value)})
 		case "cpu.max.burst", "cpu.idle":
 			if s.value == "0" {
 				return nil
@@ -67,8 +96,10 @@ func (g Group) set(s setting) error {
 		if strings.Contains(s.file, ".rsvd.") {
 			return nil // hugetlb reservations: Linux 5.7
 		}
-		controller, _, _ := strings.Cut(s.file, ".")
-		return fmt.Errorf("setting %s to %q: the %s controller is not available to cgroup %s", s.file, s.value, controller, g)
+		if slices.Contains(g.controllers(), s.controller()) {
+			return fmt.Errorf("setting %s to %q: the %s controller of this kernel has no such file", s.file, s.value, s.controller())
+		}
+		return fmt.Errorf("setting %s to %q: the %s controller is not available to cgroup %s", s.file, s.value, s.controller(), g)
 	}
 	if err != nil {
 		return fmt.Errorf("setting %s to %q: %w", s.file, s.value, err)
@@ -76,14 +107,21 @@ func (g Group) set(s setting) error {
 	return nil
 }
 
-// bfqToWeight turns 10..1000 into 1..10000.
+// bfqToWeight turns 10..1000, of all devices or after the number of one, into
+// 1..10000 as io.weight has it.
 func bfqToWeight(value string) string {
-	n, err := strconv.ParseUint(value, 10, 64)
-	if err != nil || n < 10 {
-		return value
+	device, weight, ok := strings.Cut(value, " ")
+	if !ok {
+		device, weight = "default", value
 	}
-	return strconv.FormatUint(1+(n-10)*9999/990, 10)
+	if n, err := strconv.ParseUint(weight, 10, 64); err == nil && n >= 10 {
+		weight = strconv.FormatUint(IOWeight(n), 10)
+	}
+	return device + " " + weight
 }
+
+// IOWeight turns weights from 10 to 1000 into those from 1 to 10000.
+func IOWeight(weight uint64) uint64 { return 1 + (max(weight, 10)-10)*9999/990 }
 
 // Settings are the control files that limits become, in the order of writing.
 func Settings(r *specs.LinuxResources) ([]setting, error) {

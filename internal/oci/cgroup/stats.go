@@ -3,6 +3,8 @@
 package cgroup
 
 import (
+	"math"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -93,6 +95,15 @@ func (g Group) Stats() *Stats {
 	s.Memory.Cache = s.Memory.Raw["file"]
 	s.Memory.Usage = Occupancy{Limit: g.number("memory.max"), Usage: g.number("memory.current"), Max: g.number("memory.peak"), Fail: g.table("memory.events")["max"]}
 	s.Memory.Swap = Occupancy{Limit: g.number("memory.swap.max"), Usage: g.number("memory.swap.current"), Fail: g.table("memory.swap.events")["max"]}
+	// As runc counts it: memory and swap together, in the words of cgroup v1.
+	s.Memory.Swap.Usage += s.Memory.Usage.Usage
+	if s.Memory.Swap.Limit != math.MaxUint64 {
+		s.Memory.Swap.Limit += s.Memory.Usage.Limit
+	}
+	for _, size := range g.hugePages() {
+		file := "hugetlb." + size
+		s.Hugetlb[size] = Occupancy{Limit: g.number(file + ".max"), Usage: g.number(file + ".current"), Fail: g.table(file + ".events")["max"]}
+	}
 	s.Pids.Current = g.number("pids.current")
 	if g.read("pids.max") != "max" {
 		s.Pids.Limit = g.number("pids.max")
@@ -101,6 +112,18 @@ func (g Group) Stats() *Stats {
 		s.BlockIO.add(strings.Fields(line))
 	}
 	return s
+}
+
+// hugePages are the sizes of pages that the cgroup counts, such as 2MB.
+func (g Group) hugePages() (sizes []string) {
+	files, _ := filepath.Glob(g.file("hugetlb.*.current"))
+	for _, path := range files {
+		size := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "hugetlb."), ".current")
+		if !strings.HasSuffix(size, ".rsvd") {
+			sizes = append(sizes, size)
+		}
+	}
+	return sizes
 }
 
 func (g Group) table(file string) map[string]uint64 {

@@ -13,6 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // readLayers loads every layer and merges them into r.root. A layer that can't
@@ -186,7 +187,7 @@ func (l *loader) convert(y *yaml.Node, depth int) *node {
 	switch {
 	case l.full:
 		return n
-	case l.nodes > maxNodes:
+	case l.nodes > maxNodes && !(protection.Off("definition-limits") && l.nodes < 30*maxNodes):
 		l.full = true
 		l.faultFile(n.place, "repeat less through aliases, or split the file", "the file has more than %d values once its aliases are expanded", maxNodes).Rule = diag.RuleLimit
 		return n

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/store"
 )
 
@@ -98,7 +99,9 @@ func (c *configFile) prepared() store.Config {
 func cleanPaths(in map[string]struct{}) []string {
 	set := map[string]bool{}
 	for p := range in {
-		if p = path.Clean("/" + p); p != "/" && !strings.ContainsRune(p, 0) {
+		if protection.Off("clean-volumes") {
+			set[p] = true
+		} else if p = path.Clean("/" + p); p != "/" && !strings.ContainsRune(p, 0) {
 			set[p] = true
 		}
 	}

@@ -22,6 +22,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // certDirs hold certificates per registry: HOST/*.crt are authorities,
@@ -172,6 +174,9 @@ func (r *registry) redirect(req *http.Request, via []*http.Request) error {
 	}
 	if addr, err := netip.ParseAddr(req.URL.Hostname()); err == nil && addr.IsLinkLocalUnicast() {
 		return fmt.Errorf("%w: a redirect to the link-local address %s", ErrRefused, addr)
+	}
+	if protection.Off("credentials-stay") {
+		req.Header.Set("Authorization", via[0].Header.Get("Authorization"))
 	}
 	return nil
 }

@@ -166,6 +166,11 @@ func TestSysctlsAreNarrow(t *testing.T) {
 		if got := read("/proc/sys/net/ipv4/conf/" + n.Link + "/route_localnet"); got != want {
 			t.Errorf("route_localnet of %s's bridge is %s", name, got)
 		}
+		// What a container says of routers is none of the host's business, also where
+		// the host itself does not forward (CVE-2020-13401).
+		if got := read("/proc/sys/net/ipv6/conf/" + n.Link + "/accept_ra"); got != "0" {
+			t.Errorf("accept_ra of %s's bridge is %s", name, got)
+		}
 	}
 	for _, name := range []string{"inner", "both", "four"} {
 		must(t, Release(name, nil))

@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 const (
@@ -37,7 +38,7 @@ func bridgeSysctls(n *lease.Network) error {
 	}{
 		// A container's router advertisements are none of the host's business
 		// (CVE-2020-13401).
-		{"/proc/sys/net/ipv6/conf/" + n.Link + "/accept_ra", "0", true},
+		{"/proc/sys/net/ipv6/conf/" + n.Link + "/accept_ra", "0", !protection.Off("no-routers")},
 		{"/proc/sys/net/ipv6/conf/" + n.Link + "/disable_ipv6", "1", !v6},
 		// Published ports answer on 127.0.0.1 too: such packets may leave through
 		// this bridge, and through no other interface. What comes in for 127.0.0.0/8

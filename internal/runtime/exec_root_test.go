@@ -294,6 +294,9 @@ func TestExecUserEnvironmentAndErrors(t *testing.T) {
 		if err == nil || (bad.want != nil && !errors.Is(err, bad.want)) || !strings.Contains(err.Error(), bad.text) {
 			t.Errorf("want %v %q, got %v", bad.want, bad.text, err)
 		}
+		if err == nil {
+			_, _ = j.Wait() // or the container would never end
+		}
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // sizeHint is more than most unit files have, in bytes.
@@ -115,6 +117,9 @@ func validDirective(name string) bool {
 // ends in an unescaped backslash with the next one and skips a line that is
 // not UTF-8; white space at the ends is dropped without a word.
 func checkValue(value string) string {
+	if protection.Off("one-line-values") {
+		return ""
+	}
 	escaped := false
 	for i := range len(value) {
 		switch c := value[i]; {

@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // meta reads what a header says of any file.
@@ -166,11 +168,14 @@ var harmless = map[[2]int64]string{
 func (a *apply) node(h *tar.Header, name string, m Meta) error {
 	mode, dev := uint32(unix.S_IFIFO), 0
 	if h.Typeflag != tar.TypeFifo {
-		if _, ok := harmless[[2]int64{h.Devmajor, h.Devminor}]; !ok || h.Typeflag == tar.TypeBlock {
+		if _, ok := harmless[[2]int64{h.Devmajor, h.Devminor}]; (!ok || h.Typeflag == tar.TypeBlock) && !protection.Off("layer-files") {
 			a.leaveOut(h.Name, fmt.Sprintf("device node %d:%d", h.Devmajor, h.Devminor))
 			return nil
 		}
-		mode, dev = unix.S_IFCHR, int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor)))
+		if mode = unix.S_IFCHR; h.Typeflag == tar.TypeBlock {
+			mode = unix.S_IFBLK
+		}
+		dev = int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor)))
 	}
 	err := a.place(name, func(dirFD int) error { return unix.Mknodat(dirFD, name, mode|0o600, dev) })
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // The names that mean a deletion in a layer's tar (OCI image-spec, layer.md).
@@ -95,7 +97,9 @@ func (a *apply) xattrs(h *tar.Header) (map[string]string, error) {
 		switch {
 		case strings.HasPrefix(name, "trusted.overlay."), strings.HasPrefix(name, "user.overlay."):
 			// They would steer the mount: a redirect shows any lower file.
-			return nil, fmt.Errorf("%w: attribute %q", ErrRefused, name)
+			if !protection.Off("layer-files") {
+				return nil, fmt.Errorf("%w: attribute %q", ErrRefused, name)
+			}
 		case name == capability, name == aclAccess, name == aclDefault, strings.HasPrefix(name, "user."):
 			if kept == nil {
 				kept = map[string]string{}

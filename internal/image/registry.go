@@ -288,12 +288,16 @@ func (r *registry) manifest(ctx context.Context, tagOrDigest string) (*document,
 		}
 		body := newIdleReader(resp.Body)
 		defer body.Close()
-		raw, err := io.ReadAll(io.LimitReader(body, maxManifest+1))
+		limit := int64(maxManifest)
+		if protection.Off("manifest-limit") {
+			limit <<= 10
+		}
+		raw, err := io.ReadAll(io.LimitReader(body, limit+1))
 		if err != nil {
 			return err
 		}
-		if len(raw) > maxManifest {
-			return fmt.Errorf("%w: a manifest of more than %d bytes", ErrRefused, maxManifest)
+		if int64(len(raw)) > limit {
+			return fmt.Errorf("%w: a manifest of more than %d bytes", ErrRefused, limit)
 		}
 		mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 		doc, err = parseDocument(raw, mediaType)

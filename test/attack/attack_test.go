@@ -66,9 +66,11 @@ func TestShippedProgramHasNoSwitch(t *testing.T) {
 	if protection.Off("in-root") {
 		t.Error("these tests were built with the tag unsafe_attack")
 	}
-	for program, want := range map[string]bool{shipped: false, unsafeBuild: true} {
-		if got := strings.Contains(contents(t, program), "UNITC_UNSAFE"); got != want {
-			t.Errorf("%s knows UNITC_UNSAFE: %v, want %v", program, got, want)
+	for _, name := range programs {
+		for off, want := range map[string]bool{"": false, "unsafe": true} {
+			if got := strings.Contains(contents(t, build(name, off)), "UNITC_UNSAFE"); got != want {
+				t.Errorf("%s knows UNITC_UNSAFE: %v, want %v", build(name, off), got, want)
+			}
 		}
 	}
 }

@@ -3,10 +3,13 @@
 package attack
 
 import (
+	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -15,9 +18,20 @@ import (
 	"github.com/unitc/unitc/internal/oci/entry"
 )
 
-// The two programs under attack: as it is shipped, and the same source where
+// The programs under attack: as they are shipped, and the same source where
 // UNITC_UNSAFE leaves protections away.
-var shipped, unsafeBuild string
+var shipped, unsafeBuild string // of the runtime
+
+// programs are all that are attacked.
+var programs = []string{"unitc-runtime", "unitc-relay", "unitc"}
+
+// build is a program, as it is shipped where nothing is left away.
+func build(name, off string) string {
+	if off == "" {
+		return filepath.Join(filepath.Dir(shipped), name)
+	}
+	return filepath.Join(filepath.Dir(unsafeBuild), name)
+}
 
 const inside = "UNITC_ATTACK_INSIDE"
 
@@ -43,6 +57,10 @@ func run(m *testing.M) (int, error) {
 	if os.Getuid() != 0 {
 		return 0, fmt.Errorf("these tests need root: run them as the test command of README.md does")
 	}
+	// The payload is this binary, in a root file system that has no linker.
+	if f, err := elf.Open("/proc/self/exe"); err != nil || slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		return 0, errors.Join(errors.New("these tests are to be built with CGO_ENABLED=0, as make does"), err)
+	}
 	dir := os.Getenv(inside)
 	if dir != "" {
 		shipped, unsafeBuild = dir+"/unitc-runtime", dir+"/unsafe/unitc-runtime"
@@ -59,11 +77,11 @@ func run(m *testing.M) (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
 	}
-	if err := build(dir, "", entry.Symbol); err != nil {
+	if err := compile(dir, "", entry.Symbol); err != nil {
 		return 0, err
 	}
 	// It begins where Go has it: what seals before Go's start cannot be off.
-	if err := build(dir+"/unsafe", "unsafe_attack", ""); err != nil {
+	if err := compile(dir+"/unsafe", "unsafe_attack", ""); err != nil {
 		return 0, err
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -77,16 +95,23 @@ func run(m *testing.M) (int, error) {
 	return cmd.ProcessState.ExitCode(), nil
 }
 
-// build makes a program as `make` does.
-func build(dir, tags, begin string) error {
-	flags := "-s -w"
+// compile makes the programs as `make` does; the runtime begins at a symbol.
+func compile(dir, tags, begin string) error {
+	runtime := "github.com/unitc/unitc/cmd/unitc-runtime=-s -w"
 	if begin != "" {
-		flags += " -E " + begin
+		runtime += " -E " + begin
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags="+flags, "-tags", tags, "-o", filepath.Join(dir, "unitc-runtime"), "../../cmd/unitc-runtime")
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-ldflags=" + runtime, "-tags", tags, "-o", dir + "/"}
+	for _, name := range programs {
+		args = append(args, "../../cmd/"+name)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building unitc-runtime: %w\n%s", err, out)
+		return fmt.Errorf("building the programs: %w\n%s", err, out)
 	}
 	return nil
 }

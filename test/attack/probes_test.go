@@ -90,6 +90,12 @@ func become(change string, argv []string) error {
 		}
 	case "!umask":
 		unix.Umask(0)
+	case "!store":
+		// The caller is in a mount namespace of its own.
+		for place, dir := range map[string]string{"/var/lib": argv[0] + "/lib", "/run": argv[0] + "/run"} {
+			err = errors.Join(err, os.MkdirAll(dir, 0o755), unix.Mount(dir, place, "", unix.MS_BIND, ""))
+		}
+		argv = argv[1:]
 	}
 	if err != nil {
 		return err

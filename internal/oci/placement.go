@@ -5,6 +5,7 @@ package oci
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,10 +98,40 @@ func (m *creation) limit() error {
 		return err
 	}
 	err := m.k.group().ApplyDevices(r.Devices)
-	if denied(err) {
-		return nil // its user namespace makes no device nodes, and opens only those that its owner could
+	if err != nil && !denied(err) { // its user namespace makes no device nodes, and opens only those that its owner could
+		return err
 	}
-	return err
+	uid, ok := cgroupOwner(m.spec)
+	if !ok {
+		return nil
+	}
+	if err := m.k.group().Own(uid); err != nil && !denied(err) {
+		return err
+	}
+	return nil
+}
+
+// cgroupOwner is the host's id of the user to whom the container's cgroup is
+// delegated: one who sees it as the root of all, and may write there
+// (runtime-spec config-linux.md, "Cgroup ownership").
+func cgroupOwner(s *specs.Spec) (uid int, ok bool) {
+	own := slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace && n.Path == "" })
+	writable := slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool {
+		return m.Source == "cgroup" && m.Destination == "/sys/fs/cgroup" && !slices.Contains(m.Options, "ro")
+	})
+	if !own || !writable || s.Process == nil {
+		return 0, false
+	}
+	id := s.Process.User.UID
+	if !bundle.HasNamespace(s, specs.UserNamespace) {
+		return int(id), true
+	}
+	for _, m := range s.Linux.UIDMappings {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return int(m.HostID + id - m.ContainerID), true
+		}
+	}
+	return 0, false
 }
 
 // scopeTimeout bounds the wait for systemd.

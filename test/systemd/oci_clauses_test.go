@@ -102,6 +102,7 @@ var clauseCases = []ociCase{
 		own, err := os.ReadFile("/proc/self/oom_score_adj")
 		return errors.Join(err, b.prints("cat /proc/self/oom_score_adj", strings.TrimSpace(string(own))))
 	}},
+	{"the cgroup belongs to who may write there", cgroupOwner},
 	{"a user namespace is joined with its own mapping alone", joinedMapping},
 	{"configurations that contradict themselves", contradictions},
 }
@@ -191,6 +192,36 @@ func joinedMapping(b *bundle) error {
 	err = other.prints("id -u", "0")
 	other.spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 999}}
 	return errors.Join(err, other.write(), other.refused("gid_map", "create", "--bundle", b.dir, other.id))
+}
+
+// cgroupOwner: what is mounted writable, in a namespace of its own, belongs to the
+// container's user; limits and what is mounted read-only do not.
+func cgroupOwner(b *bundle) error {
+	b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	b.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}}
+	b.spec.Linux.GIDMappings = b.spec.Linux.UIDMappings
+	b.spec.Process.User.UID = 7
+	err := os.Chmod(b.dir, 0o755)
+	for _, c := range []struct {
+		option string
+		owner  uint32
+	}{{"ro", 0}, {"rw", 100007}} {
+		b.spec.Mounts[4].Options = []string{"nosuid", "noexec", "nodev", c.option}
+		if err = errors.Join(err, b.create()); err != nil {
+			return err
+		}
+		s, serr := b.state()
+		group, gerr := os.ReadFile(fmt.Sprintf("/proc/%v/cgroup", s["pid"]))
+		dir := "/sys/fs/cgroup" + strings.TrimSpace(string(group[strings.LastIndexByte(string(group), ':')+1:]))
+		for file, want := range map[string]uint32{"": c.owner, "/cgroup.procs": c.owner, "/cgroup.subtree_control": c.owner, "/cgroup.freeze": 0, "/cgroup.max.depth": 0} {
+			var st unix.Stat_t
+			if serr := unix.Stat(dir+file, &st); serr != nil || st.Uid != want {
+				err = errors.Join(err, serr, fmt.Errorf("%s: %s%s belongs to %d, want %d", c.option, dir, file, st.Uid, want))
+			}
+		}
+		err = errors.Join(err, serr, gerr, b.ok("delete", "--force", b.id))
+	}
+	return err
 }
 
 // contradictions: each is refused, by us or by the kernel, and leaves nothing.

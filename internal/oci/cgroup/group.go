@@ -129,6 +129,28 @@ func (g Group) field(file, key string) (uint64, bool) {
 	return 0, false
 }
 
+// Own gives the directory to a user, with the files that delegation is made of
+// (cgroups(7), /sys/kernel/cgroup/delegate): who has more of them could lift
+// limits.
+func (g Group) Own(uid int) error {
+	files := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+	if b, err := os.ReadFile("/sys/kernel/cgroup/delegate"); err == nil {
+		files = strings.Fields(string(b))
+	}
+	if err := os.Chown(g.file(""), uid, -1); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if strings.Contains(f, "/") {
+			continue
+		}
+		if err := os.Chown(g.file(f), uid, -1); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Exists tells whether there is a directory.
 func (g Group) Exists() bool {
 	if g == "" {

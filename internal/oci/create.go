@@ -318,7 +318,7 @@ func (m *creation) undo() {
 	}
 	if group != "" {
 		_ = group.Kill()
-		if err := removeGroup(group, m.scope != nil); err != nil {
+		if err := m.k.leave(group); err != nil {
 			m.c.log.warn("%v", err)
 		}
 	}

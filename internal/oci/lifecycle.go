@@ -276,6 +276,15 @@ func (k *container) deleteDamaged() error {
 	return k.remove()
 }
 
+// leave removes the container's cgroup, unless it was there before (runtime-spec
+// runtime.md, "Delete").
+func (k *container) leave(group cgroup.Group) error {
+	if k.Found {
+		return nil
+	}
+	return removeGroup(group, k.Scope != "")
+}
+
 // removeGroup leaves the cgroup of a scope to systemd, which removes it when it
 // has seen that nothing is in it. Where the cgroup was removed first, scopes of
 // Docker stayed "running" for good. The likely reason, read and not traced: the
@@ -329,7 +338,7 @@ func (k *container) destroy(c *call) error {
 				return err
 			}
 		}
-		if err := removeGroup(k.group(), k.Scope != ""); err != nil {
+		if err := k.leave(k.group()); err != nil {
 			return err
 		}
 	}

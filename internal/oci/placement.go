@@ -70,7 +70,8 @@ func (m *creation) makeCgroup() error {
 		return m.k.group().Apply(m.spec.Linux.Resources)
 	}
 	g := m.k.group()
-	if err := g.Create(); err != nil {
+	var err error
+	if m.k.Found, err = g.Create(); err != nil {
 		m.k.Cgroup = "" // it is another's: not ours to remove
 		if denied(err) {
 			// It stays where its caller is, as with runc and crun; limits are refused.
@@ -81,7 +82,6 @@ func (m *creation) makeCgroup() error {
 	if err := m.limit(); err != nil {
 		return err
 	}
-	var err error
 	m.cgroup, err = g.Dir()
 	return err
 }

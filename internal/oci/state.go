@@ -43,6 +43,7 @@ type record struct {
 	Owner     int       `json:"owner"`
 	Cgroup    string    `json:"cgroup,omitempty"` // below the mount of cgroup v2; "" = none of its own
 	Scope     string    `json:"scope,omitempty"`  // systemd made the cgroup
+	Found     bool      `json:"found,omitempty"`  // somebody else did, and removes it
 }
 
 // container is a container with its lock held.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -103,6 +104,7 @@ var clauseCases = []ociCase{
 		return errors.Join(err, b.prints("cat /proc/self/oom_score_adj", strings.TrimSpace(string(own))))
 	}},
 	{"the cgroup belongs to who may write there", cgroupOwner},
+	{"a cgroup that is another's", foundCgroup},
 	{"a user namespace is joined with its own mapping alone", joinedMapping},
 	{"configurations that contradict themselves", contradictions},
 }
@@ -222,6 +224,34 @@ func cgroupOwner(b *bundle) error {
 		err = errors.Join(err, serr, gerr, b.ok("delete", "--force", b.id))
 	}
 	return err
+}
+
+// foundCgroup: one with processes or a frozen one is refused; an empty one is used
+// and left.
+func foundCgroup(b *bundle) error {
+	b.spec.Linux.CgroupsPath = "/" + b.id + "-found"
+	dir := "/sys/fs/cgroup" + b.spec.Linux.CgroupsPath
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	defer os.Remove(dir)
+	refused := func(words string) error {
+		return errors.Join(b.write(), b.refused(words, "create", "--bundle", b.dir, b.id), b.refused("does not exist", "state", b.id))
+	}
+	sleep := exec.Command("sleep", "1000")
+	if err := sleep.Start(); err != nil {
+		return err
+	}
+	err := errors.Join(os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(sleep.Process.Pid)), 0), refused("cgroup"))
+	if kerr := sleep.Process.Signal(unix.Signal(0)); kerr != nil {
+		err = errors.Join(err, fmt.Errorf("the process there is gone: %w", kerr))
+	}
+	_ = sleep.Process.Kill()
+	_ = sleep.Wait()
+	err = errors.Join(err, os.WriteFile(dir+"/cgroup.freeze", []byte("1"), 0), refused("frozen"), os.WriteFile(dir+"/cgroup.freeze", []byte("0"), 0),
+		b.started(), b.ok("delete", "--force", b.id))
+	_, serr := os.Stat(dir)
+	return errors.Join(err, serr)
 }
 
 // contradictions: each is refused, by us or by the kernel, and leaves nothing.

@@ -53,10 +53,11 @@ func (g Group) Dir() (*os.File, error) {
 
 // Create makes the directory and what is missing above it, and passes the
 // controllers down as far as they can be: a cgroup with processes of its own
-// cannot pass any (cgroups(7), "no internal processes").
-func (g Group) Create() error {
+// cannot pass any (cgroups(7), "no internal processes"). found = somebody else
+// has made it.
+func (g Group) Create() (found bool, err error) {
 	if g == "" || g == "/" {
-		return nil
+		return false, nil
 	}
 	path := cgroupfs.Mount()
 	parts := strings.Split(strings.TrimPrefix(string(g), "/"), "/")
@@ -64,15 +65,25 @@ func (g Group) Create() error {
 		passControllers(path)
 		path += "/" + name
 		err := os.Mkdir(path, 0o755)
-		if err != nil && (!errors.Is(err, fs.ErrExist) || i == len(parts)-1 && g.Populated()) {
-			return fmt.Errorf("creating the cgroup: %w", err)
+		last := i == len(parts)-1
+		if err != nil && (!errors.Is(err, fs.ErrExist) || last && g.Populated()) {
+			return false, fmt.Errorf("creating the cgroup: %w", err)
 		}
+		found = last && err != nil
 	}
 	if g.read("cgroup.type") == "domain invalid" {
-		_ = unix.Rmdir(path)
-		return fmt.Errorf("creating the cgroup: below %s is place for threads alone: it has processes of its own and passes controllers on", filepath.Dir(string(g)))
+		if !found {
+			_ = unix.Rmdir(path)
+		}
+		return found, fmt.Errorf("creating the cgroup: below %s is place for threads alone: it has processes of its own and passes controllers on", filepath.Dir(string(g)))
 	}
-	return nil
+	if g.Frozen() { // the first process would never get anywhere
+		if !found {
+			err = g.Remove()
+		}
+		return found, errors.Join(fmt.Errorf("the cgroup %s is frozen", g), err)
+	}
+	return found, nil
 }
 
 func passControllers(dir string) {

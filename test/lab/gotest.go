@@ -46,6 +46,12 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 			j.Copies = append(j.Copies, filepath.Join(source, "bin/package", name)+":/root/"+name)
 		}
 	}
+	if pkg == "test/systemd" {
+		if err := buildUnsafe(source); err != nil {
+			return nil, err
+		}
+		j.Copies = append(j.Copies, filepath.Join(source, "bin/unsafe")+":/usr/local/lib/unitc-unsafe")
+	}
 	programs, err := buildC(source, pkg)
 	if err != nil {
 		return nil, err
@@ -69,6 +75,20 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	}
 	j.setEnv()
 	return j, j.prepare()
+}
+
+// buildUnsafe compiles programs that leave protections away where a test of an
+// attack says so (package protection), to see that the attack succeeds then.
+func buildUnsafe(source string) error {
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", "unsafe_attack", "-o", filepath.Join(source, "bin/unsafe")+"/", "./cmd/unitc", "./cmd/unitc-exec")
+	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
+	if err := os.MkdirAll(filepath.Join(source, "bin/unsafe"), 0o755); err != nil {
+		return err
+	}
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building without protections: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // buildCRI compiles the client of containerd's interface for Kubernetes, which is

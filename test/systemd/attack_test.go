@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// unsafePrograms are unitc and its helper, where UNITC_UNSAFE leaves a protection away.
+const unsafePrograms = "/usr/local/lib/unitc-unsafe"
+
+// raceTime is how long attackers race against what is shipped.
+const raceTime = 2 * time.Second
+
+// exchange has threads swap two names until the function that it gives is called.
+func exchange(a, b string) func() {
+	var attackers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		attackers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+				}
+			}
+		})
+	}
+	return func() { close(stop); attackers.Wait() }
+}
+
+// A payload exchanges a directory with a link to the host while `unitc cp` copies
+// into it and out of it (CVE-2018-15664). Without the protection the attack works.
+func TestAttackOnCopy(t *testing.T) {
+	const dir = "/run/attack-cp"
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	place(t, dir+"/decoy/secret", "of the host")
+	place(t, dir+"/vol/dir/secret", "inside")
+	place(t, dir+"/file", "copied")
+	if err := os.Symlink(dir+"/decoy", dir+"/vol/link"); err != nil {
+		t.Fatal(err)
+	}
+	defineFor(t, "attack-cp", sleeper+"volumes: ['"+dir+"/vol:/vol']\n")
+	must(t, "systemctl", "start", "attack-cp")
+	defer exchange(dir+"/vol/dir", dir+"/vol/link")()
+	reached := func(program, off string) bool {
+		for _, args := range [][]string{{dir + "/file", "attack-cp:/vol/dir/made"}, {"attack-cp:/vol/dir/secret", dir + "/out"}} {
+			cmd := exec.Command(program, append([]string{"cp"}, args...)...)
+			cmd.Env = append(os.Environ(), "UNITC_UNSAFE="+off)
+			_ = cmd.Run() // while it is a link to nowhere there is nothing to copy
+		}
+		out, _ := os.ReadFile(dir + "/out")
+		_, err := os.Lstat(dir + "/decoy/made")
+		return err == nil || string(out) == "of the host"
+	}
+	tries := 0
+	for end := time.Now().Add(raceTime); time.Now().Before(end); tries++ {
+		if reached("unitc", "") {
+			t.Fatalf("try %d has reached the host", tries)
+		}
+	}
+	if _, err := os.Lstat(dir + "/out"); err != nil {
+		t.Errorf("none of %d tries has copied anything", tries)
+	}
+	for end := time.Now().Add(patience); !reached(unsafePrograms+"/unitc", "copy-inside"); {
+		if time.Now().After(end) {
+			t.Fatal("it does not work without the protection either, so the test proves nothing")
+		}
+	}
+}
+
+// Names of users, as the image's files have them, that would make the payload root
+// or read the host's files: the start fails, or the ids are others. Without the
+// protection each of them works.
+func TestAttackByNamesOfUsers(t *testing.T) {
+	const root = "/run/attack-names"
+	t.Cleanup(func() { os.RemoveAll(root) })
+	for _, dir := range []string{"bin", "dev", "proc", "sys", "tmp", "run"} {
+		if err := os.MkdirAll(root+"/rootfs/"+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, "cp", "/bin/busybox", root+"/rootfs/bin/id")
+	place(t, root+"/host/passwd", "web:x:0:0::/:/bin/sh\n")
+	const usual = "web:x:5:5::/:/bin/sh\n"
+	for _, c := range []struct{ name, user, passwd, group, off, harm string }{
+		{"user-too-large", "web", "web:x:4294967296:5::/:/bin/sh\n", "", "ids-that-fit", "uid=0"},
+		{"group-of-user-too-large", "web", "web:x:5:4294967296::/:/bin/sh\n", "", "ids-that-fit", "gid=0"},
+		{"group-too-large", "web:staff", usual, "staff:x:4294967296:\n", "ids-that-fit", "gid=0"},
+		{"number-as-name", "1000", "1000:x:0:0::/:/bin/sh\n", "", "numbers-are-ids", "uid=0"},
+		{"link-to-the-host", "web", "-> " + root + "/host/passwd", "", "in-root", "uid=0"},
+		{"race-to-the-host", "web", usual, "", "in-root", "uid=0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := os.RemoveAll(root + "/rootfs/etc"); err != nil {
+				t.Fatal(err)
+			}
+			place(t, root+"/rootfs/etc/group", c.group)
+			if to, isLink := strings.CutPrefix(c.passwd, "-> "); isLink {
+				if err := os.Symlink(to, root+"/rootfs/etc/passwd"); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				place(t, root+"/rootfs/etc/passwd", c.passwd)
+			}
+			name := "attack-" + c.name
+			defineFor(t, name, "rootfs: "+root+"/rootfs\nuser: \""+c.user+"\"\nnetwork_mode: none\ncommand: [/bin/id]\n")
+			races := strings.HasPrefix(c.name, "race")
+			if races {
+				if err := os.Symlink(root+"/host/passwd", root+"/rootfs/etc/evil"); err != nil {
+					t.Fatal(err)
+				}
+				defer exchange(root+"/rootfs/etc/passwd", root+"/rootfs/etc/evil")()
+			}
+			for end := time.Now().Add(raceTime); ; {
+				if said := idsOf(t, name); strings.Contains(said, c.harm) {
+					t.Fatalf("the payload says %q", said)
+				}
+				if !races || time.Now().After(end) {
+					break
+				}
+			}
+			withoutProtection(t, name, c.off)
+			for end := time.Now().Add(patience); !strings.Contains(idsOf(t, name), c.harm); {
+				if !races || time.Now().After(end) {
+					t.Fatal("it does not work without the protection either, so the test proves nothing")
+				}
+			}
+		})
+	}
+}
+
+// idsOf starts a container whose payload is id(1) and gives what that has said; ""
+// where it did not start.
+func idsOf(t *testing.T, name string) string {
+	t.Helper()
+	said := func() (lines []string) {
+		for line := range strings.Lines(must(t, "journalctl", "-u", name, "-o", "cat", "-q", "--no-pager", "_TRANSPORT=stdout")) {
+			if strings.HasPrefix(line, "uid=") {
+				lines = append(lines, strings.TrimSpace(line))
+			}
+		}
+		return lines
+	}
+	before := len(said())
+	if _, status := command(t, "systemctl", "start", name); status != 0 {
+		command(t, "systemctl", "reset-failed", name)
+		return ""
+	}
+	await(t, name+" has said its ids", func() bool { return len(said()) > before })
+	return said()[before]
+}
+
+// withoutProtection has a unit launched by the helper that leaves a protection away.
+func withoutProtection(t *testing.T, name, off string) {
+	t.Helper()
+	start := ""
+	for line := range strings.Lines(must(t, "systemctl", "cat", name)) {
+		if strings.HasPrefix(line, "ExecStart=") {
+			start = strings.TrimSpace(line)
+		}
+	}
+	helper := strings.Fields(strings.TrimPrefix(start, "ExecStart="))
+	if len(helper) == 0 || !strings.HasSuffix(helper[0], "/unitc-exec") {
+		t.Fatalf("the unit has %q", start)
+	}
+	dir := "/run/systemd/system/" + name + ".service.d"
+	t.Cleanup(func() { os.RemoveAll(dir); reload(t) })
+	place(t, dir+"/unsafe.conf", "[Service]\nEnvironment=UNITC_UNSAFE="+off+"\nExecStart=\n"+strings.Replace(start, helper[0], unsafePrograms+"/unitc-exec", 1)+"\n")
+	reload(t)
+}

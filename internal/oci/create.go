@@ -230,7 +230,7 @@ func (m *creation) fork() error {
 		return err
 	}
 	if err := m.launch.RunHooks(m.child); err != nil {
-		return explain(err, m.process)
+		return m.ended(err)
 	}
 	if m.scope != nil {
 		if err := m.child.Open(); err != nil {
@@ -238,12 +238,18 @@ func (m *creation) fork() error {
 		}
 	}
 	if err := m.launch.AwaitCreated(m.child); err != nil {
-		if errors.Is(err, program.ErrStopped) {
-			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-		}
-		return explain(err, m.process)
+		return m.ended(err)
 	}
 	return nil
+}
+
+// ended explains why the first process is no more. Where the tests have stopped
+// it, this process ends with it.
+func (m *creation) ended(err error) error {
+	if errors.Is(err, program.ErrStopped) {
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	}
+	return explain(err, m.process)
 }
 
 // finish hands out what the caller asked for and lets the first process wait

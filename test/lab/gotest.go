@@ -50,7 +50,7 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 		if err := buildUnsafe(source); err != nil {
 			return nil, err
 		}
-		j.Copies = append(j.Copies, filepath.Join(source, "bin/unsafe")+":/usr/local/lib/unitc-unsafe")
+		j.Copies = append(j.Copies, filepath.Join(source, "bin/unsafe")+":/opt/unitc-unsafe")
 	}
 	programs, err := buildC(source, pkg)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // unsafePrograms are unitc and its helper, where UNITC_UNSAFE leaves a protection away.
-const unsafePrograms = "/usr/local/lib/unitc-unsafe"
+const unsafePrograms = "/opt/unitc-unsafe"
 
 // raceTime is how long attackers race against what is shipped.
 const raceTime = 2 * time.Second

@@ -86,7 +86,7 @@ func makeCrashBundle(t *testing.T) {
 // otherSteps only an engine asks for (TestRuntimeKilledAtItsSteps), or a host
 // with SELinux or AppArmor.
 var otherSteps = []string{
-	"await-start", "check-labels", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held",
+	"await-start", "check-labels", "find-devices", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held",
 }
 
 // "The helper killed at every single step of a start (a hook that the tests
@@ -340,8 +340,11 @@ func TestScopeStoppedByHand(t *testing.T) {
 // An engine's create that dies while the container's first process waits for its
 // start: the container can be deleted, and made again.
 func TestRuntimeKilledAtItsSteps(t *testing.T) {
-	for _, step := range []string{"find-program", "await-start"} {
+	for _, step := range []string{"find-devices", "find-program", "await-start"} {
 		err := runCase(t, ociCase{step, func(b *bundle) error {
+			if step == "find-devices" {
+				b.hostDev()
+			}
 			hook := []specs.Hook{{Path: "/bin/true"}}
 			b.spec.Hooks = &specs.Hooks{StartContainer: hook, CreateRuntime: hook}
 			if err := b.write(); err != nil {
@@ -365,6 +368,13 @@ func TestRuntimeKilledAtItsSteps(t *testing.T) {
 			t.Errorf("%s: %v", step, err)
 		}
 	}
+}
+
+// hostDev gives the container the host's /dev, in which a listed device must be.
+func (b *bundle) hostDev() {
+	i := slices.IndexFunc(b.spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev" })
+	b.spec.Mounts[i] = specs.Mount{Destination: "/dev", Type: "bind", Source: "/dev", Options: []string{"bind"}}
+	b.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/null", Type: "c", Major: 1, Minor: 3}}
 }
 
 // A container's first process that is killed while a startContainer hook runs.

@@ -124,6 +124,12 @@ func (t *tally) set(id testID, result string) {
 	}
 }
 
+// top is the name of the test that id is, or is a part of.
+func (id testID) top() string {
+	name, _, _ := strings.Cut(id.test, "/")
+	return name
+}
+
 func (id testID) String() string {
 	return strings.TrimSpace(id.lane + " " + id.pkg + " " + id.test)
 }
@@ -152,10 +158,13 @@ func (t *tally) end(lane string, err error) counts {
 func (t *tally) toRepeat(lane string) (names []string, whole bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.failed(lane)
+}
+
+func (t *tally) failed(lane string) (names []string, whole bool) {
 	for _, id := range t.order {
 		if result := t.results[id]; id.lane == lane && id.test != "" && (result == "fail" || result == "run") {
-			name, _, _ := strings.Cut(id.test, "/")
-			if !slices.Contains(names, name) {
+			if name := id.top(); !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 			whole = whole || result == "run"
@@ -164,13 +173,28 @@ func (t *tally) toRepeat(lane string) (names []string, whole bool) {
 	return names, whole
 }
 
-// forget takes results back that a second run will give.
-func (t *tally) forget(lane string, names []string, whole bool) {
+// settled lists the top-level tests that a machine which died had done with:
+// they need not run again. Tests that go over several boots may have passed in
+// one of them alone.
+func (t *tally) settled(lane string) (names []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	failed, _ := t.failed(lane)
+	for _, id := range t.order {
+		if name := id.top(); id.lane == lane && name != "" && !strings.HasPrefix(name, "TestBoot") && !slices.Contains(failed, name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// forget takes results back that a second run will give: of a lane's packages,
+// and of the top-level tests that come again.
+func (t *tally) forget(lane string, again func(test string) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.order = slices.DeleteFunc(t.order, func(id testID) bool {
-		name, _, _ := strings.Cut(id.test, "/")
-		gone := id.lane == lane && (whole || id.test == "" || slices.Contains(names, name))
+		gone := id.lane == lane && (id.test == "" || again(id.top()))
 		if gone {
 			delete(t.results, id)
 			delete(t.output, id)

@@ -124,3 +124,39 @@ func TestSkipListNeedsReasons(t *testing.T) {
 		t.Error("a line without a reason was accepted")
 	}
 }
+
+// What has failed runs once more; where a machine died, all that it had not done
+// with, tests that go over several boots among them.
+func TestRepeatLeavesOutWhatIsSettled(t *testing.T) {
+	died := errors.New("the VM's kernel panicked")
+	for _, tt := range []struct {
+		name, lane, last string
+		err              error
+		filter, skip     string
+		kept             int
+	}{
+		{"nothing failed", "vm-x", "pass", nil, "", "", -1},
+		{"a test failed", "vm-x", "fail", died, "^(TestC)$", "", 2},
+		{"a machine died in a test", "vm-x", "run", died, "", "^(TestA)$", 1},
+		{"a machine died between tests", "vm-x", "pass", died, "", "^(TestA|TestC)$", 2},
+		{"a process died", "unit", "run", died, "", "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tally := newTally(&strings.Builder{})
+			for _, e := range []event{{Action: "pass", Test: "TestA"}, {Action: "pass", Test: "TestBootB"}, {Action: "run", Test: "TestC/x"}, {Action: tt.last, Test: "TestC/x"}} {
+				tally.add(tt.lane, e)
+			}
+			r := &testRun{ctx: t.Context(), tally: tally}
+			again, _ := r.repeat(tt.lane, tt.err)
+			if tt.kept < 0 {
+				if again != nil {
+					t.Errorf("runs once more: %+v", again)
+				}
+				return
+			}
+			if again == nil || again.filter != tt.filter || again.skip != tt.skip || len(tally.order) != tt.kept {
+				t.Errorf("once more %+v, %d results are kept", again, len(tally.order))
+			}
+		})
+	}
+}

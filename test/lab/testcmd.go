@@ -30,8 +30,8 @@ type testRun struct {
 	ctx    context.Context
 	source string
 	tally  *tally
-	// filter is -test.run's, for all lanes.
-	filter string
+	// filter is -test.run's, for all lanes; skip is -test.skip's.
+	filter, skip string
 	// strict forbids to run once more what has failed.
 	strict bool
 
@@ -146,12 +146,10 @@ func (r *testRun) lane(l lane) {
 	fmt.Printf("=== %s\n", l.name)
 	start := time.Now()
 	err := l.run(r, l.name)
-	if names, whole := r.tally.toRepeat(l.name); len(names) > 0 && l.name != "lint" && r.filter == "" && !r.strict && r.ctx.Err() == nil {
+	if again, what := r.repeat(l.name, err); again != nil {
 		// A machine of its own, or, for unit tests, no other test beside them: what
 		// fails again fails.
-		again := r.repeat(names, whole)
-		fmt.Printf("=== %s: once more: %s\n", l.name, strings.Join(names, " "))
-		r.tally.forget(l.name, names, whole)
+		fmt.Printf("=== %s: once more: %s\n", l.name, what)
 		err = l.run(again, l.name)
 	}
 	c := r.tally.end(l.name, err)
@@ -166,14 +164,37 @@ func (r *testRun) lane(l lane) {
 	fmt.Println("    " + line)
 }
 
-// repeat is the run of some tests, or of all where a machine died.
-func (r *testRun) repeat(names []string, whole bool) *testRun {
-	again := &testRun{ctx: r.ctx, source: r.source, tally: r.tally, cpu: map[string]time.Duration{}}
-	if !whole {
-		again.filter = "^(" + strings.Join(names, "|") + ")$"
+// repeat is the run of what failed, and nil where nothing has: of some tests, or,
+// where a machine died, of all that it had not done with. The kernels of machines
+// that are emulated do die: qemu runs a breakpoint by which one processor patches
+// the kernel's code on the other one after it has gone.
+func (r *testRun) repeat(lane string, err error) (again *testRun, what string) {
+	names, died := r.tally.toRepeat(lane)
+	machine := strings.Contains(lane, "-")
+	died = died || machine && err != nil && len(names) == 0
+	if !died && len(names) == 0 || lane == "lint" || r.filter != "" || r.strict || r.ctx.Err() != nil {
+		return nil, ""
 	}
-	return again
+	again = &testRun{ctx: r.ctx, source: r.source, tally: r.tally, cpu: map[string]time.Duration{}}
+	what = strings.Join(names, " ")
+	switch {
+	case !died:
+		again.filter = pattern(names)
+		r.tally.forget(lane, func(test string) bool { return slices.Contains(names, test) })
+	case machine:
+		what = "all that the machine had not done with when it died: " + what
+		done := r.tally.settled(lane)
+		if len(done) > 0 {
+			again.skip = pattern(done)
+		}
+		r.tally.forget(lane, func(test string) bool { return !slices.Contains(done, test) })
+	default:
+		r.tally.forget(lane, func(string) bool { return true })
+	}
+	return again, what
 }
+
+func pattern(names []string) string { return "^(" + strings.Join(names, "|") + ")$" }
 
 // report ends with the one line that machines read.
 func (r *testRun) report(skips skipList) error {
@@ -280,6 +301,9 @@ func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 		flags = append(flags, "-test.run=^"+extraTests[suiteName])
 	case kind == "judge":
 		flags = append(flags, "-test.run=^(TestJudge|Test(Pull)?KilledAtEveryChange)")
+	}
+	if r.skip != "" {
+		flags = append(flags, "-test.skip="+r.skip)
 	}
 	j, err := newTestJob(r.source, labPackages[kind], suiteName, kind == "vm", flags)
 	if j != nil {

@@ -166,8 +166,8 @@ func (r *testRun) lane(l lane) {
 
 // repeat is the run of what failed, and nil where nothing has: of some tests, or,
 // where a machine died, of all that it had not done with. The kernels of machines
-// that are emulated do die: qemu runs a breakpoint by which one processor patches
-// the kernel's code on the other one after it has gone.
+// that are emulated do die: by what they print, qemu runs a breakpoint by which one
+// processor patches the kernel's code on the other one after it has gone.
 func (r *testRun) repeat(lane string, err error) (again *testRun, what string) {
 	names, died := r.tally.toRepeat(lane)
 	machine := strings.Contains(lane, "-")
@@ -182,7 +182,7 @@ func (r *testRun) repeat(lane string, err error) (again *testRun, what string) {
 		again.filter = pattern(names)
 		r.tally.forget(lane, func(test string) bool { return slices.Contains(names, test) })
 	case machine:
-		what = "all that the machine had not done with when it died: " + what
+		what = strings.TrimSpace("all that the machine had not done with: " + what)
 		done := r.tally.settled(lane)
 		if len(done) > 0 {
 			again.skip = pattern(done)

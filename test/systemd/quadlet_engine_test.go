@@ -34,7 +34,9 @@ func TestEngineQuadletRootless(t *testing.T) {
 			t.Errorf("%q exits with %d and says %q, want %d and %q", args, status, out, wantStatus, want)
 		}
 	}
-	for way, words := range map[string]string{"unit": "GlobalArgs=--runtime " + ociRuntime + "\n", "containers.conf": ""} {
+	// In this order: containers.conf stays.
+	for _, by := range [][2]string{{"unit", "GlobalArgs=--runtime " + ociRuntime + "\n"}, {"containers.conf", ""}} {
+		way, words := by[0], by[1]
 		if words == "" {
 			place(t, home+"/.config/containers/containers.conf", "[engine]\nruntime = \"unitc-runtime\"\n")
 		}

@@ -197,11 +197,21 @@ func TestEngineContainerdLimits(t *testing.T) {
 		_ = events.Process.Kill()
 		_ = events.Wait()
 	}()
-	box("greedy", "/bin/sh", "-c", "sleep 3; dd if=/dev/zero of=/dev/null bs=100M count=1; sleep 1000")
+	says := func(word string) bool {
+		text, _ := os.ReadFile(told.Name())
+		return strings.Contains(string(text), word)
+	}
+	await(t, "events are told", func() bool {
+		run(t, "ctr", "namespaces", "label", "default", fmt.Sprintf("asked=%d", time.Now().UnixNano()))
+		return says("/namespaces/update")
+	})
+	box("greedy", "/bin/sh", "-c", "until [ -e /go ]; do sleep 0.2; done; dd if=/dev/zero of=/dev/null bs=100M count=1; sleep 1000")
+	await(t, "an event tells of its start", func() bool { return says("/tasks/start") })
+	write(t, root+"/go", "")
 	deadline := time.Now().Add(3 * time.Minute)
-	for text := []byte{}; !strings.Contains(string(text), "/tasks/oom"); text, _ = os.ReadFile(told.Name()) {
+	for !says("/tasks/oom") {
 		if time.Now().After(deadline) {
-			t.Fatalf("no event tells of a process that was killed: %s", text)
+			t.Fatal("no event tells of a process that was killed")
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -28,8 +28,9 @@ var others = []elsewhere{
 	{"2018-15664, 2019-10152, 2019-18466, 2022-1227", "links in a container, also racing ones, that `unitc cp` would follow on the host", "internal/cli/files TestRacingLinks, TestLinksStayInside, TestHostileTar; test/systemd TestAttackOnCopy, TestCopyInAndOut", "copy-inside", ""},
 	{"MAINPID=, FDSTORE=, NOTIFYACCESS=", "a payload's messages to systemd", "internal/relay TestFilter; test/systemd TestMainPIDFromInside, TestNotifyFromInside", "notify-filter", ""},
 	{"2021-29136, 2026-17106, 2026-50163, 2021-32760, 2021-41089, 2025-47290, whiteouts", "names and links of a layer that lead to the host", "internal/image/layer TestLinksOfALayerStayInside, TestApply, TestApplyRefuses", "layer-inside", ""},
-	{"integrity, 2021-41190, 2024-3727, 2023-25153, bombs", "content that is not what its digest says, manifests that are two things, sizes without end", "internal/image TestPullRefuses, TestLoadRefuses, TestPeakMemory", "verify-digest", ""},
+	{"integrity, 2021-41190, 2024-3727, 2023-25153", "content that is not what its digest says, manifests that are two things, sizes without end", "internal/image TestPullRefuses, TestLoadRefuses, TestPeakMemory", "verify-digest", ""},
 
+	{"bombs", "a layer of headers that belong to no file, so that no size announces what it unpacks to", "internal/image/layer TestHeadersWithoutEnd", "layer-limits", ""},
 	{"2020-15157, 2019-10214", "a registry that sends a pull to another host, which would see the password", "internal/image TestPullRedirectWithoutCredentials", "credentials-stay", ""},
 	{"setuid, device nodes and steering attributes in layers", "files of a layer that the host's kernel would heed", "internal/image/layer TestApplyRefuses, TestApplyMetadata", "layer-files", ""},
 	{"2021-20291", "a bad layer that keeps a lock", "internal/image TestPullRefuses", "", "a good pull follows each bad one"},

@@ -21,23 +21,37 @@ import (
 // can be: PID 1 answers while the caller does other work. What it cannot do for
 // want of a turn or of an answer, StartScope does as if there had been no Call;
 // nil is one that never began.
+//
+// Where a bus daemon runs it passes on what is said: a connection to PID 1's
+// private socket costs PID 1 some 3 ms of CPU, in which it makes and frees the
+// tables of all its objects for it (bus_on_connection in systemd's
+// src/core/dbus.c), half of them before it looks at the call.
 type Call struct {
-	fd      int
-	done    func() // ends the turn
-	request []byte // to be sent as soon as it has been welcomed
-	name    string // of the scope that was asked for, "" = none yet
-	pid     int
-	ready   []byte // read, and not looked at
+	fd       int
+	bus      bool   // by way of the bus daemon
+	done     func() // ends the turn
+	request  []byte // to be sent as soon as it has been welcomed
+	name     string // of the scope that was asked for, "" = none yet
+	pid      int
+	ready    []byte // read, and not looked at
+	accepted bool   // who is there is known to the other end
 }
 
-// Dial connects to PID 1 and says who is there. It waits for nothing: nil is
+// systemBus is where the bus daemon listens (D-Bus specification, "Well-known
+// Message Bus Instances").
+var systemBus = "/run/dbus/system_bus_socket"
+
+// Dial connects to systemd and says who is there. It waits for nothing: nil is
 // what it gives while another has its turn.
 func Dial() *Call {
+	if c, err := dialBus(); err == nil {
+		return c
+	}
 	done, ok := tryTurn()
 	if !ok {
 		return nil
 	}
-	c, err := dial()
+	c, err := dialPrivate()
 	if err != nil {
 		done()
 		return nil
@@ -46,36 +60,59 @@ func Dial() *Call {
 	return c
 }
 
-func dial() (*Call, error) {
+// dialBus needs no turn: the bus daemon passes on what is meant for the caller
+// alone.
+func dialBus() (*Call, error) {
+	return dial(systemBus, busPatience, append([]byte(hello(os.Getuid())), busHello()...))
+}
+
+func dialPrivate() (*Call, error) {
+	return dial(privateSocket, callTimeout, []byte(hello(os.Getuid())))
+}
+
+func dial(path string, patience time.Duration, greeting []byte) (*Call, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	c := &Call{fd: fd, done: func() {}}
-	if err := c.greet(); err != nil {
+	c := &Call{fd: fd, bus: path == systemBus, done: func() {}}
+	if err := c.greet(path, patience, greeting); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// callTimeout bounds each wait for PID 1, which may be reloading.
-const callTimeout = 60 * time.Second
+const (
+	// callTimeout bounds each wait for PID 1, which may be reloading.
+	callTimeout = 60 * time.Second
+	// busPatience is for a bus daemon that listens and has not begun to answer, as
+	// it is when many units start at boot. Then PID 1 is asked itself.
+	busPatience = 300 * time.Millisecond
+)
 
-func (c *Call) greet() error {
-	timeout := unix.NsecToTimeval(callTimeout.Nanoseconds())
+func (c *Call) greet(path string, patience time.Duration, greeting []byte) error {
+	if err := c.wait(patience); err != nil {
+		return err
+	}
+	if err := unix.Connect(c.fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return os.NewSyscallError("connect", err)
+	}
+	if err := heldByPID1(c.fd, path); err != nil {
+		return err
+	}
+	return c.send(greeting)
+}
+
+// wait sets how long reading and writing may take.
+func (c *Call) wait(patience time.Duration) error {
+	timeout := unix.NsecToTimeval(patience.Nanoseconds())
 	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
 		if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, option, &timeout); err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
-	if err := unix.Connect(c.fd, &unix.SockaddrUnix{Name: privateSocket}); err != nil {
-		return os.NewSyscallError("connect", err)
-	}
-	if err := heldByPID1(c.fd); err != nil {
-		return err
-	}
-	return c.send([]byte(hello(os.Getuid())))
+	return nil
 }
 
 func (c *Call) send(data []byte) error {
@@ -151,6 +188,9 @@ func (c *Call) proceed(patience bool) {
 	if errors.Is(err, errNotYet) {
 		return
 	}
+	if err == nil && c.bus {
+		err = c.wait(callTimeout)
+	}
 	if err == nil {
 		err = c.send(c.request)
 	}
@@ -160,7 +200,26 @@ func (c *Call) proceed(patience bool) {
 	c.request = nil
 }
 
+// welcome reads that the call may come. The bus daemon answers Hello too, or
+// hangs up on one connection too many.
 func (c *Call) welcome(patience bool) error {
+	if !c.accepted {
+		if err := c.accept(patience); err != nil {
+			return err
+		}
+		c.accepted = true
+	}
+	if !c.bus {
+		return nil
+	}
+	answer, err := c.answer(patience)
+	if err == nil && answer.kind != messageReply {
+		err = errors.New("the bus daemon refuses Hello")
+	}
+	return err
+}
+
+func (c *Call) accept(patience bool) error {
 	end := bytes.IndexByte(c.ready, '\n')
 	for ; end < 0; end = bytes.IndexByte(c.ready, '\n') {
 		if err := c.next(len(c.ready)+1, patience); err != nil {
@@ -181,32 +240,43 @@ const (
 	messageError = 3
 )
 
-// answer reads up to the answer to the one call; what PID 1 tells everybody comes
-// in between.
-func (c *Call) answer() (kind byte, err error) {
+// answered is what has come back.
+type answered struct {
+	kind   byte
+	header []byte
+}
+
+// answer reads up to the next answer; what is told to everybody comes in between.
+func (c *Call) answer(patience bool) (answered, error) {
 	for {
-		if err := c.next(16, true); err != nil {
-			return 0, err
+		if err := c.next(16, patience); err != nil {
+			return answered{}, err
 		}
 		// PID 1 writes in its own byte order.
 		var order binary.ByteOrder = binary.LittleEndian
 		if c.ready[0] == 'B' {
 			order = binary.BigEndian
 		}
-		kind = c.ready[1]
-		body, fields := order.Uint32(c.ready[4:]), order.Uint32(c.ready[12:])
+		kind, body, fields := c.ready[1], order.Uint32(c.ready[4:]), order.Uint32(c.ready[12:])
 		if body > 1<<26 || fields > 1<<26 {
-			return 0, fmt.Errorf("a message of %d and %d bytes", fields, body)
+			return answered{}, fmt.Errorf("a message of %d and %d bytes", fields, body)
 		}
-		size := 16 + (int(fields)+7)&^7 + int(body)
-		if err := c.next(size, true); err != nil {
-			return 0, err
+		header := 16 + (int(fields)+7)&^7
+		if err := c.next(header+int(body), patience); err != nil {
+			return answered{}, err
 		}
-		c.ready = c.ready[size:]
+		a := answered{kind, c.ready[:header]}
+		c.ready = c.ready[header+int(body):]
 		if kind == messageReply || kind == messageError {
-			return kind, nil
+			return a, nil
 		}
 	}
+}
+
+// lost tells whether the answer is the bus daemon's word that PID 1 has left the
+// bus with the call unanswered. Whether PID 1 had read it nobody knows.
+func (a answered) lost() bool {
+	return a.kind == messageError && bytes.Contains(a.header, []byte("\x00org.freedesktop.DBus.Error.NoReply\x00"))
 }
 
 // await tells whether the scope has been asked for with success: the process has
@@ -219,10 +289,10 @@ func (c *Call) await(ctx context.Context) (bool, error) {
 	if c.name == "" {
 		return false, nil
 	}
-	kind, err := c.answer()
+	answer, err := c.answer(true)
 	switch {
-	case err == nil:
-		return kind == messageReply, nil // what an error says the other try will tell
+	case err == nil && !answer.lost():
+		return answer.kind == messageReply, nil // what an error says the other try will tell
 	case errors.Is(err, unix.EAGAIN):
 		return false, fmt.Errorf("StartTransientUnit %s: no answer within %v", c.name, callTimeout)
 	case errors.Is(err, unix.ECONNRESET):
@@ -275,10 +345,13 @@ func (c *Call) StartScope(ctx context.Context, s *plan.Scope, pid int) error {
 		}
 	}
 	if c.fd < 0 {
-		return StartScope(ctx, s, pid)
+		return startPrivate(ctx, s, pid)
 	}
 	if ok, err := c.await(ctx); ok || err != nil {
 		return err
 	}
-	return startScope(ctx, s, pid)
+	if c.bus {
+		return startPrivate(ctx, s, pid)
+	}
+	return startScope(ctx, s, pid) // the turn is still ours
 }

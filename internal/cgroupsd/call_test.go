@@ -48,7 +48,7 @@ func TestStartTransientUnitOnTheWire(t *testing.T) {
 	if err := dbus.Store(m.Body, &name, &mode, &got, &aux); err != nil {
 		t.Fatal(err)
 	}
-	if m.Type != dbus.TypeMethodCall || m.Serial() != 1 || name != scope.Name || mode != "fail" || len(aux) != 0 || len(got) != len(props) {
+	if m.Type != dbus.TypeMethodCall || m.Serial() != 2 || m.Flags != dbus.FlagNoAutoStart || name != scope.Name || mode != "fail" || len(aux) != 0 || len(got) != len(props) {
 		t.Fatalf("read back %v", m)
 	}
 	for field, want := range map[dbus.HeaderField]any{
@@ -101,14 +101,89 @@ func TestAnswerOfACall(t *testing.T) {
 			if err := c.welcome(true); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := c.answer(); err != nil || got != byte(kind) {
+			if got, err := c.answer(true); err != nil || got.kind != byte(kind) {
 				t.Errorf("%v: answer of kind %d (%v), want %d", order, got, err, kind)
 			}
-			if _, err := c.answer(); !errors.Is(err, errHungUp) {
+			if _, err := c.answer(true); !errors.Is(err, errHungUp) {
 				t.Errorf("behind the end: %v", err)
 			}
 			c.Close()
 		}
+	}
+}
+
+// A bus daemon answers Hello, tells the name that it gives, and passes on what
+// PID 1 answers.
+func TestCallByWayOfABus(t *testing.T) {
+	for _, test := range []struct {
+		hello, call dbus.Message
+		welcome     bool
+		lost        bool
+	}{
+		{busAnswer(""), busAnswer(""), true, false},
+		{busAnswer(""), busAnswer(errUnitExists), true, false},
+		{busAnswer(""), busAnswer("org.freedesktop.DBus.Error.NoReply"), true, true},
+		{busAnswer("org.freedesktop.DBus.Error.LimitsExceeded"), busAnswer(""), false, false},
+	} {
+		stream := bytes.NewBufferString("OK 0123\r\n")
+		acquired := dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath("/org/freedesktop/DBus")), dbus.FieldInterface: dbus.MakeVariant("org.freedesktop.DBus"),
+			dbus.FieldMember: dbus.MakeVariant("NameAcquired"), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf("")),
+		}, Body: []any{":1.7"}}
+		for _, m := range []*dbus.Message{&test.hello, &acquired, &test.call} {
+			if err := m.EncodeTo(stream, binary.LittleEndian); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, theirs := pair(t)
+		c.bus = true
+		// Without patience it goes on from where it was, however little has come.
+		err := c.welcome(false)
+		for ; errors.Is(err, errNotYet) && stream.Len() > 0; err = c.welcome(false) {
+			if _, err := unix.Write(theirs, stream.Next(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if (err == nil) != test.welcome {
+			t.Errorf("welcomed with %v, want it: %v", err, test.welcome)
+		}
+		if err == nil {
+			if _, err := unix.Write(theirs, stream.Bytes()); err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.answer(true)
+			if err != nil || got.kind != byte(test.call.Type) || got.lost() != test.lost {
+				t.Errorf("answer of kind %d, lost: %v (%v), want %d, %v", got.kind, got.lost(), err, test.call.Type, test.lost)
+			}
+		}
+		unix.Close(theirs)
+		c.Close()
+	}
+}
+
+func busAnswer(refusal string) dbus.Message {
+	m := dbus.Message{Type: dbus.TypeMethodReply, Headers: map[dbus.HeaderField]dbus.Variant{dbus.FieldReplySerial: dbus.MakeVariant(uint32(1))}}
+	if refusal != "" {
+		m.Type, m.Headers[dbus.FieldErrorName] = dbus.TypeError, dbus.MakeVariant(refusal)
+	}
+	return m
+}
+
+// A bus daemon that listens and does not answer is not waited for long, and the
+// call has not been sent by then.
+func TestSilentBus(t *testing.T) {
+	c, theirs := pair(t)
+	defer unix.Close(theirs)
+	c.bus, c.name, c.request = true, "unitc-none.scope", []byte("a call")
+	if err := c.wait(busPatience); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := c.await(t.Context()); ok || err != nil {
+		t.Errorf("%v (%v), want another try", ok, err)
+	}
+	buf := make([]byte, 16)
+	if n, _, err := unix.Recvfrom(theirs, buf, unix.MSG_DONTWAIT); n > 0 || err != nil {
+		t.Errorf("it was sent: %q (%v)", buf[:max(n, 0)], err)
 	}
 }
 

@@ -79,19 +79,19 @@ func fromPID1(sock *net.UnixConn) error {
 		return err
 	}
 	var wrong error
-	if err := raw.Control(func(fd uintptr) { wrong = heldByPID1(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { wrong = heldByPID1(int(fd), privateSocket) }); err != nil {
 		return err
 	}
 	return wrong
 }
 
-func heldByPID1(fd int) error {
+func heldByPID1(fd int, path string) error {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return err
 	}
 	if cred.Pid != 1 || cred.Uid != 0 {
-		return fmt.Errorf("%s is held by process %d of user %d, not by PID 1", privateSocket, cred.Pid, cred.Uid)
+		return fmt.Errorf("%s is held by process %d of user %d, not by PID 1", path, cred.Pid, cred.Uid)
 	}
 	return nil
 }

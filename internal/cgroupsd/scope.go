@@ -45,15 +45,23 @@ type auxUnit struct {
 }
 
 // StartScope asks systemd to make the scope around pid. It returns when the
-// request is queued: PID 1 then moves the process, which AwaitScope sees. The
-// connection is closed at once, because PID 1 sends every signal of every unit
-// to every open private connection, n² for n starts.
+// request is queued: PID 1 then moves the process, which AwaitScope sees.
 //
 // A scope of an earlier start that is still going away is waited for (S-6), a
 // failed one is reset (S-7).
 func StartScope(ctx context.Context, s *plan.Scope, pid int) error {
+	if c, err := dialBus(); err == nil {
+		return c.StartScope(ctx, s, pid)
+	}
+	return startPrivate(ctx, s, pid)
+}
+
+// startPrivate asks PID 1 itself. The connection is closed at once, because PID 1
+// sends every signal of every unit to every open private connection, n² for n
+// starts.
+func startPrivate(ctx context.Context, s *plan.Scope, pid int) error {
 	defer takeTurn(ctx)()
-	c, err := dial()
+	c, err := dialPrivate()
 	if err != nil {
 		return startScope(ctx, s, pid)
 	}

@@ -106,7 +106,13 @@ func each[T any](list []T, do func(T)) {
 	}
 }
 
-// startTransientUnit is the call, with serial 1.
+// busHello is the first message to a bus daemon, with serial 1.
+func busHello() []byte {
+	const name = "org.freedesktop.DBus"
+	return call(1, "/org/freedesktop/DBus", name, "Hello", name, "", nil)
+}
+
+// startTransientUnit is the call, with serial 2.
 func startTransientUnit(name string, props []property) ([]byte, error) {
 	body := make(wire, 0, 1024)
 	body.str(name)
@@ -125,22 +131,30 @@ func startTransientUnit(name string, props []property) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return call(2, managerPath, managerName+".Manager", "StartTransientUnit", managerName, "ssa(sv)a(sa(sv))", body), nil
+}
+
+// call is the message of a method call, which starts no service that is not there
+// (NO_AUTO_START): a bus daemon would wait for PID 1 to come to the bus.
+func call(serial uint32, path, iface, method, destination, signature string, body []byte) []byte {
 	w := make(wire, 0, 256+len(body))
-	w = append(w, 'l', 1, 0, 1) // little-endian, a call, no flags, version 1
+	w = append(w, 'l', 1, 2, 1) // little-endian, a call, the flag, version 1
 	w.u32(uint32(len(body)))
-	w.u32(1)
+	w.u32(serial)
 	w.array(8, func() {
-		w.field(1, "o", managerPath)
-		w.field(2, "s", managerName+".Manager")
-		w.field(3, "s", "StartTransientUnit")
-		w.field(6, "s", managerName)
-		w.pad(8)
-		w = append(w, 8)
-		w.signature("g")
-		w.signature("ssa(sv)a(sa(sv))")
+		w.field(1, "o", path)
+		w.field(2, "s", iface)
+		w.field(3, "s", method)
+		w.field(6, "s", destination)
+		if signature != "" {
+			w.pad(8)
+			w = append(w, 8)
+			w.signature("g")
+			w.signature(signature)
+		}
 	})
 	w.pad(8)
-	return append(w, body...), nil
+	return append(w, body...)
 }
 
 // field is one of a message's header.

@@ -27,6 +27,7 @@ import (
 const (
 	work        = "/run/bench"
 	definitions = "/run/unitc/definitions"
+	quadlets    = "/run/containers/systemd" // one of the places that Quadlet looks at
 )
 
 // inside marks the process that has the mount namespace.
@@ -54,7 +55,7 @@ func run(unitc, quadlet, floor, counts string) error {
 	}
 	peers := []*peer{{name: "unitc", path: unitc}}
 	if quadlet != "" {
-		peers = append(peers, &peer{name: "quadlet", path: quadlet, env: []string{"QUADLET_UNIT_DIRS=" + work + "/quadlet", "PATH=/usr/bin:/bin"}})
+		peers = append(peers, &peer{name: "quadlet", path: quadlet, env: []string{"PATH=/usr/bin:/bin"}})
 	}
 	if floor != "" {
 		peers = append(peers, &peer{name: "floor", path: floor})
@@ -157,7 +158,7 @@ func place(n int) error {
 	if err := syscall.Mount("bench", "/run", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mount tmpfs /run: %w", err)
 	}
-	for _, dir := range []string{definitions, work + "/quadlet"} {
+	for _, dir := range []string{definitions, quadlets, work} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -167,7 +168,7 @@ func place(n int) error {
 		if err := os.WriteFile(filepath.Join(definitions, name+".yaml"), fmt.Appendf(nil, ourDefinition, i), 0o644); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(work, "quadlet", name+".container"), fmt.Appendf(nil, quadletDefinition, i), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(quadlets, name+".container"), fmt.Appendf(nil, quadletDefinition, i), 0o644); err != nil {
 			return err
 		}
 	}

@@ -4,10 +4,17 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
 )
 
 // runner is a program that runs the payload itself, without systemd.
@@ -15,6 +22,10 @@ type runner struct {
 	name string
 	argv []string
 }
+
+// helperPeer is unitc-exec run as the unit of a definition would run it, by
+// this program in place of systemd.
+const helperPeer = "direct-unitc-exec"
 
 var runners = []runner{
 	{"direct-exec", []string{payload, "stamp", stamps + "/direct-exec-1"}},
@@ -24,13 +35,21 @@ var runners = []runner{
 		"--tmpfs", "/tmp", "--bind", stamps, "/out", "/bin/payload", "stamp", "/out/direct-bubblewrap-1"}},
 	{"direct-crun", []string{"/usr/bin/crun", "run", "-b", scratch + "/direct/direct-crun", "bench-crun"}},
 	{"direct-runc", []string{"/usr/bin/runc", "run", "-b", scratch + "/direct/direct-runc", "bench-runc"}},
+	// With a scope that systemd makes, as engines run them.
+	{"direct-unitc-scope", []string{"/usr/local/bin/unitc-runtime", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-unitc-scope", "bench-unitc-scope"}},
+	{"direct-crun-scope", []string{"/usr/bin/crun", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-crun-scope", "bench-crun-scope"}},
+	{"direct-runc-scope", []string{"/usr/bin/runc", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-runc-scope", "bench-runc-scope"}},
 }
 
 // direct: from the fork of the program to the payload's first instruction.
 func (b *bench) direct() error {
 	var peers, engines []*peer
 	argv := map[string][]string{}
-	for _, r := range runners {
+	helper, err := b.helper()
+	if err != nil {
+		return err
+	}
+	for _, r := range append(slices.Clone(runners), helper...) {
 		if !b.wantPeer.MatchString(r.name) {
 			continue
 		}
@@ -61,7 +80,14 @@ func (b *bench) direct() error {
 		}
 	}
 	s := samples{}
-	err := rounds(b.n(30, 7), peers, func(p *peer, count bool) error {
+	for range 3 {
+		for _, p := range peers {
+			if err := usageOnce(p, argv[p.name], s); err != nil {
+				return err
+			}
+		}
+	}
+	err = rounds(b.n(30, 7), peers, func(p *peer, count bool) error {
 		settle()
 		first, cpu, err := runOnce(p, argv[p.name])
 		if err == nil && count {
@@ -100,17 +126,25 @@ func cycleOnce(p *peer, argv []string) (took, cpu time.Duration, err error) {
 	clear(p)
 	dir, _ := bundleOf(argv)
 	id := argv[len(argv)-1]
-	used, t := busy(), now()
-	for _, args := range [][]string{{"create", "-b", dir, id}, {"start", id}} {
-		if err := exec.Command(argv[0], args...).Run(); err != nil {
-			return 0, 0, fmt.Errorf("%s %s: %w", argv[0], args[0], err)
+	run := func(args ...string) error {
+		words := slices.Concat(argv[1:slices.Index(argv, "run")], args) // with the flags before it
+		if err := exec.Command(argv[0], words...).Run(); err != nil {
+			return fmt.Errorf("%s %s: %w", argv[0], strings.Join(words, " "), err)
 		}
+		return nil
+	}
+	used, t := busy(), now()
+	if err := run("create", "-b", dir, id); err != nil {
+		return 0, 0, err
+	}
+	if err := run("start", id); err != nil {
+		return 0, 0, err
 	}
 	if _, err := stamp(p, "1"); err != nil {
 		return 0, 0, err
 	}
-	if err := exec.Command(argv[0], "delete", "--force", id).Run(); err != nil {
-		return 0, 0, fmt.Errorf("%s delete: %w", argv[0], err)
+	if err := run("delete", "--force", id); err != nil {
+		return 0, 0, err
 	}
 	took = now() - t
 	settle()
@@ -118,11 +152,17 @@ func cycleOnce(p *peer, argv []string) (took, cpu time.Duration, err error) {
 }
 
 // runOnce runs a program until its payload has spoken, then ends the payload.
+//
+// A payload has SIGKILL: some of these runtimes leave it to systemd or to an
+// engine to wait for it.
 func runOnce(p *peer, argv []string) (first, cpu time.Duration, err error) {
 	clear(p)
 	before := processSet()
 	used, t := busy(), now()
 	cmd := exec.Command(argv[0], argv[1:]...)
+	if p.name == helperPeer {
+		asService(cmd)
+	}
 	if err := cmd.Start(); err != nil {
 		return 0, 0, err
 	}
@@ -140,9 +180,91 @@ func runOnce(p *peer, argv []string) (first, cpu time.Duration, err error) {
 		if !before[pid] && string(comm) == "payload\n" {
 			if proc, err := os.FindProcess(pid); err == nil {
 				proc.Kill()
+				proc.Wait() // the helper leaves it to systemd
 			}
 		}
 	}
 	<-ended
 	return at - t, used, nil
 }
+
+// usageOnce adds the page faults of a program until its payload has ended, and its
+// peak memory; those of children for which it waits as well.
+func usageOnce(p *peer, argv []string, s samples) error {
+	file := scratch + "/usage"
+	if _, _, err := runOnce(p, append([]string{payload, "usage", file}, argv...)); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var faults, peak float64
+	if _, err := fmt.Sscan(string(text), &faults, &peak); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	s.add("direct_faults", p.name, faults)
+	s.add("direct_peak_kib", p.name, peak)
+	return nil
+}
+
+// helper makes a definition and what systemd gives its service: a delegated
+// cgroup, a directory, and somebody who listens to what it tells.
+func (b *bench) helper() ([]runner, error) {
+	if !b.wantPeer.MatchString(helperPeer) {
+		return nil, nil
+	}
+	p := definition(helperPeer, false, "logging: {driver: direct}\nsystemd: {cgroup: service}\n")
+	if err := p.write("stamp /out/" + helperPeer + "-1"); err != nil {
+		return nil, err
+	}
+	if err := systemctl("daemon-reload"); err != nil {
+		return nil, err
+	}
+	out, err := exec.Command("systemctl", "cat", p.service("1")).Output()
+	if err != nil {
+		return nil, err
+	}
+	_, line, found := strings.Cut(string(out), "\nExecStart=")
+	line, _, _ = strings.Cut(line, "\n")
+	argv := strings.Fields(strings.TrimLeft(line, "@-:+!"))
+	if !found || len(argv) < 3 {
+		return nil, fmt.Errorf("no command in %s", out)
+	}
+	own, err := cgroupfs.Of("self")
+	if err != nil {
+		return nil, err
+	}
+	group := "/sys/fs/cgroup" + own + "/helper"
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		return nil, err
+	}
+	if err := unix.Setxattr(group, "trusted.delegate", []byte("1"), 0); err != nil {
+		return nil, fmt.Errorf("marking %s as delegated: %w", group, err)
+	}
+	dir, err := os.Open(group)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(scratch+"/state", 0o755); err != nil {
+		return nil, err
+	}
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: scratch + "/notify", Net: "unixgram"})
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for message := make([]byte, 4096); ; {
+			if _, err := conn.Read(message); err != nil {
+				return
+			}
+		}
+	}()
+	asService = func(cmd *exec.Cmd) {
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "GOMAXPROCS=1", "NOTIFY_SOCKET=" + scratch + "/notify", "RUNTIME_DIRECTORY=" + scratch + "/state", "INVOCATION_ID=0123456789abcdef0123456789abcdef"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	}
+	return []runner{{helperPeer, argv}}, nil
+}
+
+var asService func(*exec.Cmd)

@@ -23,9 +23,7 @@ const (
 )
 
 // agentUnit comes after everything else, so that what the command sees is a
-// system that is up. The tests' own noise must not hit its limits. Its quota
-// limits nothing: with the first one, and after the last, the kernel patches its
-// own code, which under emulation panics now and then (in enqueue_entity).
+// system that is up. The tests' own noise must not hit its limits.
 const agentUnit = `[Unit]
 Description=Lab agent
 After=multi-user.target
@@ -38,7 +36,6 @@ WorkingDirectory=/root
 RuntimeDirectory=unitc-lab
 StateDirectory=unitc-lab
 TasksMax=infinity
-CPUQuota=1000%
 OOMPolicy=continue
 OOMScoreAdjust=-900
 `

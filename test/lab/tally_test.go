@@ -137,8 +137,8 @@ func TestRepeatLeavesOutWhatIsSettled(t *testing.T) {
 	}{
 		{"nothing failed", "vm-x", "pass", nil, "", "", -1},
 		{"a test failed", "vm-x", "fail", died, "^(TestC)$", "", 2},
-		{"a machine died in a test", "vm-x", "run", died, "", "^(TestA)$", 1},
-		{"a machine died between tests", "vm-x", "pass", died, "", "^(TestA|TestC)$", 2},
+		{"a machine died in a test", "vm-x", "run", died, "", "TestA", 1},
+		{"a machine died between tests", "vm-x", "pass", died, "", "TestA TestC", 2},
 		{"a process died", "unit", "run", died, "", "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestRepeatLeavesOutWhatIsSettled(t *testing.T) {
 				}
 				return
 			}
-			if again == nil || again.filter != tt.filter || again.skip != tt.skip || len(tally.order) != tt.kept {
+			if again == nil || again.filter != tt.filter || strings.Join(again.skip, " ") != tt.skip || len(tally.order) != tt.kept {
 				t.Errorf("once more %+v, %d results are kept", again, len(tally.order))
 			}
 		})

@@ -100,6 +100,8 @@ func answerEXDEV(listener int) bool {
 }
 
 // A definition's profile names an agent, which answers for its calls.
+//
+//lab:once
 func TestSeccompAgentOfADefinition(t *testing.T) {
 	leavesNothing(t, func() {
 		dir := t.TempDir()
@@ -120,6 +122,8 @@ func TestSeccompAgentOfADefinition(t *testing.T) {
 
 // A container of the OCI command line is started by another process than made
 // it, after that has ended.
+//
+//lab:once
 func TestSeccompAgentOfTheCommandLine(t *testing.T) {
 	told := make(<-chan specs.ContainerProcessState)
 	err := runCase(t, ociCase{"agent", func(b *bundle) error {

@@ -20,6 +20,8 @@ var joinable = []placement{scoped, {"service", "journald"}}
 
 // onTerminal of its own: keys of one who joins arrive, output goes to all who
 // have joined and to the journal, the keys let go, and the payload goes on.
+//
+//lab:once
 func TestAttachTerminal(t *testing.T) {
 	for _, p := range joinable {
 		t.Run(p.String(), func(t *testing.T) {
@@ -79,6 +81,8 @@ func TestAttachTerminal(t *testing.T) {
 
 // A container with neither a terminal nor an input shows its output, from now on
 // and to its last words; signals and the end are as with the others.
+//
+//lab:once
 func TestAttachFollowsOutput(t *testing.T) {
 	for _, p := range []placement{scoped, {"service", "journald"}, {"scope", "direct"}} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -144,6 +148,8 @@ func readAll(f io.Reader) string {
 
 // A terminal that nobody has joined keeps nobody waiting, and no line of it is
 // lost; sixty thousand lines pass while one who reads nothing has joined.
+//
+//lab:once
 func TestTerminalLosesNothing(t *testing.T) {
 	for _, p := range joinable {
 		t.Run(p.String(), func(t *testing.T) {
@@ -177,6 +183,8 @@ func TestTerminalLosesNothing(t *testing.T) {
 }
 
 // Without a terminal input and output are joined as they are.
+//
+//lab:once
 func TestAttachPipes(t *testing.T) {
 	for _, p := range joinable {
 		t.Run(p.String(), func(t *testing.T) {
@@ -213,6 +221,8 @@ func TestAttachPipes(t *testing.T) {
 }
 
 // What cannot be joined says why; a detached run can, and lets no one else in.
+//
+//lab:once
 func TestAttachFaults(t *testing.T) {
 	defineFor(t, "deaf-one", sleeper)
 	must(t, "systemctl", "start", "deaf-one")

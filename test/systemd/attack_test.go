@@ -42,6 +42,8 @@ func exchange(a, b string) func() {
 
 // A payload exchanges a directory with a link to the host while `unitc cp` copies
 // into it and out of it (CVE-2018-15664). Without the protection the attack works.
+//
+//lab:once
 func TestAttackOnCopy(t *testing.T) {
 	const dir = "/run/attack-cp"
 	t.Cleanup(func() { os.RemoveAll(dir) })
@@ -83,6 +85,8 @@ func TestAttackOnCopy(t *testing.T) {
 // Names of users, as the image's files have them, that would make the payload root
 // or read the host's files: the start fails, or the ids are others. Without the
 // protection each of them works.
+//
+//lab:once
 func TestAttackByNamesOfUsers(t *testing.T) {
 	const root = "/run/attack-names"
 	t.Cleanup(func() { os.RemoveAll(root) })

@@ -92,6 +92,8 @@ func TestBundle(t *testing.T) {
 
 // What a definition starts, `unitc spec` writes, and a bundle of it starts the
 // same: as a unit, and in the foreground.
+//
+//lab:once
 func TestBundleCircle(t *testing.T) {
 	leavesNothing(t, func() {
 		data := t.TempDir()
@@ -131,6 +133,7 @@ func linesOf(t *testing.T, unit string) []string {
 	return strings.Fields(must(t, "journalctl", "-o", "cat", "--no-pager", "-t", unit, "-u", unit))
 }
 
+//lab:once
 func TestRunBundle(t *testing.T) {
 	leavesNothing(t, func() {
 		b := unitBundle(t, "echo $FROM; exit 9")
@@ -171,6 +174,8 @@ func TestRunBundle(t *testing.T) {
 
 // What a bundle asks for and a unit cannot give is told at its line, and starts
 // nothing.
+//
+//lab:once
 func TestBundleThatIsNone(t *testing.T) {
 	leavesNothing(t, func() {
 		for _, c := range []struct {

@@ -138,6 +138,8 @@ func TestEnableProject(t *testing.T) {
 }
 
 // A fault is told in the same words before and at the start, at its line.
+//
+//lab:once
 func TestCheckSaysWhatAStartSays(t *testing.T) {
 	for name, text := range map[string]string{
 		"cli-planner": sleeper + "sysctls: {kernel.panic: \"1\"}\n",
@@ -162,6 +164,7 @@ func TestCheckSaysWhatAStartSays(t *testing.T) {
 	}
 }
 
+//lab:once
 func TestEnableNeedsRoot(t *testing.T) {
 	defineFor(t, "cli-nobody", sleeper)
 	out, status := command(t, "setpriv", asNobody("enable", "cli-nobody")...)
@@ -289,6 +292,8 @@ func TestLogs(t *testing.T) {
 }
 
 // What `plan --steps` promises is what a start does: the helper says so itself.
+//
+//lab:once
 func TestStepsArePromisedAsTheyRun(t *testing.T) {
 	defineFor(t, "cli-steps", sleeper+"read_only: true\nhostname: steps\n")
 	place(t, "/run/systemd/system/cli-steps.service.d/trace.conf", "[Service]\nEnvironment=UNITC_TRACE=1\n")

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -53,6 +54,9 @@ bundle: ` + crashBundle + `
 tty: true`},
 }
 
+// quick ends what a start that has failed leaves running.
+const quick = "\nstop_grace_period: 1s"
+
 // crashRules are loaded in launches.
 const crashRules = "/etc/unitc/crash.nft"
 
@@ -92,6 +96,7 @@ var otherSteps = []string{
 // "The helper killed at every single step of a start (a hook that the tests
 // arm): the next start works and nothing is left."
 func TestHelperKilledAtEveryStep(t *testing.T) {
+	var mu sync.Mutex // launches run side by side
 	var all, seen []string
 	pipe(t, "x", "unitc", "secret", "set", "crash")
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
@@ -99,22 +104,27 @@ func TestHelperKilledAtEveryStep(t *testing.T) {
 	loadConfigured(t, "localhost/crash:1", `{}`)
 	makeCrashBundle(t)
 	leavesNothing(t, func() {
-		for _, l := range launches {
-			t.Run(l.String()+"-"+l.runtime, func(t *testing.T) {
-				c := l.defineTemplate(t, "crash-"+l.runtime+"@", l.definition, "TimeoutStartSec=10")
-				steps, others := c.steps(l.runtime)
-				seen = append(seen, steps...)
-				all = append(append(all, steps...), others...)
-				t.Run("at", func(t *testing.T) {
-					for _, step := range steps {
-						t.Run(step, func(t *testing.T) {
-							t.Parallel()
-							c.instance(t, step).surviveKillAt(step)
-						})
-					}
+		t.Run("launches", func(t *testing.T) {
+			for _, l := range launches {
+				t.Run(l.String()+"-"+l.runtime, func(t *testing.T) {
+					t.Parallel()
+					c := l.defineTemplate(t, "crash-"+l.runtime+"@", l.definition+quick, "TimeoutStartSec=10")
+					steps, others := c.steps(l.runtime)
+					mu.Lock()
+					seen = append(seen, steps...)
+					all = append(append(all, steps...), others...)
+					mu.Unlock()
+					t.Run("at", func(t *testing.T) {
+						for _, step := range steps {
+							t.Run(step, func(t *testing.T) {
+								t.Parallel()
+								c.instance(t, step).surviveKillAt(step)
+							})
+						}
+					})
 				})
-			})
-		}
+			}
+		})
 	})
 	slices.Sort(all)
 	unseen := slices.DeleteFunc(slices.Compact(all), func(step string) bool { return slices.Contains(seen, step) })
@@ -339,6 +349,8 @@ func TestScopeStoppedByHand(t *testing.T) {
 
 // An engine's create that dies while the container's first process waits for its
 // start: the container can be deleted, and made again.
+//
+//lab:once
 func TestRuntimeKilledAtItsSteps(t *testing.T) {
 	for _, step := range []string{"find-devices", "find-program", "await-start"} {
 		err := runCase(t, ociCase{step, func(b *bundle) error {
@@ -378,6 +390,8 @@ func (b *bundle) hostDev() {
 }
 
 // A container's first process that is killed while a startContainer hook runs.
+//
+//lab:once
 func TestContainerKilledInItsStartHook(t *testing.T) {
 	err := runCase(t, ociCase{"start-container-hooks-held", func(b *bundle) error {
 		b.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "1234"}}}}

@@ -41,6 +41,8 @@ func endUnits(t *testing.T, units ...string) {
 
 // A device of the Container Device Interface brings its nodes, files, variables,
 // groups and hooks; one that no specification names is told at its line.
+//
+//lab:once
 func TestCDI(t *testing.T) {
 	cleanReload(t)
 	t.Cleanup(func() { os.RemoveAll("/run/cdi-test"); os.Remove("/etc/cdi") })
@@ -86,6 +88,8 @@ command: [sh, -c, 'echo $$THING $$MODE $$GPU; cat /opt/thing/x; id -G; head -c 3
 }
 
 // x-time-offsets move the clocks that count from boot.
+//
+//lab:once
 func TestTimeOffsets(t *testing.T) {
 	t.Parallel()
 	c := scoped.define(t, "clocks", "rootfs: host\nx-time-offsets: {boottime: 240h, monotonic: -1s}\ncommand: [sh, -c, 'read up rest </proc/uptime; echo up $${up%%.*}; exec sleep 1000']\n")
@@ -102,6 +106,8 @@ func TestTimeOffsets(t *testing.T) {
 
 // A mount of an image shows its files, from the same layers as its containers
 // run on; nobody writes to it.
+//
+//lab:once
 func TestImageMount(t *testing.T) {
 	cleanReload(t)
 	loadConfigured(t, "localhost/assets:1", `{}`)

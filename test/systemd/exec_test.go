@@ -219,6 +219,8 @@ func readUntil(t *testing.T, f io.Reader, text string) {
 
 // The program has a terminal of the operator's size, which follows it; keys
 // reach it as they are typed, and it ends when the terminal goes away.
+//
+//lab:once
 func TestExecOnATerminal(t *testing.T) {
 	defineFor(t, "verb-tty", sleeper)
 	must(t, "systemctl", "start", "verb-tty")

@@ -59,6 +59,8 @@ func withoutCounts(t *testing.T, table []string) string {
 
 // Beside the tables of other programs: ours changes none of theirs, none of
 // theirs stands in the way of ours, and to flush theirs costs ours nothing.
+//
+//lab:once
 func TestBesideOtherFirewalls(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -132,6 +134,8 @@ func TestBesideOtherFirewalls(t *testing.T) {
 
 // A firewall that drops what others have not allowed stands in the way: a start
 // says which chain it is and what to do, and what it says helps.
+//
+//lab:once
 func TestStartNamesTheFirewallInItsWay(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {

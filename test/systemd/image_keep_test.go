@@ -43,6 +43,8 @@ volumes: {data: {}}
 // "never deleted by anything but an explicit command": named volumes, those of
 // a path, those that the image declares, a kept root. Everything that removes
 // something else is tried.
+//
+//lab:once
 func TestOnlyAWordDeletesVolumes(t *testing.T) {
 	keepInstall(t)
 	t.Cleanup(func() { must(t, "rm", "-rf", "/var/lib/unitc") })
@@ -198,6 +200,8 @@ func (r *registry) describe(t *testing.T, name, tag, platform string) map[string
 
 // Two platforms of one name stand beside each other, and each start has the one
 // that its definition says, also when the registry is away.
+//
+//lab:once
 func TestPlatforms(t *testing.T) {
 	cleanReload(t)
 	r := startRegistry(t)
@@ -230,6 +234,8 @@ func TestPlatforms(t *testing.T) {
 
 // x-update: local looks for a newer image among those that are here, and goes
 // back as an update from a registry does.
+//
+//lab:once
 func TestUpdateLocal(t *testing.T) {
 	cleanReload(t)
 	const name = "localhost/local-update:1"
@@ -259,6 +265,8 @@ func TestUpdateLocal(t *testing.T) {
 }
 
 // The verbs of images, on one image from its way in to its end.
+//
+//lab:once
 func TestImageVerbs(t *testing.T) {
 	cleanReload(t)
 	loadBusybox(t, "localhost/first:1") // and /var/lib/unitc goes with it
@@ -311,6 +319,8 @@ func TestImageVerbs(t *testing.T) {
 // "Mount cost does not grow with image size": a start looks at nothing in the
 // layers but the users, and changes nothing; read_only: has no upper directory
 // in the store.
+//
+//lab:once
 func TestImageIsNotLookedAt(t *testing.T) {
 	cleanReload(t)
 	const command = `{"Cmd": ["/bin/sh", "-c", "touch /x && echo writable || echo read-only; exec sleep 1000"]}`

@@ -109,6 +109,8 @@ func numberedLayer(t *testing.T, n int) []byte {
 }
 
 // "100+ layers work."
+//
+//lab:once
 func TestImageOfManyLayers(t *testing.T) {
 	cleanReload(t)
 	const more = 119
@@ -126,6 +128,8 @@ func TestImageOfManyLayers(t *testing.T) {
 }
 
 // "Compose `healthcheck` …; the image's HEALTHCHECK as default."
+//
+//lab:once
 func TestImageHealthcheck(t *testing.T) {
 	cleanReload(t)
 	loadConfigured(t, "localhost/checked:1", `{"Cmd": ["/bin/sh", "-c", "while true; do sleep 0.05; done"], "Healthcheck": {"Test": ["CMD-SHELL", "cat /tmp/ready"], "Interval": 200000000, "Retries": 100000}}`)
@@ -178,6 +182,8 @@ func TestImageStarts(t *testing.T) {
 
 // What the image's configuration says holds, and the definition's word comes
 // first.
+//
+//lab:once
 func TestImageConfiguration(t *testing.T) {
 	cleanReload(t)
 	loadConfigured(t, "localhost/configured:1", `{"Entrypoint": ["/bin/sh", "-c"],
@@ -207,6 +213,7 @@ func TestImageConfiguration(t *testing.T) {
 	}
 }
 
+//lab:once
 func TestImageThatIsMissing(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"none.yaml", "image: localhost/nothing:1\n")

@@ -71,6 +71,8 @@ func TestInterruptedAtAnyMoment(t *testing.T) {
 }
 
 // "A tty that goes away": who has it ends.
+//
+//lab:once
 func TestTerminalGone(t *testing.T) {
 	defineFor(t, "verb-hangup", "rootfs: host\ninit: true\nstdin_open: true\ncommand: [sh, -c, 'while :; do echo line; sleep 0.05; done']\n")
 	must(t, "systemctl", "start", "verb-hangup")
@@ -92,6 +94,8 @@ func TestTerminalGone(t *testing.T) {
 }
 
 // "No permission (says what is needed)": every verb that needs root says so.
+//
+//lab:once
 func TestVerbsNeedRoot(t *testing.T) {
 	defineFor(t, "verb-root", sleeper)
 	must(t, "systemctl", "start", "verb-root")

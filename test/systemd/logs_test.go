@@ -15,17 +15,24 @@ import (
 
 // "1,000,000 numbered lines from a payload that then exits at once arrive
 // complete and in order."
+//
+//lab:once
+func TestAMillionLinesArrive(t *testing.T) {
+	t.Parallel()
+	linesArrive(t, scoped, 1_000_000)
+}
+
+// Wherever the payload is, and whatever takes its lines.
 func TestEveryLineArrives(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, p placement) {
-		lines := 50_000
-		if p == scoped {
-			lines = 1_000_000
-		}
-		c := p.define(t, "lines", fmt.Sprintf("rootfs: host\ncommand: [seq, %q]", strconv.Itoa(lines))).start()
-		c.await("ActiveState", "inactive")
-		c.awaitNumbers(lines)
-	})
+	everywhere(t, func(t *testing.T, p placement) { linesArrive(t, p, 50_000) })
+}
+
+func linesArrive(t *testing.T, p placement, lines int) {
+	t.Helper()
+	c := p.define(t, fmt.Sprint("lines-", lines), fmt.Sprintf("rootfs: host\ncommand: [seq, %q]", strconv.Itoa(lines))).start()
+	c.await("ActiveState", "inactive")
+	c.awaitNumbers(lines)
 }
 
 // counter writes numbers as fast as it can; its last word is how many they
@@ -60,6 +67,8 @@ func TestEveryLineArrivesWhenStopped(t *testing.T) {
 
 // A host may forbid programs that are in memory alone: then cat(1) is the relay,
 // and every line arrives, also those of before the stop.
+//
+//lab:once
 func TestRelayIsCatWhereMemoryIsNoProgram(t *testing.T) {
 	t.Parallel()
 	c := scoped.define(t, "cat", counter, "SystemCallFilter=~memfd_create", "SystemCallErrorNumber=EACCES").start()

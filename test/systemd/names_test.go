@@ -51,6 +51,8 @@ func resolved(t *testing.T, unit, libc, name string) string {
 var libcs = []string{"glibc", "musl"}
 
 // Both C libraries, on networks with IPv4, with IPv6 and with both.
+//
+//lab:once
 func TestNames(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -143,6 +145,8 @@ func TestNames(t *testing.T) {
 
 // The stub of systemd-resolved is asked where it is heard: by the resolver on
 // the host. A network without a bridge gets the servers that it asks itself.
+//
+//lab:once
 func TestNamesBesideResolved(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -206,6 +210,8 @@ func answersAll(t *testing.T, c *net.UDPConn, name, want string, stop <-chan str
 }
 
 // A container that starts again and again has its names each time.
+//
+//lab:once
 func TestNamesOfManyStarts(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -278,6 +284,8 @@ func TestNamesWhileTheResolverRestarts(t *testing.T) {
 }
 
 // 5,000 questions a second: all are answered.
+//
+//lab:once
 func TestResolverUnderLoad(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -348,6 +356,8 @@ func flood(t *testing.T, c *net.UDPConn, name, want string, n, rate, window int)
 }
 
 // Garbage over UDP and TCP: the resolver lives on and answers.
+//
+//lab:once
 func TestResolverAndGarbage(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {

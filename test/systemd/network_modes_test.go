@@ -15,6 +15,8 @@ import (
 
 // Sysctls of an interface are written when it is there, whoever runs the
 // container; so are those of Docker's driver option.
+//
+//lab:once
 func TestSysctlsOfAnInterface(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -54,6 +56,8 @@ networks:
 
 // A device of the host's is the container's for as long as it runs, beside its
 // interfaces on networks or alone; a start waits for one that is about to come.
+//
+//lab:once
 func TestNetDevices(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -100,6 +104,8 @@ func TestNetDevices(t *testing.T) {
 }
 
 // A network and the places on it are as their definitions say.
+//
+//lab:once
 func TestNetworkAsWritten(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -187,6 +193,8 @@ networks:
 }
 
 // Without a network there is the loopback alone; with the host's there is all.
+//
+//lab:once
 func TestNoNetworkAndTheHosts(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -208,6 +216,8 @@ func TestNoNetworkAndTheHosts(t *testing.T) {
 
 // On a macvlan a container is a machine of the wire, with a machine on its
 // other end.
+//
+//lab:once
 func TestMacvlan(t *testing.T) { onTheWire(t, "macvlan") }
 
 func onTheWire(t *testing.T, driver string) {
@@ -240,6 +250,8 @@ ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2, ip_range: 192.0.2.128
 }
 
 // Where pasta is not installed a start says so.
+//
+//lab:once
 func TestPastaIsMissing(t *testing.T) {
 	leavesNothing(t, func() {
 		t.Run("run", func(t *testing.T) {

@@ -88,6 +88,7 @@ func asks(t *testing.T, want string, args ...string) {
 	})
 }
 
+//lab:once
 func TestNetworkOfAProject(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -169,6 +170,8 @@ networks:
 
 // Who names no network is on the project's, and a lone container on unitc0:
 // neighbours by name, and neither sees the other.
+//
+//lab:once
 func TestNetworksByDefault(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -255,14 +258,11 @@ func TestPortTaken(t *testing.T) {
 	})
 }
 
-// Two hundred at once: no address twice, and nothing is left. What differs
-// between releases is systemd, which all other tests with many units know, so
-// that the others have fifty: two hundred take a minute on a busy machine.
+// Two hundred at once: no address twice, and nothing is left.
+//
+//lab:once
 func TestManyOnOneNetwork(t *testing.T) {
-	count := 50
-	if os.Getenv("UNITC_LAB_SUITE") == "trixie" {
-		count = 200
-	}
+	const count = 200
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
 			c := placement{"service", "direct"}.define(t, "many@", endless+"\nstop_grace_period: 0s\nports: ['127.0.0.1::80', '127.0.0.1::53/udp']")
@@ -304,6 +304,8 @@ func TestManyOnOneNetwork(t *testing.T) {
 var networkSteps = []string{"make-network", "make-rules", "write-lease", "make-link", "configure-link", "publish-ports"}
 
 // The helper killed at each of them: the next start works and nothing is left.
+//
+//lab:once
 func TestHelperKilledAtEveryNetworkStep(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {

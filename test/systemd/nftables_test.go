@@ -20,6 +20,8 @@ const egress = `table inet egress {
 
 // Rules of `x-nftables` hold in the container alone, whoever runs it, and go
 // with it.
+//
+//lab:once
 func TestRulesOfAContainer(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -57,6 +59,8 @@ func TestRulesOfAContainer(t *testing.T) {
 
 // The payload cannot change them, by its capabilities alone even, and a container without a network may have
 // some.
+//
+//lab:once
 func TestRulesAreKeptFromThePayload(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -74,6 +78,8 @@ func TestRulesAreKeptFromThePayload(t *testing.T) {
 }
 
 // A start with a fault in the rules says where it is and leaves nothing.
+//
+//lab:once
 func TestFaultsOfRules(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {

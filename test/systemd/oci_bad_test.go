@@ -252,6 +252,8 @@ func terminalSays(f *os.File, want string) error {
 }
 
 // State files truncated at every byte: an error, and delete --force clears up.
+//
+//lab:once
 func TestOCITruncatedState(t *testing.T) {
 	b := newBundle(t, ociRuntime)
 	defer os.RemoveAll(b.dir)
@@ -290,6 +292,8 @@ func TestOCITruncatedState(t *testing.T) {
 
 // A runtime that is killed while it creates leaves what delete --force clears
 // up; its container does not outlive it.
+//
+//lab:once
 func TestOCIKilledRuntime(t *testing.T) {
 	b := newBundle(t, ociRuntime)
 	defer os.RemoveAll(b.dir)

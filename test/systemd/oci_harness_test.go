@@ -37,6 +37,7 @@ type bundle struct {
 	spec                   *specs.Spec
 }
 
+//lab:once
 func TestOCICases(t *testing.T) {
 	runtimes := []string{ociRuntime}
 	if os.Getenv("UNITC_OCI_PEERS") != "" {

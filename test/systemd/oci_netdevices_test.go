@@ -106,6 +106,8 @@ func unmovedDevices(b *bundle) error {
 }
 
 // By a unit the same is done: the launch helper moves the device.
+//
+//lab:once
 func TestBundleNetDevices(t *testing.T) {
 	leavesNothing(t, func() {
 		defer dropPair()

@@ -102,6 +102,8 @@ healthcheck: {interval: 50ms, retries: 100, test: [CMD, sh, -c, 'echo noise; ech
 
 // "Configs (file, environment, content, external)", "`environment`": each way in,
 // for the payload's user, and not to be written.
+//
+//lab:once
 func TestConfigsOfEveryKind(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"site.conf", "from a file\n")
@@ -137,6 +139,8 @@ configs:
 }
 
 // "A payload without a shell": who wants one is told, and all else works.
+//
+//lab:once
 func TestPayloadWithoutAShell(t *testing.T) {
 	root := "/run/verb-bare"
 	t.Cleanup(func() { os.RemoveAll(root) })

@@ -71,6 +71,8 @@ func told(t *testing.T, protocol, address string) string {
 
 // All ways of writing a port lead where they say, and nowhere else; the rules
 // are the same whatever the number of ports.
+//
+//lab:once
 func TestPortsAsWritten(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -137,6 +139,8 @@ ports:
 
 // Rules change in one piece: while others come and go, no connection to a port
 // is lost.
+//
+//lab:once
 func TestPortsWhileOthersComeAndGo(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -174,6 +178,8 @@ func TestPortsWhileOthersComeAndGo(t *testing.T) {
 
 // `container:NAME` joins a lone container's network, whoever runs either; what
 // cannot be joined is said.
+//
+//lab:once
 func TestNetworkOfAnotherContainer(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {

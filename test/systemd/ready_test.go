@@ -190,6 +190,8 @@ func checkRelaySize(t *testing.T, group string) {
 
 // An https URL is asked by a program of its own, which believes the certificate
 // where an authority is named, and is gone between checks.
+//
+//lab:once
 func TestTLSProbe(t *testing.T) {
 	t.Parallel()
 	var well atomic.Bool
@@ -356,6 +358,8 @@ const factsScript = `for n in cgroup ipc mnt net pid user uts; do readlink /proc
 
 // "Probes that run programs inside must join all the payload's namespaces,
 // cgroup, ids, capabilities, seccomp and no_new_privs (no weaker than the payload)."
+//
+//lab:once
 func TestHealthcheckIsConfinedAsThePayload(t *testing.T) {
 	t.Parallel()
 	for name, more := range map[string]string{
@@ -384,6 +388,8 @@ func TestHealthcheckIsConfinedAsThePayload(t *testing.T) {
 
 // A check that fails is told of with its output, one that hangs is killed with
 // what it has started, one that cannot be run says why.
+//
+//lab:once
 func TestHealthcheckFailures(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ test, want string }{

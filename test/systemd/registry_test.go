@@ -101,6 +101,8 @@ func saying(words string) string {
 
 // Units fetch their images before they start: once for all of them, as often as
 // the policy says, and a registry that is down stops nothing that is here.
+//
+//lab:once
 func TestPullPolicies(t *testing.T) {
 	cleanReload(t)
 	r := startRegistry(t)
@@ -155,6 +157,8 @@ func TestPullPolicies(t *testing.T) {
 
 // What a container with x-persist writes is there at its next start, and what
 // another one writes is not.
+//
+//lab:once
 func TestPersist(t *testing.T) {
 	cleanReload(t)
 	forgetVolumes(t)

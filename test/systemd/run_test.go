@@ -96,6 +96,8 @@ func TestRunDetached(t *testing.T) {
 }
 
 // On a terminal it has one of its own, and an interrupt ends it at any moment.
+//
+//lab:once
 func TestRunOnATerminal(t *testing.T) {
 	leavesNothing(t, func() {
 		cmd, terminal := onTerminal(t, "unitc", "run", "-it", "--rootfs", "host", "sh")
@@ -165,6 +167,8 @@ func TestRunOnATerminal(t *testing.T) {
 
 // The everyday run: the image is fetched if it is missing, volumes are filled
 // and kept, ports are published, -it gives a terminal; nothing else stays.
+//
+//lab:once
 func TestRunImage(t *testing.T) {
 	r := startRegistry(t)
 	name := r.offer(t, "app:1", `{"Cmd": ["/bin/sh", "-c", "echo the image; exit 4"], "Env": ["FROM=image"], "WorkingDir": "/seed"}`)

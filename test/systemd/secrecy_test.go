@@ -12,6 +12,8 @@ import (
 
 // What unitc keeps below /run is root's alone, and nothing there may be written
 // by anybody else (CVE-2024-25621, CVE-2025-4953).
+//
+//lab:once
 func TestRuntimeStateIsRootsAlone(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"state.yaml", "rootfs: host\ncommand: [/bin/sleep, infinity]\nenvironment: {SECRET: x}\nstop_signal: SIGKILL\n")

@@ -95,6 +95,8 @@ command: [sh, -c, 'i=0; while test $$i -lt 3000; do echo line $$i; i=$$((i+1)); 
 }
 
 // Nothing is lost, and nothing out of order, also when the payload ends at once.
+//
+//lab:once
 func TestEveryStructuredLineArrives(t *testing.T) {
 	t.Parallel()
 	for _, p := range joinable {

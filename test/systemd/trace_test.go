@@ -33,6 +33,8 @@ var (
 // G-3, G-5, G-6: the generator opens nothing outside its directories and
 // definitions, writes nothing outside its output directory, starts nothing and
 // talks to nobody.
+//
+//lab:once
 func TestGeneratorKeepsToItsDirectories(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"web.yaml", working+"restart: always\nvolumes: [/srv/x:/x]\nenv_file: /etc/environment\n")
@@ -109,6 +111,8 @@ func checkPlace(t *testing.T, call string, match []string, out string) {
 
 // G-5, G-6: with everything but the output directory read-only and /var gone,
 // the generator writes what it always writes.
+//
+//lab:once
 func TestGeneratorOnReadOnlySystem(t *testing.T) {
 	cleanReload(t)
 	place(t, definitions+"web.yaml", working+"restart: always\n")

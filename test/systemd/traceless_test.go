@@ -105,7 +105,7 @@ var tracelessLaunches = []struct {
 	placement
 	definition string
 }{
-	{scoped, endless + traceless + "\nstop_grace_period: 1s\nread_only: true\nhostname: crash\nconfigs: [crash]\nx-nftables: " + crashRules + "\ntmpfs: [/scratch]"},
+	{scoped, endless + traceless + "\nread_only: true\nhostname: crash\nconfigs: [crash]\nx-nftables: " + crashRules + "\ntmpfs: [/scratch]"},
 	{placement{"service", "direct"}, endless + traceless + "\nuserns_mode: host\ninit: true"},
 }
 
@@ -148,23 +148,26 @@ func TestHelperKilledWithoutCleanUp(t *testing.T) {
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
 	place(t, crashRules, egress)
 	leavesNothing(t, func() {
-		for _, l := range tracelessLaunches {
-			t.Run(l.String(), func(t *testing.T) {
-				steps, at := l.defineSteps(t, "killed-"+l.cgroup, l.definition)
-				t.Run("at", func(t *testing.T) {
-					for _, step := range steps {
-						t.Run(step, func(t *testing.T) {
-							t.Parallel()
-							c := &container{t: t, name: at[step].name, placement: l.placement}
-							c.surviveKillAt(step)
-							if _, err := os.Stat("/run/unitc/" + c.name); !os.IsNotExist(err) {
-								t.Errorf("/run/unitc/%s is left: %v", c.name, err)
-							}
-						})
-					}
+		t.Run("launches", func(t *testing.T) {
+			for _, l := range tracelessLaunches {
+				t.Run(l.String(), func(t *testing.T) {
+					t.Parallel()
+					steps, at := l.defineSteps(t, "killed-"+l.cgroup, l.definition+quick)
+					t.Run("at", func(t *testing.T) {
+						for _, step := range steps {
+							t.Run(step, func(t *testing.T) {
+								t.Parallel()
+								c := &container{t: t, name: at[step].name, placement: l.placement}
+								c.surviveKillAt(step)
+								if _, err := os.Stat("/run/unitc/" + c.name); !os.IsNotExist(err) {
+									t.Errorf("/run/unitc/%s is left: %v", c.name, err)
+								}
+							})
+						}
+					})
 				})
-			})
-		}
+			}
+		})
 	})
 }
 

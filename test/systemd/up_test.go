@@ -117,6 +117,7 @@ func TestUpOfAProject(t *testing.T) {
 	})
 }
 
+//lab:once
 func TestEdit(t *testing.T) {
 	defineFor(t, "verb-edit", sleeper)
 	edit := func(script string) (string, int) {
@@ -155,6 +156,8 @@ func TestEdit(t *testing.T) {
 }
 
 // A full disk leaves what was there, and no half file.
+//
+//lab:once
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	must(t, "mount", "-t", "tmpfs", "-o", "size=64k", "none", dir)

@@ -80,6 +80,7 @@ func TestSignalsAndFreezer(t *testing.T) {
 	}
 }
 
+//lab:once
 func TestKillNeedsRoot(t *testing.T) {
 	defineFor(t, "verb-denied", sleeper)
 	must(t, "systemctl", "start", "verb-denied")
@@ -219,6 +220,8 @@ func TestEvents(t *testing.T) {
 
 // Files go in as the container's root's, with the ids that it has on the host,
 // and come out as the caller's.
+//
+//lab:once
 func TestCopyInAndOut(t *testing.T) {
 	defineFor(t, "verb-cp", sleeper+"tmpfs: [/data]\nvolumes: ['/run/verb-cp:/mnt']\n")
 	defineFor(t, "verb-cp-host", sleeper+"userns_mode: host\ntmpfs: [/data]\n")

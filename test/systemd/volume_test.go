@@ -44,6 +44,8 @@ volumes:
 
 // Named volumes are filled from the image once, shared, and kept; so is what
 // the image declares as a volume. Nothing is deleted but by name.
+//
+//lab:once
 func TestVolumes(t *testing.T) {
 	cleanReload(t)
 	loadConfigured(t, "localhost/volumes:1", `{"Volumes": {"/kept": {}, "/seed": {}}}`)
@@ -113,6 +115,8 @@ func TestVolumes(t *testing.T) {
 }
 
 // A tmpfs belongs to whom the definition says, in the container's ids.
+//
+//lab:once
 func TestTmpfsOwner(t *testing.T) {
 	cleanReload(t)
 	for _, mode := range []string{"auto", "host"} {

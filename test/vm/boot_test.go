@@ -27,13 +27,11 @@ func write(t *testing.T, path, content string) {
 // forget removes definitions, what runs of them and what failed.
 func forget(t *testing.T, names ...string) {
 	t.Helper()
-	for _, name := range names {
-		run(t, "systemctl", "stop", name)
-	}
+	run(t, "systemctl", append([]string{"stop"}, names...)...)
 	for _, name := range names {
 		os.Remove("/etc/unitc/" + name + ".yaml")
-		_ = exec.Command("systemctl", "reset-failed", name).Run() // nothing to reset is an error
 	}
+	_ = exec.Command("systemctl", append([]string{"reset-failed"}, names...)...).Run() // nothing to reset is an error
 	run(t, "systemctl", "daemon-reload")
 }
 
@@ -56,18 +54,22 @@ func TestBootFiftyDefinitions(t *testing.T) {
 			if name == broken {
 				text += "comand: x\n"
 			}
-			write(t, "/etc/unitc/"+name+".yaml", text)
+			beforeReboot = append(beforeReboot, func() error { return os.WriteFile("/etc/unitc/"+name+".yaml", []byte(text), 0o644) })
 		}
 	}, func(t *testing.T) {
 		defer forget(t, names...)
 		_ = exec.Command("systemctl", "is-system-running", "--wait").Run() // it is degraded
-		for _, name := range names {
+		states := strings.Fields(run(t, "systemctl", append([]string{"show", "--value", "-p", "ActiveState"}, names...)...))
+		if len(states) != len(names) {
+			t.Fatalf("%d units have the states %q", len(names), states)
+		}
+		for i, name := range names {
 			want := "active"
 			if name == broken {
 				want = "failed"
 			}
-			if state := show(t, name, "ActiveState"); state != want {
-				t.Errorf("%s is %s", name, state)
+			if states[i] != want {
+				t.Errorf("%s is %s", name, states[i])
 			}
 		}
 	})

@@ -32,6 +32,8 @@ command: [sh, -c, 'mknod /dev/log c 1 11 && cat /dev/null </dev/log; echo status
 }
 
 // `privileged: true` is all at once; with nothing but the namespaces left.
+//
+//lab:once
 func TestPrivileged(t *testing.T) {
 	c := define(t, "privileged", "scope", `rootfs: host
 privileged: true
@@ -62,8 +64,9 @@ command:
 
 // Shared memory is the container's: it counts against its limit, and goes with it
 // (CVE-2024-3056).
+//
+//lab:once
 func TestSharedMemoryIsCharged(t *testing.T) {
-	onOneKernel(t)
 	const definition = "rootfs: host\nshm_size: 1g\ncommand: [sh, -c, 'head -c 100M /dev/zero >/dev/shm/x; echo status $$?; exec sleep infinity']\n"
 	c := define(t, "shm", "scope", definition)
 	if said := c.awaitWord("status"); !strings.Contains(said, "status 0") {

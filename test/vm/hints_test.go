@@ -14,8 +14,9 @@ import (
 
 // A host with as many mounts as fs.mount-max lets a namespace have: the start
 // says so, and works again when there is room.
+//
+//lab:once
 func TestLimitOfMounts(t *testing.T) {
-	onOneKernel(t)
 	c := define(t, "mounts", "scope", sleeper)
 	run(t, "systemctl", "stop", c.name)
 	const limit = "/proc/sys/fs/mount-max"

@@ -12,8 +12,9 @@ import (
 
 // On an ipvlan containers are machines of the wire, by the host's own MAC
 // address: the lab's kernel has no such links, the suites' kernels do.
+//
+//lab:once
 func TestIpvlan(t *testing.T) {
-	onOneKernel(t)
 	wire(t)
 	write(t, "/etc/unitc/ipwire.network.yaml", `driver: ipvlan
 driver_opts: {parent: wire}

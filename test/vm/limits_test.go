@@ -79,10 +79,16 @@ func (c *container) stat(file, key string) int64 {
 	return 0
 }
 
-// await waits for what nothing announces; an emulated machine is slow.
+// await waits for what nothing announces. An emulated machine is slow, and asking
+// takes its processors from what is waited for: half of the time is left to that.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
+		asked := time.Now()
+		if ok() {
+			return
+		}
+		time.Sleep(max(50*time.Millisecond, time.Since(asked)))
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain until %s", what)
 		}
@@ -116,6 +122,8 @@ command: [perl, -e, 'sleep 1; $$x = "x" x (1 << 30); sleep 1000']`)
 }
 
 // "`cpus: 0.5` under load gets half a core (±10 %)."
+//
+//lab:once
 func TestCPULimit(t *testing.T) {
 	everywhere(t, func(t *testing.T, placement string) {
 		c := define(t, "busy", placement, "rootfs: host\ncpus: 0.5\ncommand: [sh, -c, 'while :; do :; done']")
@@ -129,6 +137,8 @@ func TestCPULimit(t *testing.T) {
 }
 
 // "A fork bomb stops at `pids_limit`."
+//
+//lab:once
 func TestPidsLimit(t *testing.T) {
 	everywhere(t, func(t *testing.T, placement string) {
 		c := define(t, "bomb", placement, "rootfs: host\npids_limit: 20\ncommand: [perl, -e, 'while (1) { defined fork or sleep 1 }']")

@@ -23,8 +23,19 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "these tests reboot the machine they run on; start them with bin/lab gotest -vm SUITE ./test/vm")
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	for _, prepare := range beforeReboot {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = max(status, 1)
+		}
+	}
+	os.Exit(status)
 }
+
+// beforeReboot runs after all tests of a boot: what would make every reload of
+// theirs slow, and is for the next boot only.
+var beforeReboot []func() error
 
 // run returns what a command printed; a test that cannot run it is over.
 func run(t *testing.T, name string, args ...string) string {
@@ -65,15 +76,6 @@ func phases(t *testing.T, boots ...func(t *testing.T)) {
 	}
 	for path, content := range map[string]string{done: strconv.Itoa(n), "/run/unitc-lab/reboot": ""} {
 		writeDown(t, path, content)
-	}
-}
-
-// onOneKernel leaves what no version of systemd can change to one of the suites:
-// an emulated machine takes ten times as long as a real one.
-func onOneKernel(t *testing.T) {
-	t.Helper()
-	if os.Getenv("UNITC_LAB_SUITE") != "trixie" && os.Getenv("UNITC_LAB_SLOW") == "" {
-		t.Skip("asks the kernel and not systemd: trixie's is asked, and all with UNITC_LAB_SLOW=1")
 	}
 }
 

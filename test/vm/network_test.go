@@ -70,8 +70,9 @@ func listenSCTP(port int) (fd int, err error) {
 }
 
 // The build machine's kernel may have no SCTP; Debian's has.
+//
+//lab:once
 func TestPublishedSCTP(t *testing.T) {
-	onOneKernel(t)
 	run(t, "modprobe", "sctp")
 	wire(t)
 	c := define(t, "sctp", "scope", sleeper+"ports: ['8080:80/sctp']")

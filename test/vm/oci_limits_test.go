@@ -237,6 +237,8 @@ func TestRuntimeLimits(t *testing.T) {
 
 // "What the kernel cannot do is an error, never silence": a controller that is
 // not passed down to where the container is to be, a file that the kernel has not.
+//
+//lab:once
 func TestRuntimeLimitsWithoutController(t *testing.T) {
 	inBothDrivers(t, func(t *testing.T, b *box) {
 		for limits, words := range map[string]string{
@@ -297,6 +299,8 @@ func TestRuntimeLimitsWithoutController(t *testing.T) {
 
 // With memory.checkBeforeUpdate a limit below what is in use is refused and
 // nothing is changed; without it the kernel decides, and kills.
+//
+//lab:once
 func TestRuntimeMemoryCheckBeforeUpdate(t *testing.T) {
 	inBothDrivers(t, func(t *testing.T, b *box) {
 		// Memory of a tmpfs is given back to nobody while there is no swap.
@@ -351,6 +355,8 @@ func (b *box) events(key string) (n int64) {
 
 // `events` tells what a kernel with controllers counts, and of processes that
 // were killed for want of memory.
+//
+//lab:once
 func TestRuntimeEvents(t *testing.T) {
 	inBothDrivers(t, func(t *testing.T, b *box) {
 		b.spec.Process.Args = []string{"sh", "-c", `until [ -e /dev/shm/go ]; do sleep 0.2; done; dd if=/dev/zero of=/dev/null bs=100M count=1; exec sleep 1000`}

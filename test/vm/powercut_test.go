@@ -121,8 +121,9 @@ func pullForever() error {
 // "a … power cut at any instant leaves a store that works and a garbage
 // collector that cleans". Each write of a pull has its power cut in package
 // image; here it is a machine's, with a disk behind it.
+//
+//lab:once
 func TestBootPowerCutWhilePulling(t *testing.T) {
-	onOneKernel(t)
 	const (
 		conf    = "/etc/unitc/registries.conf.d/cut.conf"
 		cutConf = "[[registry]]\nlocation = \"" + cutRegistry + "\"\ninsecure = true\n"

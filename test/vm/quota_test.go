@@ -79,8 +79,9 @@ func inspectVolume(t *testing.T, name string) volumeFacts {
 // "quotas where the file system has them": the kernel keeps the size, another
 // one holds at the next start, also for what had none, and the payload cannot
 // step out of it.
+//
+//lab:once
 func TestVolumeQuota(t *testing.T) {
-	onOneKernel(t)
 	for _, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			quotaStore(t, kind)
@@ -207,8 +208,9 @@ func loadQuotaImage(t *testing.T) {
 }
 
 // Where there are no quotas the start fails and says what there is to choose.
+//
+//lab:once
 func TestVolumeQuotaThatCannotBe(t *testing.T) {
-	onOneKernel(t)
 	var st unix.Statfs_t
 	if err := unix.Statfs("/var/lib", &st); err != nil || st.Type != unix.EXT4_SUPER_MAGIC {
 		t.Fatalf("the machine's disk is of type %#x, %v", st.Type, err)

@@ -93,26 +93,48 @@ var otherSteps = []string{
 	"await-start", "check-labels", "find-devices", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held",
 }
 
+// systemdSteps are those at which systemd is told, asked or waited for; at all others
+// a start that ends looks to it as at the one before.
+var systemdSteps = []string{"call-systemd", "clone-payload", "send-mainpid", "request-scope", "start-scope", "join-scope", "await-exec", "send-ready", "become-relay"}
+
 // "The helper killed at every single step of a start (a hook that the tests
 // arm): the next start works and nothing is left."
+//
+//lab:once
 func TestHelperKilledAtEveryStep(t *testing.T) {
-	var mu sync.Mutex // launches run side by side
-	var all, seen []string
-	pipe(t, "x", "unitc", "secret", "set", "crash")
-	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
-	place(t, crashRules, egress)
-	loadConfigured(t, "localhost/crash:1", `{}`)
 	makeCrashBundle(t)
+	seen, unseen := killedAt(t, len(launches), func(string) bool { return true })
+	unseen = slices.DeleteFunc(unseen, func(step string) bool { return slices.Contains(seen, step) })
+	if !slices.Equal(unseen, otherSteps) {
+		t.Errorf("the launches here have every step but\n%q\nand should have all but\n%q", unseen, otherSteps)
+	}
+}
+
+func TestHelperKilledWhereSystemdActs(t *testing.T) {
+	killed, _ := killedAt(t, 2, func(step string) bool { return slices.Contains(systemdSteps, step) })
+	slices.Sort(killed)
+	if n := len(slices.Compact(killed)); n != len(systemdSteps) {
+		t.Errorf("%d steps of %d", n, len(systemdSteps))
+	}
+}
+
+// killedAt kills the helper of the first launches at the steps that are wanted, and
+// gives these and, in order, all that there are.
+func killedAt(t *testing.T, first int, wanted func(step string) bool) (killed, all []string) {
+	t.Helper()
+	var mu sync.Mutex // launches run side by side
+	prepareCrash(t)
 	leavesNothing(t, func() {
 		t.Run("launches", func(t *testing.T) {
-			for _, l := range launches {
+			for _, l := range launches[:first] {
 				t.Run(l.String()+"-"+l.runtime, func(t *testing.T) {
 					t.Parallel()
-					c := l.defineTemplate(t, "crash-"+l.runtime+"@", l.definition+quick, "TimeoutStartSec=10")
+					c := l.defineTemplate(t, "crash-"+l.runtime+"@", l.definition+quick, "TimeoutStartSec=20")
 					steps, others := c.steps(l.runtime)
 					mu.Lock()
-					seen = append(seen, steps...)
 					all = append(append(all, steps...), others...)
+					steps = slices.DeleteFunc(steps, func(step string) bool { return !wanted(step) })
+					killed = append(killed, steps...)
 					mu.Unlock()
 					t.Run("at", func(t *testing.T) {
 						for _, step := range steps {
@@ -127,10 +149,16 @@ func TestHelperKilledAtEveryStep(t *testing.T) {
 		})
 	})
 	slices.Sort(all)
-	unseen := slices.DeleteFunc(slices.Compact(all), func(step string) bool { return slices.Contains(seen, step) })
-	if !slices.Equal(unseen, otherSteps) {
-		t.Errorf("the launches here have every step but\n%q\nand should have all but\n%q", unseen, otherSteps)
-	}
+	return killed, slices.Compact(all)
+}
+
+// prepareCrash makes what the launches name.
+func prepareCrash(t *testing.T) {
+	t.Helper()
+	pipe(t, "x", "unitc", "secret", "set", "crash")
+	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
+	place(t, crashRules, egress)
+	loadConfigured(t, "localhost/crash:1", `{}`)
 }
 
 // defineTemplate makes a template whose instances look for a hook.
@@ -202,18 +230,24 @@ func (c *container) expectSleep() {
 }
 
 // "PID 1 re-executed in mid-start": the start goes on.
+//
+//lab:once
 func TestReexecInMidStart(t *testing.T) {
-	pipe(t, "x", "unitc", "secret", "set", "crash")
-	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
-	place(t, crashRules, egress)
-	loadConfigured(t, "localhost/crash:1", `{}`)
+	reexecAtAll(t, strings.Fields(must(t, helper, "steps", "own")))
+}
+
+func TestReexecWhereSystemdActs(t *testing.T) { reexecAtAll(t, systemdSteps) }
+
+func reexecAtAll(t *testing.T, steps []string) {
+	t.Helper()
+	prepareCrash(t)
 	leavesNothing(t, func() {
 		t.Run("steps", func(t *testing.T) {
 			var templates []*container
 			for _, l := range launches[:2] {
 				templates = append(templates, l.defineTemplate(t, "reexec@", l.definition))
 			}
-			for _, step := range strings.Fields(must(t, helper, "steps", "own")) {
+			for _, step := range steps {
 				t.Run(step, func(t *testing.T) {
 					// One at a time: the network is made beside the steps, and who is paused
 					// may have the networks' lock.

@@ -116,7 +116,7 @@ func (p placement) defineSteps(t *testing.T, prefix, definition string) (steps [
 		t.Fatal(err)
 	}
 	cleanReload(t)
-	place(t, "/run/systemd/system/"+prefix+"-.service.d/test.conf", "[Service]\nTimeoutStartSec=10\nEnvironmentFile=-"+hooks+"%N\n")
+	place(t, "/run/systemd/system/"+prefix+"-.service.d/test.conf", "[Service]\nTimeoutStartSec=20\nEnvironmentFile=-"+hooks+"%N\n")
 	text := fmt.Sprintf("%s\nlogging: {driver: %s}\nsystemd: {cgroup: %s}\n", definition, p.driver, p.cgroup)
 	place(t, "/etc/unitc/"+prefix+"-x.yaml", text)
 	steps = strings.Fields(must(t, helper, "steps", "own"))

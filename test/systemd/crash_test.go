@@ -212,8 +212,10 @@ func (c *container) surviveKillAt(step string) {
 	defer c.disarm()
 	_, status := command(c.t, "systemctl", "start", c.unit())
 	c.awaitOutput("UNITC_STOP_AT: " + step + "\n")
-	// Behind READY=1 there is only the relay left to lose, and what a session is told.
-	if started := status == 0; started != (step == "become-relay" || step == "tell-session" || step == "report-former-end") {
+	// Behind READY=1 there is only the relay left to lose, and what a session is told;
+	// and that word itself, where PID 1 is too busy to read it before the end (S-9).
+	started, behind := status == 0, slices.Contains([]string{"become-relay", "tell-session", "report-former-end"}, step)
+	if started != behind && (started || c.show("Result") != "timeout") {
 		c.t.Errorf("with the helper killed at %s the start exits with %d", step, status)
 	}
 	c.disarm()

@@ -16,6 +16,9 @@ import (
 type notifier struct {
 	fd   int
 	addr *unix.SockaddrUnix
+	// tail is the socket that the last mark went by, if marked.
+	tail   int
+	marked bool
 }
 
 // openNotifier takes NOTIFY_SOCKET out of the environment: the payload must
@@ -33,7 +36,7 @@ func openNotifier() (*notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a socket for NOTIFY_SOCKET: %w", err)
 	}
-	return &notifier{fd, &unix.SockaddrUnix{Name: path}}, nil
+	return &notifier{fd: fd, addr: &unix.SockaddrUnix{Name: path}}, nil
 }
 
 // environ is what openNotifier took out of the environment.
@@ -87,23 +90,56 @@ const (
 	statePatience = time.Minute
 )
 
-// mark says what has no meaning (sd_notify(3), X_). systemd takes one message after
-// the other, so that it has done all before once it has taken this one.
-func (n *notifier) mark() error { return n.send("X_UNITC_MARK=1") }
+// markText has no meaning (sd_notify(3), X_), and is so long that a socket with the
+// least buffer is full of it: see mark.
+var markText = []byte("X_UNITC_MARK=" + strings.Repeat("1", 1024))
 
-// await returns when systemd has taken every message, or when the time has passed.
-func (n *notifier) await(patience time.Duration) error {
+// mark says markText. systemd takes one message after the other, so that it has
+// done all before once it has taken this one. It goes by a socket of its own
+// whose buffer, the least there is (4608 bytes with the kernel's part of each
+// message), is not writable again before the message was taken (unix_writable in
+// the kernel's net/unix/af_unix.c: four times what is on its way must fit).
+func (n *notifier) mark() error {
 	if n.fd < 0 {
 		return nil
 	}
-	pause := 50 * time.Microsecond
-	for begun := time.Now(); time.Since(begun) < patience; pause = min(2*pause, time.Millisecond) {
+	if n.marked {
+		unix.Close(n.tail)
+		n.marked = false
+	}
+	var err error
+	if n.tail, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("opening a socket for NOTIFY_SOCKET: %w", err)
+	}
+	n.marked = true
+	if err := unix.SetsockoptInt(n.tail, unix.SOL_SOCKET, unix.SO_SNDBUF, 0); err != nil {
+		return os.NewSyscallError("setsockopt SO_SNDBUF", err)
+	}
+	if err := retry(func() error { return unix.Sendto(n.tail, markText, unix.MSG_NOSIGNAL, n.addr) }); err != nil {
+		return fmt.Errorf("notifying systemd: %w", err)
+	}
+	return nil
+}
+
+// await returns when systemd has taken the mark, or when the time has passed. A
+// hundred helpers that wait must leave the processor to PID 1: the kernel wakes
+// them, and who is woken before it is time looks ever less often.
+func (n *notifier) await(patience time.Duration) error {
+	if !n.marked {
+		return nil
+	}
+	for begun := time.Now(); time.Since(begun) < patience; {
+		left := max(patience-time.Since(begun), time.Millisecond)
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(n.tail), Events: unix.POLLOUT}}, int(left.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("poll", err)
+		}
 		// What is still in the queue counts as the sender's (unix(7), SIOCOUTQ).
-		if waiting, err := unix.IoctlGetInt(n.fd, unix.SIOCOUTQ); err != nil || waiting == 0 {
+		if waiting, err := unix.IoctlGetInt(n.tail, unix.SIOCOUTQ); err != nil || waiting == 0 {
 			return err
 		}
 		// Without Go's timers: they need another thread.
-		_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(pause)}, nil)
+		pause := unix.NsecToTimespec(min(max(50*time.Microsecond, time.Since(begun)/8), 20*time.Millisecond).Nanoseconds())
+		_ = unix.Nanosleep(&pause, nil)
 	}
 	return nil
 }

@@ -28,10 +28,10 @@ import (
 // src/core/dbus.c), half of them before it looks at the call.
 type Call struct {
 	fd       int
-	bus      bool   // by way of the bus daemon
-	done     func() // ends the turn
-	request  []byte // to be sent as soon as it has been welcomed
-	name     string // of the scope that was asked for, "" = none yet
+	bus      bool        // by way of the bus daemon
+	done     func()      // ends the turn
+	request  []byte      // to be sent as soon as it has been welcomed
+	scope    *plan.Scope // that was asked for, nil = none yet
 	pid      int
 	ready    []byte // read, and not looked at
 	accepted bool   // who is there is known to the other end
@@ -169,7 +169,7 @@ func (c *Call) Ask(s *plan.Scope, pid int) error {
 	if c.request, err = startTransientUnit(s.Name, props); err != nil {
 		return err
 	}
-	c.name, c.pid = s.Name, pid
+	c.scope, c.pid = s, pid
 	c.Continue()
 	return nil
 }
@@ -286,7 +286,7 @@ func (c *Call) await(ctx context.Context) (bool, error) {
 	if c.request != nil {
 		c.proceed(true)
 	}
-	if c.name == "" {
+	if c.scope == nil {
 		return false, nil
 	}
 	answer, err := c.answer(true)
@@ -294,7 +294,7 @@ func (c *Call) await(ctx context.Context) (bool, error) {
 	case err == nil && !answer.lost():
 		return answer.kind == messageReply, nil // what an error says the other try will tell
 	case errors.Is(err, unix.EAGAIN):
-		return false, fmt.Errorf("StartTransientUnit %s: no answer within %v", c.name, callTimeout)
+		return false, fmt.Errorf("StartTransientUnit %s: no answer within %v", c.scope.Name, callTimeout)
 	case errors.Is(err, unix.ECONNRESET):
 		// It was executed again and had not read the call (unix(7): a peer that closes
 		// with data left resets).
@@ -304,7 +304,7 @@ func (c *Call) await(ctx context.Context) (bool, error) {
 	// scope, the process shows: a second one of the name would be the end of the first.
 	ctx, cancel := context.WithTimeout(ctx, reexecPatience)
 	defer cancel()
-	dir, err := AwaitScope(ctx, c.name, c.pid)
+	dir, err := AwaitScope(ctx, c.scope, c.pid)
 	if err != nil {
 		return false, nil
 	}
@@ -320,7 +320,7 @@ func (c *Call) hangUp() {
 	if c.fd >= 0 {
 		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
 		unix.Close(c.fd)
-		c.fd, c.name, c.request = -1, "", nil
+		c.fd, c.scope, c.request = -1, nil, nil
 	}
 }
 
@@ -339,7 +339,7 @@ func (c *Call) StartScope(ctx context.Context, s *plan.Scope, pid int) error {
 		return StartScope(ctx, s, pid)
 	}
 	defer c.Close()
-	if c.fd >= 0 && c.name == "" {
+	if c.fd >= 0 && c.scope == nil {
 		if err := c.Ask(s, pid); err != nil {
 			return err
 		}

@@ -174,7 +174,7 @@ func busAnswer(refusal string) dbus.Message {
 func TestSilentBus(t *testing.T) {
 	c, theirs := pair(t)
 	defer unix.Close(theirs)
-	c.bus, c.name, c.request = true, "unitc-none.scope", []byte("a call")
+	c.bus, c.scope, c.request = true, &plan.Scope{Name: "unitc-none.scope", Slice: "unitc.slice"}, []byte("a call")
 	if err := c.wait(busPatience); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestUnwelcome(t *testing.T) {
 // call will not make the scope, and nothing is to be waited for.
 func TestUnreadCall(t *testing.T) {
 	c, theirs := pair(t)
-	c.name, c.pid = "unitc-none.scope", os.Getpid()
+	c.scope, c.pid = &plan.Scope{Name: "unitc-none.scope", Slice: "unitc.slice"}, os.Getpid()
 	if err := c.send([]byte("a call")); err != nil {
 		t.Fatal(err)
 	}

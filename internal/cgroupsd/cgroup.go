@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupfs"
+	"github.com/unitc/unitc/internal/plan"
 )
 
 // mountPoint of cgroup v2 (C-1).
@@ -25,35 +26,81 @@ const mountPoint = "/sys/fs/cgroup"
 const leaf = "payload"
 
 // AwaitScope waits until systemd has moved pid into the scope and gives the
-// scope's directory. The kernel's own record is asked rather than the bus: see
-// StartScope. The longer it takes, the less often it is asked: a hundred helpers
-// that wait must leave the processor to PID 1. ctx bounds it.
-func AwaitScope(ctx context.Context, scope string, pid int) (*os.File, error) {
+// scope's directory. The kernel's own records are asked rather than the bus: see
+// startPrivate. ctx bounds it.
+func AwaitScope(ctx context.Context, s *plan.Scope, pid int) (*os.File, error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/cgroup"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
+	w := arrival{path: mountPoint + cgroupfs.SlicePath(s.Slice) + "/" + s.Name + "/cgroup.events", fd: -1}
+	defer w.close()
 	buf := make([]byte, 4096)
-	for began := time.Now(); ; {
-		n, err := unix.Pread(fd, buf, 0)
+	began := time.Now()
+	for looked := time.Duration(0); ; {
+		elapsed := time.Since(began)
+		// The process's own record takes the lock under which it is moved: it is read
+		// when the scope has somebody, and else ever less often.
+		if w.populated() || elapsed >= looked+min(max(looked/2, 5*time.Millisecond), 200*time.Millisecond) {
+			looked = elapsed
+			n, err := unix.Pread(fd, buf, 0)
+			if err != nil {
+				return nil, fmt.Errorf("reading the cgroup of process %d: %w", pid, err)
+			}
+			group, err := cgroupfs.Parse(string(buf[:n]))
+			if err != nil {
+				return nil, err
+			}
+			if group[strings.LastIndexByte(group, '/')+1:] == s.Name {
+				return openDelegated(group)
+			}
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("process %d is in %s and not in %s: systemd did not start the scope: %w", pid, group, s.Name, ctx.Err())
+			}
+		}
+		w.wait(min(max(150*time.Microsecond, elapsed/8), 20*time.Millisecond))
+	}
+}
+
+// arrival watches for the first process of a cgroup that is to be made
+// (cgroup-v2, cgroup.events).
+type arrival struct {
+	path string
+	fd   int // -1 = it has not been seen yet
+}
+
+func (w *arrival) populated() bool {
+	if w.fd < 0 {
+		fd, err := unix.Open(w.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, fmt.Errorf("reading the cgroup of process %d: %w", pid, err)
+			return false
 		}
-		group, err := cgroupfs.Parse(string(buf[:n]))
-		if err != nil {
-			return nil, err
-		}
-		if group[strings.LastIndexByte(group, '/')+1:] == scope {
-			return openDelegated(group)
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("process %d is in %s and not in %s: systemd did not start the scope: %w", pid, group, scope, ctx.Err())
-		}
-		// Not time.Sleep: Go's timers take several times the processor time.
-		ts := unix.NsecToTimespec(min(max(150*time.Microsecond, time.Since(began)/8), 20*time.Millisecond).Nanoseconds())
+		w.fd = fd
+	}
+	var events [256]byte
+	n, err := unix.Pread(w.fd, events[:], 0)
+	return err == nil && strings.Contains("\n"+string(events[:n]), "\npopulated 1")
+}
+
+// wait ends when the cgroup's events change, once it is there; a hundred helpers
+// that wait must leave the processor to PID 1.
+func (w *arrival) wait(pause time.Duration) {
+	// Not time.Sleep: Go's timers take several times the processor time.
+	ts := unix.NsecToTimespec(pause.Nanoseconds())
+	if w.fd < 0 {
 		_ = unix.Nanosleep(&ts, nil)
+		return
+	}
+	// What comes between is a change that has been missed: never for long.
+	ts = unix.NsecToTimespec(max(pause, 5*time.Millisecond).Nanoseconds())
+	_, _ = unix.Ppoll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLPRI}}, &ts, nil)
+}
+
+func (w *arrival) close() {
+	if w.fd >= 0 {
+		unix.Close(w.fd)
 	}
 }
 

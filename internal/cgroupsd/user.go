@@ -48,18 +48,18 @@ func SetUserScope(ctx context.Context, scope string, limits []definition.Directi
 
 // AwaitUserScope is AwaitScope for a scope of the user's own systemd, which leaves
 // no mark of delegation: the directory belongs to the user (C-8).
-func AwaitUserScope(ctx context.Context, scope string, pid int) (*os.File, error) {
+func AwaitUserScope(ctx context.Context, s *plan.Scope, pid int) (*os.File, error) {
 	for {
 		group, err := cgroupfs.Of(strconv.Itoa(pid))
 		if err != nil {
 			return nil, err
 		}
-		if path.Base(group) == scope {
+		if path.Base(group) == s.Name {
 			return os.OpenFile(cgroupfs.Mount()+group, unix.O_DIRECTORY, 0)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("process %d is in %s and not in %s: the user's systemd did not start the scope: %w", pid, group, scope, ctx.Err())
+			return nil, fmt.Errorf("process %d is in %s and not in %s: the user's systemd did not start the scope: %w", pid, group, s.Name, ctx.Err())
 		case <-time.After(time.Millisecond):
 		}
 	}

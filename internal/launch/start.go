@@ -312,7 +312,7 @@ func (s *starter) joinScope() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
 	defer cancel()
-	dir, err := cgroupsd.AwaitScope(ctx, s.plan.Scope.Name, s.child.PID)
+	dir, err := cgroupsd.AwaitScope(ctx, s.plan.Scope, s.child.PID)
 	if err != nil {
 		return err
 	}

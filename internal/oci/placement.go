@@ -147,7 +147,7 @@ func (m *creation) joinScope() error {
 	if err := start(ctx, m.scope, m.child.PID); err != nil {
 		return err
 	}
-	dir, err := await(ctx, m.scope.Name, m.child.PID)
+	dir, err := await(ctx, m.scope, m.child.PID)
 	if err != nil {
 		return err
 	}

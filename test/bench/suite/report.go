@@ -183,7 +183,7 @@ func (t *table) printBridge() {
 const regression = 1.2
 
 // watched are the metrics whose ratios hold on a busy machine: CPU and memory.
-var watched = []string{"start_cpu_ms", "stop_cpu_ms", "memory_10_private_kib", "generator_100_cpu_ms"}
+var watched = []string{"start_cpu_ms", "stop_cpu_ms", "many_50_cpu_ms", "many_50_stop_cpu_ms", "memory_10_private_kib", "generator_100_cpu_ms"}
 
 // compareFiles fails where a ratio of ours to the peer that costs least has got
 // worse since the older file.

@@ -126,7 +126,7 @@ func (b *bench) many() error {
 	s := samples{}
 	counts := []int{10, 50, 100}
 	if b.quick {
-		counts = []int{20}
+		counts = []int{50}
 	}
 	for _, n := range counts {
 		if err := b.have(b.wide(), n); err != nil {

@@ -86,8 +86,10 @@ var errStartHook = errors.New("error running startContainer hook")
 func (k *container) passFIFO(spec *specs.Spec) error {
 	// Before the FIFO lets it go: it may end at once, and be reaped.
 	pidfd, err := unix.PidfdOpen(k.PID, 0)
-	if err != nil {
+	if errors.Is(err, unix.ESRCH) {
 		return errNotRunning
+	} else if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
 	}
 	defer unix.Close(pidfd)
 	fifo, err := k.takeFIFO()
@@ -205,8 +207,11 @@ func (k *container) signal(signal unix.Signal) error {
 	if err == nil {
 		defer unix.Close(pidfd)
 	}
-	if err != nil || !alive(k.PID, k.StartTime) {
+	if errors.Is(err, unix.ESRCH) || !alive(k.PID, k.StartTime) {
 		return errNotRunning
+	}
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
 	}
 	if !k.Made && k.beingMade() {
 		// Its creator undoes it by itself (runtime-spec runtime.md, "Kill").

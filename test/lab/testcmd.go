@@ -165,9 +165,9 @@ func (r *testRun) lane(l lane) {
 	fmt.Println("    " + line)
 }
 
-// repeat is the run of what failed, and nil where nothing has: of some tests, or, where a machine died, of all that it had not done with. The kernels of machines
-// that are emulated do die: by what they print, qemu runs a breakpoint by which one
-// processor patches the kernel's code on the other one after it has gone.
+// repeat is the run of what failed, and nil where nothing has: of some tests, or,
+// where a machine died, of all that it had not done with. Kernels that are emulated
+// did die while they had two processors: see qemuArgs.
 func (r *testRun) repeat(lane string, err error) (again *testRun, what string) {
 	names, died := r.tally.toRepeat(lane)
 	machine := strings.Contains(lane, "-")

@@ -141,8 +141,7 @@ func (j *job) qemuArgs(disk, socket string) []string {
 	dir := filepath.Dir(j.Root)
 	// Where two emulated processors run, one may run what the other has just patched
 	// away in the kernel's code, and the kernel panics. So one of the two that tests
-	// of cpuset need stays off; what is emulated takes no longer by that, for a
-	// processor that spins on a lock has nothing to do but to keep the other from it.
+	// of cpuset need stays off.
 	// panic=0 lets a crashed kernel stand still, to be seen by watch.
 	cmdline := "maxcpus=1 console=ttyS0 rootfstype=ext4 root=/dev/vda rw panic=0 systemd.journald.forward_to_console=0 systemd.show_status=1"
 	return []string{

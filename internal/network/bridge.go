@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -33,6 +34,11 @@ func arrange(locked *lease.Locked, d *definition.Network) (*lease.Network, error
 	}
 	if n, err = design(locked, d); err != nil {
 		return nil, err
+	}
+	if _, v6 := families(n); v6 && n.Driver != lease.Pasta {
+		if _, err := os.Stat(forward6); errors.Is(err, fs.ErrNotExist) {
+			return nil, &Fault{"networks." + d.Key, "it has IPv6, and the kernel has none", "remove enable_ipv6: and ranges of IPv6, or boot without ipv6.disable=1"}
+		}
 	}
 	if n.Driver == lease.Macvlan || n.Driver == lease.Ipvlan {
 		if _, err := netlink.LinkByName(n.Link); err != nil {

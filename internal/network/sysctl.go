@@ -20,7 +20,8 @@ import (
 
 const (
 	forward4 = "/proc/sys/net/ipv4/ip_forward"
-	forward6 = "/proc/sys/net/ipv6/conf/all/forwarding"
+	forward6 = sysctls6 + "/conf/all/forwarding"
+	sysctls6 = "/proc/sys/net/ipv6" // a kernel without IPv6 has none
 )
 
 // changedFile has what the sysctls of the host were that unitc has changed.
@@ -102,7 +103,12 @@ func forward(path string) error { return change(path, "1") }
 
 // change sets a sysctl of the host and remembers what it was, before.
 func change(path, value string) error {
-	old := read(path)
+	// What is not there is not remembered: it could never be put back.
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	old := strings.TrimSpace(string(text))
 	if old == value {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // agent is the way to who answers for the calls that a profile has with
@@ -36,6 +37,8 @@ type agentMessage struct {
 const (
 	agentMemory = 256 << 10 // bytes; annotations are the bulk
 	agentText   = 64        // where the text begins
+	// agentPatience is how long an agent may take for a connection, in seconds.
+	agentPatience = 10
 )
 
 // connectAgent connects before anything is made, so that an agent that is not
@@ -50,10 +53,31 @@ func connectAgent(l *Launch) error {
 		return fmt.Errorf("socket for the seccomp agent: %w", err)
 	}
 	l.agent = &agent{socket: l.own(os.NewFile(uintptr(fd), "seccomp agent"))}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: profile.ListenerPath}); err != nil {
+	if err := doNotWait(fd); err != nil {
+		return fmt.Errorf("socket for the seccomp agent: %w", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: profile.ListenerPath}); errors.Is(err, unix.EAGAIN) {
+		return fmt.Errorf("seccomp agent %s takes no connection: %w", profile.ListenerPath, os.NewSyscallError("connect", err))
+	} else if err != nil {
 		return fmt.Errorf("seccomp agent %s: %w", profile.ListenerPath, os.NewSyscallError("connect", err))
 	}
 	return l.agent.allocate()
+}
+
+// doNotWait keeps an agent that takes no connection, or reads nothing, from holding
+// the start: all of the message fits the socket's buffer, and what waits for room
+// all the same, connect(2) included, fails after a time (unix(7), socket(7)).
+func doNotWait(fd int) error {
+	if protection.Off("agent-patience") {
+		return nil
+	}
+	// Who may not force it gets what net.core.wmem_max allows.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, agentMemory) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, agentMemory); err != nil {
+			return os.NewSyscallError("setsockopt SO_SNDBUF", err)
+		}
+	}
+	return os.NewSyscallError("setsockopt SO_SNDTIMEO", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: agentPatience}))
 }
 
 func (a *agent) allocate() (err error) {
@@ -110,10 +134,16 @@ func (l *Launch) tellAgent(pid int, status specs.ContainerState) error {
 const told = 1<<32 | 1
 
 // sendListener hands the listener over. Nothing waits for the agent but the
-// calls that it answers for, and the connection ends with the exec.
+// calls that it answers for, and the connection ends with the exec. The agent is
+// the only one to have the listener then: nobody can take it out of this process
+// while it waits for an answer, and none comes when the agent has gone (ENOSYS).
 func (c *compiler) sendListener(listener program.Reg) {
 	m := (*agentMessage)(unsafe.Pointer(&c.agent.mem[0]))
 	c.sendRights(c.agent.socket, listener, program.Ptr(unsafe.Pointer(m)))
+	// A profile that asks about close(2) leaves it to the exec.
+	if letsThrough(c.spec.Linux.Seccomp, "close") && !protection.Off("close-listener") {
+		c.close(listener)
+	}
 }
 
 // agentIsTold waits until the message is written, which takes this child's number,

@@ -199,11 +199,14 @@ func findEntry(roots []*os.File, file nameFile, match func([]string) bool) ([]st
 	if err != nil {
 		return nil, err
 	}
-	if (!st.Mode().IsRegular() || st.Size() > maxNameFile) && !protection.Off("name-file-limit") {
+	largest, longest := int64(maxNameFile), maxNameLine
+	if protection.Off("name-file-limit") {
+		largest, longest = 100*largest, 100*longest
+	} else if !st.Mode().IsRegular() || st.Size() > largest {
 		return nil, fmt.Errorf("%s of the root file system is not a regular file below %d MiB", file.path, maxNameFile>>20)
 	}
-	lines := bufio.NewScanner(io.LimitReader(f, maxNameFile))
-	lines.Buffer(make([]byte, 0, 4096), maxNameLine)
+	lines := bufio.NewScanner(io.LimitReader(f, largest))
+	lines.Buffer(make([]byte, 0, 4096), longest)
 	for lines.Scan() {
 		if fields := strings.Split(lines.Text(), ":"); match(fields) {
 			return fields, nil

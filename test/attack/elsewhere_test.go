@@ -23,13 +23,15 @@ type elsewhere struct {
 var others = []elsewhere{
 	{"2016-3697, 2024-40635", "a user whose number is a name in the image's passwd", "internal/runtime TestUserIsLookedUpInsideTheRootfs, TestHostileNamesOfUsers; test/systemd TestAttackByNamesOfUsers", "numbers-are-ids", ""},
 	{"2024-40635, 2026-46680, 2024-9341", "users and groups of the image with ids that do not fit, which would be 0, and files of names that lead to the host, also racing ones", "internal/runtime TestHostileNamesOfUsers; test/systemd TestAttackByNamesOfUsers", "ids-that-fit", ""},
+	{"2026-47262, NUL bytes", "files of names in a root file system with lines or a size of many megabytes, with NUL bytes, or a FIFO or a device in their place", "test/systemd TestAttackByNamesOfUsers; internal/runtime TestHostileNamesOfUsers", "", "TestAttackByNamesOfUsers starts them with the helper that leaves `name-file-limit` away; NUL bytes and the endless device: the same file without them"},
 	{"2024-9676, 2024-23651, 2024-23652, 2024-23653", "a path below a volume that is a link to the host", "internal/runtime TestSubpathIsResolvedInsideTheVolume, TestLinksOfTheImageAreNotWrittenThrough", "in-root", ""},
 	{"2026-57231", "an image's variable without a value, which would be the host's", "internal/runtime TestImageLayers", "image-environment", ""},
 	{"2018-15664, 2019-10152, 2019-18466, 2022-1227", "links in a container, also racing ones, that `unitc cp` would follow on the host", "internal/cli/files TestRacingLinks, TestLinksStayInside, TestHostileTar; test/systemd TestAttackOnCopy, TestCopyInAndOut", "copy-inside", ""},
 	{"MAINPID=, FDSTORE=, NOTIFYACCESS=", "a payload's messages to systemd", "internal/relay TestFilter; test/systemd TestMainPIDFromInside, TestNotifyFromInside", "notify-filter", ""},
 	{"2021-29136, 2026-17106, 2026-50163, 2021-32760, 2021-41089, 2025-47290, whiteouts", "names and links of a layer that lead to the host", "internal/image/layer TestLinksOfALayerStayInside, TestApply, TestApplyRefuses", "layer-inside", ""},
-	{"integrity, 2021-41190, 2024-3727, 2023-25153, bombs", "content that is not what its digest says, manifests that are two things, sizes without end", "internal/image TestPullRefuses, TestLoadRefuses, TestPeakMemory", "verify-digest", ""},
+	{"integrity, 2021-41190, 2024-3727, 2023-25153", "content that is not what its digest says, manifests that are two things, sizes without end", "internal/image TestPullRefuses, TestLoadRefuses, TestPeakMemory", "verify-digest", ""},
 
+	{"bombs", "a layer of headers that belong to no file, so that no size announces what it unpacks to", "internal/image/layer TestHeadersWithoutEnd", "layer-limits", ""},
 	{"2020-15157, 2019-10214", "a registry that sends a pull to another host, which would see the password", "internal/image TestPullRedirectWithoutCredentials", "credentials-stay", ""},
 	{"setuid, device nodes and steering attributes in layers", "files of a layer that the host's kernel would heed", "internal/image/layer TestApplyRefuses, TestApplyMetadata", "layer-files", ""},
 	{"2021-20291", "a bad layer that keeps a lock", "internal/image TestPullRefuses", "", "a good pull follows each bad one"},

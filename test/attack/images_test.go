@@ -154,13 +154,19 @@ type offer struct {
 
 func newOffer(t *testing.T, layer []byte) *offer {
 	t.Helper()
-	type object = map[string]any
 	z, err := gzip.NewReader(bytes.NewReader(layer))
 	must(t, err)
 	var plain bytes.Buffer
 	_, err = plain.ReadFrom(z)
 	must(t, err)
-	config, err := json.Marshal(object{"architecture": runtime.GOARCH, "os": "linux", "config": object{}, "rootfs": object{"type": "layers", "diff_ids": []string{digest(plain.Bytes())}}})
+	return offerOf(t, layer, digest(plain.Bytes()))
+}
+
+// offerOf is for a layer whose tar has a digest that is known.
+func offerOf(t *testing.T, layer []byte, diffID string) *offer {
+	t.Helper()
+	type object = map[string]any
+	config, err := json.Marshal(object{"architecture": runtime.GOARCH, "os": "linux", "config": object{}, "rootfs": object{"type": "layers", "diff_ids": []string{diffID}}})
 	must(t, err)
 	const kind = "application/vnd.oci.image."
 	manifest, err := json.Marshal(object{"schemaVersion": 2, "mediaType": kind + "manifest.v1+json",
@@ -197,6 +203,11 @@ func (c *target) pull(t *testing.T, layer []byte, change func(*offer)) (string, 
 	if change != nil {
 		change(o)
 	}
+	return c.pullFrom(t, o)
+}
+
+func (c *target) pullFrom(t *testing.T, o *offer) (string, error) {
+	t.Helper()
 	server := httptest.NewServer(o)
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")

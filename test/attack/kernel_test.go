@@ -209,7 +209,7 @@ func watchMounts(dir string) (appeared func() bool, end func()) {
 	}
 }
 
-var attacks = slices.Concat(pathAttacks, processAttacks, kernelAttacks, nameAttacks, imageAttacks, wordAttacks)
+var attacks = slices.Concat(pathAttacks, processAttacks, kernelAttacks, nameAttacks, imageAttacks, bombAttacks, wordAttacks, agentAttacks)
 
 // trojans are programs that a runtime might start.
 var trojans = []string{"sh", "mount", "umount", "tar", "xz", "gzip", "unpigz", "zstd", "modprobe", "nft", "ip", "iptables", "newuidmap", "newgidmap", "nsenter", "ps", "getent", "ldconfig", "cat"}

@@ -120,6 +120,12 @@ var pathAttacks = []attack{
 			c.write("etc/passwd", "root:x:0:0::no/path:/bin/sh\n")
 			return strings.Contains(c.one("env"), "HOME=no/path")
 		}},
+	{"nul-in-a-home", "2022-4318", "a home directory of the image's has a NUL byte, so that nothing can be started", "clean-home", nil, "",
+		func(t *testing.T, c *target) bool {
+			c.write("etc/passwd", "root:x:0:0::/\x00LD_PRELOAD=/evil.so:/bin/sh\n")
+			seen, err := c.start("env")
+			return err != nil || !strings.Contains(seen["env"]+"\n", "HOME=/\n") || strings.Contains(seen["env"], "evil")
+		}},
 	{"copy-out-of-the-host", "2024-9675, 2024-11218", "a tmpfs that begins with a copy has a link of the image to the host for its destination", "copy-in-root", nil, "",
 		func(t *testing.T, c *target) bool {
 			d := decoy(t)

@@ -7,6 +7,7 @@ package systemd
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -88,16 +89,18 @@ func TestAttackOnCopy(t *testing.T) {
 //
 //lab:once
 func TestAttackByNamesOfUsers(t *testing.T) {
-	const root = "/run/attack-names"
+	const root = "/var/lib/attack-names"
 	t.Cleanup(func() { os.RemoveAll(root) })
 	for _, dir := range []string{"bin", "dev", "proc", "sys", "tmp", "run"} {
 		if err := os.MkdirAll(root+"/rootfs/"+dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	must(t, "cp", "/bin/busybox", root+"/rootfs/bin/id")
+	must(t, "cp", "/bin/busybox", root+"/rootfs/bin/sh")
 	place(t, root+"/host/passwd", "web:x:0:0::/:/bin/sh\n")
 	const usual = "web:x:5:5::/:/bin/sh\n"
+	const evil = "web:x:7:7::/:/bin/sh\n"
+	long := "x:" + strings.Repeat("y", 2<<20) + "\n"
 	for _, c := range []struct{ name, user, passwd, group, off, harm string }{
 		{"user-too-large", "web", "web:x:4294967296:5::/:/bin/sh\n", "", "ids-that-fit", "uid=0"},
 		{"group-of-user-too-large", "web", "web:x:5:4294967296::/:/bin/sh\n", "", "ids-that-fit", "gid=0"},
@@ -105,21 +108,30 @@ func TestAttackByNamesOfUsers(t *testing.T) {
 		{"number-as-name", "1000", "1000:x:0:0::/:/bin/sh\n", "", "numbers-are-ids", "uid=0"},
 		{"link-to-the-host", "web", "-> " + root + "/host/passwd", "", "in-root", "uid=0"},
 		{"race-to-the-host", "web", usual, "", "in-root", "uid=0"},
+		{"line-of-megabytes", "web", long + evil, "", "name-file-limit", "uid=7"},
+		{"group-line-of-megabytes", "web:staff", usual, long + "staff:x:7:\n", "name-file-limit", "gid=7"},
+		{"many-megabytes", "web", strings.Repeat("#\n", 6<<20) + evil, "", "name-file-limit", "uid=7"},
+		{"group-of-many-megabytes", "web:staff", usual, strings.Repeat("#\n", 6<<20) + "staff:x:7:\n", "name-file-limit", "gid=7"},
+		{"fifo", "web", "fifo: " + strings.Repeat(evil, 9), "", "name-file-limit", "uid=7"},
+		{"group-fifo", "web:staff", usual, "fifo: " + strings.Repeat("staff:x:7:\n", 9), "name-file-limit", "gid=7"},
+		{"device", "7", "device: 3", "", "name-file-limit", "uid=7"}, // null: there is nobody in it
+		{"group-device", "web", evil, "device: 3", "name-file-limit", "uid=7"},
+		// What is left away here is the byte, or the device.
+		{"endless-device", "7", "device: 5", "", "", "uid=7"},
+		{"nul-in-name", "web", "web\x00:x:7:7::/:/bin/sh\n", "", "", "uid=7"},
+		{"nul-before-name", "web", "\x00web:x:7:7::/:/bin/sh\n", "", "", "uid=7"},
+		{"nul-in-id", "web", "web:x:7\x00:7::/:/bin/sh\n", "", "", "uid=7"},
+		{"nul-in-group", "web:staff", usual, "staff\x00:x:7:\n", "", "gid=7"},
+		{"nul-in-id-of-group", "web:staff", usual, "staff:x:7\x00:\n", "", "gid=7"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := os.RemoveAll(root + "/rootfs/etc"); err != nil {
 				t.Fatal(err)
 			}
-			place(t, root+"/rootfs/etc/group", c.group)
-			if to, isLink := strings.CutPrefix(c.passwd, "-> "); isLink {
-				if err := os.Symlink(to, root+"/rootfs/etc/passwd"); err != nil {
-					t.Fatal(err)
-				}
-			} else {
-				place(t, root+"/rootfs/etc/passwd", c.passwd)
-			}
+			placeNames(t, root+"/rootfs/etc/group", c.group)
+			placeNames(t, root+"/rootfs/etc/passwd", c.passwd)
 			name := "attack-" + c.name
-			defineFor(t, name, "rootfs: "+root+"/rootfs\nuser: \""+c.user+"\"\nnetwork_mode: none\ncommand: [/bin/id]\n")
+			defineFor(t, name, "rootfs: "+root+"/rootfs\nuser: \""+c.user+"\"\nnetwork_mode: none\ncommand: [/bin/sh, -c, '"+sayIDs+"']\n")
 			races := strings.HasPrefix(c.name, "race")
 			if races {
 				if err := os.Symlink(root+"/host/passwd", root+"/rootfs/etc/evil"); err != nil {
@@ -135,7 +147,19 @@ func TestAttackByNamesOfUsers(t *testing.T) {
 					break
 				}
 			}
-			withoutProtection(t, name, c.off)
+			if c.off == "" {
+				for file, text := range map[string]string{"passwd": c.passwd, "group": c.group} {
+					if err := os.Remove(root + "/rootfs/etc/" + file); err != nil {
+						t.Fatal(err)
+					}
+					if strings.HasPrefix(text, "device: ") {
+						text = ""
+					}
+					placeNames(t, root+"/rootfs/etc/"+file, strings.ReplaceAll(text, "\x00", ""))
+				}
+			} else {
+				withoutProtection(t, name, c.off)
+			}
 			for end := time.Now().Add(patience); !strings.Contains(idsOf(t, name), c.harm); {
 				if !races || time.Now().After(end) {
 					t.Fatal("it does not work without the protection either, so the test proves nothing")
@@ -143,6 +167,39 @@ func TestAttackByNamesOfUsers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sayIDs is a payload that reads no file of names, as id(1) does.
+const sayIDs = `while read a b c; do case $$a in Uid:) u=$$b;; Gid:) g=$$b;; esac; done </proc/self/status; echo uid=$$u gid=$$g`
+
+// placeNames places a file of names, or what "fifo: TEXT" or "device: MINOR" says in its
+// place: a FIFO in which a text waits, a device of the kernel's memory driver.
+func placeNames(t *testing.T, path, content string) {
+	t.Helper()
+	text, isFIFO := strings.CutPrefix(content, "fifo: ")
+	minor, isDevice := strings.CutPrefix(content, "device: ")
+	place(t, path, content)
+	if !isFIFO && !isDevice {
+		return
+	}
+	check := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(os.Remove(path))
+	if isDevice {
+		n, err := strconv.ParseUint(minor, 10, 8)
+		check(err)
+		check(unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(1, uint32(n)))))
+		return
+	}
+	check(unix.Mkfifo(path, 0o644))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	check(err)
+	t.Cleanup(func() { f.Close() })
+	_, err = f.WriteString(text)
+	check(err)
 }
 
 // idsOf starts a container whose payload is id(1) and gives what that has said; ""

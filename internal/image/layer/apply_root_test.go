@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -281,6 +282,34 @@ func TestApplyRefuses(t *testing.T) {
 				t.Errorf("beside the root lies %v", beside)
 			}
 		})
+	}
+}
+
+// Headers that belong to no file and are no entries end at the limit of bytes, too,
+// which leaves 64 MiB for them.
+func TestHeadersWithoutEnd(t *testing.T) {
+	for name, h := range map[string]*tar.Header{
+		"global headers":     {Typeflag: tar.TypeXGlobalHeader, Name: "global", PAXRecords: map[string]string{"comment": strings.Repeat("x", 1_000_000)}},
+		"roots with records": {Typeflag: tar.TypeDir, Name: "./", Mode: 0o755, PAXRecords: map[string]string{"VENDOR.comment": strings.Repeat("x", 1_000_000)}},
+	} {
+		var b bytes.Buffer
+		if err := tar.NewWriter(&b).WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		header := append(b.Bytes(), make([]byte, -b.Len()&511)...)
+		var parts []io.Reader
+		for range 80 {
+			parts = append(parts, bytes.NewReader(header))
+		}
+		root, err := os.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		_, err = Apply(context.Background(), root, io.MultiReader(append(parts, bytes.NewReader(make([]byte, 1024)))...), Options{Limits: Limits{Entries: 10, Bytes: 1000}})
+		if !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

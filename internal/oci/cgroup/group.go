@@ -241,14 +241,9 @@ func (g Group) Frozen() bool {
 	return n == 1
 }
 
-// Kill ends every process in it and below (cgroup.kill, Linux 5.14).
-func (g Group) Kill() error {
-	err := write(g.file("cgroup.kill"), "1")
-	if !errors.Is(err, fs.ErrNotExist) || !g.Exists() {
-		return err
-	}
-	return g.Signal(unix.SIGKILL)
-}
+// Kill ends every process in it and below, those that fork meanwhile too. There is
+// no other way where cgroup.kill (Linux 5.14) is missing: signals would race them.
+func (g Group) Kill() error { return write(g.file("cgroup.kill"), "1") }
 
 // Signal sends a signal to every process in it and below.
 func (g Group) Signal(signal unix.Signal) error {

@@ -226,3 +226,26 @@ func pair(t *testing.T) (*Call, int) {
 	}
 	return &Call{fd: fds[0], done: func() {}}, fds[1]
 }
+
+// A scope of an earlier start may still be there when it is first looked for.
+func TestArrivalInAScopeThatIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	gone, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // as unreadable as events of what has gone
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := arrival{path: dir + "/cgroup.events", fd: gone}
+	if w.populated() || w.fd != -1 {
+		t.Errorf("what has gone is still watched, by %d", w.fd)
+	}
+	if w.populated() {
+		t.Error("what is not there has a process")
+	}
+	if err := os.WriteFile(w.path, []byte("populated 1\nfrozen 0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if !w.populated() {
+		t.Error("the process in the new one is not seen")
+	}
+	w.close()
+}

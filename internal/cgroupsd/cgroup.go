@@ -81,6 +81,9 @@ func (w *arrival) populated() bool {
 	}
 	var events [256]byte
 	n, err := unix.Pread(w.fd, events[:], 0)
+	if err != nil {
+		w.close() // it was the scope of an earlier start, which has gone
+	}
 	return err == nil && strings.Contains("\n"+string(events[:n]), "\npopulated 1")
 }
 
@@ -101,6 +104,7 @@ func (w *arrival) wait(pause time.Duration) {
 func (w *arrival) close() {
 	if w.fd >= 0 {
 		unix.Close(w.fd)
+		w.fd = -1
 	}
 }
 

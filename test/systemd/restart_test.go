@@ -24,7 +24,9 @@ func TestRestartSurvivesKills(t *testing.T) {
 			for _, c := range list {
 				t.Run(c.placement.String(), func(t *testing.T) {
 					t.Parallel()
-					c.killInARow(max(kills[c.placement], 30))
+					here := *c
+					here.t = t
+					here.killInARow(max(kills[c.placement], 30))
 				})
 			}
 		})

@@ -157,6 +157,16 @@ func TestLaw(t *testing.T) {
 	}
 }
 
+// What tests alone use is linked by nothing that is shipped.
+func TestTestsAreNotShipped(t *testing.T) {
+	watchSources(t)
+	const support = module + "internal/seccomp/seccomptest"
+	if deps := list(t, "-deps", module+"cmd/..."); slices.Contains(deps, support) || !slices.Contains(deps, strings.TrimSuffix(support, "/seccomptest")) {
+		t.Errorf("a program reaches %s, or none what it is for", support)
+	}
+	list(t, support) // it is called that
+}
+
 // TestBansBite: a ban that covers nothing, by a slip of the pen, would hold
 // for ever.
 func TestBansBite(t *testing.T) {

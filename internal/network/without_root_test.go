@@ -8,29 +8,20 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network/lease"
-	"github.com/unitc/unitc/internal/seccomp"
+	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
 
 // refuseSockets has the kernel answer as one that lacks what a socket is for, on all
 // threads of this process and for good.
 func refuseSockets(t *testing.T, errno unix.Errno, args ...specs.LinuxSeccompArg) {
 	t.Helper()
-	ret := uint(errno)
-	p, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_TSYNC"},
-		Syscalls: []specs.LinuxSyscall{{Names: []string{"socket"}, Action: specs.ActErrno, ErrnoRet: &ret, Args: args}}}, seccomp.Native)
-	must(t, err)
-	f := p.Fprog()
-	const setModeFilter = 1
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, uintptr(p.Flags), uintptr(unsafe.Pointer(&f))); e != 0 {
-		t.Fatal(e)
-	}
+	must(t, seccomptest.Refusal{Calls: []string{"socket"}, Errno: errno, Args: args}.Process())
 }
 
 func argument(index uint, value uint64) specs.LinuxSeccompArg {

@@ -13,20 +13,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/seccomp"
+	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
 
 func TestMain(m *testing.M) {
-	if kernel := os.Getenv("UNITC_PUMP"); kernel != "" {
-		if err := pretend(kernel); err != nil {
-			os.Stderr.WriteString(err.Error())
-			os.Exit(4)
-		}
+	if os.Getenv("UNITC_PUMP") != "" {
 		os.Stderr.WriteString(Exec([]string{"unitc-relay"}).Error())
 		os.Exit(3)
 	}
@@ -64,39 +59,15 @@ func TestPump(t *testing.T) {
 	}
 }
 
-// pretend has the kernel answer this process as another one would.
-func pretend(kernel string) error {
-	f := kernels[kernel]
-	if f == nil {
-		return nil
-	}
-	p, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{*f}}, seccomp.Native)
-	if err != nil {
-		return err
-	}
-	// All threads: Go moves this one's work from one to the other (seccomp(2), TSYNC).
-	const setModeFilter, tsync = 1, 1
-	fprog := p.Fprog()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, tsync, uintptr(unsafe.Pointer(&fprog))); e != 0 {
-		return e
-	}
-	return nil
-}
-
 // kernels that are not this one.
-var kernels = map[string]*specs.LinuxSyscall{
-	"before 6.3": {Names: []string{"memfd_create"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EINVAL),
+var kernels = map[string]seccomptest.Refusal{
+	"before 6.3": {Calls: []string{"memfd_create"}, Errno: unix.EINVAL,
 		Args: []specs.LinuxSeccompArg{{Index: 1, Value: unix.MFD_EXEC, ValueTwo: unix.MFD_EXEC, Op: specs.OpMaskedEqual}}},
-	"since 6.3, strict": {Names: []string{"memfd_create"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EINVAL),
+	"since 6.3, strict": {Calls: []string{"memfd_create"}, Errno: unix.EINVAL,
 		Args: []specs.LinuxSeccompArg{{Index: 1, Value: unix.MFD_EXEC, ValueTwo: 0, Op: specs.OpMaskedEqual}}},
-	"no such files":  {Names: []string{"memfd_create"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EACCES)},
-	"none may begin": {Names: []string{"execveat"}, Action: specs.ActErrno, ErrnoRet: errnoRet(unix.EACCES)},
+	"no such files":  {Calls: []string{"memfd_create"}, Errno: unix.EACCES},
+	"none may begin": {Calls: []string{"execveat"}, Errno: unix.EACCES},
 }
-
-func errnoRet(e unix.Errno) *uint { n := uint(e); return &n }
 
 // The program begins on kernels that want to be told that it will, and on those
 // that do not know the word; where it cannot, the caller learns that and goes on.
@@ -104,8 +75,12 @@ func TestKernelsOfEachAge(t *testing.T) {
 	for kernel, begins := range map[string]bool{"before 6.3": true, "since 6.3, strict": true, "no such files": false, "none may begin": false} {
 		cmd := command(t)
 		var fault strings.Builder
-		cmd.Env, cmd.Stderr, cmd.Stdin = []string{"UNITC_PUMP=" + kernel}, &fault, strings.NewReader("line\n")
-		out, err := cmd.Output()
+		cmd.Stderr, cmd.Stdin = &fault, strings.NewReader("line\n")
+		var out []byte
+		err := kernels[kernel].Thread(func() (err error) {
+			out, err = cmd.Output()
+			return err
+		})
 		if begins && (err != nil || string(out) != "line\n") {
 			t.Errorf("%s: it gave %q: %v: %s", kernel, out, err, fault.String())
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
 
 // ownCalls are what Go's runtime cannot be without, in the process of the test or
@@ -131,7 +131,11 @@ func refuseEach(t *testing.T, calls []string, start func() (map[string]string, e
 	starts := 0
 	for _, call := range slices.Sorted(slices.Values(append(calls, outerCalls...))) {
 		for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
-			got, err := without(call, errno, start)
+			var got map[string]string
+			err := seccomptest.Refusal{Calls: []string{call}, Errno: errno}.Thread(func() (err error) {
+				got, err = start()
+				return err
+			})
 			var step *StepError
 			var op *program.OpError
 			refused := call + " " + unix.ErrnoName(errno)
@@ -177,21 +181,6 @@ func named(listing []string) (calls []string) {
 	}
 	slices.Sort(calls)
 	return slices.Compact(calls)
-}
-
-// without makes a start on a thread whose calls of a name, and those of its
-// children, give an errno.
-func without[T any](call string, errno unix.Errno, start func() (T, error)) (got T, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		goruntime.LockOSThread() // for good
-		if err = refuse(call, errno); err == nil {
-			got, err = start()
-		}
-	}()
-	<-done
-	return got, err
 }
 
 func difference(got, want map[string]string) (out []string) {

@@ -6,16 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	goruntime "runtime"
 	"strings"
 	"testing"
-	"unsafe"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
-	"github.com/unitc/unitc/internal/seccomp"
+	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/steps.txt")
@@ -61,40 +58,16 @@ func TestGoldenSteps(t *testing.T) {
 // to hide, and the start goes on. A keyring that is refused stops it.
 func TestKernelWithoutKeyrings(t *testing.T) {
 	for errno, starts := range map[unix.Errno]bool{unix.ENOSYS: true, unix.EDQUOT: false} {
-		done := make(chan error)
-		go func() {
-			goruntime.LockOSThread() // for good
-			if err := refuse("keyctl", errno); err != nil {
-				done <- err
-				return
-			}
+		err := seccomptest.Refusal{Calls: []string{"keyctl"}, Errno: errno}.Thread(func() error {
 			c := newContainer(t)
 			c.service.Command = []string{"/payload", "payload", "pid"}
 			_, err := c.exec()
-			done <- err
-		}()
-		if err := <-done; (err == nil) != starts {
+			return err
+		})
+		if (err == nil) != starts {
 			t.Errorf("keyctl gives %v: %v", errno, err)
 		}
 	}
-}
-
-// refuse has this thread's calls of a name give an errno.
-func refuse(call string, errno unix.Errno) error {
-	ret := uint(errno)
-	p, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{call}, Action: specs.ActErrno, ErrnoRet: &ret}}}, seccomp.Native)
-	if err != nil {
-		return err
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	f := p.Fprog()
-	const setModeFilter = 1
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, 0, uintptr(unsafe.Pointer(&f))); e != 0 {
-		return e
-	}
-	return nil
 }
 
 // With and without no_new_privs, an init and a terminal the filter is loaded at

@@ -8,67 +8,32 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"unsafe"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/seccomp"
+	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
-
-const refusedVariable = "UNITC_TEST_REFUSED"
-
-// A process of these tests that is told so runs on a kernel without a call.
-func init() {
-	call, name, ok := strings.Cut(os.Getenv(refusedVariable), " ")
-	if !ok {
-		return
-	}
-	for errno := unix.Errno(1); errno < 200; errno++ {
-		if unix.ErrnoName(errno) == name {
-			if err := refuse(call, errno); err != nil {
-				panic(err)
-			}
-			return
-		}
-	}
-	panic("no errno " + name)
-}
-
-// refuse has the kernel give an errno for a call, on all threads and for good.
-func refuse(call string, errno unix.Errno) error {
-	ret := uint(errno)
-	p, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_TSYNC"},
-		Syscalls: []specs.LinuxSyscall{{Names: []string{call}, Action: specs.ActErrno, ErrnoRet: &ret}}}, seccomp.Native)
-	if err != nil {
-		return err
-	}
-	f := p.Fprog()
-	const setModeFilter = 1
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, uintptr(p.Flags), uintptr(unsafe.Pointer(&f))); e != 0 {
-		return e
-	}
-	return nil
-}
 
 // What a kernel or a file system may lack changes no outcome: the same tests pass
 // without it.
 func TestWithoutCalls(t *testing.T) {
-	if os.Getenv(refusedVariable) != "" {
-		return // it would start itself
-	}
-	for tests, calls := range map[string][]string{
+	for _, row := range []struct {
+		tests, call string
+		errnos      []unix.Errno
+	}{
 		// Blocks are copied where they cannot be shared, or not by the kernel.
-		"TestVolumeSeed|TestSeededContents": {"copy_file_range ENOSYS", "copy_file_range EXDEV", "copy_file_range ENOTSUP", "copy_file_range EPERM", "copy_file_range EINVAL"},
+		{"TestVolumeSeed|TestSeededContents", "copy_file_range", []unix.Errno{unix.ENOSYS, unix.EXDEV, unix.ENOTSUP, unix.EPERM, unix.EINVAL}},
 		// Linux before 5.14 has no quotas by a descriptor: as a file system without.
-		"TestSizeWithoutQuota|TestVolumeLife": {"quotactl_fd ENOSYS", "quotactl_fd EPERM"},
+		{"TestSizeWithoutQuota|TestVolumeLife", "quotactl_fd", []unix.Errno{unix.ENOSYS, unix.EPERM}},
 	} {
-		for _, call := range calls {
-			cmd := exec.Command("/proc/self/exe", "-test.run", "^("+tests+")$", "-test.v")
-			cmd.Env = append(os.Environ(), refusedVariable+"="+call)
-			out, err := cmd.CombinedOutput()
+		for _, errno := range row.errnos {
+			var out []byte
+			err := seccomptest.Refusal{Calls: []string{row.call}, Errno: errno}.Thread(func() (err error) {
+				out, err = exec.Command("/proc/self/exe", "-test.run", "^("+row.tests+")$", "-test.v").CombinedOutput()
+				return err
+			})
 			if err != nil || strings.Count(string(out), "--- PASS") != 2 {
-				t.Errorf("without %s: %v\n%s", call, err, out)
+				t.Errorf("without %s (%v): %v\n%s", row.call, errno, err, out)
 			}
 		}
 	}

@@ -7,39 +7,14 @@ package systemd
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/seccomp"
+	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
-
-// without does something on a thread whose calls of these names, and those of the
-// programs that it starts, give an errno.
-func without(t *testing.T, calls []string, errno unix.Errno, do func() error) error {
-	t.Helper()
-	ret := uint(errno)
-	p, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: calls, Action: specs.ActErrno, ErrnoRet: &ret}}}, seccomp.Native)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good
-		const setModeFilter = 1
-		f := p.Fprog()
-		if _, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, uintptr(p.Flags), uintptr(unsafe.Pointer(&f))); e != 0 {
-			done <- e
-			return
-		}
-		done <- do()
-	}()
-	return <-done
-}
 
 // A kernel, or a filter of the unit, that lacks a call which only the runtime's own
 // verbs make: each verb does what it does with the call, or says so and changes
@@ -58,6 +33,7 @@ func TestOCIWithoutCalls(t *testing.T) {
 	} {
 		for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
 			name := call + ": " + unix.ErrnoName(errno)
+			refusal := seccomptest.Refusal{Calls: strings.Split(call, " "), Errno: errno}
 			err := runCase(t, ociCase{name, func(b *bundle) (err error) {
 				b.spec.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}}
 				b.spec.Process.Args = []string{"sh", "-c", "trap : USR1; while sleep 1; do :; done"}
@@ -80,7 +56,7 @@ func TestOCIWithoutCalls(t *testing.T) {
 						}
 						return b.ok(args...)
 					}
-					err = errors.Join(err, without(t, strings.Split(call, " "), errno, refused))
+					err = errors.Join(err, refusal.Thread(refused))
 					if _, ok := fails[verb[0]]; ok {
 						if i > 0 {
 							err = errors.Join(err, b.awaitStatus(after[i-1]))

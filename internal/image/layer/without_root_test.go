@@ -8,87 +8,26 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-	"unsafe"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/seccomp"
+	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
 
 // withoutAttributes does something on a thread that has a file system without
 // attributes whose names begin with a prefix: setting one gives EOPNOTSUPP.
 func withoutAttributes(t *testing.T, prefix string, do func()) {
 	t.Helper()
-	p, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/nowhere",
-		Syscalls: []specs.LinuxSyscall{{Names: []string{"fsetxattr"}, Action: specs.ActNotify}}}, seccomp.Native)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, done := make(chan int), make(chan error, 1)
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // for good
-		const setModeFilter = 1
-		f := p.Fprog()
-		fd, _, e := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, uintptr(p.Flags), uintptr(unsafe.Pointer(&f)))
-		if e != 0 {
-			done <- e
-			return
+	answer := func(args [6]uint64) unix.Errno {
+		if strings.HasPrefix(textAt(t, args[1]), prefix) {
+			return unix.EOPNOTSUPP
 		}
-		listener <- int(fd)
-		do()
-	}()
-	select {
-	case err := <-done:
+		return 0
+	}
+	if err := seccomptest.Ask([]string{"fsetxattr"}, answer, func() error { do(); return nil }); err != nil {
 		t.Fatal(err)
-	case fd := <-listener:
-		defer unix.Close(fd)
-		for {
-			select {
-			case err := <-done:
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			default:
-				answerOne(t, fd, prefix)
-			}
-		}
-	}
-}
-
-// answerOne answers for one call if there is one soon (seccomp_unotify(2)).
-func answerOne(t *testing.T, listener int, prefix string) {
-	t.Helper()
-	fds := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
-	if n, err := unix.Poll(fds, 10); n != 1 || err != nil {
-		return
-	}
-	var call struct {
-		id         uint64
-		pid, flags uint32
-		nr, arch   uint32
-		ip         uint64
-		args       [6]uint64
-	}
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&call))); e != 0 {
-		return
-	}
-	answer := struct {
-		id    uint64
-		value int64
-		errno int32
-		flags uint32
-	}{id: call.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-	if strings.HasPrefix(textAt(t, call.args[1]), prefix) {
-		answer.errno, answer.flags = -int32(unix.EOPNOTSUPP), 0
-	}
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&answer))); e != 0 {
-		t.Error(e)
 	}
 }
 

@@ -39,7 +39,7 @@ type Call struct {
 
 // systemBus is where the bus daemon listens (D-Bus specification, "Well-known
 // Message Bus Instances").
-var systemBus = "/run/dbus/system_bus_socket"
+const systemBus = "/run/dbus/system_bus_socket"
 
 // Dial connects to systemd and says who is there. It waits for nothing: nil is
 // what it gives while another has its turn.

@@ -110,6 +110,7 @@ var hints = []hint{
 	{step: "set-selinux-label", errno: unix.EACCES, key: "security_opt", cure: "the policy does not let the helper set labels (`ausearch -m avc`)"},
 	{step: "compile-seccomp", errno: unix.ENOENT, call: "connect", key: "security_opt", cure: noAgent},
 	{step: "compile-seccomp", errno: unix.ECONNREFUSED, call: "connect", key: "security_opt", cure: noAgent},
+	{step: "compile-seccomp", errno: unix.EAGAIN, call: "connect", key: "security_opt", cure: "the profile's agent listens and does not accept: restart it, or see what it waits for (`ss -xl` shows how many connections wait)"},
 	{step: "join-resctrl", errno: unix.ENOSPC, cure: "the processor has no more classes or monitors: remove groups below /sys/fs/resctrl, or name one of them in closID"},
 	{step: "join-resctrl", errno: unix.EINVAL, cure: "the kernel refuses the schema: /sys/fs/resctrl/info says what this processor takes"},
 	{step: "load-seccomp", errno: unix.EBUSY, key: "security_opt", cure: "the process has a filter with an agent already, and the kernel lets it have one: this helper runs under one"},

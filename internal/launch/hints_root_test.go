@@ -182,8 +182,10 @@ func TestWhatTheOperatorReads(t *testing.T) {
 			"test.yaml:2:1: error: exec-payload: execve /x: operation not permitted; refused by the seccomp profile or an LSM"},
 		"bad profile": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + profile(t, "SCMP_ACT_WHATEVER")}},
 			"; correct the profile, or use `seccomp=builtin`"},
-		"profile without its agent": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + agentProfile(t)}},
+		"profile without its agent": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + agentProfile(t, "/no/agent")}},
 			"test.yaml:6:1: error: compile-seccomp: seccomp agent /no/agent: connect: no such file or directory; the profile's agent does not listen"},
+		"profile whose agent is gone": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=" + agentProfile(t, goneAgent(t))}},
+			": connect: connection refused; the profile's agent does not listen"},
 		"missing profile": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"}, SecurityOpt: []string{"seccomp=/no/such.json"}},
 			"no such file or directory; correct the profile, or use `seccomp=builtin`"},
 	} {
@@ -206,10 +208,25 @@ func elfOf(t *testing.T) uint16 {
 	return m
 }
 
-func agentProfile(t *testing.T) string {
+// goneAgent is the socket of one that has ended.
+func goneAgent(t *testing.T) string {
+	t.Helper()
+	path := t.TempDir() + "/agent"
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func agentProfile(t *testing.T, agent string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "profile.json")
-	text := `{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/no/agent", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]}`
+	text := `{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "` + agent + `", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]}`
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -230,6 +247,9 @@ func TestHintsOfWhatTheKernelRefuses(t *testing.T) {
 	clone := func(e syscall.Errno) error {
 		return &runtime.StepError{Step: "create-user-namespace", Err: &os.SyscallError{Syscall: "clone3", Err: e}}
 	}
+	agent := func(e syscall.Errno) error {
+		return &runtime.StepError{Step: "compile-seccomp", Err: fmt.Errorf("seccomp agent: %w", os.NewSyscallError("connect", e))}
+	}
 	inner := func(step, call string, e syscall.Errno) error {
 		return &program.OpError{Step: step, What: call, Err: e}
 	}
@@ -242,6 +262,7 @@ func TestHintsOfWhatTheKernelRefuses(t *testing.T) {
 		"its file system is full (bytes or inodes), so that a mount point cannot be made":               inner("mount", "mkdirat", unix.ENOSPC),
 		"this kernel does not have that file system":                                                    inner("mount", "fsopen", unix.ENODEV),
 		"refused by an LSM; look at `journalctl -k`":                                                    inner("mount", "move_mount", unix.EACCES),
+		"the profile's agent listens and does not accept":                                               agent(unix.EAGAIN),
 		"no profile of that name is loaded (`aa-status`)":                                               inner("set-apparmor-profile", "write", unix.ENOENT),
 		"the loaded policy does not know that label":                                                    inner("set-selinux-label", "write", unix.EINVAL),
 		"the processor has no more classes or monitors":                                                 inner("join-resctrl", "mkdir", unix.ENOSPC),

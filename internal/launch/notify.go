@@ -90,15 +90,12 @@ const (
 	statePatience = time.Minute
 )
 
-// markText has no meaning (sd_notify(3), X_), and is so long that a socket with the
-// least buffer is full of it: see mark.
-var markText = []byte("X_UNITC_MARK=" + strings.Repeat("1", 1024))
-
-// mark says markText. systemd takes one message after the other, so that it has
-// done all before once it has taken this one. It goes by a socket of its own
-// whose buffer, the least there is (4608 bytes with the kernel's part of each
-// message), is not writable again before the message was taken (unix_writable in
-// the kernel's net/unix/af_unix.c: four times what is on its way must fit).
+// mark says what has no meaning (sd_notify(3), X_). systemd takes one message after
+// the other, so that it has done all before once it has taken this one. It goes by a
+// socket of its own whose buffer, the least there is (4608 bytes with the kernel's
+// part of each message), is full of it, and not writable again before the message was
+// taken (unix_writable in the kernel's net/unix/af_unix.c: four times what is on its
+// way must fit).
 func (n *notifier) mark() error {
 	if n.fd < 0 {
 		return nil
@@ -115,7 +112,8 @@ func (n *notifier) mark() error {
 	if err := unix.SetsockoptInt(n.tail, unix.SOL_SOCKET, unix.SO_SNDBUF, 0); err != nil {
 		return os.NewSyscallError("setsockopt SO_SNDBUF", err)
 	}
-	if err := retry(func() error { return unix.Sendto(n.tail, markText, unix.MSG_NOSIGNAL, n.addr) }); err != nil {
+	text := []byte("X_UNITC_MARK=" + strings.Repeat("1", 1024))
+	if err := retry(func() error { return unix.Sendto(n.tail, text, unix.MSG_NOSIGNAL, n.addr) }); err != nil {
 		return fmt.Errorf("notifying systemd: %w", err)
 	}
 	return nil

@@ -21,6 +21,7 @@ import (
 type runner struct {
 	name string
 	argv []string
+	as   func(*exec.Cmd) // how it is started besides, nil = as any program
 }
 
 // helperPeer is unitc-exec run as the unit of a definition would run it, by
@@ -28,23 +29,23 @@ type runner struct {
 const helperPeer = "direct-unitc-exec"
 
 var runners = []runner{
-	{"direct-exec", []string{payload, "stamp", stamps + "/direct-exec-1"}},
-	{"direct-floor", []string{floor, "direct", root, scratch + "/floor", stamps, "/bin/payload", "stamp", "/out/direct-floor-1"}},
-	{"direct-unitc", []string{"/usr/local/bin/unitc-runtime", "run", "-b", scratch + "/direct/direct-unitc", "bench-unitc"}},
-	{"direct-bubblewrap", []string{"/usr/bin/bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--bind", root, "/", "--proc", "/proc", "--dev", "/dev",
+	{name: "direct-exec", argv: []string{payload, "stamp", stamps + "/direct-exec-1"}},
+	{name: "direct-floor", argv: []string{floor, "direct", root, scratch + "/floor", stamps, "/bin/payload", "stamp", "/out/direct-floor-1"}},
+	{name: "direct-unitc", argv: []string{"/usr/local/bin/unitc-runtime", "run", "-b", scratch + "/direct/direct-unitc", "bench-unitc"}},
+	{name: "direct-bubblewrap", argv: []string{"/usr/bin/bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--bind", root, "/", "--proc", "/proc", "--dev", "/dev",
 		"--tmpfs", "/tmp", "--bind", stamps, "/out", "/bin/payload", "stamp", "/out/direct-bubblewrap-1"}},
-	{"direct-crun", []string{"/usr/bin/crun", "run", "-b", scratch + "/direct/direct-crun", "bench-crun"}},
-	{"direct-runc", []string{"/usr/bin/runc", "run", "-b", scratch + "/direct/direct-runc", "bench-runc"}},
+	{name: "direct-crun", argv: []string{"/usr/bin/crun", "run", "-b", scratch + "/direct/direct-crun", "bench-crun"}},
+	{name: "direct-runc", argv: []string{"/usr/bin/runc", "run", "-b", scratch + "/direct/direct-runc", "bench-runc"}},
 	// With a scope that systemd makes, as engines run them.
-	{"direct-unitc-scope", []string{"/usr/local/bin/unitc-runtime", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-unitc-scope", "bench-unitc-scope"}},
-	{"direct-crun-scope", []string{"/usr/bin/crun", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-crun-scope", "bench-crun-scope"}},
-	{"direct-runc-scope", []string{"/usr/bin/runc", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-runc-scope", "bench-runc-scope"}},
+	{name: "direct-unitc-scope", argv: []string{"/usr/local/bin/unitc-runtime", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-unitc-scope", "bench-unitc-scope"}},
+	{name: "direct-crun-scope", argv: []string{"/usr/bin/crun", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-crun-scope", "bench-crun-scope"}},
+	{name: "direct-runc-scope", argv: []string{"/usr/bin/runc", "--systemd-cgroup", "run", "-b", scratch + "/direct/direct-runc-scope", "bench-runc-scope"}},
 }
 
 // direct: from the fork of the program to the payload's first instruction.
 func (b *bench) direct() error {
 	var peers, engines []*peer
-	argv := map[string][]string{}
+	ways := map[*peer]runner{}
 	helper, err := b.helper()
 	if err != nil {
 		return err
@@ -69,8 +70,8 @@ func (b *bench) direct() error {
 			return err
 		}
 		p := &peer{name: r.name}
-		argv[p.name] = r.argv
-		if _, _, err := runOnce(p, r.argv); err != nil {
+		ways[p] = r
+		if _, _, err := runOnce(p, r); err != nil {
 			fmt.Fprintf(os.Stderr, "left out: %s: %v\n", r.name, err)
 			continue
 		}
@@ -82,14 +83,14 @@ func (b *bench) direct() error {
 	s := samples{}
 	for range 3 {
 		for _, p := range peers {
-			if err := usageOnce(p, argv[p.name], s); err != nil {
+			if err := usageOnce(p, ways[p], s); err != nil {
 				return err
 			}
 		}
 	}
 	err = rounds(b.n(30, 7), peers, func(p *peer, count bool) error {
 		settle()
-		first, cpu, err := runOnce(p, argv[p.name])
+		first, cpu, err := runOnce(p, ways[p])
 		if err == nil && count {
 			s.add("direct_ms", p.name, ms(first))
 			s.add("direct_cpu_ms", p.name, ms(cpu))
@@ -99,7 +100,7 @@ func (b *bench) direct() error {
 	if err == nil {
 		err = rounds(b.n(30, 7), engines, func(p *peer, count bool) error {
 			settle()
-			took, cpu, err := cycleOnce(p, argv[p.name])
+			took, cpu, err := cycleOnce(p, ways[p].argv)
 			if err == nil && count {
 				s.add("cycle_ms", p.name, ms(took))
 				s.add("cycle_cpu_ms", p.name, ms(cpu))
@@ -151,17 +152,16 @@ func cycleOnce(p *peer, argv []string) (took, cpu time.Duration, err error) {
 	return took, busy() - used, nil
 }
 
-// runOnce runs a program until its payload has spoken, then ends the payload.
-//
-// A payload has SIGKILL: some of these runtimes leave it to systemd or to an
-// engine to wait for it.
-func runOnce(p *peer, argv []string) (first, cpu time.Duration, err error) {
+// runOnce runs a program until its payload has spoken, then kills the payload. A
+// program that waits for its payload ends then; where it leaves that to systemd,
+// this one waits in systemd's place.
+func runOnce(p *peer, r runner) (first, cpu time.Duration, err error) {
 	clear(p)
 	before := processSet()
 	used, t := busy(), now()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	if p.name == helperPeer {
-		asService(cmd)
+	cmd := exec.Command(r.argv[0], r.argv[1:]...)
+	if r.as != nil {
+		r.as(cmd)
 	}
 	if err := cmd.Start(); err != nil {
 		return 0, 0, err
@@ -180,7 +180,7 @@ func runOnce(p *peer, argv []string) (first, cpu time.Duration, err error) {
 		if !before[pid] && string(comm) == "payload\n" {
 			if proc, err := os.FindProcess(pid); err == nil {
 				proc.Kill()
-				proc.Wait() // the helper leaves it to systemd
+				proc.Wait() // it is a child of this program's (CLONE_PARENT), or an error
 			}
 		}
 	}
@@ -190,9 +190,10 @@ func runOnce(p *peer, argv []string) (first, cpu time.Duration, err error) {
 
 // usageOnce adds the page faults of a program until its payload has ended, and its
 // peak memory; those of children for which it waits as well.
-func usageOnce(p *peer, argv []string, s samples) error {
+func usageOnce(p *peer, r runner, s samples) error {
 	file := scratch + "/usage"
-	if _, _, err := runOnce(p, append([]string{payload, "usage", file}, argv...)); err != nil {
+	r.argv = append([]string{payload, "usage", file}, r.argv...)
+	if _, _, err := runOnce(p, r); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(file)
@@ -225,12 +226,12 @@ func (b *bench) helper() ([]runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, line, found := strings.Cut(string(out), "\nExecStart=")
-	line, _, _ = strings.Cut(line, "\n")
-	argv := strings.Fields(strings.TrimLeft(line, "@-:+!"))
-	if !found || len(argv) < 3 {
+	argv := directive(string(out), "ExecStart")
+	if len(argv) < 3 {
 		return nil, fmt.Errorf("no command in %s", out)
 	}
+	argv[0] = strings.TrimLeft(argv[0], "@-:+!")
+	environment := directive(string(out), "Environment")
 	own, err := cgroupfs.Of("self")
 	if err != nil {
 		return nil, err
@@ -260,11 +261,20 @@ func (b *bench) helper() ([]runner, error) {
 			}
 		}
 	}()
-	asService = func(cmd *exec.Cmd) {
-		cmd.Env = []string{"PATH=/usr/bin:/bin", "GOMAXPROCS=1", "NOTIFY_SOCKET=" + scratch + "/notify", "RUNTIME_DIRECTORY=" + scratch + "/state", "INVOCATION_ID=0123456789abcdef0123456789abcdef"}
+	as := func(cmd *exec.Cmd) {
+		cmd.Env = append([]string{"PATH=/usr/bin:/bin", "NOTIFY_SOCKET=" + scratch + "/notify", "RUNTIME_DIRECTORY=" + scratch + "/state", "INVOCATION_ID=0123456789abcdef0123456789abcdef"}, environment...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	}
-	return []runner{{helperPeer, argv}}, nil
+	return []runner{{helperPeer, argv, as}}, nil
 }
 
-var asService func(*exec.Cmd)
+// directive is the words of a unit's lines of one name; unitc quotes none of those
+// that are read here.
+func directive(unit, name string) (words []string) {
+	for line := range strings.Lines(unit) {
+		if value, found := strings.CutPrefix(line, name+"="); found {
+			words = append(words, strings.Fields(value)...)
+		}
+	}
+	return words
+}

@@ -90,6 +90,8 @@ func (image *wantedImage) unitFile() (unit, bool) {
 	w.Section("Unit")
 	w.Set("Description", "Image "+unitfile.EscapeSpecifiers(ref.String()))
 	w.Set("RequiresMountsFor", storeDir) // V-6
+	w.Set("After", "local-fs.target")    // until then it may be mounted read-only
+	beforeBasic(&w)
 	if image.policy == definition.PullMissing {
 		// A present image starts no process. Either name makes it present: the full
 		// one, or the short one that an alias of registries.conf has led elsewhere.

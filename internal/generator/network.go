@@ -3,6 +3,7 @@
 package generator
 
 import (
+	"path"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -31,6 +32,9 @@ func networkUnit(file definition.File, n *definition.Network, outDir, helper str
 	if file.Project {
 		w.Set("PartOf", unitfile.MangleName(file.Name)+targetSuffix)
 	}
+	w.Set("RequiresMountsFor", path.Dir(helper)) // V-6
+	w.Set("After", "systemd-sysctl.service")     // its words on forwarding must not be the last
+	beforeBasic(&w)
 	w.Section("Service")
 	w.Set("Type", "oneshot")
 	w.Set("RemainAfterExit", "yes")
@@ -45,6 +49,15 @@ func networkUnit(file definition.File, n *definition.Network, outDir, helper str
 	r := definition.Resolved{Version: definition.ResolvedVersion, Network: n, Problems: problems}
 	u.resolved = append(r.AppendJSON(nil), '\n')
 	return u
+}
+
+// beforeBasic lets a unit be started in front of basic.target, as containers can
+// order themselves. With the usual dependencies of a service it would have to
+// wait for it, and systemd breaks such a cycle by dropping any start of the boot.
+func beforeBasic(w *unitfile.Writer) {
+	w.Set("DefaultDependencies", "no")
+	w.Set("Conflicts", "shutdown.target")
+	w.Set("Before", "shutdown.target")
 }
 
 func networkUnitName(network string) string {

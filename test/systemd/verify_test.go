@@ -119,3 +119,42 @@ func TestVerifyUnitsOfOddDefinitions(t *testing.T) {
 		}
 	}
 }
+
+// A container that precedes dbus.socket, and so basic.target, leaves the boot
+// without a cycle whatever it needs: systemd breaks one by dropping any start
+// that is part of it, which may be another unit's.
+func TestVerifyEarlyContainersMakeNoCycle(t *testing.T) {
+	const early = "systemd: {unit: {DefaultDependencies: 'no', After: local-fs.target, Before: [dbus.socket, dbus.service, shutdown.target], Conflicts: shutdown.target}}"
+	out := "/run/cycle-test"
+	t.Cleanup(func() { os.RemoveAll(out) })
+	must(t, "mkdir", "-p", out)
+	place(t, definitions+"early.yaml", "rootfs: host\ncommand: [sleep, inf]\nrestart: always\n"+early+"\n")
+	place(t, definitions+"earlier.yaml", `services:
+  one:
+    image: nginx
+    restart: always
+    networks: [n]
+    volumes: ["data:/data", "memory:/memory"]
+    ports: ["80:80"]
+    `+early+`
+networks: {n: {}}
+volumes: {data: {}, memory: {driver_opts: {type: tmpfs, o: "size=1m", device: tmpfs}}}
+`)
+	must(t, generator, out)
+	// The network's own unit, too.
+	if err := os.Symlink("../unitc-network@earlier_n.service", out+"/multi-user.target.wants/unitc-network@earlier_n.service"); err != nil {
+		t.Fatal(err)
+	}
+	verify := func() string {
+		said, _ := command(t, "env", "SYSTEMD_UNIT_PATH="+out+":", "systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", "/usr/lib/systemd/system/multi-user.target")
+		return said
+	}
+	if said := verify(); strings.Contains(said, "cycle") {
+		t.Errorf("a boot with early containers: %s", said)
+	}
+	// That it would be told:
+	place(t, out+"/early.service.d/late.conf", "[Unit]\nAfter=basic.target\n")
+	if said := verify(); !strings.Contains(said, "cycle") {
+		t.Errorf("a cycle is not told: %s", said)
+	}
+}

@@ -91,7 +91,11 @@ systemd:
 	}, func(t *testing.T) {
 		defer forget(t, "early")
 		if state := show(t, "early", "ActiveState"); state != "active" {
-			t.Fatalf("it is %s:\n%s", state, run(t, "journalctl", "-b", "-u", "early", "--no-pager"))
+			t.Fatalf("it is %s:\n%s\n%s", state, run(t, "systemctl", "status", "early", "--no-pager"), run(t, "journalctl", "-b", "-o", "short-monotonic", "--no-pager"))
+		}
+		// One is broken by dropping any start of the boot.
+		if cycles, _ := exec.Command("journalctl", "-b", "--no-pager", "-g", "ordering cycle", "_PID=1").Output(); strings.Contains(string(cycles), "cycle") {
+			t.Errorf("the boot had to be put in order: %s", cycles)
 		}
 		started := func(unit string) int64 {
 			n, err := strconv.ParseInt(show(t, unit, "ActiveEnterTimestampMonotonic"), 10, 64)

@@ -43,7 +43,8 @@ func (a *app) why() *cobra.Command {
 		Use:   "why [--json] NAME…",
 		Short: "say why containers failed, and what to do",
 		Long: `Print the last failure of each container: how it ended, what the kernel, systemd and
-its checks say of it, its last lines, and what to do. The journal keeps it.`,
+its checks say of it, its last lines, and what to do. The journal keeps it. Of a container
+that systemd did not start in this boot, to break an ordering cycle, the cycle is printed.`,
 		Args:              some("the name of a container"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -57,7 +58,10 @@ its checks say of it, its last lines, and what to do. The journal keeps it.`,
 			lookInto()
 			all := []failure{}
 			for _, name := range names {
-				f, err := lastFailure(name + ".service")
+				f, err := droppedStart(name + ".service")
+				if f == nil && err == nil {
+					f, err = lastFailure(name + ".service")
+				}
 				switch {
 				case err != nil:
 					return err
@@ -92,10 +96,22 @@ func lookInto() {
 	for deadline := time.Now().Add(lookPatience); time.Now().Before(deadline); {
 		_ = exec.Command("systemctl", "start", "--wait", launch.PostMortemUnit).Run()
 		out, err := exec.Command("systemctl", "show", "--property=ActiveState,Job", launch.PostMortemUnit).Output()
-		if s := string(out); err != nil || !strings.Contains(s, "Job=") && !strings.Contains(s, "=activating") && !strings.Contains(s, "=deactivating") && !strings.Contains(s, "=active") {
+		if err != nil || hasEnded(string(out)) {
 			return
 		}
 	}
+}
+
+// hasEnded reads ActiveState= and Job= as systemctl shows them: a unit without a
+// job has the latter too, with nothing behind it.
+func hasEnded(shown string) bool {
+	for line := range strings.Lines(shown) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if name == "Job" && value != "" || name == "ActiveState" && value != "inactive" && value != "failed" {
+			return false
+		}
+	}
+	return true
 }
 
 // lookPatience is for a machine on which much fails.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // why is what `unitc why --json` says of one container.
@@ -129,6 +130,54 @@ func TestWhy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A start that systemd drops to break an ordering cycle has no failure and, told
+// before journald runs, no entry of the unit.
+func TestWhyOfADroppedStart(t *testing.T) {
+	for _, name := range []string{"dropped-a", "dropped-b"} {
+		other := map[string]string{"dropped-a": "dropped-b", "dropped-b": "dropped-a"}[name]
+		defineFor(t, name, sleeper+"network_mode: none\nsystemd: {unit: {After: "+other+".service}}\n")
+	}
+	const target = "/run/systemd/system/dropped.target"
+	place(t, target, "[Unit]\nWants=dropped-a.service dropped-b.service\n")
+	reload(t)
+	must(t, "systemctl", "start", "dropped.target")
+	t.Cleanup(func() { command(t, "systemctl", "stop", "dropped.target") })
+	started, dropped := "dropped-a", "dropped-b"
+	if property(t, started+".service", "ActiveState") == "inactive" {
+		started, dropped = dropped, started
+	}
+	if got := why(t, started); got != nil {
+		t.Errorf("of the one that runs: %v", got)
+	}
+	check := func(name, cycle string) {
+		t.Helper()
+		got := why(t, name)
+		if got == nil {
+			t.Fatal("nothing is said of the one that was dropped")
+		}
+		if cause, _ := got["cause"].(string); !strings.Contains(cause, "ordering cycle") {
+			t.Errorf("the cause is %q", cause)
+		}
+		if lines := fmt.Sprint(got["lines"]); !strings.Contains(lines, cycle) || !strings.Contains(lines, name+".service/start deleted") {
+			t.Errorf("the lines are %s", lines)
+		}
+	}
+	check(dropped, "Found ordering cycle")
+	must(t, "systemctl", "start", dropped)
+	if got := why(t, dropped); got != nil {
+		t.Errorf("of one that was started since: %v", got)
+	}
+	// As at boot. The kernel's log is that of the whole machine, and stays.
+	c := fmt.Sprint("dropped-", time.Now().UnixNano())
+	defineFor(t, c, sleeper)
+	if got := why(t, c); got != nil {
+		t.Errorf("of one that nobody wanted: %v", got)
+	}
+	tellKernel(t, "systemd[1]: basic.target: Found ordering cycle: sockets.target/start after "+c+".service/start - after sockets.target")
+	tellKernel(t, "systemd[1]: basic.target: Job "+c+".service/start deleted to break ordering cycle starting with basic.target/start")
+	check(c, "sockets.target/start after "+c)
 }
 
 // tellKernel writes to the kernel's log, which drops what comes too fast.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "testing"
+
+func TestHasEnded(t *testing.T) {
+	for shown, want := range map[string]bool{
+		"ActiveState=inactive\nJob=\n":      true,
+		"Job=\nActiveState=failed\n":        true,
+		"ActiveState=inactive\n":            true,
+		"ActiveState=inactive\nJob=512\n":   false,
+		"ActiveState=active\nJob=\n":        false,
+		"ActiveState=activating\nJob=7\n":   false,
+		"ActiveState=deactivating\nJob=\n":  false,
+		"Job=512\nActiveState=inactive\n":   false,
+		"ActiveState=maintenance\nJob=\n\n": false,
+	} {
+		if got := hasEnded(shown); got != want {
+			t.Errorf("hasEnded(%q) = %v", shown, got)
+		}
+	}
+}
+
+func TestFindDropped(t *testing.T) {
+	line := func(text string) string {
+		return `{"__REALTIME_TIMESTAMP":"1795326783716045","MESSAGE":"` + text + "\"}\n"
+	}
+	for name, test := range map[string]struct {
+		unit, entries string
+		lines         int // 0 = no such start
+	}{
+		"262": {"a.service", line("b.service: Found ordering cycle: a.service/start after b.service/start - after a.service") +
+			line("b.service: Job a.service/start deleted to break ordering cycle starting with b.service/start"), 2},
+		"252": {"a.service", line("b.service: Found ordering cycle on a.service/start") + line("b.service: Found dependency on c.service/start") +
+			line("b.service: Found dependency on b.service/start") + line("b.service: Job a.service/start deleted to break ordering cycle starting with b.service/start"), 4},
+		"another unit's": {"a.service", line("b.service: Found ordering cycle on a.service/start") + line("b.service: Job aa.service/start deleted to break ordering cycle starting with b.service/start"), 0},
+		"a stop":         {"a.service", line("b.service: Job a.service/stop deleted to break ordering cycle starting with b.service/start"), 0},
+		"two cycles": {"a.service", line("x.service: Found ordering cycle on y.service/start") + line("x.service: Job y.service/start deleted to break ordering cycle starting with x.service/start") +
+			line("b.service: Found ordering cycle on a.service/start") + line("b.service: Job a.service/start deleted to break ordering cycle starting with b.service/start"), 2},
+		"nothing": {"a.service", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := findDropped(test.unit, []byte(test.entries))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := 0
+			if got != nil {
+				lines = len(got.Lines)
+			}
+			if lines != test.lines {
+				t.Errorf("%d lines: %+v", lines, got)
+			}
+		})
+	}
+	if _, err := findDropped("a.service", []byte("no JSON")); err == nil {
+		t.Error("what is no JSON is an error")
+	}
+}

@@ -59,6 +59,10 @@ func TestDescribeNeedsNoPrivilegeAndChangesNothing(t *testing.T) {
 	if calls := names["exec-payload"].Calls; !slices.Equal(calls, []string{"execve /bin/app"}) {
 		t.Errorf("exec-payload makes %q", calls)
 	}
+	// One that is attached nowhere would keep the exec waiting.
+	if calls := names["open-procfs"].Calls; !slices.ContainsFunc(calls, func(call string) bool { return strings.HasPrefix(call, "move_mount private procfs ") }) {
+		t.Errorf("open-procfs makes %q", calls)
+	}
 	if names["set-oom-score"].Applies {
 		t.Error("set-oom-score applies without oom_score_adj")
 	}

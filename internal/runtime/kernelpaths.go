@@ -14,9 +14,16 @@ import (
 	"github.com/unitc/unitc/internal/protection"
 )
 
-// openProcfs makes a procfs that is mounted nowhere.
+// openProcfs makes a procfs of the child's own. It is attached where attach-rootfs covers
+// it, and goes away with the host's root: the end of the last descriptor of a mount that
+// was never attached is waited for, a grace period of the kernel in the payload's exec
+// (fs/namespace.c, dissolve_on_fput).
 func openProcfs(c *compiler) {
 	c.proc = c.newMount("private procfs", "proc", mountOptions{set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC})
+	if leavesHostRoot(c.Launch) {
+		c.p.Call("move_mount", "private procfs dst="+c.opt.AttachPoint, unix.SYS_MOVE_MOUNT,
+			c.proc, c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
+	}
 }
 
 // writeProc writes a file of the private procfs. The descriptor is of procfs

@@ -255,6 +255,12 @@ func attachRoot(c *compiler) {
 		int(c.root.Fd()), c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
+// leavesHostRoot tells whether pivot-root unmounts the host's root and all that is
+// attached below it.
+func leavesHostRoot(l *Launch) bool {
+	return !joinsMount(l) && !l.opt.NoPivot && !protection.Off("leave-host-root")
+}
+
 // pivotRoot makes the rootfs "/" and drops the old root with all its mounts
 // (pivot_root(2), "pivot_root(".", ".")").
 func pivotRoot(c *compiler) {

@@ -96,6 +96,10 @@ func (p *place) makeLink(ns *os.File) error {
 		if attrs.MTU == 0 {
 			attrs.MTU = parent.Attrs().MTU
 		}
+		// Unless it is told how many queues, the kernel makes one for each processor and
+		// takes all but one back, for which it waits a grace period at each end
+		// (veth_init_queues).
+		attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
 		link = &netlink.Veth{LinkAttrs: attrs, PeerName: p.record.Interface, PeerHardwareAddr: mac, PeerNamespace: netlink.NsFd(ns.Fd())}
 	}
 	err = netlink.LinkAdd(link)

@@ -222,6 +222,9 @@ func TestWays(t *testing.T) {
 	}
 	serve(t, client, ":7000")
 	serve(t, here, ":7000")
+	if link, err := netlink.LinkByName(webAt.Link); err != nil || link.Attrs().NumTxQueues != 1 || link.Attrs().NumRxQueues != 1 {
+		t.Errorf("the link has not one queue: %+v, %v", link, err)
+	}
 	v4, v6 := webAt.IPv4.String(), webAt.IPv6.String()
 	for _, w := range []struct {
 		name string

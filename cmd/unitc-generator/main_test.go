@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/loader"
+	"github.com/unitc/unitc/internal/resolved"
 )
 
 // Variables that make the test binary a generator: one of the host, or one of
@@ -130,25 +131,25 @@ func TestHostileSearchPath(t *testing.T) {
 		t.Errorf("it took %v of processor time", cpu)
 	}
 	good := map[string]bool{"good": true, "also": true, "control": true}
-	entries, err := os.ReadDir(filepath.Join(out, ".unitc"))
-	if err != nil || len(entries) != len(files)+5 {
-		t.Errorf("%d resolved definitions of %d files (%v)", len(entries), len(files)+5, err)
+	all, err := os.ReadFile(filepath.Join(out, resolved.FileName))
+	members := resolved.Members(all)
+	if err != nil || len(members) != len(files)+5 {
+		t.Errorf("%d resolved definitions of %d files (%v)", len(members), len(files)+5, err)
 	}
-	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), ".json")
+	for name := range members {
 		checkUnit(t, out, name, good[name])
 	}
 }
 
 func checkUnit(t *testing.T, out, name string, good bool) {
 	t.Helper()
-	var resolved definition.Resolved
-	data, err := os.ReadFile(filepath.Join(out, ".unitc", name+".json"))
+	var r definition.Resolved
+	data, err := resolved.Read(resolved.Path(out, name))
 	if err == nil {
-		err = json.Unmarshal(data, &resolved)
+		err = json.Unmarshal(data, &r)
 	}
-	if err != nil || resolved.Problems.HasErrors() == good {
-		t.Errorf("%s: problems %s(%v)", name, resolved.Problems, err)
+	if err != nil || r.Problems.HasErrors() == good {
+		t.Errorf("%s: problems %s(%v)", name, r.Problems, err)
 	}
 	text, err := os.ReadFile(filepath.Join(out, name+".service"))
 	if err != nil || strings.Count(string(text), "\nExec") != 2 || strings.Count(string(text), "\n[") != 2 {

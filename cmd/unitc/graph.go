@@ -13,6 +13,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/diagram"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/resolved"
 )
 
 // graphFormats are what unitc graph can write.
@@ -99,7 +100,9 @@ func (a *app) buildGraph(cmd *cobra.Command, words []string) (*diagram.Graph, er
 func short(unit string) string { return strings.TrimSuffix(unit, ".service") }
 
 // isUnit tells units from drop-ins, links and resolved definitions.
-func isUnit(f catalog.File) bool { return f.Target == "" && !strings.Contains(f.Path, "/") }
+func isUnit(f catalog.File) bool {
+	return f.Target == "" && f.Path != resolved.FileName && !strings.Contains(f.Path, "/")
+}
 
 type unitPair struct{ from, to string }
 

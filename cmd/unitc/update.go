@@ -21,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/image"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/store"
 )
 
@@ -186,7 +187,7 @@ func (a *app) reloaded(name string) (*definition.Service, error) {
 	if isInstance {
 		stem += "@"
 	}
-	data, err := os.ReadFile(a.unitDir + "/.unitc/" + stem + ".json")
+	data, err := resolved.Read(resolved.Path(a.unitDir, stem))
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,11 @@ func TestUpdatePassesBrokenDefinitionsBy(t *testing.T) {
 	dir := t.TempDir()
 	for path, content := range map[string]string{
 		"run/web/plan.json": "{}", "run/bad/plan.json": "{}", "run/gone/plan.json": "{}",
-		"units/.unitc/web.json": `{"version":1,"service":{"name":"web","image":"nginx"}}`,
-		"units/.unitc/bad.json": `{"version":1,"problems":[{"what":"wrong"}]}`,
+		"units/.unitc": `{"version":1
+,"web.json":{"version":1,"service":{"name":"web","image":"nginx"}}
+,"bad.json":{"version":1,"problems":[{"what":"wrong"}]}
+}
+`,
 	} {
 		path = filepath.Join(dir, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -11,14 +11,14 @@ import (
 // misread it; the helper refuses any other number.
 const ResolvedVersion = 1
 
-// Resolved is the file `.unitc/NAME.json` beside a generated unit (mode 0600 in
-// a 0700 folder, because environment values often hold passwords). The helper
-// starts Service, or, when Problems has an error, prints Problems and fails.
+// Resolved is the member NAME.json of the file `.unitc` beside a generated unit
+// (mode 0600, because environment values often hold passwords). The helper starts
+// Service, or, when Problems has an error, prints Problems and fails.
 type Resolved struct {
 	Version  int       `json:"version"`
 	Service  *Service  `json:"service,omitempty"`
 	Problems diag.List `json:"problems,omitempty"`
-	// Network stands alone in the file of a network's unit.
+	// Network stands alone in the definition of a network's unit.
 	Network *Network `json:"network,omitempty"`
 }
 

@@ -8,9 +8,9 @@
 // output directory (G-6), remembers nothing (G-8) and goes on whatever a file
 // holds: each definition gives its unit, a broken one a unit that says so.
 //
-// What it writes for web.yaml is web.service, the resolved definition in
-// .unitc/web.json for the helper, and the links that start it at boot. It
-// parses no YAML itself: the parser is given to it.
+// What it writes for web.yaml is web.service, the links that start it at boot,
+// and, in the file .unitc, the resolved definition for the helper. It parses no
+// YAML itself: the parser is given to it.
 package generator
 
 import (
@@ -82,6 +82,7 @@ func Run(cfg Config) error {
 		}
 	}
 	r.remnants()
+	out.finish()
 	return out.err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
@@ -102,5 +103,5 @@ func (d nativeDir) isCopy(name string) bool {
 	defer file.Close()
 	text := make([]byte, 64<<10)
 	size, _ := file.Read(text)
-	return bytes.Contains(text[:size], []byte("/"+resolvedDir+"/"+strings.TrimSuffix(name, serviceSuffix)+".json"))
+	return bytes.Contains(text[:size], []byte(resolved.Path("", strings.TrimSuffix(name, serviceSuffix))))
 }

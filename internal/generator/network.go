@@ -8,6 +8,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
@@ -38,7 +39,7 @@ func networkUnit(file definition.File, n *definition.Network, outDir, helper str
 	w.Section("Service")
 	w.Set("Type", "oneshot")
 	w.Set("RemainAfterExit", "yes")
-	w.Set("ExecStart", unitfile.Exec(helper, "network-up", outDir+"/"+resolvedDir+"/"+u.stem()+".json"))
+	w.Set("ExecStart", unitfile.Exec(helper, "network-up", resolved.Path(outDir, u.stem())))
 	w.Set("ExecStopPost", unitfile.Exec(helper, "network-down", n.Name))
 	w.Set("SyslogIdentifier", "%N") // V-10
 	w.Set("Environment", "GOMAXPROCS=1")

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/resolved"
 )
 
 // output writes below one directory, through descriptors, so that no name can
@@ -18,11 +20,12 @@ import (
 type output struct {
 	path       string
 	dirFD      int
-	resolvedFD int
 	madeDirs   map[string]bool
 	tempPrefix string
 	temps      int
 	err        error // the first
+
+	definitions definitions
 }
 
 // runs parts the temporary files of two runs in one process.
@@ -35,64 +38,91 @@ func openOutput(path string) (*output, error) {
 	}
 	// systemd passes over hidden names, so a temporary file is never a unit.
 	prefix := fmt.Sprintf(".unitc-%d-%d-", unix.Getpid(), runs.Add(1))
-	return &output{path: path, dirFD: fd, resolvedFD: -1, madeDirs: map[string]bool{}, tempPrefix: prefix}, nil
+	return &output{path: path, dirFD: fd, definitions: definitions{fd: -1}, madeDirs: map[string]bool{}, tempPrefix: prefix}, nil
 }
 
-func (o *output) close() {
-	unix.Close(o.dirFD)
-	if o.resolvedFD >= 0 {
-		unix.Close(o.resolvedFD)
-	}
-}
+func (o *output) close() { unix.Close(o.dirFD) }
 
-// write puts one unit in place. The resolved definition comes first and the
-// links last: whoever finds a part finds all that it needs. A fault is kept and
-// the next unit is tried.
+// write puts one unit in place, the links last: whoever finds a part finds all
+// that it needs, but for the resolved definition. That comes with finish, and a
+// helper which looks for it before waits. A fault is kept and the next unit is
+// tried.
 func (o *output) write(u unit) {
 	var err error
 	if u.resolved != nil {
-		err = o.writeResolved(u.stem()+".json", u.resolved)
+		err = o.addResolved(u.stem(), u.resolved)
 	}
 	if err == nil {
-		err = o.writeFile(o.dirFD, u.name, u.text, 0o644)
+		err = o.writeFile(u.name, u.text, 0o644)
 	}
 	for _, l := range u.links {
 		if err == nil {
 			err = o.writeLink(l)
 		}
 	}
+	o.keep(u.name, err)
+}
+
+func (o *output) keep(what string, err error) {
 	if err != nil && o.err == nil {
-		o.err = fmt.Errorf("writing %s to %s: %w", u.name, o.path, err)
+		o.err = fmt.Errorf("writing %s to %s: %w", what, o.path, err)
 	}
 }
 
-// writeResolved: environment values often hold passwords, so the file and its
-// directory are root's alone (V-9).
-func (o *output) writeResolved(name string, data []byte) error {
-	if o.resolvedFD < 0 {
-		fd, err := openPrivateDir(o.dirFD, resolvedDir)
-		if err != nil {
-			return err
-		}
-		o.resolvedFD = fd
-	}
-	return o.writeFile(o.resolvedFD, name, data, 0o600)
+// definitions is the file of resolved definitions on its way. It has another name
+// until it is whole.
+type definitions struct {
+	fd   int // -1: none was needed so far
+	temp string
+	data []byte // still to be written
+	err  error  // the first: what is in the file is not known then
 }
 
-func openPrivateDir(dirFD int, name string) (int, error) {
-	if err := unix.Mkdirat(dirFD, name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-		return -1, fmt.Errorf("mkdir %s: %w", name, err)
+// writeSize is how much is written at once.
+const writeSize = 64 << 10
+
+// addResolved writes on at the file of resolved definitions: for root alone, as
+// environment values often hold passwords (V-9).
+func (o *output) addResolved(stem string, data []byte) error {
+	d := &o.definitions
+	if d.fd < 0 && d.err == nil {
+		d.temp, d.fd, d.err = o.createTemp(0o600)
+		d.data = resolved.AppendHead(make([]byte, 0, writeSize))
 	}
-	fd, err := unix.Openat(dirFD, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("opening %s: %w", name, err)
+	if len(d.data)+len(data)+2*len(stem) > writeSize {
+		d.flush()
 	}
-	// Whoever made it before us may have made it wider.
-	if err := unix.Fchmod(fd, 0o700); err != nil {
-		unix.Close(fd)
-		return -1, fmt.Errorf("chmod %s: %w", name, err)
+	if d.err == nil {
+		d.data = resolved.AppendMember(d.data, stem, data)
 	}
-	return fd, nil
+	return d.err
+}
+
+func (d *definitions) flush() {
+	if d.err == nil {
+		d.err = writeAll(d.fd, d.data)
+	}
+	d.data = d.data[:0]
+}
+
+// finish puts the resolved definitions in place, all at once.
+func (o *output) finish() {
+	d := &o.definitions
+	if d.fd < 0 {
+		return
+	}
+	d.data = resolved.AppendTail(d.data)
+	d.flush()
+	if err := unix.Close(d.fd); d.err == nil {
+		d.err = err
+	}
+	if d.err == nil {
+		d.err = unix.Renameat(o.dirFD, d.temp, o.dirFD, resolved.FileName)
+	}
+	if d.err != nil {
+		_ = unix.Unlinkat(o.dirFD, d.temp, 0)
+	}
+	o.keep("the resolved definitions", d.err)
 }
 
 // placeWhole makes a file that has no name until it is whole, which takes less
@@ -114,30 +144,38 @@ func (o *output) temp() string {
 	return o.tempPrefix + strconv.Itoa(o.temps)
 }
 
-func (o *output) writeFile(dirFD int, name string, data []byte, mode uint32) error {
-	if placeWhole(dirFD, name, data, mode) {
-		return nil
-	}
-	temp := o.temp()
+func (o *output) createTemp(mode uint32) (name string, fd int, err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(dirFD, temp, flags, mode)
+	name = o.temp()
+	fd, err = unix.Openat(o.dirFD, name, flags, mode)
 	if errors.Is(err, unix.EEXIST) {
 		// Left by a run that was killed and had our process id.
-		_ = unix.Unlinkat(dirFD, temp, 0)
-		fd, err = unix.Openat(dirFD, temp, flags, mode)
+		_ = unix.Unlinkat(o.dirFD, name, 0)
+		fd, err = unix.Openat(o.dirFD, name, flags, mode)
 	}
 	if err != nil {
-		return fmt.Errorf("creating %s: %w", temp, err)
+		return "", -1, fmt.Errorf("creating %s: %w", name, err)
+	}
+	return name, fd, nil
+}
+
+func (o *output) writeFile(name string, data []byte, mode uint32) error {
+	if placeWhole(o.dirFD, name, data, mode) {
+		return nil
+	}
+	temp, fd, err := o.createTemp(mode)
+	if err != nil {
+		return err
 	}
 	err = writeAll(fd, data)
 	if closeErr := unix.Close(fd); err == nil {
 		err = closeErr
 	}
 	if err == nil {
-		err = unix.Renameat(dirFD, temp, dirFD, name)
+		err = unix.Renameat(o.dirFD, temp, o.dirFD, name)
 	}
 	if err != nil {
-		_ = unix.Unlinkat(dirFD, temp, 0)
+		_ = unix.Unlinkat(o.dirFD, temp, 0)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/resource"
 	"github.com/unitc/unitc/internal/unitfile"
 )
@@ -234,8 +235,7 @@ func (t *translation) isTemplate() bool {
 
 // launch is the contract with the helper (DESIGN §5).
 func (t *translation) launch() {
-	resolved := t.outDir + "/" + resolvedDir + "/" + t.unit.stem() + ".json"
-	start := unitfile.Exec(t.helper, "start", resolved)
+	start := unitfile.Exec(t.helper, "start", resolved.Path(t.outDir, t.unit.stem()))
 	if t.isTemplate() {
 		start += " %i"
 	}

@@ -13,17 +13,13 @@ import (
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
-const (
-	serviceSuffix = ".service"
-	// resolvedDir holds the resolved definitions; systemd passes over hidden names.
-	resolvedDir = ".unitc"
-)
+const serviceSuffix = ".service"
 
 // unit is what one service becomes on disk.
 type unit struct {
 	name     string // web.service
 	text     []byte
-	resolved []byte // .unitc/web.json, nil for a unit that starts no helper
+	resolved []byte // for the helper, nil for a unit that starts none
 	links    []link
 	// careful is the text of the same unit with clean-up, nil if text has it.
 	careful func() []byte

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/resolved"
 )
 
 // claimNetwork makes the networks that are missing, reserves addresses and
@@ -79,14 +78,13 @@ func keyed(err error) error {
 // readNetwork reads the definition of a network, which lies beside the
 // service's own. The network of lone containers needs none.
 func (s *starter) readNetwork(name string) (*definition.Network, error) {
-	path := filepath.Join(filepath.Dir(s.path), definition.NetworkUnit+name+".json")
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	r, _, err := readResolved(resolved.Beside(s.path, definition.NetworkUnit+name))
+	if errors.Is(err, resolved.ErrNoMember) {
 		if name == definition.LoneNetwork {
 			return &definition.Network{Key: name, Name: name}, nil
 		}
 		return nil, &planner.KeyError{Key: "networks", What: "no definition makes the network " + name, Cure: "write /etc/unitc/" + name + ".network.yaml, or correct the name"}
 	}
-	r, _, err := readResolved(path)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/resolved"
 )
 
 // What PID 1 says of a service in the journal (sd-messages(3)).
@@ -26,8 +27,8 @@ const (
 	restartScheduled = "5eb03494b6584870a536b337290809b3" // N_RESTARTS=
 )
 
-// resolvedRoot is where the generator leaves definitions for the system manager.
-const resolvedRoot = "/run/systemd/generator.late/.unitc"
+// unitDir is where the generator leaves units for the system manager.
+const unitDir = "/run/systemd/generator.late"
 
 const (
 	// mostRecords bounds what is read of them for one unit, and mostFailures for
@@ -232,11 +233,10 @@ func planOf(name string) *plan.Plan {
 // definitionOf is what the generator has left of a container, nil if that is
 // none. A reload wipes it for a moment.
 func definitionOf(name string) *definition.Service {
-	path := filepath.Join(resolvedRoot, filepath.Base(name)+".json")
-	if _, err := os.Stat(path); err != nil && !isContainer(name) {
+	if _, err := os.Stat(unitDir + "/" + resolved.FileName); err != nil && !isContainer(name) {
 		return nil
 	}
-	r, _, err := readResolved(path)
+	r, _, err := readResolved(resolved.Path(unitDir, filepath.Base(name)))
 	if err != nil {
 		return nil
 	}

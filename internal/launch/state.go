@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/runtime"
 	"github.com/unitc/unitc/internal/seccomp"
 )
@@ -29,10 +30,10 @@ const reloadTimeout = 10 * time.Second
 
 func readResolved(path string) (*definition.Resolved, []byte, error) {
 	deadline := time.Now().Add(reloadTimeout)
-	data, err := os.ReadFile(path)
+	data, err := resolved.Read(path)
 	for errors.Is(err, fs.ErrNotExist) && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
-		data, err = os.ReadFile(path)
+		data, err = resolved.Read(path)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the resolved definition: %w; run `systemctl daemon-reload`", err)

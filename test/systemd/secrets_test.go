@@ -131,8 +131,7 @@ func searchSecrets(t *testing.T) {
 	for _, dir := range []string{"/run/systemd/generator.late", "/run/systemd/transient", "/run/unitc", "/var/lib/unitc", "/etc/credstore.encrypted"} {
 		files, _ := filepath.Glob(dir + "/*")
 		below, _ := filepath.Glob(dir + "/*/*")
-		hidden, _ := filepath.Glob(dir + "/.unitc/*")
-		for _, path := range append(append(files, below...), hidden...) {
+		for _, path := range append(append(files, below...), dir+"/.unitc") {
 			if data, err := os.ReadFile(path); err == nil {
 				places[path] = string(data)
 			}
@@ -144,7 +143,7 @@ func searchSecrets(t *testing.T) {
 			places[path] = string(data)
 		}
 	}
-	for _, name := range []string{"/run/systemd/generator.late/.unitc/vault-app.json", "/run/unitc/vault-app/plan.json"} {
+	for _, name := range []string{"/run/systemd/generator.late/.unitc", "/run/unitc/vault-app/plan.json"} {
 		if places[name] == "" {
 			t.Errorf("%s was not looked at", name)
 		}

@@ -79,9 +79,6 @@ func (s *Survey) Close() {
 	}
 }
 
-// Read gives a file's content until the next is read.
-func (s *Survey) Read(path string) ([]byte, error) { return s.files.Read(unix.AT_FDCWD, path) }
-
 // DefinitionText is the resolved definition that was launched, until the next
 // file is read.
 func (s *Survey) DefinitionText(name string) ([]byte, error) {

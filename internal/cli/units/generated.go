@@ -14,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/resolved"
 )
 
 // signature begins the first line of our units (G-9).
@@ -24,8 +25,10 @@ type Generated struct {
 	Name   string // web.service
 	dir    string
 	Source string // /etc/unitc/web.yaml; once read
-	Image  string // what its root file system is made of; "" = not known
-	Ports  []string
+	// resolved is its definition, nil if that may not be read.
+	resolved []byte
+	Image    string // what its root file system is made of; "" = not known
+	Ports    []string
 }
 
 // readLaunched takes from the definition that was launched what a reload may
@@ -56,7 +59,7 @@ func ListGenerated(dir string) ([]Generated, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the generated units: %w", err)
 	}
-	resolved, readable := resolvedNames(dir)
+	definitions := readDefinitions(dir)
 	var list []Generated
 	for _, item := range items {
 		name := item.Name()
@@ -64,10 +67,10 @@ func ListGenerated(dir string) ([]Generated, error) {
 			continue
 		}
 		g := Generated{Name: name, dir: dir}
-		if readable && !resolved[g.stem()] {
+		if g.resolved = definitions[g.stem()]; definitions != nil && g.resolved == nil {
 			continue
 		}
-		if !readable {
+		if definitions == nil {
 			var ours bool
 			if g.Source, ours = signedSource(dir + "/" + name); !ours {
 				continue
@@ -78,31 +81,25 @@ func ListGenerated(dir string) ([]Generated, error) {
 	return list, nil
 }
 
-// resolvedNames are the units with a resolved definition. Only root can read
-// that directory; others tell our units by their first lines.
-func resolvedNames(dir string) (map[string]bool, bool) {
-	items, err := os.ReadDir(dir + "/.unitc")
+// readDefinitions gives the resolved definitions of units, nil if they cannot be
+// read. Only root can: others tell our units by their first lines.
+func readDefinitions(dir string) map[string][]byte {
+	all, err := os.ReadFile(dir + "/" + resolved.FileName)
 	if err != nil {
-		return nil, false
+		return nil
 	}
-	names := make(map[string]bool, len(items))
-	for _, item := range items {
-		names[strings.TrimSuffix(item.Name(), ".json")] = true
-	}
-	return names, true
+	return resolved.Members(all)
 }
 
 func (g *Generated) stem() string { return strings.TrimSuffix(g.Name, ".service") }
 
 // read fills in what stands in the files.
-func (g *Generated) read(s *live.Survey) {
+func (g *Generated) read() {
 	if g.Source == "" && g.dir != "" {
 		g.Source, _ = signedSource(g.dir + "/" + g.Name)
 	}
-	if g.dir != "" && g.Image == "" {
-		if data, err := s.Read(g.dir + "/.unitc/" + g.stem() + ".json"); err == nil {
-			g.readResolved(data)
-		}
+	if g.Image == "" && g.resolved != nil {
+		g.readResolved(g.resolved)
 	}
 }
 

@@ -137,7 +137,7 @@ func newUnit(s *live.Survey, l listed) Unit {
 	name := strings.TrimSuffix(l.k.Name, ".service")
 	// What was launched says all, also where the file says something else by now.
 	if l.k.ActiveState == "inactive" || !l.g.readLaunched(s, name) {
-		l.g.read(s)
+		l.g.read()
 	}
 	return Unit{
 		Name: name, Unit: l.k.Name, Description: l.k.Description,

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/linux"
 	"github.com/unitc/unitc/internal/resolved"
 )
 
@@ -129,14 +130,14 @@ func (o *output) finish() {
 // than a temporary name and a rename. false: that does not work here, or the name
 // is taken.
 func placeWhole(dirFD int, name string, data []byte, mode uint32) bool {
-	fd, err := unix.Openat(dirFD, ".", unix.O_WRONLY|unix.O_TMPFILE|unix.O_CLOEXEC, mode)
+	fd, err := linux.Openat(dirFD, ".", unix.O_WRONLY|unix.O_TMPFILE|unix.O_CLOEXEC, mode)
 	if err != nil {
 		return false
 	}
 	// AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, which who runs this by hand may
 	// not have.
-	placed := writeAll(fd, data) == nil && unix.Linkat(fd, "", dirFD, name, unix.AT_EMPTY_PATH) == nil
-	return unix.Close(fd) == nil && placed
+	placed := writeAll(fd, data) == nil && linux.Link(fd, dirFD, name) == nil
+	return linux.Close(fd) == nil && placed
 }
 
 func (o *output) temp() string {
@@ -182,7 +183,7 @@ func (o *output) writeFile(name string, data []byte, mode uint32) error {
 
 func writeAll(fd int, data []byte) error {
 	for len(data) > 0 {
-		n, err := unix.Write(fd, data)
+		n, err := linux.Write(fd, data)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
@@ -198,7 +199,7 @@ func (o *output) writeLink(l link) error {
 		}
 		o.madeDirs[dir] = true
 	}
-	err := unix.Symlinkat(l.target, o.dirFD, l.path)
+	err := linux.Symlinkat(l.target, o.dirFD, l.path)
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}

@@ -46,6 +46,8 @@ var law = []struct {
 	{"internal/buildinfo", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	{"internal/diag", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/definition", []ban{yaml, dbus, http, cobra, netAny, spec}},
+	{"internal/linux", []ban{yaml, dbus, http, cobra, netAny, spec}},
+	{"internal/entry", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	{"internal/resolved", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"internal/definition"}, "it keeps bytes by name; the helper and the generator know what they mean"}}},
 	{"internal/unitfile", []ban{yaml, dbus, http, cobra, netAny, spec,

@@ -91,7 +91,7 @@ func Read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mapping %s: %w", file, err)
 	}
-	defer unix.Munmap(all) //nolint:errcheck // it was mapped
+	defer unix.Munmap(all)
 	if !isWhole(all) {
 		return nil, fmt.Errorf("%s is no file of resolved definitions of this version", file)
 	}

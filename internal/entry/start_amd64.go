@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package entry
+
+// Symbol is what the linker is told to begin with.
+const Symbol = "github.com/unitc/unitc/internal/entry.start"
+
+// start is no function: the kernel jumps to it with the arguments, the
+// environment and the auxiliary vector on the stack (System V ABI for AMD64,
+// 3.4.1), and it jumps to where Go begins.
+//
+//lint:ignore U1000 the linker is told its name
+func start()

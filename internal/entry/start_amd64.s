@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "textflag.h"
+
+DATA ·processors+0(SB)/8, $"GOMAXPRO"
+DATA ·processors+8(SB)/8, $"CS=1\x00\x00\x00\x00"
+GLOBL ·processors(SB), RODATA|NOPTR, $16
+
+// The words from argc to the environment's last go down by one, and one more
+// variable takes the place that is free then, in front of the environment's end.
+// Of two of one name Go takes the first. DX stays as the kernel left it.
+TEXT ·start(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 0(SP), CX
+	LEAQ 16(SP)(CX*8), AX // behind argc, argv and its end
+count:
+	CMPQ (AX), $0
+	JEQ  move
+	ADDQ $8, AX
+	JMP  count
+move:
+	MOVQ AX, CX
+	SUBQ SP, CX
+	SHRQ $3, CX
+	MOVQ SP, SI
+	SUBQ $8, SP
+	MOVQ SP, DI
+	CLD
+	REP; MOVSQ
+	LEAQ ·processors(SB), AX
+	MOVQ AX, (DI)
+	JMP  _rt0_amd64_linux(SB)

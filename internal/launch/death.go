@@ -197,9 +197,12 @@ func restarts(unit string) string {
 // matches. The relay has drained the pipe by now; journald is asked to read what
 // it was sent.
 func lastLinesOf(matches ...string) string {
+	sync, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	_ = exec.CommandContext(sync, journalctl, "--sync").Run()
+	// A journald that is that late has written some, and what it has is read.
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	_ = exec.CommandContext(ctx, journalctl, "--sync").Run()
 	out, err := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(lastLines)}, matches...)...).Output()
 	if err != nil {
 		return ""

@@ -45,7 +45,7 @@ manuals: $(MANUALS)
 
 $(BIN)/man/%: docs/man/%.md tools/go.mod | toolchain
 	@mkdir -p $(@D)
-	@$(GO) tool -modfile=tools/go.mod go-md2man -in $< -out $@
+	@env -u GOOS -u GOARCH $(GO) tool -modfile=tools/go.mod go-md2man -in $< -out $@
 
 .PHONY: completions
 completions: $(COMPLETIONS)

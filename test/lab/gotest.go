@@ -21,13 +21,17 @@ var building sync.Mutex
 func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, error) {
 	building.Lock()
 	defer building.Unlock()
+	s, err := findSuite(suiteName)
+	if err != nil {
+		return nil, err
+	}
 	binary := filepath.Join(source, "bin", filepath.Base(pkg)+"-"+suiteName+".test")
 	tags := "lab"
 	if isExtra(suiteName) {
 		tags += "," + suiteName
 	}
 	build := exec.Command("go", "test", "-c", "-tags", tags, "-o", binary, "./"+pkg)
-	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
+	build.Dir, build.Env = source, s.goEnv()
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("compiling the tests of %s: %w\n%s", pkg, err, out)
 	}
@@ -52,9 +56,11 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 		}
 		j.Copies = append(j.Copies, filepath.Join(source, "bin/unsafe")+":/opt/unitc-unsafe")
 	}
-	programs, err := buildC(source, pkg)
-	if err != nil {
-		return nil, err
+	var programs []string
+	if !s.isForeign() { // no test there asks for them
+		if programs, err = buildC(source, pkg); err != nil {
+			return nil, err
+		}
 	}
 	if suiteName == engines.name {
 		if err := errors.Join(buildCRI(source), buildConformance(source)); err != nil {

@@ -12,8 +12,9 @@ import (
 
 // Debian packages of the build machine, by what needs them.
 var (
-	treePackages = []string{"mmdebstrap", "debian-archive-keyring", "util-linux", "make", "kmod", "xz-utils"}
-	vmPackages   = []string{"qemu-system-x86", "e2fsprogs", "swtpm"}
+	treePackages    = []string{"mmdebstrap", "debian-archive-keyring", "util-linux", "make", "kmod", "xz-utils"}
+	vmPackages      = []string{"qemu-system-x86", "e2fsprogs", "swtpm"}
+	foreignPackages = []string{"qemu-system-arm"}
 )
 
 func cmdInstall([]string) error {

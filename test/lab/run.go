@@ -82,15 +82,25 @@ func (j *job) prepare() error {
 		if err := ensurePackages(vmPackages); err != nil {
 			return err
 		}
+		if s.isForeign() {
+			if err := ensurePackages(foreignPackages); err != nil {
+				return err
+			}
+		}
 		if err := quietly(nil, "make", "-s", "-C", j.checkout, "lab"); err != nil {
 			return err
 		}
 		j.Agent = j.checkout + "/bin/lab"
+		if s.isForeign() {
+			if j.Agent, err = s.buildAgent(j.checkout); err != nil {
+				return err
+			}
+		}
 	}
 	if j.Source == "" {
 		return nil
 	}
-	return quietly(nil, "make", "-s", "-C", j.Source, "build")
+	return quietly(nil, "make", append([]string{"-s", "-C", j.Source, "build"}, s.makeVariables()...)...)
 }
 
 // run boots the machine, runs the command in it and removes everything. The

@@ -72,7 +72,7 @@ func (j *job) scratchRoot() (string, error) {
 	if err := quietly(nil, "cp", "-a", j.Root+"/.", root); err != nil {
 		return "", err
 	}
-	if err := fillRoot(root, j.Source, j.Copies); err != nil {
+	if err := j.fillRoot(root); err != nil {
 		return "", err
 	}
 	// systemd leaves a mounted /run alone; unmounted, it would cover the socket.
@@ -104,13 +104,17 @@ func scratch(dir string) error {
 }
 
 // fillRoot installs unitc and the caller's files into a tree.
-func fillRoot(root, source string, copies []string) error {
-	if source != "" {
-		if err := quietly(nil, "make", "-s", "-C", source, "install", "DESTDIR="+root); err != nil {
+func (j *job) fillRoot(root string) error {
+	if j.Source != "" {
+		s, err := findSuite(j.Suite)
+		if err != nil {
+			return err
+		}
+		if err := quietly(nil, "make", append([]string{"-s", "-C", j.Source, "install", "DESTDIR=" + root}, s.makeVariables()...)...); err != nil {
 			return err
 		}
 	}
-	for _, pair := range copies {
+	for _, pair := range j.Copies {
 		src, dst, ok := strings.Cut(pair, ":")
 		if !ok {
 			return fmt.Errorf("-copy %s: want SRC:DST", pair)

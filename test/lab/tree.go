@@ -26,6 +26,8 @@ type suite struct {
 	prepare string
 	// tpm gives its VM a TPM.
 	tpm bool
+	// arch is its processor, as Go and Debian call it, where it is not this machine's.
+	arch string
 }
 
 func (s suite) debian() string {
@@ -117,15 +119,19 @@ const fetchKernel = `set -e
 const treeFormat = "2"
 
 func findSuite(name string) (suite, error) {
-	all := append(slices.Concat(suites, extras), peers)
+	all := append(slices.Concat(suites, extras), peers, foreign)
 	i := slices.IndexFunc(all, func(s suite) bool { return s.name == name })
 	if i < 0 {
-		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky, daemons, engines, peers", name)
+		return suite{}, fmt.Errorf("suite %q: not one of the lab's: trixie, bookworm, forky, daemons, engines, peers, arm64", name)
 	}
 	return all[i], nil
 }
 
 func (s suite) recipe() []string {
+	if s.isForeign() {
+		like, _ := findSuite(s.debian())
+		return append(like.recipe(), s.arch)
+	}
 	args := []string{
 		"--quiet", "--variant=minbase", "--format=directory",
 		"--include=" + strings.Join(append(slices.Clone(treeIncludes), s.include...), ","),
@@ -158,8 +164,12 @@ func (s suite) tree() (string, error) {
 		if err != nil {
 			return err
 		}
-		args := append(s.recipe(), s.debian(), root, mirror)
-		if err := quietly(nil, "mmdebstrap", args...); err != nil {
+		if s.isForeign() {
+			err = s.makeForeignTree(root, mirror)
+		} else {
+			err = quietly(nil, "mmdebstrap", append(s.recipe(), s.debian(), root, mirror)...)
+		}
+		if err != nil {
 			return err
 		}
 		if err := os.Rename(filepath.Join(root, "kernel"), filepath.Join(dir, "kernel")); err != nil {

@@ -50,7 +50,7 @@ func cmdVMStage(args []string) error {
 	deadline := time.After(j.timeout())
 	for boot := 1; ; boot++ {
 		vm := &vm{job: &j, boot: boot, deadline: deadline, console: newConsole()}
-		qemu, stop := j.qemuArgs(disk, socket), func() {}
+		qemu, stop := j.qemuArgs(suite, disk, socket), func() {}
 		if suite.tpm {
 			tpm, end, err := startTPM(dir)
 			if err != nil {
@@ -99,7 +99,7 @@ func (j *job) makeDisk(root, disk string) error {
 			return err
 		}
 	}
-	if err := fillRoot(root, j.Source, j.Copies); err != nil {
+	if err := j.fillRoot(root); err != nil {
 		return err
 	}
 	config, err := json.Marshal(j)
@@ -137,25 +137,30 @@ func (j *job) makeDisk(root, disk string) error {
 	return os.RemoveAll(root)
 }
 
-func (j *job) qemuArgs(disk, socket string) []string {
+func (j *job) qemuArgs(s suite, disk, socket string) []string {
 	dir := filepath.Dir(j.Root)
 	// Where two emulated processors run, one may run what the other has just patched
 	// away in the kernel's code, and the kernel panics. So one of the two that tests
 	// of cpuset need stays off.
 	// panic=0 lets a crashed kernel stand still, to be seen by watch.
-	cmdline := "maxcpus=1 console=ttyS0 rootfstype=ext4 root=/dev/vda rw panic=0 systemd.journald.forward_to_console=0 systemd.show_status=1"
-	return []string{
-		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
-		"-machine", "q35,sata=off,smbus=off,usb=off,vmport=off", "-smp", "2", "-m", "2048",
+	program, machine, console := "qemu-system-x86_64", []string{"-machine", "q35,sata=off,smbus=off,usb=off,vmport=off", "-cpu", vmCPU}, "ttyS0"
+	if s.isForeign() {
+		program, machine = foreignVM()
+		console = "ttyAMA0"
+	}
+	cmdline := "maxcpus=1 console=" + console + " rootfstype=ext4 root=/dev/vda rw panic=0 systemd.journald.forward_to_console=0 systemd.show_status=1"
+	return append([]string{
+		program, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+		"-smp", "2", "-m", "2048",
 		"-no-reboot", // see vm
-		"-accel", "tcg,thread=single", "-cpu", vmCPU,
+		"-accel", "tcg,thread=single",
 		"-kernel", dir + "/vmlinuz", "-initrd", dir + "/initrd", "-append", cmdline,
 		"-drive", "file=" + disk + ",format=raw,if=none,id=root,cache=unsafe",
 		"-device", "virtio-blk-pci,drive=root",
 		"-device", "virtio-serial-pci",
 		"-chardev", "socket,id=lab,path=" + socket,
 		"-device", "virtserialport,chardev=lab,name=" + portName,
-	}
+	}, machine...)
 }
 
 // vm is one boot. Each has a qemu of its own: after a reset inside, translated
@@ -171,7 +176,7 @@ type vm struct {
 // when another boot is to come, until the machine has gone down for it.
 // Whatever else happens it returns, and with the stage qemu ends as well.
 func (v *vm) run(listener net.Listener, args []string) (again bool, err error) {
-	qemu := exec.Command("qemu-system-x86_64", args...)
+	qemu := exec.Command(args[0], args[1:]...)
 	qemu.Stdout, qemu.Stderr = v.console, v.console
 	if v.job.Console {
 		qemu.Stdout = io.MultiWriter(v.console, os.Stderr)

@@ -51,10 +51,11 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 		}
 	}
 	if pkg == "test/systemd" {
-		if err := buildUnsafe(source); err != nil {
+		unsafe, err := s.buildUnsafe(source)
+		if err != nil {
 			return nil, err
 		}
-		j.Copies = append(j.Copies, filepath.Join(source, "bin/unsafe")+":/opt/unitc-unsafe")
+		j.Copies = append(j.Copies, unsafe+":/opt/unitc-unsafe")
 	}
 	var programs []string
 	if !s.isForeign() { // no test there asks for them
@@ -85,16 +86,17 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 
 // buildUnsafe compiles programs that leave protections away where a test of an
 // attack says so (package protection), to see that the attack succeeds then.
-func buildUnsafe(source string) error {
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", "unsafe_attack", "-o", filepath.Join(source, "bin/unsafe")+"/", "./cmd/unitc", "./cmd/unitc-exec")
-	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
-	if err := os.MkdirAll(filepath.Join(source, "bin/unsafe"), 0o755); err != nil {
-		return err
+func (s suite) buildUnsafe(source string) (dir string, err error) {
+	dir = filepath.Join(source, s.bin(), "unsafe")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", "unsafe_attack", "-o", dir+"/", "./cmd/unitc", "./cmd/unitc-exec")
+	build.Dir, build.Env = source, s.goEnv()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
 	}
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building without protections: %w\n%s", err, out)
+		return "", fmt.Errorf("building without protections: %w\n%s", err, out)
 	}
-	return nil
+	return dir, nil
 }
 
 // buildCRI compiles the client of containerd's interface for Kubernetes, which is

@@ -50,6 +50,7 @@ func allLanes() []lane {
 	for _, name := range []string{
 		"vm-trixie", "fast-trixie", "fast-bookworm", "vm-bookworm", "fast-forky", "vm-forky",
 		"vm-engines", // limits through engines
+		"vm-" + foreign.name,
 		"fast-engines", "fast-daemons",
 		judgeLane, // images have judges among the peers' programs: umoci unpacks the same ones
 	} {
@@ -294,6 +295,8 @@ func (r *testRun) testJob(kind, suiteName string) (*job, error) {
 	switch {
 	case r.filter != "":
 		flags = append(flags, "-test.run="+r.filter)
+	case suiteName == foreign.name:
+		flags = append(flags, "-test.run="+foreignTests)
 	case isExtra(suiteName):
 		// The others have run on this release already.
 		flags = append(flags, "-test.run=^"+extraTests[suiteName])

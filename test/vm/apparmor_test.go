@@ -11,8 +11,11 @@ import (
 	"testing"
 )
 
-// appArmorSuite is the one whose tree has apparmor_parser(8).
-const appArmorSuite = "trixie"
+// hasAppArmor tells of the trees that have apparmor_parser(8).
+func hasAppArmor() bool {
+	suite := os.Getenv("UNITC_LAB_SUITE")
+	return suite == "trixie" || suite == "arm64"
+}
 
 // tryAll is a payload with everything that stands before AppArmor taken away; it
 // tells what it could do.
@@ -35,7 +38,7 @@ command:
 // Where the host has AppArmor and the profile, a container runs under it and is
 // held by it alone; the one key takes it away, and then the same works.
 func TestAppArmor(t *testing.T) {
-	if os.Getenv("UNITC_LAB_SUITE") != appArmorSuite {
+	if !hasAppArmor() {
 		if enabled, _ := os.ReadFile("/sys/module/apparmor/parameters/enabled"); strings.TrimSpace(string(enabled)) == "Y" {
 			// AppArmor without the profile: a start goes without it too.
 			c := define(t, "apparmor-none", "scope", sleeper)
@@ -103,7 +106,7 @@ profile lab-refusing flags=(attach_disconnected,mediate_deleted) {
 // "LSM denial from the kernel log": what AppArmor has refused here is told by
 // `unitc why`, with the rule that would allow it.
 func TestWhyNamesWhatAppArmorRefused(t *testing.T) {
-	if os.Getenv("UNITC_LAB_SUITE") != appArmorSuite {
+	if !hasAppArmor() {
 		return // nothing there loads a profile
 	}
 	const profile = "/run/lab-refusing"

@@ -20,7 +20,7 @@ var foreign = suite{name: "arm64", release: "trixie", arch: "arm64"}
 // foreignTests are those of package test/vm that its lane runs: of each of the
 // kernel's interfaces that differ between processors or are compiled for one, a
 // test. Of the others a machine of this processor knows as much.
-const foreignTests = "^Test(AppArmor|DevicesAreClosed|Privileged|MemoryLimit|RuntimeLimits|PublishedSCTP|WhyAsTheKernelSays|BootBeforeDbus|BootHeedsEnableAndDisable)$"
+const foreignTests = "^Test(DevicesAreClosed|Privileged|RuntimeLimits|WhyAsTheKernelSays|BootBeforeDbus)$"
 
 // foreignVM emulates one. A newer processor signs its pointers, which takes the
 // emulation half of its speed.

@@ -19,6 +19,8 @@ import (
 // A kernel, or a filter of the unit, that lacks a call which only the runtime's own
 // verbs make: each verb does what it does with the call, or says so and changes
 // nothing. A container never runs without the rules for its devices.
+//
+//lab:once
 func TestOCIWithoutCalls(t *testing.T) {
 	verbs := [][]string{{"create", "--bundle", "", ""}, {"start", ""}, {"kill", "", "USR1"}, {"kill", "", "KILL"}, {"delete", ""}}
 	after := []string{"created", "running", "running", "stopped", ""}

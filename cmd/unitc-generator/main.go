@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/buildinfo"
-	_ "github.com/unitc/unitc/internal/entry" // where it begins
+	_ "github.com/unitc/unitc/internal/generator/entry" // where it begins
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/loader"
 )

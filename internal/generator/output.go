@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/linux"
+	"github.com/unitc/unitc/internal/rawcall"
 	"github.com/unitc/unitc/internal/resolved"
 )
 
@@ -130,14 +130,14 @@ func (o *output) finish() {
 // than a temporary name and a rename. false: that does not work here, or the name
 // is taken.
 func placeWhole(dirFD int, name string, data []byte, mode uint32) bool {
-	fd, err := linux.Openat(dirFD, ".", unix.O_WRONLY|unix.O_TMPFILE|unix.O_CLOEXEC, mode)
+	fd, err := rawcall.Openat(dirFD, ".", unix.O_WRONLY|unix.O_TMPFILE|unix.O_CLOEXEC, mode)
 	if err != nil {
 		return false
 	}
 	// AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH, which who runs this by hand may
 	// not have.
-	placed := writeAll(fd, data) == nil && linux.Link(fd, dirFD, name) == nil
-	return linux.Close(fd) == nil && placed
+	placed := writeAll(fd, data) == nil && rawcall.Link(fd, dirFD, name) == nil
+	return rawcall.Close(fd) == nil && placed
 }
 
 func (o *output) temp() string {
@@ -183,7 +183,7 @@ func (o *output) writeFile(name string, data []byte, mode uint32) error {
 
 func writeAll(fd int, data []byte) error {
 	for len(data) > 0 {
-		n, err := linux.Write(fd, data)
+		n, err := rawcall.Write(fd, data)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
@@ -199,7 +199,7 @@ func (o *output) writeLink(l link) error {
 		}
 		o.madeDirs[dir] = true
 	}
-	err := linux.Symlinkat(l.target, o.dirFD, l.path)
+	err := rawcall.Symlinkat(l.target, o.dirFD, l.path)
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}

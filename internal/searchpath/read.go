@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/diag"
-	"github.com/unitc/unitc/internal/linux"
+	"github.com/unitc/unitc/internal/rawcall"
 )
 
 // MaxSize bounds one file, in bytes. The largest definitions known are tens of
@@ -102,7 +102,7 @@ func (f file) read() (*Layer, diag.List) {
 	if what != "" {
 		return nil, fault(what, cure)
 	}
-	defer linux.Close(fd)
+	defer rawcall.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, fault("reading its status: "+err.Error(), "")
@@ -132,7 +132,7 @@ func (f file) open() (fd int, what, cure string) {
 	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
 	dirFD := f.dir.fd
 	if f.mode.IsRegular() {
-		fd, err := linux.Openat(dirFD, f.name, flags|unix.O_NOFOLLOW, 0)
+		fd, err := rawcall.Openat(dirFD, f.name, flags|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			return -1, "opening: " + err.Error(), ""
 		}
@@ -193,7 +193,7 @@ func readAll(fd, size int) ([]byte, error) {
 	data := make([]byte, size+1)
 	n := 0
 	for {
-		m, err := linux.Read(fd, data[n:])
+		m, err := rawcall.Read(fd, data[n:])
 		switch {
 		case err == unix.EINTR:
 			continue

@@ -3,7 +3,7 @@
 package entry
 
 // Symbol is what the linker is told to begin with.
-const Symbol = "github.com/unitc/unitc/internal/entry.start"
+const Symbol = "github.com/unitc/unitc/internal/generator/entry.start"
 
 // start is no function: the kernel jumps to it with the arguments, the
 // environment and the auxiliary vector on the stack (System V ABI for AMD64,

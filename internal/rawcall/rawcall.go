@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package linux has system calls of which Go's scheduler is not told. Who makes
+// Package rawcall has system calls of which Go's scheduler is not told. Who makes
 // thousands of them one after the other, on files that never make it wait, and
 // does nothing beside them, has threads woken for nothing by all others: the
 // scheduler gives the processor away when one takes longer than 20 µs. No call
 // that may wait may be made so.
-package linux
+package rawcall
 
 import (
 	"syscall"

@@ -8,7 +8,7 @@ import (
 	"os"
 	"runtime"
 
-	_ "github.com/unitc/unitc/internal/entry"
+	_ "github.com/unitc/unitc/internal/generator/entry"
 )
 
 func main() {

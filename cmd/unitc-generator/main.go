@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/buildinfo"
-	_ "github.com/unitc/unitc/internal/generator/entry" // where it begins
 	"github.com/unitc/unitc/internal/generator"
+	_ "github.com/unitc/unitc/internal/generator/entry" // where it begins
 	"github.com/unitc/unitc/internal/loader"
 )
 

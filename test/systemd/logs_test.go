@@ -52,16 +52,7 @@ func TestEveryLineArrivesWhenStopped(t *testing.T) {
 		c := p.define(t, "race", counter).start()
 		await(t, "it counts", func() bool { return c.log("-n", "1") != "" })
 		c.stop()
-		last := ""
-		await(t, "the last word has arrived", func() bool {
-			last = strings.TrimSpace(c.log("-n", "1"))
-			return strings.HasPrefix(last, "last ")
-		})
-		n, err := strconv.Atoi(strings.TrimPrefix(last, "last "))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.awaitNumbers(n)
+		c.awaitNumbers(c.awaitLastWord())
 	})
 }
 
@@ -82,16 +73,29 @@ func TestRelayIsCatWhereMemoryIsNoProgram(t *testing.T) {
 	})
 	await(t, "it counts", func() bool { return c.log("-n", "1") != "" })
 	c.stop()
+	c.awaitNumbers(c.awaitLastWord())
+}
+
+// awaitLastWord gives the number that counter ends with.
+func (c *container) awaitLastWord() int {
+	c.t.Helper()
 	last := ""
-	await(t, "the last word has arrived", func() bool {
+	defer func() {
+		if c.t.Failed() { // is it journald that has not written it, or journalctl that does not find the end?
+			lines := strings.Split(strings.TrimSpace(c.output()), "\n")
+			out, _ := command(c.t, "journalctl", "--sync")
+			c.t.Logf("the end is %q, and %q of %d lines where all are read; journalctl --sync: %s", last, lines[len(lines)-1], len(lines), out)
+		}
+	}()
+	await(c.t, "the last word has arrived", func() bool {
 		last = strings.TrimSpace(c.log("-n", "1"))
 		return strings.HasPrefix(last, "last ")
 	})
 	n, err := strconv.Atoi(strings.TrimPrefix(last, "last "))
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	c.awaitNumbers(n)
+	return n
 }
 
 // awaitNumbers waits for the number n and demands that the output has every

@@ -36,8 +36,9 @@ func (r Refusal) Process() error {
 // Thread does something on a thread of its own that is refused the calls. So are
 // the programs that it starts; goroutines that it starts are not.
 func (r Refusal) Thread(do func() error) error {
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
+		defer close(done)      // also where a test's Fatal ends this goroutine
 		runtime.LockOSThread() // for good: the thread ends with this goroutine
 		_, err := load(r.rule())
 		if err == nil {
@@ -59,6 +60,7 @@ func (r Refusal) rule() specs.LinuxSyscall {
 func Ask(calls []string, answer func(args [6]uint64) unix.Errno, do func() error) error {
 	listener, done := make(chan int, 1), make(chan error, 1)
 	go func() {
+		defer close(done)      // as above
 		runtime.LockOSThread() // for good
 		fd, err := load(specs.LinuxSyscall{Names: calls, Action: specs.ActNotify})
 		if err == nil {

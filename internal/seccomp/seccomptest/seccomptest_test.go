@@ -113,6 +113,17 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// What ends its goroutine, as t.Fatal does, lets the test end.
+func TestFatalInside(t *testing.T) {
+	do := func() error { runtime.Goexit(); return nil }
+	if err := (Refusal{Calls: []string{"swapon"}, Errno: unix.EXDEV}).Thread(do); err != nil {
+		t.Error(err)
+	}
+	if err := Ask([]string{"swapon"}, func([6]uint64) unix.Errno { return 0 }, do); err != nil {
+		t.Error(err)
+	}
+}
+
 // A name that is no call's would refuse nothing, and the test would pass.
 func TestUnknownCall(t *testing.T) {
 	do := func() error { t.Error("it is done all the same"); return nil }

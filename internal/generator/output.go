@@ -3,6 +3,7 @@
 package generator
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,6 +19,10 @@ import (
 // output writes below one directory, through descriptors, so that no name can
 // lead out of it (G-6). Every file appears whole: two reloads can overlap, and
 // the first must not read what the second is half through with (G-16).
+//
+// The resolved definitions come first, then the units, each before its links:
+// whoever finds a part finds all that it needs, also where a run is killed. So
+// the units wait in memory until the last definition has been read.
 type output struct {
 	path       string
 	dirFD      int
@@ -27,6 +32,18 @@ type output struct {
 	err        error // the first
 
 	definitions definitions
+	units       []waiting
+	texts       arena
+}
+
+// waiting is a unit that is still to be written.
+type waiting struct {
+	name  string
+	text  []byte
+	links []link
+	// end is where its definition ends in the file of definitions; 0 = it has
+	// none there.
+	end int64
 }
 
 // runs parts the temporary files of two runs in one process.
@@ -44,24 +61,27 @@ func openOutput(path string) (*output, error) {
 
 func (o *output) close() { unix.Close(o.dirFD) }
 
-// write puts one unit in place, the links last: whoever finds a part finds all
-// that it needs, but for the resolved definition. That comes with finish, and a
-// helper which looks for it before waits. A fault is kept and the next unit is
-// tried.
+// write takes a unit, whose bytes may be used again then; finish writes it.
 func (o *output) write(u unit) {
-	var err error
+	w := waiting{name: u.name, text: o.texts.keep(u.text), links: u.links}
 	if u.resolved != nil {
-		err = o.addResolved(u.stem(), u.resolved)
+		w.end = o.addResolved(u.stem(), u.resolved)
 	}
-	if err == nil {
-		err = o.writeFile(u.name, u.text, 0o644)
-	}
-	for _, l := range u.links {
-		if err == nil {
-			err = o.writeLink(l)
+	o.units = append(o.units, w)
+}
+
+// finish puts everything in place. A fault is kept and the next unit is tried.
+func (o *output) finish() {
+	o.placeDefinitions()
+	for _, u := range o.units {
+		err := o.writeFile(u.name, u.text, 0o644)
+		for _, l := range u.links {
+			if err == nil {
+				err = o.writeLink(l)
+			}
 		}
+		o.keep(u.name, err)
 	}
-	o.keep(u.name, err)
 }
 
 func (o *output) keep(what string, err error) {
@@ -70,21 +90,40 @@ func (o *output) keep(what string, err error) {
 	}
 }
 
+// arena has room for many small texts at the price of few allocations.
+type arena struct{ free []byte }
+
+const arenaSize = 64 << 10
+
+func (a *arena) keep(text []byte) []byte {
+	if len(text) > cap(a.free)-len(a.free) {
+		if len(text) > arenaSize/4 {
+			return bytes.Clone(text)
+		}
+		a.free = make([]byte, 0, arenaSize)
+	}
+	from := len(a.free)
+	a.free = append(a.free, text...)
+	return a.free[from:len(a.free):len(a.free)]
+}
+
 // definitions is the file of resolved definitions on its way. It has another name
 // until it is whole.
 type definitions struct {
-	fd   int // -1: none was needed so far
-	temp string
-	data []byte // still to be written
-	err  error  // the first: what is in the file is not known then
+	fd      int // -1: none was needed so far
+	temp    string
+	data    []byte // still to be written
+	written int64
+	err     error // the first: no more is added then
 }
 
 // writeSize is how much is written at once.
 const writeSize = 64 << 10
 
-// addResolved writes on at the file of resolved definitions: for root alone, as
-// environment values often hold passwords (V-9).
-func (o *output) addResolved(stem string, data []byte) error {
+// addResolved writes on at the file of resolved definitions, for root alone, as
+// environment values often hold passwords (V-9), and gives the length that it has
+// with this one.
+func (o *output) addResolved(stem string, data []byte) int64 {
 	d := &o.definitions
 	if d.fd < 0 && d.err == nil {
 		d.temp, d.fd, d.err = o.createTemp(0o600)
@@ -93,27 +132,36 @@ func (o *output) addResolved(stem string, data []byte) error {
 	if len(d.data)+len(data)+2*len(stem) > writeSize {
 		d.flush()
 	}
-	if d.err == nil {
-		d.data = resolved.AppendMember(d.data, stem, data)
+	if d.err != nil {
+		return 0
 	}
-	return d.err
+	d.data = resolved.AppendMember(d.data, stem, data)
+	return d.written + int64(len(d.data))
 }
 
 func (d *definitions) flush() {
 	if d.err == nil {
 		d.err = writeAll(d.fd, d.data)
+		d.written += int64(len(d.data))
 	}
 	d.data = d.data[:0]
 }
 
-// finish puts the resolved definitions in place, all at once.
-func (o *output) finish() {
+// placeDefinitions gives the file of definitions its name. Where not all have
+// room, the first ones stay, and as much is left free as their units take.
+func (o *output) placeDefinitions() {
 	d := &o.definitions
 	if d.fd < 0 {
+		o.keep("the resolved definitions", d.err)
 		return
 	}
 	d.data = resolved.AppendTail(d.data)
 	d.flush()
+	if errors.Is(d.err, unix.ENOSPC) {
+		var lost string
+		lost, d.err = o.shorten()
+		o.keep("the resolved definitions from "+lost+" on", unix.ENOSPC)
+	}
 	if err := unix.Close(d.fd); d.err == nil {
 		d.err = err
 	}
@@ -124,6 +172,38 @@ func (o *output) finish() {
 		_ = unix.Unlinkat(o.dirFD, d.temp, 0)
 	}
 	o.keep("the resolved definitions", d.err)
+}
+
+// shorten cuts the file of definitions, with which the file system is full, down
+// to those of the first units, such that it holds them and these units. lost is
+// the first one that has none.
+func (o *output) shorten() (lost string, err error) {
+	fd := o.definitions.fd
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	if err := errors.Join(unix.Fstat(fd, &st), unix.Fstatfs(fd, &fs)); err != nil {
+		return o.units[0].name, err
+	}
+	blocks := func(size int64) int64 { return (size + int64(fs.Bsize) - 1) / int64(fs.Bsize) }
+	tail := resolved.AppendTail(nil)
+	room := blocks(st.Size) + int64(fs.Bavail)
+	end := int64(0)
+	for _, u := range o.units {
+		room -= blocks(int64(len(u.text)))
+		if u.end > st.Size || blocks(max(u.end, end)+int64(len(tail))) > room {
+			lost = u.name
+			break
+		}
+		end = max(u.end, end)
+	}
+	if end == 0 {
+		return lost, unix.ENOSPC
+	}
+	if err := unix.Ftruncate(fd, end); err != nil {
+		return lost, err
+	}
+	_, err = unix.Pwrite(fd, tail, end)
+	return lost, err
 }
 
 // placeWhole makes a file that has no name until it is whole, which takes less

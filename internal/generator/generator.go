@@ -82,6 +82,7 @@ func Run(cfg Config) error {
 		}
 	}
 	r.remnants()
+	r.writeLoaded()
 	out.finish()
 	return out.err
 }
@@ -96,7 +97,9 @@ type run struct {
 	// launched are the names below StateDir: of containers that run, or that a
 	// crash has left.
 	launched map[string]bool
-	room     room
+	// loaded are the units that systemd is to keep in memory.
+	loaded []string
+	room   room
 }
 
 // definition writes all units of one definition.
@@ -122,6 +125,7 @@ func (r *run) definition(src searchpath.Source) {
 		for _, p := range u.problems {
 			r.Report(p)
 		}
+		r.keepLoaded(&u)
 		r.out.write(u)
 	}
 }

@@ -74,7 +74,10 @@ func (o *output) write(u unit) {
 func (o *output) finish() {
 	o.placeDefinitions()
 	for _, u := range o.units {
-		err := o.writeFile(u.name, u.text, 0o644)
+		err := o.makeParent(u.name)
+		if err == nil {
+			err = o.writeFile(u.name, u.text, 0o644)
+		}
 		for _, l := range u.links {
 			if err == nil {
 				err = o.writeLink(l)
@@ -272,12 +275,22 @@ func writeAll(fd int, data []byte) error {
 	return nil
 }
 
+// makeParent makes the directory of a drop-in or of a link.
+func (o *output) makeParent(path string) error {
+	dir, _, found := strings.Cut(path, "/")
+	if !found || o.madeDirs[dir] {
+		return nil
+	}
+	if err := unix.Mkdirat(o.dirFD, dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("mkdir %s: %w", dir, err)
+	}
+	o.madeDirs[dir] = true
+	return nil
+}
+
 func (o *output) writeLink(l link) error {
-	if dir, _, found := strings.Cut(l.path, "/"); found && !o.madeDirs[dir] {
-		if err := unix.Mkdirat(o.dirFD, dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("mkdir %s: %w", dir, err)
-		}
-		o.madeDirs[dir] = true
+	if err := o.makeParent(l.path); err != nil {
+		return err
 	}
 	err := rawcall.Symlinkat(l.target, o.dirFD, l.path)
 	if !errors.Is(err, unix.EEXIST) {

@@ -21,13 +21,13 @@ const (
 	upAfter = 10 * time.Second
 )
 
-// restartLimit bounds the restarts, in [Unit].
+// restartLimit bounds the starts, in [Unit].
 func (t *translation) restartLimit() {
 	r := t.service.Restart
 	switch {
-	case !restarts(r):
-	case r.MaxRetries == 0:
-		// Docker never gives up, systemd would after five starts in ten seconds.
+	case !restarts(r) || r.MaxRetries == 0:
+		// Docker never gives up, and lets an operator start as often as he likes;
+		// systemd would refuse after five starts in ten seconds.
 		t.w.Set("StartLimitIntervalSec", "0")
 	default:
 		// The first start and N more, each of which counts as docker counts: it

@@ -244,3 +244,33 @@ func TestTwoReloadsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A container that nothing starts at boot stays loaded, before its start and after
+// its stop, until its definition has gone; and whoever starts it by hand may do so
+// as often as he likes.
+func TestContainersStayLoaded(t *testing.T) {
+	cleanReload(t)
+	path := definitions + "staying.yaml"
+	place(t, path, working)
+	reload(t)
+	loaded := func() bool {
+		return strings.Contains(must(t, "systemctl", "list-units", "--all", "--plain", "--no-legend", "staying.service"), "staying.service loaded ")
+	}
+	if !loaded() {
+		t.Fatal("systemd has not loaded it")
+	}
+	for range 8 {
+		must(t, "systemctl", "start", "staying")
+		must(t, "systemctl", "stop", "staying")
+	}
+	if !loaded() {
+		t.Error("systemd has forgotten it after a stop")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	reload(t)
+	if loaded() {
+		t.Error("it is loaded without a definition")
+	}
+}

@@ -20,8 +20,12 @@ const (
 // unit when it has stopped, and loads it again for each start, and once more for
 // systemctl to see how a stop went: with the mount units of all its paths a
 // fifth of a stop (docs/PERFORMANCE.md). A unit that another one names is not
-// forgotten.
+// forgotten. A run over a part of the search path leaves no drop-in: it would take
+// the place of the one for all.
 func (r *run) keepLoaded(u *unit) {
+	if r.Dirs != nil || r.Select != nil {
+		return
+	}
 	named := slices.ContainsFunc(u.links, func(l link) bool { return !l.alias })
 	if u.resolved != nil && !named && len(r.loaded) < maxLoaded && unitfile.NameKind(u.name) != unitfile.Template {
 		r.loaded = append(r.loaded, u.name)

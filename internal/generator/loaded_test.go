@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
@@ -55,6 +56,11 @@ func TestUnitsThatStayLoaded(t *testing.T) {
 	}
 	if h = newHost(t, map[string]string{"etc/unitc/boot.yaml": "-> /nowhere"}); h.run(simple) == "" || h.loaded() != nil {
 		t.Errorf("%s stay loaded beside a unit that is started at boot", h.loaded())
+	}
+	h = newHost(t, map[string]string{"part/byhand.yaml": ""})
+	err := Run(Config{Dirs: []string{h.root + "/part"}, OutDir: h.out, Helper: "/x", Parse: simple, Report: func(diag.Problem) {}})
+	if err != nil || h.names() != ".unitc byhand.service" || h.loaded() != nil {
+		t.Errorf("a run over one directory writes %s, and %s stay loaded (%v)", h.names(), h.loaded(), err)
 	}
 	clear(placed)
 	for i := range maxLoaded + 50 {

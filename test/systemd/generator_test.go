@@ -257,7 +257,7 @@ func TestContainersStayLoaded(t *testing.T) {
 		return strings.Contains(must(t, "systemctl", "list-units", "--all", "--plain", "--no-legend", "staying.service"), "staying.service loaded ")
 	}
 	if !loaded() {
-		t.Fatal("systemd has not loaded it")
+		t.Fatalf("systemd has not loaded it, where its slice is\n%s", must(t, "systemctl", "cat", "--", "-.slice"))
 	}
 	for range 8 {
 		must(t, "systemctl", "start", "staying")

@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +44,9 @@ type peer struct {
 	// 0 = it is a template.
 	named   int
 	command string // the last that was written
+	// enabled: a target that is there wants the unit `1`, so that systemd has it
+	// loaded before each start and after each stop, as it has our containers.
+	enabled bool
 	// mate: a second one runs meanwhile.
 	mate bool
 }
@@ -68,10 +73,13 @@ func allPeers() []*peer {
 		p.unit = strings.Replace(p.unit, "Type=exec", "Type=notify", 1)
 		return p
 	}
+	enabled := plain("plain-enabled", false, payload, "ExecStart="+payload+" @COMMAND@")
+	enabled.enabled = true
 	joined := definition("unitc-bridge-joined", false, "network_mode: bridge\nports: ['127.0.0.1:1809%i:80']\n")
 	joined.mate, joined.named = true, 2
 	peers := []*peer{
 		plain("plain", true, payload, "ExecStart="+payload+" @COMMAND@"),
+		enabled,
 		helper("floor", ""),
 		helper("floor-scope", "-scope "),
 		definition("unitc", true, ""),
@@ -121,7 +129,7 @@ func (p *peer) write(command string) error {
 	if strings.HasPrefix(p.unit, "command:") {
 		command = strings.Join(strings.Fields(command), ", ")
 	}
-	if p.name == "plain" {
+	if strings.HasPrefix(p.name, "plain") {
 		command = strings.ReplaceAll(command, "/out/", stamps+"/")
 	}
 	if err := os.MkdirAll(filepath.Dir(p.file), 0o755); err != nil {
@@ -129,6 +137,16 @@ func (p *peer) write(command string) error {
 	}
 	if p.name == "crun" {
 		if err := bundles(command); err != nil {
+			return err
+		}
+	}
+	if p.enabled {
+		wants := unitDir + "multi-user.target.wants/"
+		err := os.MkdirAll(wants, 0o755)
+		if err == nil {
+			err = os.Symlink(p.file, wants+p.service("1"))
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}

@@ -17,11 +17,12 @@ export CGO_ENABLED = 0
 
 BUILDINFO = github.com/unitc/unitc/internal/buildinfo
 LDFLAGS   = -s -w -X $(BUILDINFO).Version=$(VERSION) -X $(BUILDINFO).HelperPath=$(LIBEXECDIR)/unitc-exec -X $(BUILDINFO).RelayPath=$(LIBEXECDIR)/unitc-relay -X $(BUILDINFO).ProbePath=$(LIBEXECDIR)/unitc-probe -X $(BUILDINFO).CommandPath=$(PREFIX)/bin/unitc
-# unitc-runtime begins in internal/oci/entry, unitc-generator in internal/generator/entry,
-# which know no other processor.
+# unitc-runtime begins in internal/oci/entry, unitc-generator and unitc-exec in
+# internal/entry, which know no other processor.
 RUNTIME   = github.com/unitc/unitc/cmd/unitc-runtime
 GENERATOR = github.com/unitc/unitc/cmd/unitc-generator
-ENTRY     = $(if $(filter amd64,$(or $(GOARCH),$(shell $(GO) env GOARCH))),-E github.com/unitc/unitc/internal/$(1).start)
+HELPER    = github.com/unitc/unitc/cmd/unitc-exec
+ENTRY     = $(if $(filter amd64,$(or $(GOARCH),$(shell $(GO) env GOARCH))),-E github.com/unitc/unitc/internal/$(1).start$(2))
 COMMANDS  = $(sort $(patsubst cmd/%/,%,$(dir $(wildcard cmd/*/*.go))))
 INSTALL   = install
 
@@ -35,7 +36,7 @@ help: ## list the targets
 .PHONY: build
 build: toolchain manuals completions ## build static binaries, manual pages and completions into bin/
 	@mkdir -p $(BIN)
-	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -ldflags='$(RUNTIME)=$(LDFLAGS) $(call ENTRY,oci/entry)' -ldflags='$(GENERATOR)=$(LDFLAGS) $(call ENTRY,generator/entry)' -o $(BIN)/ $(COMMANDS:%=./cmd/%))
+	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -ldflags='$(RUNTIME)=$(LDFLAGS) $(call ENTRY,oci/entry)' -ldflags='$(GENERATOR)=$(LDFLAGS) $(call ENTRY,entry,Alone)' -ldflags='$(HELPER)=$(LDFLAGS) $(call ENTRY,entry)' -o $(BIN)/ $(COMMANDS:%=./cmd/%))
 
 MANUALS     = $(patsubst docs/man/%.md,$(BIN)/man/%,$(wildcard docs/man/*.md))
 COMPLETIONS = $(addprefix $(BIN)/completions/,bash zsh fish)

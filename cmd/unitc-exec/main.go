@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	_ "github.com/unitc/unitc/internal/bigstack"
+	_ "github.com/unitc/unitc/internal/entry" // where it begins
 	"github.com/unitc/unitc/internal/launch"
 )
 

@@ -12,9 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	_ "github.com/unitc/unitc/internal/bigstack"
 	"github.com/unitc/unitc/internal/buildinfo"
+	_ "github.com/unitc/unitc/internal/entry" // where it begins
 	"github.com/unitc/unitc/internal/generator"
-	_ "github.com/unitc/unitc/internal/generator/entry" // where it begins
 	"github.com/unitc/unitc/internal/loader"
 )
 

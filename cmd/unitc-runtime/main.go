@@ -7,6 +7,7 @@ package main
 import (
 	"os"
 
+	_ "github.com/unitc/unitc/internal/bigstack"
 	"github.com/unitc/unitc/internal/oci"
 	_ "github.com/unitc/unitc/internal/oci/entry" // where it begins; see there
 )

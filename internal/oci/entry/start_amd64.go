@@ -2,6 +2,12 @@
 
 package entry
 
+import "runtime"
+
+// memProfileRate is where the linker has put it: no assembler may name what is
+// the runtime's.
+var memProfileRate = &runtime.MemProfileRate
+
 // Symbol is what the linker is told to begin with.
 const Symbol = "github.com/unitc/unitc/internal/oci/entry.start"
 

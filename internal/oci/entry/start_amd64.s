@@ -144,4 +144,6 @@ close:
 begin:
 	MOVQ R12, SP
 	XORL DX, DX // no function for the end (3.4.1, rdx)
+	MOVQ ·memProfileRate(SB), AX
+	MOVQ $0, (AX) // as internal/entry
 	JMP  _rt0_amd64_linux(SB)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -16,8 +17,25 @@ import (
 // Arguments and environment are passed on, however many there are, and what was
 // asked for already stays.
 func TestStartAddsOneVariable(t *testing.T) {
+	for symbol, slack := range map[string]int{Symbol: ownSlack(t), SymbolAlone: 100_000_000} {
+		t.Run(symbol[strings.LastIndexByte(symbol, '.')+1:], func(t *testing.T) { checkStart(t, symbol, slack) })
+	}
+}
+
+// ownSlack is how late the timers of this program may be, in ns, which a child
+// inherits.
+func ownSlack(t *testing.T) int {
+	text, err := os.ReadFile("/proc/self/timerslack_ns")
+	slack, parseErr := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || parseErr != nil {
+		t.Fatal(err, parseErr)
+	}
+	return slack
+}
+
+func checkStart(t *testing.T, symbol string, slack int) {
 	program := filepath.Join(t.TempDir(), "show")
-	build := exec.Command("go", "build", "-ldflags=-E "+Symbol, "-o", program, "./testdata/show")
+	build := exec.Command("go", "build", "-ldflags=-E "+symbol, "-o", program, "./testdata/show")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
@@ -30,9 +48,9 @@ func TestStartAddsOneVariable(t *testing.T) {
 				cmd.Env = append(cmd.Env, fmt.Sprintf("V%d=%s", i, strings.Repeat("x", i%50)))
 			}
 			s := started(t, cmd)
-			if want := append(slices.Clone(cmd.Env), "GOMAXPROCS=1"); s.Processors != 1 || s.PageSize != os.Getpagesize() ||
+			if want := append(slices.Clone(cmd.Env), "GOMAXPROCS=1"); s.Processors != 1 || s.Slack != slack || s.MemProfileRate != 0 || s.PageSize != os.Getpagesize() ||
 				!slices.Equal(s.Env, want) || !slices.Equal(s.Args, args) {
-				t.Errorf("%d variables, arguments %q: %d processors, pages of %d, %q, environment %.200q", n, args, s.Processors, s.PageSize, s.Args, s.Env)
+				t.Errorf("%d variables, arguments %q: %+.400v", n, args, s)
 			}
 		}
 	}
@@ -47,6 +65,9 @@ type shown struct {
 	Args, Env  []string
 	Processors int
 	PageSize   int
+	// Slack is how late timers may be, in ns.
+	Slack          int
+	MemProfileRate int
 }
 
 func started(t *testing.T, cmd *exec.Cmd) (s shown) {

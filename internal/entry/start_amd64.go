@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package entry
+
+import "runtime"
+
+// memProfileRate is where the linker has put it: no assembler may name what is
+// the runtime's.
+var memProfileRate = &runtime.MemProfileRate
+
+// Symbol is what the linker is told to begin with, SymbolAlone that of a program
+// which starts no other.
+const (
+	Symbol      = "github.com/unitc/unitc/internal/entry.start"
+	SymbolAlone = Symbol + "Alone"
+)
+
+// start is no function: the kernel jumps to it with the arguments, the
+// environment and the auxiliary vector on the stack (System V ABI for AMD64,
+// 3.4.1), and it jumps to where Go begins.
+//
+//lint:ignore U1000 the linker is told its name
+func start()
+
+//lint:ignore U1000 the linker is told its name
+func startAlone()

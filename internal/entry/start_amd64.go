@@ -6,6 +6,8 @@ import "runtime"
 
 // memProfileRate is where the linker has put it: no assembler may name what is
 // the runtime's.
+//
+//lint:ignore U1000 start names it
 var memProfileRate = &runtime.MemProfileRate
 
 // Symbol is what the linker is told to begin with, SymbolAlone that of a program

@@ -19,7 +19,9 @@ import (
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/runtime"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
@@ -198,8 +200,14 @@ func planProblems(files []definition.File) diag.List {
 			if strings.HasSuffix(s.Name, "@") {
 				s.Instance = "instance"
 			}
-			facts := planner.Facts{IDStart: 524288, Devices: map[string]planner.Device{},
+			facts := planner.Facts{IDStart: 524288, Devices: map[string]planner.Device{}, Volumes: map[string]planner.VolumeSource{},
 				Joined: planner.Joined{Network: "/proc/1/ns/net", PID: "/proc/1/ns/pid", IPC: "/proc/1/ns/ipc"}}
+			if runtime.SELinux() {
+				facts.SELinux = launch.ContainerLabels()
+			}
+			for _, v := range s.Volumes {
+				facts.Volumes[v.Target] = planner.VolumeSource{Path: "/", Layers: []string{"/"}}
+			}
 			for _, d := range s.Devices {
 				facts.Devices[d.Source] = planner.Device{Type: "c"}
 			}

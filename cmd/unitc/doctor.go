@@ -13,6 +13,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/doctor"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/launch"
 )
 
 func (a *app) doctor() *cobra.Command {
@@ -52,6 +53,10 @@ func (a *app) machine() doctor.Machine {
 		Proc: "/proc", Sys: "/sys", Run: "/run", Store: "/var/lib/unitc", Helper: buildinfo.HelperPath, Relay: buildinfo.RelayPath,
 		// systemd.generator(7).
 		Generators: []string{"/run/systemd/system-generators", "/etc/systemd/system-generators", "/usr/local/lib/systemd/system-generators", "/usr/lib/systemd/system-generators"},
+		Label: func() (string, bool) {
+			labels := launch.ContainerLabels()
+			return labels.Process, labels.Loaded
+		},
 		Systemd: func(ctx context.Context) (string, error) {
 			bus, err := a.connect(ctx)
 			if err != nil {

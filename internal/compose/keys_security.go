@@ -35,7 +35,7 @@ var securityKeys = []field{
 		doc:    "Give up most of what parts the payload from the host.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Privileged = n.truth() }},
 	{name: "security_opt", shape: &shape{kinds: list, item: &shape{kinds: text, format: &securityFormat}, unique: true}, example: "[no-new-privileges:true]",
-		doc:    "Relax or tighten protections: no-new-privileges, seccomp, apparmor (unitc-default where it is loaded), label, systempaths, mask, unmask.",
+		doc:    "Relax or tighten protections: no-new-privileges, seccomp, apparmor (unitc-default where it is loaded), label (that of the host's SELinux policy for containers; disable takes it away), systempaths, mask, unmask.",
 		decode: decodeSecurityOpt},
 	{name: "userns_mode", shape: &shape{kinds: text, words: []string{"auto", "host"}}, example: "auto",
 		doc:    "The user namespace: auto (the container's own) or host.",

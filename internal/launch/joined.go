@@ -11,6 +11,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 // joinedNamespaces finds the namespaces of others that a definition asks for.
@@ -44,6 +45,14 @@ func joinedNamespaces(s *definition.Service) (planner.Joined, error) {
 		if n.key == "ipc" {
 			j.Shm = pid
 		}
+		level, err := joinedLevel(pid)
+		if err != nil {
+			return j, err
+		}
+		if j.PID != "" && n.key == "ipc" && level != j.Level {
+			return j, &planner.KeyError{Key: "ipc", What: s.IPC + " has another SELinux label than " + s.PID, Cure: "join one container with both `pid:` and `ipc:`"}
+		}
+		j.Level = level
 		user, err := foreignUser(pid)
 		if err != nil {
 			return j, err
@@ -54,6 +63,19 @@ func joinedNamespaces(s *definition.Service) (planner.Joined, error) {
 		j.User = user
 	}
 	return j, nil
+}
+
+// joinedLevel is the level of a container's SELinux label: another one would
+// keep what joins it from what it joins.
+func joinedLevel(pid int) (string, error) {
+	if !runtime.SELinux() {
+		return "", nil
+	}
+	label, err := os.ReadFile(fmt.Sprintf("/proc/%d/attr/current", pid))
+	if err != nil {
+		return "", fmt.Errorf("reading the label of the joined container: %w", err)
+	}
+	return planner.ContainerLevel(strings.TrimRight(string(label), "\x00\n")), nil
 }
 
 // foreignUser is the path of a process's user namespace, "" = this one.

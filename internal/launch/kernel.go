@@ -13,6 +13,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 // kernelWindow is how old a kernel message may be to speak of the death at hand.
@@ -82,7 +83,7 @@ func speaksOf(record string, p *plan.Plan) bool {
 		return true
 	}
 	if label := p.Spec.Process.SelinuxLabel; label != "" && strings.Contains(record, " scontext=") {
-		return between(record, " scontext=", " ") == label
+		return between(record, " scontext=", " ") == runtime.CanonicalLabel(label)
 	}
 	// A profile of its own may have children: "unitc-default//helper".
 	if own, of := p.Spec.Process.ApparmorProfile, between(record, ` profile="`, `"`); own != "" && of != "" && of != own && !strings.HasPrefix(of, own+"//") {

@@ -156,7 +156,7 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		f.Kernel = kernelVersion()
 	}
 	if planner.WantsLabels(s) && runtime.SELinux() {
-		f.SELinux = containerContexts(selinuxDir)
+		f.SELinux = ContainerLabels()
 	}
 	f.AppArmor = planner.WantsAppArmor(s) && runtime.AppArmorHas(planner.AppArmorProfile)
 	f.HardLimits = map[string]uint64{}
@@ -189,6 +189,14 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 
 // selinuxDir has a directory for each policy (selinux_config(5)).
 const selinuxDir = "/etc/selinux"
+
+// ContainerLabels is what the host's policy has for containers, and whether the
+// kernel has that policy.
+func ContainerLabels() *planner.SELinux {
+	l := containerContexts(selinuxDir)
+	l.Loaded = runtime.SELinuxKnows(l.Process) && runtime.SELinuxKnows(l.File)
+	return l
+}
 
 // containerContexts reads what the host's policy has for containers; empty
 // contexts where it names none.

@@ -47,6 +47,9 @@ type Plan struct {
 	// Relabel are the SELinux labels that sources of bind mounts get, by
 	// destination.
 	Relabel map[string]string `json:"relabel,omitempty"`
+	// LabelNew is the same of sources that are left alone when they have the
+	// label already.
+	LabelNew map[string]string `json:"label_new,omitempty"`
 	// SharedShm is the process whose /dev/shm the payload has too; 0 = its own.
 	SharedShm int `json:"shared_shm,omitempty"`
 	// Files are secrets and configs; what is in them is in no plan.

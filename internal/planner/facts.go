@@ -25,7 +25,7 @@ type Facts struct {
 	// HardLimits are the helper's own hard limits by RLIMIT_ name, as systemd set
 	// them; the defaults stay below. Absent = no bound known.
 	HardLimits map[string]uint64
-	// SELinux is nil where the host runs without it, or no label is asked for.
+	// SELinux is nil where the host runs without it, or no label is wanted.
 	SELinux *SELinux
 	// AppArmor says that the host has AppArmorProfile loaded.
 	AppArmor bool
@@ -63,6 +63,9 @@ type Joined struct {
 	User string
 	// Shm is the process whose /dev/shm is shared; 0 = nobody's.
 	Shm int
+	// Level is that of the SELinux label of the container whose processes or
+	// memory are shared; "" = there is none.
+	Level string
 }
 
 // JoinsContainer tells whether the value of a namespace key names another container.

@@ -76,5 +76,5 @@ func hookEnvironment(path string, payload []string, own []definition.Env) ([]str
 func unconfine(p *specs.Process) {
 	all := slices.Clone(allCapabilities)
 	p.Capabilities = &specs.LinuxCapabilities{Bounding: all, Permitted: slices.Clone(all), Effective: slices.Clone(all)}
-	p.NoNewPrivileges, p.ApparmorProfile = false, ""
+	p.NoNewPrivileges, p.ApparmorProfile, p.SelinuxLabel = false, "", ""
 }

@@ -105,8 +105,12 @@ var Relaxations = []Relaxation{
 				return name == "apparmor" && value != "unconfined" && value != AppArmorProfile
 			})
 		}},
-	{"security_opt: [label=disable]", "no SELinux label is asked for: what the policy does not separate by type is not separated",
+	{"security_opt: [label=disable]", "no SELinux label is set: on a host whose policy is one for containers, that policy does not hold the payload, nor keep it from others",
 		option("label", "disable")},
+	{"security_opt: [label=type:, user:, role:, level: or filetype:]", "on a host with SELinux that takes the place of what the policy has for containers: what it allows SELinux lets pass",
+		func(s *definition.Service) []string {
+			return optionPaths(s, func(name, value string) bool { return name == "label" && value != "disable" })
+		}},
 	{"security_opt: [systempaths=unconfined]", "nothing below /proc and /sys is masked or read-only: figures about the host, and with `userns_mode: host` its sysctls",
 		option("systempaths", "unconfined")},
 	{"security_opt: [unmask=PATHS]", "these paths below /proc and /sys can be read, and written where the kernel allows it",

@@ -62,7 +62,7 @@ func TestGoldenRelaxations(t *testing.T) {
 
 // A row that nothing is found by would be a promise of the document alone.
 func TestEveryRelaxationIsFound(t *testing.T) {
-	other := definition.Service{RootFS: "host", Bundle: "/srv/bundle", PID: "service:a", IPC: "container:b", SecurityOpt: []string{"seccomp=/etc/profile.json", "apparmor=mine"}, NetworkMode: "service:a"}
+	other := definition.Service{RootFS: "host", Bundle: "/srv/bundle", PID: "service:a", IPC: "container:b", SecurityOpt: []string{"seccomp=/etc/profile.json", "apparmor=mine", "label=type:mine"}, NetworkMode: "service:a"}
 	for _, r := range Relaxations {
 		if len(r.find(&loose)) == 0 && len(r.find(&other)) == 0 {
 			t.Errorf("%s is found in neither definition of this test", r.Key)

@@ -38,6 +38,7 @@ func (b *builder) securityOptions() error {
 	if b.f.AppArmor {
 		b.spec.Process.ApparmorProfile = AppArmorProfile
 	}
+	b.defaultLabel()
 	for i, o := range b.s.SecurityOpt {
 		key := fmt.Sprintf("security_opt[%d]", i)
 		name, value := splitOption(o)
@@ -69,7 +70,6 @@ func (b *builder) securityOptions() error {
 			return &KeyError{key, fmt.Sprintf("unknown option %q", name), "use no-new-privileges, seccomp, apparmor, label, mask, unmask or systempaths"}
 		}
 	}
-	b.relabelling()
 	return nil
 }
 

@@ -14,16 +14,64 @@ import (
 // SELinux are the contexts of containers that the host's policy names
 // (lxc_contexts(5)): "system_u:system_r:container_t:s0" and
 // "system_u:object_r:container_file_t:s0".
-type SELinux struct{ Process, File string }
+type SELinux struct {
+	Process, File string
+	// Loaded says that the kernel has a policy that knows both.
+	Loaded bool
+}
 
 // WantsLabels tells whether the helper has to look for Facts.SELinux.
 func WantsLabels(s *definition.Service) bool {
+	if s.Bundle != "" {
+		return false
+	}
+	if labelledByDefault(s) {
+		return true
+	}
 	for _, o := range s.SecurityOpt {
 		if name, value := splitOption(o); name == "label" && value != "disable" {
 			return true
 		}
 	}
 	return false
+}
+
+// labelledByDefault: a label would keep a payload from the host's processes and
+// memory that it is to see, as Podman and Docker know too.
+func labelledByDefault(s *definition.Service) bool {
+	for _, o := range s.SecurityOpt {
+		if name, value := splitOption(o); name == "label" && value == "disable" {
+			return false
+		}
+	}
+	return !s.Privileged && s.PID != "host" && s.IPC != "host"
+}
+
+// defaultLabel is what a container has where the host's policy is one for
+// containers.
+func (b *builder) defaultLabel() {
+	if b.f.SELinux != nil && b.f.SELinux.Loaded && labelledByDefault(b.s) {
+		b.ownLabel()
+	}
+}
+
+func (b *builder) ownLabel() {
+	level := b.f.Joined.Level
+	if level == "" {
+		level = "s0:" + b.categories()
+	}
+	b.spec.Process.SelinuxLabel = withPart(b.f.SELinux.Process, 3, level)
+	b.spec.Linux.MountLabel = withPart(b.f.SELinux.File, 3, level)
+}
+
+// ContainerLevel is the level of a container's label, "" of another process's:
+// that has no categories, or a range of them.
+func ContainerLevel(label string) string {
+	parts := strings.SplitN(label, ":", 4)
+	if len(parts) < 4 || !strings.Contains(parts[3], ":") || strings.Contains(parts[3], "-") {
+		return ""
+	}
+	return parts[3]
 }
 
 // label carries out one `label=` entry, in Docker's words. Each changes a part
@@ -44,9 +92,7 @@ func (b *builder) label(key, value string) error {
 		if strings.Count(b.f.SELinux.Process, ":") < 3 || strings.Count(b.f.SELinux.File, ":") < 3 {
 			return &KeyError{key, "the host's SELinux policy names no contexts for containers (/etc/selinux/*/contexts/lxc_contexts)", "install container-selinux, or drop the entry"}
 		}
-		level := "s0:" + b.categories()
-		b.spec.Process.SelinuxLabel = withPart(b.f.SELinux.Process, 3, level)
-		b.spec.Linux.MountLabel = withPart(b.f.SELinux.File, 3, level)
+		b.ownLabel()
 	}
 	process, mount := &b.spec.Process.SelinuxLabel, &b.spec.Linux.MountLabel
 	switch part {
@@ -92,19 +138,37 @@ func (b *builder) categories() string {
 	return fmt.Sprintf("c%d,c%d", n, high)
 }
 
-// relabelling is the label that `z` or `Z` gives to a volume's source.
-func (b *builder) relabelling() {
-	for _, v := range Volumes(b.s, b.f.Image) {
-		label := b.spec.Linux.MountLabel
-		if v.SELinux == "" || label == "" {
-			continue
-		}
-		if v.SELinux == "z" {
-			label = withPart(label, 3, "s0") // any container's
-		}
-		if b.plan.Relabel == nil {
-			b.plan.Relabel = map[string]string{}
-		}
-		b.plan.Relabel[v.Target] = label
+// relabelling says which sources of bind mounts get labels: those of `z` and `Z`
+// at each start, and, as Podman has it, named volumes when they have none of a
+// container's yet. What unitc itself makes for the container is the container's.
+func (b *builder) relabelling() error {
+	label := b.spec.Linux.MountLabel
+	if label == "" {
+		return nil
 	}
+	shared := withPart(label, 3, "s0") // any container's
+	for _, v := range Volumes(b.s, b.f.Image) {
+		switch {
+		case v.SELinux == "Z":
+			put(&b.plan.Relabel, v.Target, label)
+		case v.SELinux == "z":
+			put(&b.plan.Relabel, v.Target, shared)
+		case v.Type == definition.VolumeNamed:
+			put(&b.plan.LabelNew, v.Target, shared)
+		}
+	}
+	dir := NamesDir(b.plan.Unit)
+	for _, m := range b.spec.Mounts {
+		if strings.HasPrefix(m.Source, dir) && m.Type == "bind" {
+			put(&b.plan.LabelNew, m.Destination, label)
+		}
+	}
+	return nil
+}
+
+func put(m *map[string]string, key, value string) {
+	if *m == nil {
+		*m = map[string]string{}
+	}
+	(*m)[key] = value
 }

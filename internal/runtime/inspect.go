@@ -37,6 +37,9 @@ func (l *Launch) ExplainExec(pid int, err error) string {
 			p = path.Join(l.spec.Process.Cwd, p)
 		}
 		if text, exists := in.explainFile(p, errno, 0); exists {
+			if text == "" {
+				text = in.explainLabel(p, errno)
+			}
 			return text
 		}
 	}
@@ -49,6 +52,24 @@ func (l *Launch) ExplainExec(pid int, err error) string {
 	}
 	return fmt.Sprintf("no directory of PATH (%s) inside the root file system has %s; write the program's full path in `command:`, or install it there",
 		pathOf(l.spec.Process.Env), name)
+}
+
+// explainLabel speaks of what is left when nothing is wrong with a program, and
+// SELinux holds the payload: the search in PATH goes on after a refusal.
+func (l *inspection) explainLabel(name string, errno unix.Errno) string {
+	if !hasSELinuxLabel(l.Launch) || errno != unix.EACCES && errno != unix.EPERM && errno != unix.ENOENT {
+		return ""
+	}
+	label := "no label"
+	if f, err := l.openInside(name, unix.O_PATH); err == nil {
+		defer f.Close()
+		b := make([]byte, 4096)
+		if n, err := unix.Getxattr(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), "security.selinux", b); err == nil {
+			label = "the label " + unix.ByteSliceToString(b[:n])
+		}
+	}
+	return fmt.Sprintf("SELinux does not let %s, which has %s, begin with the label %s (`ausearch -m avc`): label the root file system as a container's "+
+		"(`chcon -R -t container_file_t`), or write another `security_opt: [label=type:…]` or `label=disable`", name, label, l.spec.Process.SelinuxLabel)
 }
 
 // inspection is a look at a payload's tree.

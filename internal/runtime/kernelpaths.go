@@ -45,6 +45,22 @@ func (c *compiler) writeProc(file, value string) {
 	c.p.Release(mark)
 }
 
+// compareProc reads a file of procfs back, which a NUL byte may end.
+func (c *compiler) compareProc(file, want string) {
+	if protection.Off("private-procfs") {
+		return
+	}
+	mark := c.p.Mark()
+	fd := c.p.Reg()
+	how, size := c.how(unix.O_RDONLY|unix.O_CLOEXEC, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_XDEV|unix.RESOLVE_NO_MAGICLINKS)
+	c.p.Call("openat2", "/proc/"+file, unix.SYS_OPENAT2, c.proc, c.p.Str(file), how, size).Into(fd)
+	got := make([]byte, len(want)+1)
+	c.p.Call("read", "/proc/"+file, unix.SYS_READ, fd, c.p.Bytes(got), len(got))
+	c.p.Compare("read", fmt.Sprintf("/proc/%s must say %q", file, want), got, []byte(want+"\x00"))
+	c.close(fd)
+	c.p.Release(mark)
+}
+
 func hasSysctls(l *Launch) bool { return len(l.spec.Linux.Sysctl) > 0 }
 
 func setSysctls(c *compiler) {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
 )
 
 // Where the kernel shows which security modules run. A test has others.
@@ -38,6 +40,41 @@ var (
 func SELinux() bool {
 	var st unix.Statfs_t
 	return unix.Statfs(selinuxRoot, &st) == nil && (selinuxMagic == 0 || int64(st.Type) == selinuxMagic)
+}
+
+// canonical is the label as the kernel says it (security_canonicalize_context(3)),
+// and an error where its policy does not know the label.
+var canonical = func(label string) (string, error) {
+	f, err := os.OpenFile(selinuxRoot+"/context", os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if _, err := f.Write([]byte(label + "\x00")); err != nil {
+		return "", err
+	}
+	b := make([]byte, 4096)
+	n, err := f.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return unix.ByteSliceToString(b[:n]), nil
+}
+
+// CanonicalLabel is a label as records of the kernel have it: categories may be
+// written in any order.
+func CanonicalLabel(label string) string {
+	if said, err := canonical(label); err == nil {
+		return said
+	}
+	return label
+}
+
+// SELinuxKnows tells whether the loaded policy has a label. Before one is loaded
+// the kernel knows none.
+func SELinuxKnows(label string) bool {
+	_, err := canonical(label)
+	return label != "" && err == nil
 }
 
 // AppArmor tells whether the host runs with it.
@@ -83,6 +120,14 @@ func checkLabels(l *Launch) error {
 	case hasAppArmorProfile(l) && !AppArmor():
 		return fault("set-apparmor-profile", exitAppArmor, "profile "+l.spec.Process.ApparmorProfile, ErrNoAppArmor)
 	}
+	for what, label := range map[string]string{"label ": l.spec.Process.SelinuxLabel, "mount label ": l.spec.Linux.MountLabel} {
+		if label == "" {
+			continue
+		}
+		if _, err := canonical(label); err != nil {
+			return fault("set-selinux-label", exitSELinux, what+label, err)
+		}
+	}
 	return nil
 }
 
@@ -94,7 +139,13 @@ func hasAppArmorProfile(l *Launch) bool { return l.spec.Process.ApparmorProfile 
 // (CVE-2019-16884). The policy checks the label at the write, and the
 // transition at the exec, which it refuses with EACCES.
 func setSELinuxLabel(c *compiler) {
+	label, err := canonical(c.spec.Process.SelinuxLabel)
+	if err != nil {
+		c.err = fmt.Errorf("label %s: %w", c.spec.Process.SelinuxLabel, err)
+		return
+	}
 	c.writeProc(selinuxExecFile, c.spec.Process.SelinuxLabel)
+	c.compareProc(selinuxExecFile, label)
 }
 
 // setAppArmorProfile sets the profile that execve(2) enters. The file of the
@@ -107,7 +158,7 @@ func setAppArmorProfile(c *compiler) {
 // contextOption labels a file system that the launch makes (mount(8), context=).
 func (c *compiler) contextOption(kind string) []string {
 	switch kind {
-	case "proc", "sysfs", "cgroup2", "mqueue":
+	case "proc", "sysfs", "cgroup2", "mqueue": // the last: labelQueues
 		return nil // these have contexts of their own
 	}
 	return mountContext(c.spec)
@@ -118,6 +169,18 @@ func mountContext(s *specs.Spec) []string {
 		return []string{"context=" + label}
 	}
 	return nil
+}
+
+// labelQueues labels the directory of message queues. They are the namespace's own
+// file system, mounted in the kernel already, which takes no context.
+func (c *compiler) labelQueues(label string, mnt program.Reg) {
+	if c.spec.Linux.MountLabel == "" {
+		return
+	}
+	value := []byte(c.spec.Linux.MountLabel + "\x00")
+	c.p.Call("fchdir", label, unix.SYS_FCHDIR, mnt)
+	c.p.Call("setxattr", label+" security.selinux="+c.spec.Linux.MountLabel, unix.SYS_SETXATTR, c.p.Str("."), c.p.Str("security.selinux"), c.p.Bytes(value), len(value), 0)
+	c.p.Call("chdir", "/", unix.SYS_CHDIR, c.p.Str("/"))
 }
 
 // quotedContext is the same for mount(2), where a comma ends an option and
@@ -133,6 +196,26 @@ func quotedContext(s *specs.Spec) string {
 var unlabelled = []string{
 	"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp",
 	"/usr", "/var", "/var/lib", "/var/log", "/var/tmp",
+}
+
+// labelSource labels what a bind mount comes from, where the plan says so.
+func (l *Launch) labelSource(f *os.File, m specs.Mount) error {
+	if label := l.plan.Relabel[m.Destination]; label != "" {
+		return relabel(f, m.Source, label)
+	}
+	label := l.plan.LabelNew[m.Destination]
+	if label == "" {
+		return nil
+	}
+	b := make([]byte, 4096)
+	n, err := unix.Getxattr(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), "security.selinux", b)
+	if err == nil && unix.ByteSliceToString(b[:n]) == label {
+		return nil
+	}
+	if err := relabel(f, m.Source, label); err != nil && !errors.Is(err, unix.EROFS) {
+		return err
+	}
+	return nil
 }
 
 // relabel gives a tree a label, `z` and `Z` of a volume. It walks on descriptors

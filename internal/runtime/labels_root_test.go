@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/plan"
@@ -102,9 +103,10 @@ func TestAppArmorProfileIsWritten(t *testing.T) {
 // Where SELinux runs, the label is what is written before the exec. A file of
 // procfs that keeps what is written stands for the attribute.
 func TestSELinuxLabelIsWritten(t *testing.T) {
-	root, magic, execFile, keyFile := selinuxRoot, selinuxMagic, selinuxExecFile, selinuxKeyFile
-	defer func() { selinuxRoot, selinuxMagic, selinuxExecFile, selinuxKeyFile = root, magic, execFile, keyFile }()
-	selinuxRoot, selinuxMagic, selinuxExecFile, selinuxKeyFile = t.TempDir(), 0, "self/timerslack_ns", "thread-self/comm"
+	execFile, keyFile := selinuxExecFile, selinuxKeyFile
+	defer func() { selinuxExecFile, selinuxKeyFile = execFile, keyFile }()
+	selinuxExecFile, selinuxKeyFile = "self/timerslack_ns", "thread-self/comm"
+	pretendSELinux(t, func(label string) (string, error) { return label + "\n", nil })
 	c := newContainer(t)
 	c.spec = func(p *plan.Plan) { p.Spec.Process.SelinuxLabel = "432" }
 	c.look(map[string]string{"read=/proc/self/timerslack_ns": "432\n"})
@@ -112,19 +114,107 @@ func TestSELinuxLabelIsWritten(t *testing.T) {
 	seen, err := h.probe(ExecConfig{}, "read=/proc/self/timerslack_ns")
 	must(t, err)
 	expect(t, seen, map[string]string{"read=/proc/self/timerslack_ns": "432\n"})
+	// It is read back.
+	pretendSELinux(t, func(string) (string, error) { return "another", nil })
+	c.service.Command = []string{"/payload", "payload"}
+	var op *program.OpError
+	if _, err := c.exec(); !errors.As(err, &op) || op.Step != "set-selinux-label" || op.Exit != exitSELinux {
+		t.Errorf("another label than the one that was asked for: %v", err)
+	}
+}
+
+// pretendSELinux has the host run with it, and a policy.
+func pretendSELinux(t *testing.T, policy func(string) (string, error)) {
+	t.Helper()
+	root, magic, real := selinuxRoot, selinuxMagic, canonical
+	t.Cleanup(func() { selinuxRoot, selinuxMagic, canonical = root, magic, real })
+	selinuxRoot, selinuxMagic, canonical = t.TempDir(), 0, policy
+}
+
+// A label that the policy does not know is an error before anything is made.
+func TestLabelThatThePolicyLacks(t *testing.T) {
+	pretendSELinux(t, func(string) (string, error) { return "", unix.EINVAL })
+	for _, change := range []func(*plan.Plan){
+		func(p *plan.Plan) { p.Spec.Process.SelinuxLabel = "u:r:t:s0" },
+		func(p *plan.Plan) { p.Spec.Linux.MountLabel = "u:r:t:s0" },
+	} {
+		c := newContainer(t)
+		c.service.Command, c.spec = []string{"/payload", "payload"}, change
+		var step *StepError
+		if _, err := c.exec(); !errors.As(err, &step) || step.Step != "set-selinux-label" || step.Exit != exitSELinux || !errors.Is(err, unix.EINVAL) {
+			t.Errorf("it is started: %v", err)
+		}
+	}
+	if SELinuxKnows("u:r:t:s0") {
+		t.Error("the policy has it")
+	}
 }
 
 // The label of mounts reaches every file system that a launch makes: this kernel
 // refuses the option, and says so at the first one.
 func TestMountLabelIsAsked(t *testing.T) {
-	root, magic := selinuxRoot, selinuxMagic
-	defer func() { selinuxRoot, selinuxMagic = root, magic }()
-	selinuxRoot, selinuxMagic = t.TempDir(), 0
+	pretendSELinux(t, func(label string) (string, error) { return label, nil })
 	c := newContainer(t)
 	c.service.Command = []string{"/payload", "payload"}
 	c.spec = func(p *plan.Plan) { p.Spec.Linux.MountLabel = "u:r:t:s0:c1,c2" }
 	if _, err := c.exec(); err == nil || !strings.Contains(err.Error(), "context=u:r:t:s0:c1,c2") {
 		t.Errorf("the label was not asked for: %v", err)
+	}
+}
+
+// A refusal at the exec for which the program gives no reason is SELinux's, where
+// the payload has a label.
+func TestExplainLabel(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/x", nil, 0o755))
+	must(t, unix.Setxattr(dir+"/x", "security.selinux", []byte("u:r:usr_t:s0\x00"), 0))
+	tree, err := os.Open(dir)
+	must(t, err)
+	defer tree.Close()
+	spec := &specs.Spec{Process: &specs.Process{SelinuxLabel: "u:r:t:s0"}}
+	l := &inspection{&Launch{spec: spec}, tree}
+	if text := l.explainLabel("/x", unix.EACCES); !strings.HasPrefix(text, "SELinux does not let /x, which has the label u:r:usr_t:s0, begin with the label u:r:t:s0 (") {
+		t.Error(text)
+	}
+	if text := l.explainLabel("/x", unix.E2BIG); text != "" {
+		t.Error(text)
+	}
+	spec.Process.SelinuxLabel = ""
+	if text := l.explainLabel("/x", unix.EACCES); text != "" {
+		t.Error(text)
+	}
+}
+
+// What has its label already, and what cannot get one, is left alone.
+func TestLabelNew(t *testing.T) {
+	const label = "system_u:object_r:container_file_t:s0"
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/file", nil, 0o600))
+	get := func(path string) string {
+		b := make([]byte, 128)
+		n, err := unix.Lgetxattr(path, "security.selinux", b)
+		if err != nil {
+			return err.Error()
+		}
+		return unix.ByteSliceToString(b[:n])
+	}
+	l := &Launch{plan: &plan.Plan{LabelNew: map[string]string{"/data": label}}}
+	apply := func() {
+		t.Helper()
+		f, err := cloneTree(unix.AT_FDCWD, dir, true, unix.MS_PRIVATE)
+		must(t, err)
+		defer f.Close()
+		must(t, l.labelSource(f, specs.Mount{Destination: "/data", Source: dir}))
+		must(t, l.labelSource(f, specs.Mount{Destination: "/other", Source: "/"}))
+	}
+	apply()
+	if get(dir) != label || get(dir+"/file") != label {
+		t.Errorf("they are labelled %q, %q", get(dir), get(dir+"/file"))
+	}
+	must(t, unix.Setxattr(dir+"/file", "security.selinux", []byte("u:r:own_t:s0"), 0))
+	apply()
+	if got := get(dir + "/file"); got != "u:r:own_t:s0" {
+		t.Errorf("a file of a volume that is labelled got the label %q", got)
 	}
 }
 

@@ -192,6 +192,9 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 			o.set &^= unix.MOUNT_ATTR_RDONLY // see readonlyTmpfs
 		}
 		mnt := c.newMount(label, fsType(m.Type), o)
+		if m.Type == "mqueue" {
+			c.labelQueues(label, mnt)
+		}
 		c.attach(label, mnt, dst)
 		c.close(mnt)
 	}

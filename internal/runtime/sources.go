@@ -63,10 +63,8 @@ func (l *Launch) openSource(m specs.Mount, o mountOptions) (*os.File, error) {
 		return nil, err
 	}
 	l.own(f)
-	if label := l.plan.Relabel[m.Destination]; label != "" {
-		if err := relabel(f, m.Source, label); err != nil {
-			return nil, err
-		}
+	if err := l.labelSource(f, m); err != nil {
+		return nil, err
 	}
 	if err := l.idmapSource(f, m, o); err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ const (
 	agentDir   = "/usr/lib/unitc-lab"
 	bootCount  = "/var/lib/unitc-lab/boot"
 	rebootWish = "/run/unitc-lab/reboot"
+	kernelWish = "/run/unitc-lab/kernel"
 )
 
 // agentUnit comes after everything else, so that what the command sees is a
@@ -42,7 +43,8 @@ OOMScoreAdjust=-900
 
 // cmdAgent runs in the VM, once in each boot: it runs the command and reports.
 // A command that wants to be run again after a reboot leaves a file at
-// rebootWish, in which "reset" asks for a boot without a shutdown.
+// rebootWish, in which "reset" asks for a boot without a shutdown. What is in
+// kernelWish goes to the command line of the next boot's kernel.
 func cmdAgent([]string) error {
 	device, err := findPort()
 	if err != nil {
@@ -63,6 +65,9 @@ func cmdAgent([]string) error {
 	}
 	wish, err := os.ReadFile(rebootWish)
 	last.Again = last.Fault == "" && err == nil
+	if words, err := os.ReadFile(kernelWish); err == nil {
+		last.Kernel = strings.TrimSpace(string(words))
+	}
 	if err := p.send(last); err != nil || !last.Again {
 		return err
 	}

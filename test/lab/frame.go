@@ -22,7 +22,9 @@ type frame struct {
 	// Done ends a boot; Again says that another one follows.
 	Done  bool `json:"done,omitempty"`
 	Again bool `json:"again,omitempty"`
-	Exit  int  `json:"exit,omitempty"`
+	// Kernel is what the next boot's kernel is told beside the usual.
+	Kernel string `json:"kernel,omitempty"`
+	Exit   int    `json:"exit,omitempty"`
 	// Fault is what kept the agent from running the command.
 	Fault string `json:"fault,omitempty"`
 }

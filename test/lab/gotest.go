@@ -62,6 +62,11 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 		if programs, err = buildC(source, pkg); err != nil {
 			return nil, err
 		}
+		policies, err := buildPolicies(source, pkg)
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, policies...)
 	}
 	if suiteName == engines.name {
 		if err := errors.Join(buildCRI(source), buildConformance(source)); err != nil {
@@ -145,6 +150,38 @@ func buildC(source, pkg string) (programs []string, err error) {
 		}
 	}
 	return programs, nil
+}
+
+// policyVersion is the newest that the kernels of all suites take.
+const policyVersion = "33"
+
+// buildPolicies compiles each SELinux policy of a package's tests to NAME.policy,
+// with 1,024 categories, which the language has no short word for.
+func buildPolicies(source, pkg string) (policies []string, err error) {
+	files, _ := filepath.Glob(filepath.Join(source, pkg, "testdata", "*.cil"))
+	if len(files) == 0 {
+		return nil, nil
+	}
+	if err := ensurePackages([]string{"secilc"}); err != nil {
+		return nil, err
+	}
+	var each, all strings.Builder
+	for i := range 1024 {
+		fmt.Fprintf(&each, "(category c%d)\n", i)
+		fmt.Fprintf(&all, " c%d", i)
+	}
+	categories := filepath.Join(source, "bin/categories.cil")
+	if err := os.WriteFile(categories, []byte(each.String()+"(categoryorder ("+all.String()+"))\n"), 0o644); err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		policy := filepath.Join(source, "bin", strings.TrimSuffix(filepath.Base(file), ".cil")+".policy")
+		if err := quietly(nil, "secilc", "-c", policyVersion, "-o", policy, "-f", os.DevNull, file, categories); err != nil {
+			return nil, err
+		}
+		policies = append(policies, policy)
+	}
+	return policies, nil
 }
 
 // cmdGotest is for those who write the tests: one package, one suite, all flags.

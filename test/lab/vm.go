@@ -48,9 +48,10 @@ func cmdVMStage(args []string) error {
 		return err
 	}
 	deadline := time.After(j.timeout())
+	kernel := ""
 	for boot := 1; ; boot++ {
 		vm := &vm{job: &j, boot: boot, deadline: deadline, console: newConsole()}
-		qemu, stop := j.qemuArgs(suite, disk, socket), func() {}
+		qemu, stop := j.qemuArgs(suite, disk, socket, kernel), func() {}
 		if suite.tpm {
 			tpm, end, err := startTPM(dir)
 			if err != nil {
@@ -67,6 +68,7 @@ func cmdVMStage(args []string) error {
 		if !again {
 			return err
 		}
+		kernel = vm.nextKernel
 	}
 }
 
@@ -137,7 +139,7 @@ func (j *job) makeDisk(root, disk string) error {
 	return os.RemoveAll(root)
 }
 
-func (j *job) qemuArgs(s suite, disk, socket string) []string {
+func (j *job) qemuArgs(s suite, disk, socket, kernel string) []string {
 	dir := filepath.Dir(j.Root)
 	// Where two emulated processors run, one may run what the other has just patched
 	// away in the kernel's code, and the kernel panics. So one of the two that tests
@@ -151,6 +153,9 @@ func (j *job) qemuArgs(s suite, disk, socket string) []string {
 		console = "ttyAMA0"
 	}
 	cmdline := "maxcpus=1 norandmaps console=" + console + " rootfstype=ext4 root=/dev/vda rw panic=0 systemd.journald.forward_to_console=0 systemd.show_status=1"
+	if kernel != "" {
+		cmdline += " " + kernel
+	}
 	return append([]string{
 		program, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
 		"-smp", "2", "-m", "2048",
@@ -172,6 +177,8 @@ type vm struct {
 	boot     int
 	deadline <-chan time.Time
 	console  *console
+	// nextKernel is what the next boot's kernel is told beside the usual.
+	nextKernel string
 }
 
 // run boots the disk and follows the machine until the command has finished or,
@@ -241,7 +248,7 @@ func (v *vm) watch(frames <-chan frame, died <-chan error) (again bool, err erro
 				}
 			}
 			if f.Done && f.Again {
-				again = true
+				again, v.nextKernel = true, f.Kernel
 				quiet.Reset(vmQuiet)
 			} else if err, last := v.show(f); last {
 				return false, err

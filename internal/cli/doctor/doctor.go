@@ -40,6 +40,9 @@ type Machine struct {
 	Relay          string
 	Generators     []string
 	Systemd        func(ctx context.Context) (version string, err error)
+	// Label is the SELinux label that the host's policy has for containers, "" =
+	// none, and whether the kernel has that policy.
+	Label func() (label string, loaded bool)
 	// Netlink sends one message and gives the kernel's answer; nil = this kernel.
 	Netlink func(protocol int, kind, flags uint16, body []byte) error
 }

@@ -56,7 +56,7 @@ func securityModule(m Machine) result {
 		if text, err := os.ReadFile(m.Sys + "/fs/selinux/enforce"); err == nil && strings.TrimSpace(string(text)) == "1" {
 			mode = "enforcing"
 		}
-		return good("%s; SELinux is %s", list, mode)
+		return selinux(m, list+"; SELinux is "+mode)
 	}
 	if strings.Contains(list, "apparmor") {
 		if _, err := os.Stat(m.Sys + "/kernel/security/apparmor/policy"); err != nil {
@@ -72,6 +72,22 @@ func securityModule(m Machine) result {
 		return good("%s; AppArmor's profile unitc-default is not loaded, and containers run without it: apparmor_parser -r /etc/apparmor.d/unitc-default", list)
 	}
 	return good("%s", list)
+}
+
+// selinux says under what label containers run. Where none is set by default they
+// run, held by the rest.
+func selinux(m Machine, mode string) result {
+	label, loaded := "", false
+	if m.Label != nil {
+		label, loaded = m.Label()
+	}
+	switch {
+	case loaded:
+		return good("%s; containers run as %s with categories of their own", mode, label)
+	case label == "":
+		return good("%s; its policy names no label for containers (/etc/selinux/*/contexts/lxc_contexts), and they run without: install container-selinux", mode)
+	}
+	return good("%s; the policy that is loaded does not know %s, and containers run without a label: install container-selinux", mode, label)
 }
 
 func hierarchy(m Machine) result {

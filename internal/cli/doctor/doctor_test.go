@@ -117,3 +117,31 @@ func TestFavorsMoves(t *testing.T) {
 		}
 	}
 }
+
+// What containers run as on a host with SELinux depends on its policy.
+func TestLabelOfContainers(t *testing.T) {
+	m := broken(t)
+	for path, text := range map[string]string{"/kernel/security/lsm": "capability,selinux", "/fs/selinux/enforce": "1"} {
+		if err := os.MkdirAll(filepath.Dir(m.Sys+path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(m.Sys+path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const label = "system_u:system_r:container_t:s0"
+	for _, v := range []struct {
+		label  string
+		loaded bool
+		want   string
+	}{
+		{label, true, "SELinux is enforcing; containers run as " + label + " with categories of their own"},
+		{label, false, "the policy that is loaded does not know " + label + ", and containers run without a label: install container-selinux"},
+		{"", false, "its policy names no label for containers"},
+	} {
+		m.Label = func() (string, bool) { return v.label, v.loaded }
+		if r := securityModule(m); r.state != OK || !strings.Contains(r.what, v.want) {
+			t.Errorf("%+v, want %q", r, v.want)
+		}
+	}
+}

@@ -162,9 +162,6 @@ func TestCheckSaysWhatAStartSays(t *testing.T) {
 			t.Errorf("check says\n%sand the start\n%s", said, out)
 		}
 	}
-	// A volume that the first start makes is no fault.
-	defineFor(t, "cli-volume", "services: {a: {rootfs: host, command: [\"true\"], volumes: ['data:/data']}}\nvolumes: {data: {}}\n", "cli-volume-a.service")
-	must(t, "unitc", "check", "-q", "/etc/unitc/cli-volume.yaml")
 }
 
 //lab:once

@@ -90,6 +90,10 @@ var slowUnits = []string{
 	"serial-getty@ttyS0.service", "getty.target", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_reap.service", "e2scrub_all.timer",
 	"dpkg-db-backup.timer", "fstrim.timer", "modprobe@dm_mod.service", "modprobe@loop.service", "modprobe@efi_pstore.service", "modprobe@drm.service",
 	"modprobe@configfs.service", "sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-pstore.service",
+	"modprobe@fuse.service", "sys-fs-fuse-connections.mount", "dev-hugepages.mount", "dev-mqueue.mount", "systemd-udev-load-credentials.service",
+	"systemd-random-seed.service", "systemd-remount-fs.service",
+	// It is told of every unit at each reload, which is a seventh of a reload's time.
+	"systemd-logind.service",
 }
 
 // makeDisk builds the root file system for one run: copying and mke2fs take a
@@ -152,7 +156,10 @@ func (j *job) qemuArgs(s suite, disk, socket, kernel string) []string {
 		program, machine = foreignVM()
 		console = "ttyAMA0"
 	}
-	cmdline := "maxcpus=1 norandmaps console=" + console + " rootfstype=ext4 root=/dev/vda rw panic=0 systemd.journald.forward_to_console=0 systemd.show_status=1"
+	// What the kernel does against other processors' faults, and its zeroing of all
+	// memory that it hands itself, are instructions that no test asks for. Each
+	// character on the console is one that the emulator stops for; a panic is not quiet.
+	cmdline := "maxcpus=1 norandmaps mitigations=off init_on_alloc=0 quiet console=" + console + " rootfstype=ext4 root=/dev/vda rw panic=0 systemd.journald.forward_to_console=0"
 	if kernel != "" {
 		cmdline += " " + kernel
 	}

@@ -5,6 +5,7 @@
 package vm
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -52,40 +53,35 @@ func TestAppArmor(t *testing.T) {
 	if doctor := run(t, "unitc", "doctor"); !strings.Contains(doctor, "containers run under AppArmor's profile unitc-default") {
 		t.Errorf("unitc doctor says nothing of the profile:\n%s", doctor)
 	}
-	c := define(t, "apparmor-default", "scope", sleeper)
+	tries := []string{"reads\nis unitc-default (enforce)", "mounts\nremounts\nwrites\nreads\nis unconfined"}
+	list := place(t, definition{"apparmor-default", "scope", sleeper}, definition{"apparmor-privileged", "scope", sleeper + "privileged: true\n"},
+		definition{"apparmor-wrong", "scope", sleeper + "security_opt: [apparmor=no-such-profile]\n"},
+		definition{"apparmor-try", "scope", fmt.Sprintf(tryAll, "")}, definition{"apparmor-try-unconfined", "scope", fmt.Sprintf(tryAll, ", apparmor=unconfined")})
+	c, privileged, wrong := list[0], list[1], list[2]
+	c.start(t)
 	if got := c.profile(); got != "unitc-default (enforce)" {
 		t.Errorf("the payload runs under %q", got)
 	}
 	if got := run(t, "unitc", "exec", c.name, "cat", "/proc/self/attr/apparmor/current"); got != "unitc-default (enforce)" {
 		t.Errorf("what joins it runs under %q", got)
 	}
-	privileged := define(t, "apparmor-privileged", "scope", sleeper+"privileged: true\n")
+	privileged.start(t)
 	if got := privileged.profile(); got != "unconfined" {
 		t.Errorf("a privileged payload runs under %q", got)
 	}
-	for option, want := range map[string]string{
-		"":                      "reads\nis unitc-default (enforce)",
-		", apparmor=unconfined": "mounts\nremounts\nwrites\nreads\nis unconfined",
-	} {
-		c := define(t, "apparmor-try"+strings.Trim(option, ", =aprmo"), "scope", strings.Replace(tryAll, "%s", option, 1))
+	for i, c := range list[3:] {
+		c.start(t)
 		said := c.awaitWord("is un")
-		if !strings.Contains(said, want) {
-			t.Errorf("with %q the payload\n%s\nwant\n%s", option, said, want)
+		if !strings.Contains(said, tries[i]) {
+			t.Errorf("the payload of %s\n%s\nwant\n%s", c.name, said, tries[i])
 		}
 	}
 	// A profile that is not loaded stops the start, which names the cure.
-	path := "/etc/unitc/apparmor-wrong.yaml"
-	writeDown(t, path, sleeper+"security_opt: [apparmor=no-such-profile]\n")
-	t.Cleanup(func() {
-		os.Remove(path)
-		run(t, "systemctl", "daemon-reload")
-		_ = exec.Command("systemctl", "reset-failed", "apparmor-wrong").Run()
-	})
-	run(t, "systemctl", "daemon-reload")
-	if out, err := exec.Command("systemctl", "start", "apparmor-wrong").CombinedOutput(); err == nil {
+	t.Cleanup(func() { _ = exec.Command("systemctl", "reset-failed", wrong.name).Run() })
+	if out, err := exec.Command("systemctl", "start", wrong.name).CombinedOutput(); err == nil {
 		t.Errorf("it was started: %s", out)
 	}
-	if status := run(t, "systemctl", "show", "--value", "-p", "StatusText", "apparmor-wrong"); !strings.Contains(status, "no profile of that name is loaded") {
+	if status := wrong.show("StatusText"); !strings.Contains(status, "no profile of that name is loaded") {
 		t.Errorf("STATUS= is %q", status)
 	}
 }
@@ -113,23 +109,16 @@ func TestWhyNamesWhatAppArmorRefused(t *testing.T) {
 	writeDown(t, profile, refusing)
 	run(t, "apparmor_parser", "-r", profile)
 	t.Cleanup(func() { run(t, "apparmor_parser", "-R", profile) })
-	for name, c := range map[string]struct {
-		definition string
-		want       []string
-	}{
-		"file": {
+	explained(t, map[string]explanation{
+		"why-apparmor-file": {
 			"security_opt: [apparmor=lab-refusing]\ncommand: [sh, -c, 'sleep 1; cat /etc/hostname || exit 13']",
 			[]string{"exited with status 13; AppArmor's profile lab-refusing refused open of /etc/hostname", "(`/etc/hostname r,`)", "security_opt: [apparmor=PROFILE]"},
 		},
-		"mount": {
+		"why-apparmor-mount": {
 			"userns_mode: host\ncap_add: [SYS_ADMIN]\nsecurity_opt: [seccomp=unconfined]\ncommand: [sh, -c, 'sleep 1; mount -t tmpfs none /mnt || exit 14']",
 			[]string{"exited with status 14; AppArmor's profile unitc-default refused mount of /mnt/"},
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			define(t, "why-apparmor-"+name, "scope", "rootfs: host\n"+c.definition+"\n").says(c.want)
-		})
-	}
+	})
 }
 
 // profile is what the first process runs under.

@@ -24,7 +24,8 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// forget removes definitions, what runs of them and what failed.
+// forget removes definitions, what runs of them and what failed; systemd knows
+// them until the next reload, as with place.
 func forget(t *testing.T, names ...string) {
 	t.Helper()
 	run(t, "systemctl", append([]string{"stop"}, names...)...)
@@ -32,12 +33,6 @@ func forget(t *testing.T, names ...string) {
 		os.Remove("/etc/unitc/" + name + ".yaml")
 	}
 	_ = exec.Command("systemctl", append([]string{"reset-failed"}, names...)...).Run() // nothing to reset is an error
-	run(t, "systemctl", "daemon-reload")
-}
-
-func show(t *testing.T, unit, property string) string {
-	t.Helper()
-	return run(t, "systemctl", "show", "--value", "-p", property, unit)
 }
 
 // "Boot with 50 definitions, one of them broken, brings 49 up." A definition
@@ -167,7 +162,6 @@ func TestBootAwaitsHealth(t *testing.T) {
 // "Shutdown gives it its grace period."
 func TestBootShutdownGivesTheGracePeriod(t *testing.T) {
 	const dir = "/var/lib/lab-grace"
-	placements := []string{"scope", "service"}
 	phases(t, func(t *testing.T) {
 		for _, p := range placements {
 			if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -13,20 +13,20 @@ import (
 // them: one of the payload's own making, for the host's kernel log. A rule lets it
 // be made, another opened, so that it is the rules that close it.
 func TestDevicesAreClosed(t *testing.T) {
-	const definition = `rootfs: host
+	const text = `rootfs: host
 userns_mode: host
 cap_add: [MKNOD, SYSLOG]
 security_opt: [seccomp=unconfined, apparmor=unconfined]
 command: [sh, -c, 'mknod /dev/log c 1 11 && cat /dev/null </dev/log; echo status $$?; exec sleep infinity']
 `
-	for rules, want := range map[string]string{"": "mknod: /dev/log: Operation not permitted", "m": "cannot open /dev/log: Operation not permitted", "rm": "status 0"} {
-		text := definition
-		if rules != "" {
-			text += "device_cgroup_rules: ['c 1:11 " + rules + "']\n"
-		}
-		c := define(t, "closed"+rules, "scope", text)
-		if said := c.awaitWord("status"); !strings.Contains(said, want) {
-			t.Errorf("with %q it says %q, want %q", rules, said, want)
+	wants := []string{"mknod: /dev/log: Operation not permitted", "cannot open /dev/log: Operation not permitted", "status 0"}
+	list := place(t, definition{"closed", "scope", text},
+		definition{"closedm", "scope", text + "device_cgroup_rules: ['c 1:11 m']\n"},
+		definition{"closedrm", "scope", text + "device_cgroup_rules: ['c 1:11 rm']\n"})
+	for i, c := range list {
+		c.start(t)
+		if said := c.awaitWord("status"); !strings.Contains(said, wants[i]) {
+			t.Errorf("%s says %q, want %q", c.name, said, wants[i])
 		}
 	}
 }
@@ -67,15 +67,17 @@ command:
 //
 //lab:once
 func TestSharedMemoryIsCharged(t *testing.T) {
-	const definition = "rootfs: host\nshm_size: 1g\ncommand: [sh, -c, 'head -c 100M /dev/zero >/dev/shm/x; echo status $$?; exec sleep infinity']\n"
-	c := define(t, "shm", "scope", definition)
+	const text = "rootfs: host\nshm_size: 1g\ncommand: [sh, -c, 'head -c 100M /dev/zero >/dev/shm/x; echo status $$?; exec sleep infinity']\n"
+	list := place(t, definition{"shm", "scope", text}, definition{"shm-limited", "scope", text + "mem_limit: 50m\nmemswap_limit: 50m\n"})
+	c, limited := list[0], list[1]
+	c.start(t)
 	if said := c.awaitWord("status"); !strings.Contains(said, "status 0") {
 		t.Errorf("without a limit it says %q", said)
 	}
 	if got := c.stat("memory.stat", "shmem "); got < 100<<20 {
 		t.Errorf("%d bytes are charged to it", got)
 	}
-	limited := define(t, "shm-limited", "scope", definition+"mem_limit: 50m\nmemswap_limit: 50m\n")
+	limited.start(t)
 	await(t, "the limit has been hit", func() bool {
 		return limited.show("ActiveState") == "failed" || strings.Contains(limited.journal(), "status")
 	})

@@ -48,6 +48,5 @@ func TestBootHeedsEnableAndDisable(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		run(t, "systemctl", "daemon-reload")
 	})
 }

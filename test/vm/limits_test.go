@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// definition is what a test has of one container.
+type definition struct{ name, placement, text string }
+
 // container is a definition in one of the two placements.
 type container struct {
 	t    *testing.T
@@ -22,42 +25,69 @@ type container struct {
 	payload string
 }
 
-// everywhere runs a test with the payload in a scope and in the service.
-func everywhere(t *testing.T, test func(t *testing.T, placement string)) {
-	for _, placement := range []string{"scope", "service"} {
-		t.Run(placement, func(t *testing.T) { test(t, placement) })
+var placements = []string{"scope", "service"}
+
+// everywhere runs a test with its payloads in scopes and in services.
+func everywhere(t *testing.T, definitions []definition, test func(t *testing.T, c []*container)) {
+	var all []definition
+	for _, placement := range placements {
+		for _, d := range definitions {
+			all = append(all, definition{d.name, placement, d.text})
+		}
+	}
+	list := place(t, all...)
+	for i, placement := range placements {
+		t.Run(placement, func(t *testing.T) { test(t, list[i*len(definitions):][:len(definitions)]) })
 	}
 }
 
-// define places a definition and starts it; it goes with the test.
-func define(t *testing.T, name, placement, definition string) *container {
+// place writes definitions, which go with the test. A reload takes an emulated
+// machine seconds: there is one for all of a test's, and none when they go, for
+// that is the next test's.
+func place(t *testing.T, definitions ...definition) (list []*container) {
 	t.Helper()
-	c := &container{t, name + "-" + placement, name + "-" + placement + ".service"}
-	if placement == "scope" {
-		c.payload = "unitc-" + c.name + ".scope"
+	for _, d := range definitions {
+		c := &container{t, d.name + "-" + d.placement, d.name + "-" + d.placement + ".service"}
+		if d.placement == "scope" {
+			c.payload = "unitc-" + c.name + ".scope"
+		}
+		path := "/etc/unitc/" + c.name + ".yaml"
+		if err := os.WriteFile(path, []byte(d.text+"\nsystemd: {cgroup: "+d.placement+"}\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(path) })
+		list = append(list, c)
 	}
-	path := "/etc/unitc/" + c.name + ".yaml"
-	if err := os.WriteFile(path, []byte(definition+"\nsystemd: {cgroup: "+placement+"}\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	run(t, "systemctl", "daemon-reload")
+	return list
+}
+
+// start starts it for as long as the test runs.
+func (c *container) start(t *testing.T) {
+	t.Helper()
+	c.t = t
 	t.Cleanup(func() {
 		_ = os.WriteFile(c.cgroup()+"/cgroup.kill", []byte("1"), 0) // it may be gone
 		run(t, "systemctl", "stop", c.name)
-		os.Remove(path)
-		run(t, "systemctl", "daemon-reload")
 		_ = exec.Command("systemctl", "reset-failed", c.name).Run() // nothing to reset is an error
 	})
-	run(t, "systemctl", "daemon-reload")
 	if out, err := exec.Command("systemctl", "start", c.name).CombinedOutput(); err != nil {
 		said, _ := exec.Command("journalctl", "-q", "-o", "cat", "-u", c.name).Output()
 		t.Fatalf("systemctl start %s: %v: %s%s", c.name, err, out, said)
 	}
+}
+
+// define places a single definition and starts it.
+func define(t *testing.T, name, placement, text string) *container {
+	t.Helper()
+	c := place(t, definition{name, placement, text})[0]
+	c.start(t)
 	return c
 }
 
 func (c *container) show(property string) string {
 	c.t.Helper()
-	return run(c.t, "systemctl", "show", "--value", "-p", property, c.name)
+	return show(c.t, c.name, property)
 }
 
 func (c *container) cgroup() string { return "/sys/fs/cgroup/unitc.slice/" + c.payload }
@@ -95,18 +125,27 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+func (c *container) awaitFailure() {
+	c.t.Helper()
+	await(c.t, c.name+" has failed", func() bool { return c.show("ActiveState") == "failed" })
+}
+
 const sleeper = "rootfs: host\ncommand: [sh, -c, 'trap exit TERM; sleep infinity & wait']\n"
 
 // "`mem_limit: 64m` and a 1 GiB allocator: it is OOM-killed, its neighbours are
 // not, and `systemctl status` says in words that the limit was hit."
 func TestMemoryLimit(t *testing.T) {
-	everywhere(t, func(t *testing.T, placement string) {
-		neighbour := define(t, "neighbour", placement, sleeper+"mem_limit: 64m")
-		before := neighbour.show("MainPID")
-		c := define(t, "greedy", placement, `rootfs: host
+	everywhere(t, []definition{
+		{name: "neighbour", text: sleeper + "mem_limit: 64m"},
+		{name: "greedy", text: `rootfs: host
 mem_limit: 64m
-command: [perl, -e, 'sleep 1; $$x = "x" x (1 << 30); sleep 1000']`)
-		await(t, "the allocator has ended", func() bool { return c.show("ActiveState") == "failed" })
+command: [perl, -e, 'sleep 1; $$x = "x" x (1 << 30); sleep 1000']`},
+	}, func(t *testing.T, list []*container) {
+		neighbour, c := list[0], list[1]
+		neighbour.start(t)
+		before := neighbour.show("MainPID")
+		c.start(t)
+		c.awaitFailure()
 		if code, status := c.show("ExecMainCode"), c.show("ExecMainStatus"); code != "2" || status != "9" {
 			t.Errorf("it ended by code %s, status %s", code, status)
 		}
@@ -125,8 +164,9 @@ command: [perl, -e, 'sleep 1; $$x = "x" x (1 << 30); sleep 1000']`)
 //
 //lab:once
 func TestCPULimit(t *testing.T) {
-	everywhere(t, func(t *testing.T, placement string) {
-		c := define(t, "busy", placement, "rootfs: host\ncpus: 0.5\ncommand: [sh, -c, 'while :; do :; done']")
+	everywhere(t, []definition{{name: "busy", text: "rootfs: host\ncpus: 0.5\ncommand: [sh, -c, 'while :; do :; done']"}}, func(t *testing.T, list []*container) {
+		c := list[0]
+		c.start(t)
 		used, begin := c.stat("cpu.stat", "usage_usec "), time.Now()
 		time.Sleep(10 * time.Second) // the time that is measured
 		share := float64(c.stat("cpu.stat", "usage_usec ")-used) / float64(time.Since(begin).Microseconds())
@@ -140,8 +180,9 @@ func TestCPULimit(t *testing.T) {
 //
 //lab:once
 func TestPidsLimit(t *testing.T) {
-	everywhere(t, func(t *testing.T, placement string) {
-		c := define(t, "bomb", placement, "rootfs: host\npids_limit: 20\ncommand: [perl, -e, 'while (1) { defined fork or sleep 1 }']")
+	everywhere(t, []definition{{name: "bomb", text: "rootfs: host\npids_limit: 20\ncommand: [perl, -e, 'while (1) { defined fork or sleep 1 }']"}}, func(t *testing.T, list []*container) {
+		c := list[0]
+		c.start(t)
 		await(t, "a fork was refused", func() bool { return c.stat("pids.events", "max ") > 0 })
 		if n := c.stat("pids.current", ""); n > 20 {
 			t.Errorf("%d processes", n)
@@ -156,10 +197,11 @@ func TestPidsLimit(t *testing.T) {
 // systemd writes memory.max without waiting (O_NONBLOCK, Linux 6.16), the kernel
 // looks at the next allocation; so the payload forks all the time.
 func TestSetPropertyActsAtOnce(t *testing.T) {
-	everywhere(t, func(t *testing.T, placement string) {
-		c := define(t, "holder", placement, `rootfs: host
+	everywhere(t, []definition{{name: "holder", text: `rootfs: host
 mem_limit: 128m
-command: [perl, -e, 'vec($$x, 60 << 20, 8) = 1; $$| = 1; print "held\n"; while (1) { (fork // 1) or exit; wait; select undef, undef, undef, 0.2 }']`)
+command: [perl, -e, 'vec($$x, 60 << 20, 8) = 1; $$| = 1; print "held\n"; while (1) { (fork // 1) or exit; wait; select undef, undef, undef, 0.2 }']`}}, func(t *testing.T, list []*container) {
+		c := list[0]
+		c.start(t)
 		await(t, "it holds its memory", func() bool {
 			return strings.Contains(run(t, "journalctl", "-o", "cat", "-u", c.name), "held")
 		})
@@ -171,6 +213,6 @@ command: [perl, -e, 'vec($$x, 60 << 20, 8) = 1; $$| = 1; print "held\n"; while (
 			t.Errorf("with what it has the container is %s", state)
 		}
 		run(t, "systemctl", "set-property", "--runtime", c.payload, "MemoryMax=16M")
-		await(t, "it is killed for what it holds", func() bool { return c.show("ActiveState") == "failed" })
+		c.awaitFailure() // it is killed for what it holds
 	})
 }

@@ -14,9 +14,11 @@ import (
 // New limits reach the kernel while the container runs, and a reload leaves
 // them there.
 func TestLimitsChangeLive(t *testing.T) {
-	everywhere(t, func(t *testing.T, placement string) {
-		const payload = "rootfs: host\ncommand: [/bin/sh, -c, 'trap exit TERM; sleep infinity & wait']\n"
-		c := define(t, "live", placement, payload+"mem_limit: 64m\ncpus: 0.5")
+	const payload = "rootfs: host\ncommand: [/bin/sh, -c, 'trap exit TERM; sleep infinity & wait']\n"
+	everywhere(t, []definition{{name: "live", text: payload + "mem_limit: 64m\ncpus: 0.5"}}, func(t *testing.T, list []*container) {
+		c := list[0]
+		c.start(t)
+		_, placement, _ := strings.Cut(c.name, "-")
 		limits := func() string {
 			var words []string
 			for _, file := range []string{"memory.max", "cpu.max", "pids.max"} {

@@ -75,7 +75,9 @@ func listenSCTP(port int) (fd int, err error) {
 func TestPublishedSCTP(t *testing.T) {
 	run(t, "modprobe", "sctp")
 	wire(t)
-	c := define(t, "sctp", "scope", sleeper+"ports: ['8080:80/sctp']")
+	list := place(t, definition{"sctp", "scope", sleeper + "ports: ['8080:80/sctp']"}, definition{"sctp-taken", "scope", sleeper + "ports: ['8081:80/sctp']"})
+	c, taken := list[0], list[1]
+	c.start(t)
 	var server int
 	within(t, "/proc/"+c.show("MainPID")+"/ns/net", func() (err error) { server, err = listenSCTP(80); return err })
 	defer unix.Close(server)
@@ -101,16 +103,11 @@ func TestPublishedSCTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(holder)
-	path := "/etc/unitc/sctp-taken.yaml"
-	if err := os.WriteFile(path, []byte(sleeper+"ports: ['8081:80/sctp']\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { os.Remove(path); run(t, "systemctl", "daemon-reload") }()
-	run(t, "systemctl", "daemon-reload")
-	if err := exec.Command("systemctl", "start", "sctp-taken").Run(); err == nil {
+	t.Cleanup(func() { _ = exec.Command("systemctl", "reset-failed", taken.name).Run() })
+	if err := exec.Command("systemctl", "start", taken.name).Run(); err == nil {
 		t.Error("a second one has the port too")
 	}
-	if said := run(t, "systemctl", "show", "--value", "-p", "StatusText", "sctp-taken"); !strings.Contains(said, fmt.Sprintf("process %d", os.Getpid())) {
+	if said := taken.show("StatusText"); !strings.Contains(said, fmt.Sprintf("process %d", os.Getpid())) {
 		t.Errorf("it says %q", said)
 	}
 }
@@ -130,16 +127,14 @@ func TestEgressFilters(t *testing.T) {
 			}
 		}()
 	}
-	everywhere(t, func(t *testing.T, placement string) {
+	for _, placement := range placements {
 		dropIn := "/etc/unitc/egress-" + placement + ".yaml.d"
-		if err := os.MkdirAll(dropIn, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		write(t, dropIn+"/egress.yaml", "systemd: {scope: {IPAddressDeny: any, IPAddressAllow: 192.0.2.2, IPAccounting: yes}}\n")
 		defer os.RemoveAll(dropIn)
-		if err := os.WriteFile(dropIn+"/egress.yaml", []byte("systemd: {scope: {IPAddressDeny: any, IPAddressAllow: 192.0.2.2, IPAccounting: yes}}\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		c := define(t, "egress", placement, sleeper+"init: true")
+	}
+	everywhere(t, []definition{{name: "egress", text: sleeper + "init: true"}}, func(t *testing.T, list []*container) {
+		c := list[0]
+		c.start(t)
 		ask := func(address string) string {
 			out, _ := exec.Command("unitc", "exec", c.name, "busybox", "nc", "-w", "10", address, "80").CombinedOutput()
 			return strings.TrimSpace(string(out))

@@ -92,7 +92,6 @@ volumes:
 	t.Cleanup(func() {
 		forget(t, "shared-one", "shared-two")
 		os.Remove("/etc/unitc/shared.yaml")
-		run(t, "systemctl", "daemon-reload")
 		_ = exec.Command("unitc", "volume", "rm", "shared_data").Run() // a failed start made none
 	})
 	run(t, "systemctl", "daemon-reload")

@@ -90,7 +90,6 @@ func TestVolumeQuota(t *testing.T) {
 			t.Cleanup(func() {
 				forget(t, "quota-web")
 				os.Remove("/etc/unitc/quota.yaml")
-				run(t, "systemctl", "daemon-reload")
 			})
 			start := func(from, to string) {
 				t.Helper()
@@ -219,7 +218,6 @@ func TestVolumeQuotaThatCannotBe(t *testing.T) {
 	t.Cleanup(func() {
 		forget(t, "noquota-web")
 		os.Remove("/etc/unitc/noquota.yaml")
-		run(t, "systemctl", "daemon-reload")
 	})
 	run(t, "systemctl", "daemon-reload")
 	if err := exec.Command("systemctl", "start", "noquota-web").Run(); err == nil {

@@ -34,12 +34,13 @@ func TestSecretsOfTPM(t *testing.T) {
 		t.Errorf("`unitc secret set` chose other keys: %.20s, not %.20s", stored, chosen)
 	}
 	var all []*container
-	for _, placement := range []string{"scope", "service"} {
+	for _, placement := range placements {
 		project := "tpm" + placement
 		sealed := filepath.Join(t.TempDir(), "sealed.cred")
 		feed(t, "of the TPM\n", "systemd-creds", "encrypt", "--with-key=tpm2", "--name="+project+"_sealed", "-", sealed)
 		c := &container{t: t, name: project + "-app"}
-		place(t, c, project, `services:
+		path := "/etc/unitc/" + project + ".yaml"
+		writeDown(t, path, `services:
   app:
     rootfs: host
     systemd: {cgroup: `+placement+`}
@@ -49,12 +50,20 @@ secrets:
   sealed: {encrypted: `+sealed+`}
   word: {external: true, name: word}
 `)
+		t.Cleanup(func() {
+			run(t, "systemctl", "stop", c.name)
+			os.Remove(path)
+			_ = exec.Command("systemctl", "reset-failed", c.name).Run() // nothing to reset is an error
+		})
+		all = append(all, c)
+	}
+	run(t, "systemctl", "daemon-reload")
+	for _, c := range all {
 		run(t, "systemctl", "start", c.name)
 		if said := c.awaitWord("read"); !strings.Contains(said, "of the TPM\nof the host\nread") {
 			t.Errorf("%s says:\n%s", c.name, said)
 		}
 		run(t, "systemctl", "stop", c.name)
-		all = append(all, c)
 	}
 	// Bound again it may be another device; no other test wants it in this boot.
 	if err := os.WriteFile("/sys/bus/platform/drivers/tpm_tis/unbind", []byte("MSFT0101:00"), 0); err != nil {
@@ -66,20 +75,6 @@ secrets:
 			t.Errorf("without the TPM the start of %s says %v with status %s: %s", c.name, err, status, out)
 		}
 	}
-}
-
-// place writes a project's file for as long as the test runs.
-func place(t *testing.T, c *container, project, text string) {
-	t.Helper()
-	path := "/etc/unitc/" + project + ".yaml"
-	writeDown(t, path, text)
-	run(t, "systemctl", "daemon-reload")
-	t.Cleanup(func() {
-		run(t, "systemctl", "stop", c.name)
-		os.Remove(path)
-		run(t, "systemctl", "daemon-reload")
-		_ = exec.Command("systemctl", "reset-failed", c.name).Run() // nothing to reset is an error
-	})
 }
 
 // feed runs a command with a secret on its standard input.

@@ -18,25 +18,39 @@ func TestWhyAsTheKernelSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		definition string
-		want       []string
-	}{
-		"pids": {
+	explained(t, map[string]explanation{
+		"why-pids": {
 			"pids_limit: 20\ncommand: [perl, -e, 'while (1) { my $$p = fork; exit 9 if !defined $$p; sleep 100 if !$$p }']",
 			[]string{"its limit on processes kept it from starting more", "`pids_limit: 40`"},
 		},
-		"memory": {
+		"why-memory": {
 			"mem_limit: 64m\ncommand: [perl, -e, 'sleep 1; $$x = \"x\" x (1 << 30); sleep 1000']",
 			[]string{"killed: the memory limit of 64 MiB was hit", " of 64 MiB", "`mem_limit: 96m`"},
 		},
-		"seccomp": {
+		"why-seccomp": {
 			"tmpfs: [/tmp]\nsecurity_opt: [seccomp=" + profile + "]\ncommand: [sh, -c, 'sleep 1; exec mkdir /tmp/x']",
 			[]string{"a system call that its seccomp profile answers with death", "the kernel names it: syscall="},
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			define(t, "why-"+name, "scope", "rootfs: host\n"+c.definition+"\n").says(c.want)
+	})
+}
+
+// explanation is what `unitc why` is to say of the end of a definition's payload.
+type explanation struct {
+	text string
+	want []string
+}
+
+func explained(t *testing.T, cases map[string]explanation) {
+	t.Helper()
+	var definitions []definition
+	var wants [][]string
+	for name, e := range cases {
+		definitions, wants = append(definitions, definition{name, "scope", "rootfs: host\n" + e.text + "\n"}), append(wants, e.want)
+	}
+	for i, c := range place(t, definitions...) {
+		t.Run(definitions[i].name, func(t *testing.T) {
+			c.start(t)
+			c.says(wants[i])
 		})
 	}
 }
@@ -44,7 +58,7 @@ func TestWhyAsTheKernelSays(t *testing.T) {
 // says waits for the end of a container and looks at why.
 func (c *container) says(want []string) {
 	c.t.Helper()
-	await(c.t, c.name+" has failed", func() bool { return c.show("ActiveState") == "failed" })
+	c.awaitFailure()
 	out := run(c.t, "unitc", "why", c.name)
 	for _, w := range want {
 		if !strings.Contains(out, w) {

@@ -372,7 +372,7 @@ func TestHealthcheckIsConfinedAsThePayload(t *testing.T) {
 			everyProbePlacement(t, func(t *testing.T, p placement) {
 				u := p.define(t, "confined-"+name, "rootfs: host\nstop_signal: SIGKILL\ntmpfs: [\"/run/app:mode=0777\"]\nenvironment: {A: b}\n"+more+
 					"command: [sh, -c, '("+factsScript+") >/run/app/payload; exec sleep infinity']\n"+
-					"healthcheck: {interval: 100ms, timeout: 20s, retries: 100000, test: [CMD, sh, -c, '("+factsScript+") >/run/app/check.new && mv /run/app/check.new /run/app/check && cmp /run/app/payload /run/app/check']}").startAsync()
+					"healthcheck: {interval: 1s, timeout: 20s, retries: 100000, test: [CMD, sh, -c, '("+factsScript+") >/run/app/check.new && mv /run/app/check.new /run/app/check && cmp /run/app/payload /run/app/check']}").startAsync()
 				await(t, "the check is well", func() bool {
 					state := u.show("StatusText")
 					if strings.Contains(state, "differ") {

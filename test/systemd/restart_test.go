@@ -6,6 +6,7 @@ package systemd
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,8 +41,7 @@ func (c *container) killInARow(times int) {
 			c.t.Fatalf("kill %d: %v", i, err)
 		}
 		await(c.t, fmt.Sprintf("%s is up again after kill %d", c.unit(), i+1), func() bool {
-			shown := must(c.t, "systemctl", "show", "-p", "MainPID", "-p", "SubState", "-p", "NRestarts", "--", c.unit())
-			return strings.Contains(shown, "SubState=running\n") && strings.Contains(shown, fmt.Sprintf("NRestarts=%d\n", i+1))
+			return c.show("NRestarts") == strconv.Itoa(i+1) && c.show("SubState") == "running"
 		})
 	}
 	if log := must(c.t, "journalctl", "-u", c.unit(), "-o", "cat", "--no-pager"); strings.Contains(log, "UnitExists") || strings.Contains(log, "error:") {

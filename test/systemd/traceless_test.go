@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -143,7 +144,25 @@ func (p placement) defineSteps(t *testing.T, prefix, definition string) (steps [
 
 // "The helper killed at every single step of a start: the next start works and
 // nothing is left", without clean-up.
+//
+//lab:once
 func TestHelperKilledWithoutCleanUp(t *testing.T) {
+	killedWithoutCleanUp(t, func(string) bool { return true })
+}
+
+func TestHelperKilledWhereSystemdActsWithoutCleanUp(t *testing.T) {
+	killed := killedWithoutCleanUp(t, func(step string) bool { return slices.Contains(systemdSteps, step) })
+	for _, step := range []string{"clone-payload", "start-scope", "join-scope", "await-exec", "become-relay"} {
+		if !slices.Contains(killed, step) {
+			t.Errorf("no launch has the step %s", step)
+		}
+	}
+}
+
+// killedWithoutCleanUp kills the helper at the steps that are wanted, and gives these.
+func killedWithoutCleanUp(t *testing.T, wanted func(step string) bool) (killed []string) {
+	t.Helper()
+	var mu sync.Mutex // launches run side by side
 	pipe(t, "x", "unitc", "secret", "set", "crash")
 	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "crash") })
 	place(t, crashRules, egress)
@@ -153,6 +172,10 @@ func TestHelperKilledWithoutCleanUp(t *testing.T) {
 				t.Run(l.String(), func(t *testing.T) {
 					t.Parallel()
 					steps, at := l.defineSteps(t, "killed-"+l.cgroup, l.definition+quick)
+					steps = slices.DeleteFunc(steps, func(step string) bool { return !wanted(step) })
+					mu.Lock()
+					killed = append(killed, steps...)
+					mu.Unlock()
 					t.Run("at", func(t *testing.T) {
 						for _, step := range steps {
 							t.Run(step, func(t *testing.T) {
@@ -169,6 +192,7 @@ func TestHelperKilledWithoutCleanUp(t *testing.T) {
 			}
 		})
 	})
+	return killed
 }
 
 // "PID 1 re-executed in mid-start", without clean-up.

@@ -18,7 +18,7 @@ func TestUpdate(t *testing.T) {
 	name := r.offer(t, "app:1", saying("version one"))
 	place(t, definitions+"app.yaml", "image: "+name+"\ninit: true\nx-update: registry\n")
 	place(t, "/run/systemd/system/needs-app.service", "[Unit]\nRequires=app.service\nAfter=app.service\n[Service]\nExecStart=/bin/sleep infinity\n")
-	place(t, "/run/systemd/system/unitc-update.service.d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/unitc update --settle 200ms\n")
+	place(t, "/run/systemd/system/unitc-update.service.d/test.conf", "[Service]\nExecStart=\nExecStart=/usr/local/bin/unitc update --settle 2s\n")
 	t.Cleanup(func() { must(t, "rm", "-rf", "/run/systemd/system/unitc-update.service.d") })
 	reload(t)
 	t.Cleanup(func() {

@@ -8,15 +8,12 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 )
 
-// endNetwork ends the name of a file that defines one network: front.network.yaml.
-const endNetwork = ".network"
-
-func (r *reader) isNetwork() bool { return strings.HasSuffix(r.in.Name, endNetwork) }
+func (r *reader) isNetwork() bool { return strings.HasSuffix(r.in.Name, definition.NetworkFile) }
 
 // decodeNetworkFile reads a network that is no project's. Its name is the
 // file's, so that a container's `networks: [front]` finds it.
 func (r *reader) decodeNetworkFile(file *definition.File) {
-	name := strings.TrimSuffix(r.in.Name, endNetwork)
+	name := strings.TrimSuffix(r.in.Name, definition.NetworkFile)
 	if !isPlainName(name) || strings.ContainsRune(name, '%') {
 		r.faultFile(place{}, "rename the file to letters, digits, _ . and -", "%s is no name of a network", quote(name))
 		return

@@ -10,6 +10,10 @@ import (
 // NetworkUnit begins the name of a network's unit; the network's name follows.
 const NetworkUnit = "unitc-network@"
 
+// NetworkFile ends the name of a file that defines one network, before its
+// extension.
+const NetworkFile = ".network"
+
 // LoneNetwork is the network of containers that belong to no project and name
 // none.
 const LoneNetwork = "unitc0"

@@ -80,6 +80,10 @@ func keyed(err error) error {
 func (s *starter) readNetwork(name string) (*definition.Network, error) {
 	r, _, err := readResolved(resolved.Beside(s.path, definition.NetworkUnit+name))
 	if errors.Is(err, resolved.ErrNoMember) {
+		// Of a file of which nothing could be made there is what is wrong with it.
+		r, _, err = readResolved(resolved.Beside(s.path, name+definition.NetworkFile))
+	}
+	if errors.Is(err, resolved.ErrNoMember) {
 		if name == definition.LoneNetwork {
 			return &definition.Network{Key: name, Name: name}, nil
 		}

@@ -361,3 +361,32 @@ func TestNetworkUnit(t *testing.T) {
 		})
 	})
 }
+
+// A container of a network that is not there, or whose file has a fault, says so at
+// the place of its own key, or of the fault.
+func TestStartWithoutItsNetwork(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			t.Cleanup(func() {
+				command(t, "systemctl", "reset-failed", "netless")
+				reload(t)
+			})
+			place(t, definitions+"netless.yaml", "rootfs: host\nnetworks: [gone]\ncommand: [sleep, inf]\n")
+			refused := func(want string) {
+				t.Helper()
+				reload(t)
+				if _, status := command(t, "systemctl", "start", "netless"); status == 0 {
+					t.Error("it starts")
+				}
+				if out := must(t, "systemctl", "show", "-P", "StatusText", "netless"); !strings.Contains(out, want) {
+					t.Errorf("it says %q, want %q", out, want)
+				}
+			}
+			refused("/etc/unitc/netless.yaml:2:1: error: networks: no definition makes the network gone; write /etc/unitc/gone.network.yaml")
+			place(t, definitions+"gone.network.yaml", "driver: bridge\nsubnet: 10.9.0.0/24\n")
+			refused("/etc/unitc/gone.network.yaml:2:1: error: subnet: unknown key")
+			place(t, definitions+"gone.network.yaml", "ipam: {config: [{subnet: 10.9.0.0}]}\n")
+			refused("/etc/unitc/gone.network.yaml:1:")
+		})
+	})
+}

@@ -59,7 +59,7 @@ func (p *peer) service(instance string) string {
 }
 
 func service(lines ...string) string {
-	return "[Unit]\nCollectMode=inactive-or-failed\n[Service]\nLogRateLimitIntervalSec=0\n" + strings.Join(lines, "\n") + "\n"
+	return "[Unit]\nCollectMode=inactive-or-failed\nStartLimitIntervalSec=0\n[Service]\nLogRateLimitIntervalSec=0\n" + strings.Join(lines, "\n") + "\n"
 }
 
 // The names of peers are those of the tables.

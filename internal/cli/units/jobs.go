@@ -98,19 +98,23 @@ func (m *Jobs) number(ctx context.Context, unit, name string) (uint32, error) {
 	return n, nil
 }
 
-// Watch polls: whether a unit that is up stays up is known only by waiting.
+// Watch polls: whether a unit that is up stays up is known only by waiting. One that
+// is on its way down in the end is waited for: systemd says only then how it ended.
 func (m *Jobs) Watch(ctx context.Context, units []string, settle time.Duration) error {
 	deadline := time.NewTimer(settle)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for last := false; ; {
+		ending := false
 		for _, unit := range units {
-			if err := m.look(ctx, unit); err != nil {
+			state, err := m.look(ctx, unit)
+			if err != nil {
 				return err
 			}
+			ending = ending || state == "deactivating"
 		}
-		if last {
+		if last && !ending {
 			return nil
 		}
 		select {
@@ -123,19 +127,18 @@ func (m *Jobs) Watch(ctx context.Context, units []string, settle time.Duration) 
 	}
 }
 
-func (m *Jobs) look(ctx context.Context, unit string) error {
-	state, err := m.state(ctx, unit)
-	if err != nil {
-		return err
+func (m *Jobs) look(ctx context.Context, unit string) (state string, err error) {
+	if state, err = m.state(ctx, unit); err != nil {
+		return "", err
 	}
 	restarts, err := m.number(ctx, unit, "NRestarts")
 	if err != nil {
-		return fmt.Errorf("asking about %s: %w", unit, err)
+		return "", fmt.Errorf("asking about %s: %w", unit, err)
 	}
 	if state == "failed" || restarts > 0 {
-		return fmt.Errorf("%s: it started and did not stay up%s", unit, m.why(ctx, unit))
+		return "", fmt.Errorf("%s: it started and did not stay up%s", unit, m.why(ctx, unit))
 	}
-	return nil
+	return state, nil
 }
 
 func (m *Jobs) state(ctx context.Context, unit string) (string, error) {

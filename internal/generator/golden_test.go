@@ -79,6 +79,7 @@ var goldenCases = []struct {
 		{Published: 9000, Target: 9000, Protocol: "tcp"}}}}}},
 	{"kill-at-once", "web", one(definition.Service{RootFS: "/srv/web", StopGracePeriod: 1})},
 	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
+	{"restart-by-systemd", "web", one(definition.Service{RootFS: "/srv/web", System: definition.System{Service: []definition.Directive{directive("Restart", "on-abnormal")}}})},
 	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},
 	{"on-failure-3", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure, MaxRetries: 3}})},
 	{"on-failure-in-window", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{

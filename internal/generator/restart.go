@@ -5,7 +5,9 @@ package generator
 import (
 	"cmp"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -16,6 +18,9 @@ const (
 	// systemd's 100 ms one that dies at once would burn a core. RestartSteps=
 	// (v254) does not help: it never counts back (systemd issue 43813).
 	endlessDelay = time.Second
+	// startsByHand is how often a container that nothing restarts may be started
+	// within DefaultStartLimitIntervalSec=, ten seconds.
+	startsByHand = 50
 	// upAfter is how long docker lets a container run before its failures
 	// count anew.
 	upAfter = 10 * time.Second
@@ -25,9 +30,13 @@ const (
 func (t *translation) restartLimit() {
 	r := t.service.Restart
 	switch {
-	case !restarts(r) || r.MaxRetries == 0:
-		// Docker never gives up, and lets an operator start as often as he likes;
-		// systemd would refuse after five starts in ten seconds.
+	case !restarts(r) && t.restartsBySystemd():
+		// systemd's own limit goes with systemd's own restarts.
+	case !restarts(r):
+		// An operator may start it more often than systemd's five times in ten seconds.
+		t.w.Set("StartLimitBurst", strconv.Itoa(startsByHand))
+	case r.MaxRetries == 0:
+		// Docker never gives up, systemd would after five starts in ten seconds.
 		t.w.Set("StartLimitIntervalSec", "0")
 	default:
 		// The first start and N more, each of which counts as docker counts: it
@@ -36,6 +45,11 @@ func (t *translation) restartLimit() {
 		t.w.Set("StartLimitBurst", strconv.Itoa(starts))
 		t.w.Set("StartLimitIntervalSec", product(starts, cmp.Or(r.Window, upAfter)+r.Delay))
 	}
+}
+
+// restartsBySystemd: `systemd: {service: {Restart: …}}` or its like is given.
+func (t *translation) restartsBySystemd() bool {
+	return slices.ContainsFunc(t.service.System.Service, func(d definition.Directive) bool { return strings.HasPrefix(d.Name, "Restart") })
 }
 
 // product is n times d as a time span; what time.Duration cannot count is for ever.

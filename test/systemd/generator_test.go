@@ -246,8 +246,8 @@ func TestTwoReloadsAtOnce(t *testing.T) {
 }
 
 // A container that nothing starts at boot stays loaded, before its start and after
-// its stop, until its definition has gone; and whoever starts it by hand may do so
-// as often as he likes.
+// its stop, until its definition has gone; and it may be started by hand more often
+// than five times in ten seconds.
 func TestContainersStayLoaded(t *testing.T) {
 	cleanReload(t)
 	path := definitions + "staying.yaml"

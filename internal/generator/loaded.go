@@ -27,7 +27,7 @@ func (r *run) keepLoaded(u *unit) {
 		return
 	}
 	named := slices.ContainsFunc(u.links, func(l link) bool { return !l.alias })
-	if u.resolved != nil && !named && len(r.loaded) < maxLoaded && unitfile.NameKind(u.name) != unitfile.Template {
+	if u.container && !named && len(r.loaded) < maxLoaded && unitfile.NameKind(u.name) != unitfile.Template {
 		r.loaded = append(r.loaded, u.name)
 	}
 }

@@ -33,10 +33,10 @@ func (h *host) loaded() []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\nBefore=")
 }
 
-// What nothing starts at boot, and no template, stays loaded.
+// A container that nothing starts at boot, and that is no template, stays loaded.
 func TestUnitsThatStayLoaded(t *testing.T) {
 	placed := map[string]string{"etc/unitc/boot.yaml": "", "etc/unitc/byhand.yaml": "", "etc/unitc/alias.yaml": "", "etc/unitc/tpl@.yaml": "",
-		"etc/unitc/a b.yaml": "", "etc/unitc/unreadable.yaml": "-> /nowhere", "etc/unitc/native.yaml": "", "etc/systemd/system/native.service": ""}
+		"etc/unitc/a b.yaml": "", "etc/unitc/wire.network.yaml": "", "etc/unitc/unreadable.yaml": "-> /nowhere", "etc/unitc/native.yaml": "", "etc/systemd/system/native.service": ""}
 	h := newHost(t, placed)
 	h.run(func(src searchpath.Source) definition.File {
 		f := simple(src)
@@ -46,6 +46,8 @@ func TestUnitsThatStayLoaded(t *testing.T) {
 		switch s := &f.Services[0]; src.Name {
 		case "boot":
 			s.Restart.Policy = definition.RestartAlways
+		case "wire.network":
+			f.Services, f.Networks = nil, []definition.Network{{Key: "wire", Name: "wire"}}
 		case "alias":
 			s.System.Install = []definition.Directive{{Name: "Alias", Value: "other.service"}}
 		}

@@ -25,6 +25,8 @@ type unit struct {
 	careful func() []byte
 	// shared is a unit that several definitions want and that is the same for all.
 	shared bool
+	// container is a service's own unit.
+	container bool
 	// problems were found here, not by the parser; they are in resolved too.
 	problems diag.List
 }
@@ -61,7 +63,7 @@ func translate(file definition.File, outDir, helper string, space *room) []unit 
 // translateService makes the service's unit and those that come with it.
 func translateService(file definition.File, s *definition.Service, outDir, helper string, space *room) []unit {
 	t := translation{service: s, source: file.Path, outDir: outDir, helper: helper, room: space}
-	t.unit.name = unitName(s.Name)
+	t.unit.name, t.unit.container = unitName(s.Name), true
 	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
 		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
 	}

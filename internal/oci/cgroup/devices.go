@@ -227,8 +227,17 @@ func load(insns []instruction) (int, error) {
 	binary.NativeEndian.PutUint32(attr[4:], uint32(len(insns)))
 	binary.NativeEndian.PutUint64(attr[8:], uint64(uintptr(unsafe.Pointer(&insns[0]))))
 	binary.NativeEndian.PutUint64(attr[16:], uint64(uintptr(unsafe.Pointer(&license[0]))))
-	return bpf(bpfProgLoad, attr)
+	// A signal ends the kernel's look at a program (EAGAIN, do_check of
+	// kernel/bpf/verifier.c), and Go's scheduler sends some to its own threads.
+	fd, err := bpf(bpfProgLoad, attr)
+	for try := 1; errors.Is(err, unix.EAGAIN) && try < loadTries; try++ {
+		fd, err = bpf(bpfProgLoad, attr)
+	}
+	return fd, err
 }
+
+// loadTries bounds what goes on where each look is ended.
+const loadTries = 100
 
 func attach(dir, prog int) error {
 	attr := make([]byte, 32)

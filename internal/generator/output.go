@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -41,10 +42,12 @@ type waiting struct {
 	name  string
 	text  []byte
 	links []link
-	// end is where its definition ends in the file of definitions; 0 = it has
-	// none there.
+	// end is where its definition ends in the file of definitions; 0 = it needs
+	// none, lostDefinition = it could not be written.
 	end int64
 }
+
+const lostDefinition = math.MaxInt64
 
 // runs parts the temporary files of two runs in one process.
 var runs atomic.Int32
@@ -136,7 +139,7 @@ func (o *output) addResolved(stem string, data []byte) int64 {
 		d.flush()
 	}
 	if d.err != nil {
-		return 0
+		return lostDefinition
 	}
 	d.data = resolved.AppendMember(d.data, stem, data)
 	return d.written + int64(len(d.data))
@@ -162,8 +165,9 @@ func (o *output) placeDefinitions() {
 	d.flush()
 	if errors.Is(d.err, unix.ENOSPC) {
 		var lost string
-		lost, d.err = o.shorten()
-		o.keep("the resolved definitions from "+lost+" on", unix.ENOSPC)
+		if lost, d.err = o.shorten(); lost != "" {
+			o.keep("the resolved definitions from "+lost+" on", unix.ENOSPC)
+		}
 	}
 	if err := unix.Close(d.fd); d.err == nil {
 		d.err = err
@@ -179,7 +183,7 @@ func (o *output) placeDefinitions() {
 
 // shorten cuts the file of definitions, with which the file system is full, down
 // to those of the first units, such that it holds them and these units. lost is
-// the first one that has none.
+// the first one that has none, "" where there is room by now.
 func (o *output) shorten() (lost string, err error) {
 	fd := o.definitions.fd
 	var st unix.Stat_t

@@ -11,8 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/resolved"
+	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
@@ -78,6 +80,37 @@ func TestFullFileSystem(t *testing.T) {
 				t.Errorf("%d units and %d definitions in %d pages", units, len(members), pages)
 			}
 		})
+	}
+}
+
+// Room that is there again does not bring back what could not be written before:
+// the error still tells what is lost.
+func TestFileSystemThatWasFull(t *testing.T) {
+	placed := map[string]string{}
+	for i := range 400 {
+		placed[fmt.Sprintf("etc/unitc/c%03d.yaml", i)] = ""
+	}
+	h := newHost(t, placed)
+	h.out = smallFileSystem(t, 700)
+	filler := h.out + "/filler"
+	if err := os.WriteFile(filler, make([]byte, 698*os.Getpagesize()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Run(Config{Root: h.root, OutDir: h.out, Helper: "/x", Report: func(diag.Problem) {}, Parse: func(src searchpath.Source) definition.File {
+		if src.Name == "c399" {
+			if err := os.Remove(filler); err != nil {
+				t.Error(err)
+			}
+		}
+		return simple(src)
+	}})
+	all, _ := os.ReadFile(h.out + "/" + resolved.FileName)
+	members := resolved.Members(all)
+	if want := fmt.Sprintf("the resolved definitions from c%03d.service on", len(members)); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), want) || len(members) == 0 {
+		t.Errorf("with %d definitions the error is %v", len(members), err)
+	}
+	if len(h.names()) < 400*len("c000.service") {
+		t.Errorf("there are %s", h.names())
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -47,9 +46,12 @@ func (t *translation) restartLimit() {
 	}
 }
 
-// restartsBySystemd: `systemd: {service: {Restart: …}}` or its like is given.
+// restartsBySystemd: `systemd: {service: {Restart: …}}` is given, or the statuses
+// that have a restart in any case.
 func (t *translation) restartsBySystemd() bool {
-	return slices.ContainsFunc(t.service.System.Service, func(d definition.Directive) bool { return strings.HasPrefix(d.Name, "Restart") })
+	return slices.ContainsFunc(t.service.System.Service, func(d definition.Directive) bool {
+		return d.Name == "Restart" || d.Name == "RestartForceExitStatus"
+	})
 }
 
 // product is n times d as a time span; what time.Duration cannot count is for ever.

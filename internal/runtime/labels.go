@@ -120,12 +120,12 @@ func checkLabels(l *Launch) error {
 	case hasAppArmorProfile(l) && !AppArmor():
 		return fault("set-apparmor-profile", exitAppArmor, "profile "+l.spec.Process.ApparmorProfile, ErrNoAppArmor)
 	}
-	for what, label := range map[string]string{"label ": l.spec.Process.SelinuxLabel, "mount label ": l.spec.Linux.MountLabel} {
-		if label == "" {
+	for _, v := range []struct{ what, label string }{{"label ", l.spec.Process.SelinuxLabel}, {"mount label ", l.spec.Linux.MountLabel}} {
+		if v.label == "" {
 			continue
 		}
-		if _, err := canonical(label); err != nil {
-			return fault("set-selinux-label", exitSELinux, what+label, err)
+		if _, err := canonical(v.label); err != nil {
+			return fault("set-selinux-label", exitSELinux, v.what+v.label, err)
 		}
 	}
 	return nil
@@ -212,6 +212,7 @@ func (l *Launch) labelSource(f *os.File, m specs.Mount) error {
 	if err == nil && unix.ByteSliceToString(b[:n]) == label {
 		return nil
 	}
+	// What cannot be written keeps its label, and the policy decides.
 	if err := relabel(f, m.Source, label); err != nil && !errors.Is(err, unix.EROFS) {
 		return err
 	}

@@ -5,7 +5,14 @@
 package vm
 
 import (
+	"archive/tar"
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -14,6 +21,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	registryserver "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,26 +75,30 @@ func TestBootSELinux(t *testing.T) {
 		if err := unix.Setxattr(selinuxDir+"/plain/kept", "security.selinux", []byte("system_u:object_r:secret_file_t:s0"), 0); err != nil {
 			t.Fatal(err)
 		}
+		pullLabelled(t)
 		write(t, "/etc/unitc/selinux.yaml", labelled)
 		run(t, "systemctl", "daemon-reload")
 		t.Cleanup(func() {
-			forget(t, "selinux-joined", "selinux-a", "selinux-b", "selinux-options", "selinux-disable", "selinux-crun", "selinux-unknown", "selinux-forbidden")
+			forget(t, "selinux-joined", "selinux-a", "selinux-b", "selinux-options", "selinux-disable", "selinux-crun", "selinux-unknown", "selinux-forbidden",
+				"selinux-image", "selinux-other", "selinux-hostids")
 			os.Remove("/etc/unitc/selinux.yaml")
 			run(t, "systemctl", "daemon-reload")
 			os.RemoveAll(selinuxDir)
 		})
 		// All at once, and not one by one: the machine is slow.
-		if out, err := exec.Command("systemctl", "start", "selinux-a", "selinux-options", "selinux-disable", "selinux-crun", "selinux-unknown", "selinux-forbidden").CombinedOutput(); err == nil {
+		if out, err := exec.Command("systemctl", "start", "selinux-a", "selinux-options", "selinux-disable", "selinux-crun", "selinux-unknown", "selinux-forbidden", "selinux-image", "selinux-hostids").CombinedOutput(); err == nil {
 			t.Errorf("all of them were started: %s", out)
 		}
 		a := ofSELinux(t, "a")
 		a.awaitWord("ready")
-		run(t, "systemctl", "start", "selinux-joined", "selinux-b")
+		ofSELinux(t, "image").awaitWord("ready")
+		run(t, "systemctl", "start", "selinux-joined", "selinux-b", "selinux-other")
 		t.Run("default", func(t *testing.T) { selinuxDefault(t, ofSELinux(t, "a")) })
 		t.Run("apart", func(t *testing.T) { selinuxApart(t, a.label, ofSELinux(t, "joined"), ofSELinux(t, "b")) })
 		t.Run("options", selinuxOptions)
 		t.Run("refusals", selinuxRefusals)
 		t.Run("runtimes", selinuxRuntimes)
+		t.Run("images", selinuxImages)
 	})
 }
 
@@ -94,6 +113,11 @@ const labelled = `x-sleeps: &sleeps
   rootfs: host
   network_mode: none
   command: [sleep, infinity]
+x-ofimage: &ofimage
+  image: 127.0.0.1:5124/labelled:1
+  pull_policy: never
+  network_mode: none
+  volumes: [seeded:/seed, {type: image, source: "127.0.0.1:5124/labelled:1", target: /mnt}]
 services:
   a:
     rootfs: host
@@ -139,7 +163,31 @@ services:
     <<: *sleeps
     command: [/usr/bin/sleep, infinity]
     security_opt: [label=type:forbidden_t]
-volumes: {data: {}}
+  image:
+    <<: *ofimage
+    tmpfs: ["/copied:tmpcopyup"]
+    command:
+    - sh
+    - -c
+    - |
+      cat /proc/self/attr/current >/label
+      echo more >>/etc/passwd && rm /gone && mkdir /new && mv /seed/sub /new/ || echo "cannot change the image's files"
+      for d in seed anon copied new; do touch /$$d/made || echo "cannot write to $$d"; done
+      cat /seed/first /mnt/seed/first /copied/first /sys/fs/cgroup/cgroup.controllers >/dev/null && echo ready
+      exec sleep infinity
+  other:
+    <<: *ofimage
+    read_only: true
+    volumes: [seeded:/seed, "/var/lib/unitc/containers/selinux-image.service/upper:/upper:ro"]
+    command: [sh, -c, "ls /seed && echo shares; cat /upper/label || echo ready; exec sleep infinity"]
+  hostids:
+    <<: *ofimage
+    userns_mode: host
+    x-persist: true
+    systemd: {cgroup: service}
+    volumes: []
+    command: [sh, -c, "echo more >>/etc/passwd && touch /made /anon/made && echo ready; exec sleep infinity"]
+volumes: {data: {}, seeded: {}}
 secrets: {word: {file: /srv/selinux/word}}
 `
 
@@ -319,6 +367,113 @@ func selinuxRuntimes(t *testing.T) {
 	}
 	own := "system_u:object_r:container_file_t:" + level
 	c.has(map[string]string{"/dev": own, "/tmp": own, "/mine/free": own})
+}
+
+const labelledImage = "127.0.0.1:5124/labelled:1"
+
+// pullLabelled gets an image from a registry of the test's own. Its files say
+// that they have labels of another host.
+func pullLabelled(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:5124")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: registryserver.New(registryserver.Logger(log.New(io.Discard, "", 0)))}
+	go server.Serve(l) // it ends with the listener
+	defer server.Close()
+	busybox, err := os.ReadFile("/usr/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []tar.Header{
+		{Name: "bin/", Mode: 0o755}, {Name: "etc/", Mode: 0o755}, {Name: "seed/", Mode: 0o755}, {Name: "seed/sub/", Mode: 0o755}, {Name: "anon/", Mode: 0o755}, {Name: "copied/", Mode: 0o755},
+		{Name: "bin/sh", Mode: 0o755, Size: int64(len(busybox))},
+		{Name: "etc/passwd", Mode: 0o644}, {Name: "seed/first", Mode: 0o644}, {Name: "copied/first", Mode: 0o644}, {Name: "gone", Mode: 0o644},
+	}
+	for _, name := range []string{"cat", "ls", "mkdir", "mv", "rm", "sleep", "touch"} {
+		files = append(files, tar.Header{Name: "bin/" + name, Linkname: "sh", Mode: 0o777, Typeflag: tar.TypeSymlink})
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range files {
+		h.PAXRecords = map[string]string{"SCHILY.xattr.security.selinux": "system_u:object_r:secret_file_t:s0"}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Size > 0 {
+			w.Write(busybox)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, static.NewLayer(b.Bytes(), types.OCIUncompressedLayer))
+	if err == nil {
+		img, err = mutate.Config(img, v1.Config{Volumes: map[string]struct{}{"/anon": {}}})
+	}
+	ref, bad := name.ParseReference(labelledImage, name.Insecure)
+	if err = errors.Join(err, bad); err == nil {
+		err = remote.Write(ref, img)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, "/etc/unitc/registries.conf.d/labelled.conf", "[[registry]]\nlocation = \"127.0.0.1:5124\"\ninsecure = true\n")
+	defer os.RemoveAll("/etc/unitc/registries.conf.d")
+	run(t, "unitc", "pull", "--quiet", labelledImage)
+}
+
+// Containers of one image have its files with a label of their own each, and so
+// has on the disk what each of them writes. Their volumes begin with what the image
+// has, for all containers.
+func selinuxImages(t *testing.T) {
+	c, other, hostIDs := ofSELinux(t, "image"), ofSELinux(t, "other"), ofSELinux(t, "hostids")
+	own := fileLabelOf(c.label)
+	upper := "/var/lib/unitc/containers/selinux-image.service/upper"
+	write(t, selinuxDir+"/in", "from the host")
+	run(t, "unitc", "cp", selinuxDir+"/in", c.name+":/new/in")
+	run(t, "unitc", "exec", c.name, "sh", "-c", "cat /new/in >/new/exec")
+	run(t, "unitc", "cp", c.name+":/new/exec", selinuxDir+"/out")
+	c.execs(c.label)
+	c.has(map[string]string{
+		"": own, "/bin/sh": own, "/bin/cat": own, "/etc/passwd": own, "/label": own, "/new": own, "/new/made": own, "/new/in": own, "/new/exec": own,
+		"/copied": own, "/copied/first": own, "/mnt/seed/first": own,
+		"/seed": sharedLabel, "/seed/first": sharedLabel, "/seed/made": sharedLabel, "/anon": sharedLabel, "/anon/made": sharedLabel,
+	})
+	for path, want := range map[string]string{upper + "/label": own, upper + "/etc/passwd": own, upper + "/new/in": own, selinuxDir + "/out": hostLabel} {
+		if got := fileLabel(path); got != want {
+			t.Errorf("on the disk %s is labelled %q, want %q", path, got, want)
+		}
+	}
+	if said := other.awaitWord("ready"); said != "first\nmade\nshares\ncat: can't open '/upper/label': Permission denied\nready" {
+		t.Errorf("another container of the image says:\n%s", said)
+	}
+	other.has(map[string]string{"": fileLabelOf(other.label), "/bin/sh": fileLabelOf(other.label)})
+	hostIDs.awaitWord("ready")
+	hostIDs.has(map[string]string{"": fileLabelOf(hostIDs.label), "/made": fileLabelOf(hostIDs.label)})
+	if c.label == other.label || c.label == hostIDs.label || other.label == hostIDs.label {
+		t.Errorf("containers of one image run as %q, %q and %q", c.label, other.label, hostIDs.label)
+	}
+	// What is kept is there once more.
+	run(t, "systemctl", "restart", hostIDs.name)
+	again := ofSELinux(t, "hostids")
+	again.has(map[string]string{"/made": fileLabelOf(hostIDs.label)})
+
+	run(t, "systemctl", "stop", c.name, other.name, hostIDs.name)
+	if _, err := os.Stat(upper); !os.IsNotExist(err) {
+		t.Errorf("what was written to the image is there after the stop (%v)", err)
+	}
+	run(t, "unitc", "rmi", labelledImage)
+	run(t, "unitc", "prune", "--all")
+	if left := run(t, "unitc", "images", "--quiet"); left != "" {
+		t.Errorf("after the removal there are %s", left)
+	}
+}
+
+// fileLabelOf is the label of a container's files, where its processes have label.
+func fileLabelOf(label string) string {
+	return "system_u:object_r:container_file_t:" + strings.TrimPrefix(label, "system_u:system_r:container_t:")
 }
 
 func enforce(t *testing.T, on bool) {

@@ -42,6 +42,7 @@ type death struct {
 	probe                string // the last word of the checks
 	restarts             string // how often systemd has started the service again by itself
 	lines                string // the last of the output
+	muted                bool   // a process has ended, and nothing says how
 	cause, cure          string
 }
 
@@ -106,6 +107,9 @@ func (d *death) explain() {
 		d.cause = "exited with status " + d.status + launchStatus(d.status)
 	default:
 		d.cause = "ended with the result " + d.result
+		if d.muted {
+			d.cause += "; systemd's line on how its process ended is not in the journal, and systemd itself knows it only until the next start"
+		}
 	}
 	if d.cure != "" || d.code == "exited" && launchStatus(d.status) != "" {
 		return // a launch that has failed has told its cure, which STATUS= keeps

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,8 +49,9 @@ const PostMortemUnit = "unitc-postmortem.service"
 // failure of which nothing was said yet. It is for units that need no clean-up:
 // nothing of ours runs when they end. systemd starts it by OnFailure=; where
 // Restart= follows v252 does not (257 does), and the next start asks for it. It
-// needs nothing but the journal, which PID 1 has told all, so that no failure is
-// lost that comes while it runs or that it was not started for.
+// reads the journal, which PID 1 has told all, so that no failure is lost that
+// comes while it runs or that it was not started for, and asks PID 1 for what
+// it could not tell a journald that was too busy.
 func PostMortem() int {
 	reported := map[string]bool{}
 	for {
@@ -96,7 +98,34 @@ func failedNames(reported map[string]bool) ([]string, error) {
 			names = append(names, name)
 		}
 	}
+	for name, invocation := range failedNow() {
+		if told[invocation] || reported[invocation] || slices.Contains(names, name) {
+			continue
+		}
+		reported[invocation] = true
+		names = append(names, name)
+	}
 	return names, nil
+}
+
+// failedNow are the containers that need no clean-up and of which systemd says
+// that they have failed, with the invocation. It is asked for what the journal may
+// lack: without an answer there is what is in the journal.
+func failedNow() map[string]string {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	failed := map[string]string{}
+	names, _ := cgroupsd.FailedServices(ctx)
+	for _, unit := range names {
+		name := strings.TrimSuffix(unit, ".service")
+		if s := definitionOf(name); s == nil || s.LeavesTraces() {
+			continue
+		}
+		if e, err := cgroupsd.LastEnd(ctx, unit); err == nil && e.Failed {
+			failed[name] = e.Invocation
+		}
+	}
+	return failed
 }
 
 // report writes an entry for each failure of one container.
@@ -127,6 +156,8 @@ type fatality struct {
 	at    time.Duration // of the monotonic clock
 	wall  time.Time
 	since time.Time // the end before
+	// unheard: the journal has nothing of it.
+	unheard bool
 }
 
 // output is the last of what that invocation wrote. journald does not know it of
@@ -161,25 +192,68 @@ func unreported(unit string) ([]*fatality, error) {
 	if err != nil {
 		return nil, err
 	}
-	deaths := fatalities(records)
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	last, _ := cgroupsd.LastEnd(ctx, unit) // none of what is not loaded any more
+	deaths := addLastEnd(fatalities(records), last)
 	told := map[string]bool{}
 	for _, r := range records {
 		if r["MESSAGE_ID"] == DeathMessageID {
 			told[r["UNITC_INVOCATION_ID"]] = true
 		}
 	}
-	return slices.DeleteFunc(deaths, func(d *fatality) bool { return told[d.invocation] }), nil
+	return slices.DeleteFunc(deaths, func(d *fatality) bool {
+		return told[d.invocation] || d.unheard && !journalReaches(d.wall)
+	}), nil
+}
+
+// journalReaches tells whether the journal has anything from before that time: an
+// entry that journald has thrown away since is not written again.
+func journalReaches(t time.Time) bool {
+	// Without --reverse 252 begins at the journal's end.
+	records, err := askJournal(1, "MESSAGE_ID", "--reverse", fmt.Sprintf("--until=@%d.%06d", t.Unix(), t.Nanosecond()/1000))
+	return err == nil && len(records) > 0
+}
+
+// addLastEnd adds what systemd itself says of the last end, where the journal lacks
+// it: PID 1 waits 10 ms for a journald that takes nothing, for each line (its
+// log.c, create_log_socket), and tells the kernel's log then, without fields. An
+// end since which the service was started is known from the journal alone.
+func addLastEnd(deaths []*fatality, last *cgroupsd.End) []*fatality {
+	if last == nil || !last.Failed {
+		return deaths
+	}
+	i := slices.IndexFunc(deaths, func(d *fatality) bool { return d.invocation == last.Invocation })
+	if i < 0 {
+		d := &fatality{
+			death: death{invocation: last.Invocation, result: last.Result},
+			at:    last.At, wall: last.Ended, since: last.Began.Add(-lateLine), unheard: true,
+		}
+		if last.Restarts > 0 {
+			d.restarts = strconv.FormatUint(uint64(last.Restarts), 10)
+		}
+		i, deaths = len(deaths), append(deaths, d)
+	}
+	if d := deaths[i]; d.code == "" {
+		code := map[int32]string{1: "exited", 2: "killed", 3: "dumped"}[last.Code] // CLD_EXITED and so on
+		if code != "" {
+			d.code, d.status = exitWords(code, strconv.Itoa(int(last.Status)))
+			d.muted = false
+		}
+	}
+	return deaths
 }
 
 // fatalities are the failures among what PID 1 has said. One invocation has one.
 func fatalities(records []record) []*fatality {
 	var deaths []*fatality
-	exits := map[string]record{}
+	exits, heard := map[string]record{}, map[string]bool{}
 	restarts, since := "", time.Time{}
 	for _, r := range records {
 		invocation := r["INVOCATION_ID"]
 		switch r["MESSAGE_ID"] {
 		case processExited:
+			heard[invocation] = true
 			if r["COMMAND"] == "ExecStart" {
 				exits[invocation] = r
 			}
@@ -193,11 +267,15 @@ func fatalities(records []record) []*fatality {
 			}
 			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.at(), wall: r.wall(), since: since}
 			d.code, d.status = exits[invocation].exit()
+			d.muted = !heard[invocation] && slices.Contains(exitResults, d.result)
 			deaths, restarts, since = append(deaths, d), "", r.wall()
 		}
 	}
 	return deaths
 }
+
+// exitResults are those of which a line on the end of a process comes before.
+var exitResults = []string{"exit-code", "signal", "core-dump"}
 
 // readRecords reads what this boot's journal has of a unit's ends.
 func readRecords(unit string) ([]record, error) {

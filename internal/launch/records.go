@@ -30,8 +30,10 @@ func (r record) wall() time.Time {
 
 // exit is what EXIT_CODE and EXIT_STATUS would be in the environment of a
 // command that systemd runs after the end.
-func (r record) exit() (code, status string) {
-	code, status = r["EXIT_CODE"], r["EXIT_STATUS"]
+func (r record) exit() (code, status string) { return exitWords(r["EXIT_CODE"], r["EXIT_STATUS"]) }
+
+// exitWords has a signal's name in place of its number.
+func exitWords(code, status string) (string, string) {
 	if n, err := strconv.Atoi(status); err == nil && (code == "killed" || code == "dumped") {
 		if name := unix.SignalName(unix.Signal(n)); name != "" {
 			status = strings.TrimPrefix(name, "SIG")

@@ -383,3 +383,58 @@ func TestWhyBeforeTheRestart(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// PID 1 waits only a moment for a journald that takes nothing, and does not say
+// again what it could not: `unitc why` has it from PID 1 itself.
+func TestWhyWhatTheJournalLacks(t *testing.T) {
+	c := scoped.define(t, "why-unheard", endless+"\nrestart: always"+traceless, "RestartSec=1h").start()
+	pid, before := c.mainPID(), len(c.entries())
+	deafen(t, func() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		await(t, "it waits for its restart", func() bool { return c.show("SubState") == "auto-restart" })
+	})
+	must(t, "journalctl", "--sync")
+	if out, _ := command(t, "journalctl", "-q", "--no-pager", "-o", "cat", "_PID=1", "UNIT="+c.unit()); strings.Contains(out, "process exited") {
+		t.Fatalf("journald has heard of it all the same:\n%s", out)
+	}
+	for range 2 {
+		if got := why(t, c.name); got["cause"] != "killed by SIGKILL" || got["result"] != "signal" {
+			t.Errorf("%v", got)
+		}
+	}
+	if n := len(c.entries()) - before; n != 1 {
+		t.Errorf("there are %d entries", n)
+	}
+}
+
+// deafen has journald take nothing meanwhile: it is stopped, and the queue of its
+// socket is full.
+func deafen(t *testing.T, test func()) {
+	t.Helper()
+	pid, err := strconv.Atoi(property(t, "systemd-journald.service", "MainPID"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signal := func(s syscall.Signal) {
+		if err := syscall.Kill(pid, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	defer signal(syscall.SIGCONT)
+	journald := &syscall.SockaddrUnix{Name: "/run/systemd/journal/socket"}
+	for sent := 1; sent > 0; { // each socket has a limit of its own, too
+		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(fd)
+		for sent = 0; err == nil; sent++ {
+			err = syscall.Sendto(fd, []byte("MESSAGE=the queue is being filled\nPRIORITY=7\n"), 0, journald)
+		}
+		if sent--; err != syscall.EAGAIN {
+			t.Fatal(err)
+		}
+	}
+	test()
+}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -165,6 +166,9 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 			return err
 		}
 	}
+	for _, c := range list {
+		a.nameLeftBehind(c)
+	}
 	if len(services)+len(targets) == 0 {
 		return nil
 	}
@@ -173,6 +177,30 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 		return err
 	}
 	return a.showUnits(cmd, services)
+}
+
+// nameLeftBehind tells what runs of services that the definition no longer has:
+// a start of the project does not stop them, as in Compose.
+func (a *app) nameLeftBehind(c *catalog.Candidate) {
+	for _, name := range a.launchedFrom(c.Target()) {
+		_, err := catalog.Find("", name)
+		var gone *catalog.NotFoundError
+		if errors.As(err, &gone) {
+			fmt.Fprintf(a.stderr, "%s runs and is no longer in %s; stop it with systemctl stop %s\n", name, c.Target(), name)
+		}
+	}
+}
+
+// launchedFrom are the containers that run and were defined by a file when they
+// started, whatever it defines by now.
+func (a *app) launchedFrom(path string) (names []string) {
+	all, _ := a.host.Names()
+	for _, name := range all {
+		if s, err := a.host.Definition(name); err == nil && s.Source.File == path {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // explain adds what systemd was told of the units that failed.
@@ -285,6 +313,12 @@ func (a *app) takeDown(found *catalog.Found, purge bool) error {
 			unit = s.Name + "*.service" // all instances that are loaded
 		}
 		names = append(names, unit)
+	}
+	// What it defined when it was started, and does not any more, stops too.
+	for _, name := range a.launchedFrom(found.Entry.Path) {
+		if unit := name + ".service"; !slices.Contains(names, unit) {
+			names = append(names, unit)
+		}
 	}
 	if err := a.systemctl(append([]string{"stop", "--"}, names...)...); err != nil {
 		return err

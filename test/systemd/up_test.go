@@ -87,7 +87,7 @@ func TestUpOfAProject(t *testing.T) {
 	dir := t.TempDir() + "/verb-blog"
 	leavesNothing(t, func() {
 		indented := strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ")
-		text := "services:\n  web:\n    " + indented + "\n    hostname: ${NAME}\n  db:\n    " + indented + "\n"
+		text := "services:\n  web:\n    " + indented + "\n    hostname: ${NAME}\n    secrets: [word]\n  db:\n    " + indented + "\nsecrets: {word: {environment: NAME}}\n"
 		writeFile(t, dir+"/compose.yaml", text)
 		writeFile(t, dir+"/.env", "NAME=from-env\n")
 		must(t, "unitc", "up", dir+"/compose.yaml")
@@ -99,7 +99,10 @@ func TestUpOfAProject(t *testing.T) {
 		if got := must(t, "cat", "/proc/"+mainPID(t, "verb-blog-web")+"/root/etc/hostname"); got != "from-env\n" {
 			t.Errorf("the host name is %q", got)
 		}
-		writeFile(t, dir+"/compose.yaml", text+"    volumes: ['./data:/data']\n")
+		if got := must(t, "unitc", "exec", "verb-blog-web", "cat", "/run/secrets/word"); got != "from-env" {
+			t.Errorf("the secret is %q", got)
+		}
+		writeFile(t, dir+"/compose.yaml", strings.Replace(text, "  db:\n", "    volumes: ['./data:/data']\n  db:\n", 1))
 		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "volumes[/data]") {
 			t.Errorf("a relative path: %d\n%s", status, out)
 		}
@@ -187,4 +190,23 @@ unitc up --name verb-small "$1/large.yaml"; echo $?; cat /etc/unitc/verb-small.y
 	if !strings.Contains(out, "no space left") || !strings.HasSuffix(out, "\n1\n"+sleeper) {
 		t.Errorf("up on a full disk:\n%s", out)
 	}
+}
+
+// A service that a project no longer has is named by up, and stopped by down.
+func TestUpOfASmallerProject(t *testing.T) {
+	dir := t.TempDir() + "/verb-less"
+	leavesNothing(t, func() {
+		service := "    " + strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ") + "\n"
+		text := "services:\n  web:\n" + service
+		writeFile(t, dir+"/compose.yaml", text+"  old:\n"+service)
+		must(t, "unitc", "up", dir+"/compose.yaml")
+		writeFile(t, dir+"/compose.yaml", text)
+		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "verb-less-old runs and is no longer in /etc/unitc/verb-less.yaml") || strings.Contains(out, "verb-less-web runs and") {
+			t.Errorf("up says\n%s", out)
+		}
+		must(t, "unitc", "down", "--purge", "verb-less")
+		if got := property(t, "verb-less-old.service", "ActiveState"); got == "active" {
+			t.Error("what the project no longer has still runs")
+		}
+	})
 }

@@ -9,14 +9,18 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 )
 
-// moved gives the fields that a definition has only where it stood.
+// moved gives the fields that a definition has only where it stood. Its file of
+// variables comes along, so secrets and configs find theirs there.
 func moved(here, there definition.File) ([]string, error) {
 	var fields []string
 	for i := range here.Services {
 		if i >= len(there.Services) {
 			break
 		}
-		changes, err := change.Compare(&there.Services[i], &here.Services[i])
+		was, is := here.Services[i], there.Services[i]
+		was.Secrets, was.Configs = withoutEnvFiles(was.Secrets), withoutEnvFiles(was.Configs)
+		is.Secrets, is.Configs = withoutEnvFiles(is.Secrets), withoutEnvFiles(is.Configs)
+		changes, err := change.Compare(&is, &was)
 		if err != nil {
 			return nil, err
 		}
@@ -27,4 +31,12 @@ func moved(here, there definition.File) ([]string, error) {
 		}
 	}
 	return fields, nil
+}
+
+func withoutEnvFiles(grants []definition.Grant) []definition.Grant {
+	grants = slices.Clone(grants)
+	for i := range grants {
+		grants[i].EnvFiles = nil
+	}
+	return grants
 }

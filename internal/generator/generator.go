@@ -16,6 +16,7 @@ package generator
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
@@ -109,7 +110,11 @@ func (r *run) definition(src searchpath.Source) {
 	for _, p := range file.Problems {
 		r.Report(p)
 	}
+	var displaced []string // names that are another's
 	for _, u := range translate(file, r.OutDir, r.Helper, &r.room) {
+		if slices.Contains(displaced, u.starts) {
+			continue // it would start the other
+		}
 		if u.shared {
 			// Once is enough, and the administrator's own wins (G-12).
 			if r.claimed[u.name] == "" && r.native.path(u.name) == "" {
@@ -118,7 +123,10 @@ func (r *run) definition(src searchpath.Source) {
 			}
 			continue
 		}
-		u = r.settleName(u, file)
+		wanted := u.name
+		if u = r.settleName(u, file); u.name != wanted {
+			displaced = append(displaced, wanted)
+		}
 		if u.careful != nil && r.needsCleanUp(u) {
 			u.text = u.careful()
 		}

@@ -108,7 +108,8 @@ var goldenCases = []struct {
 		{Name: "blog-web", Project: "blog", RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartAlways}, DependsOn: []definition.Dependency{
 			{Service: "blog-db", Condition: definition.ServiceHealthy, Restart: true},
 			{Service: "blog-cache", Condition: definition.ServiceStarted},
-			{Service: "blog-job", Condition: definition.ServiceCompleted, Optional: true}}},
+			{Service: "blog-job", Condition: definition.ServiceCompleted, Optional: true},
+			{Service: "blog-debug", Condition: definition.ServiceHealthy, Optional: true}}},
 		{Name: "blog-db", Project: "blog", RootFS: "/srv/db", StopSignal: "SIGINT",
 			System: definition.System{Probe: &definition.Probe{Kind: definition.ProbeTCP, Target: "5432"}}},
 		{Name: "blog-cache", Project: "blog", RootFS: "/srv/db"},

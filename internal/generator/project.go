@@ -68,12 +68,21 @@ func (t *translation) projectDependencies() {
 	}
 	for _, d := range s.DependsOn {
 		other := unitName(d.Service)
-		t.w.Set(dependencyType(d), other)
+		if !d.Optional || t.isStarted(d.Service) {
+			t.w.Set(dependencyType(d), other)
+		}
 		t.w.Set("After", other)
 		if d.Restart {
 			t.w.Set("PartOf", other)
 		}
 	}
+}
+
+// isStarted leaves out what the project does not start: Compose passes over an
+// optional dependency whose profile nobody has asked for.
+func (t *translation) isStarted(name string) bool {
+	i := slices.IndexFunc(t.project, func(s definition.Service) bool { return s.Name == name })
+	return i < 0 || isActive(&t.project[i])
 }
 
 // dependencyType: Requires= would also stop this service whenever the other is

@@ -90,6 +90,20 @@ func TestNativeUnitsWin(t *testing.T) {
 	}
 }
 
+// A timer or a socket of the definition would start the other one's service.
+func TestNativeUnitIsNotTriggered(t *testing.T) {
+	h := newHost(t, map[string]string{"etc/unitc/web.yaml": "", "etc/systemd/system/web.service": "[Service]"})
+	h.run(func(src searchpath.Source) definition.File {
+		f := simple(src)
+		f.Services[0].System.Timer = []definition.Directive{directive("OnCalendar", "daily")}
+		f.Services[0].Ports = []definition.Port{{Target: 80, Published: 8080, Activation: true}}
+		return f
+	})
+	if got := h.names(); got != ".unitc multi-user.target.wants unitc-conflict-web.service" {
+		t.Errorf("output is %s", got)
+	}
+}
+
 // With many definitions the directories are listed instead of asked.
 func TestNativeUnitsWinOverMany(t *testing.T) {
 	placed := map[string]string{"usr/lib/systemd/system/u7.service": "[Service]", "etc/systemd/system/u8.service": "-> /dev/null"}

@@ -29,7 +29,8 @@ const (
 // translation is one unit being written. service is nil if none was decoded.
 type translation struct {
 	service *definition.Service
-	source  string // the file, for SourcePath=
+	project []definition.Service // the services of its file
+	source  string               // the file, for SourcePath=
 	outDir  string
 	helper  string
 	broken  bool

@@ -27,6 +27,8 @@ type unit struct {
 	shared bool
 	// container is a service's own unit.
 	container bool
+	// starts is the service's unit that this one starts: a timer, a socket.
+	starts string
 	// problems were found here, not by the parser; they are in resolved too.
 	problems diag.List
 }
@@ -62,7 +64,7 @@ func translate(file definition.File, outDir, helper string, space *room) []unit 
 
 // translateService makes the service's unit and those that come with it.
 func translateService(file definition.File, s *definition.Service, outDir, helper string, space *room) []unit {
-	t := translation{service: s, source: file.Path, outDir: outDir, helper: helper, room: space}
+	t := translation{service: s, project: file.Services, source: file.Path, outDir: outDir, helper: helper, room: space}
 	t.unit.name, t.unit.container = unitName(s.Name), true
 	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
 		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
@@ -84,8 +86,12 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 		t.unit.careful = func() []byte { return again.text(file.Problems) }
 	}
 	t.unit.resolved = space.keep(resolve(space.free(), s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...)))
+	triggers = append(triggers, t.portUnits()...)
+	for i := range triggers {
+		triggers[i].starts = t.unit.name
+	}
 	units := append([]unit{t.unit}, triggers...)
-	units = append(append(units, t.imageUnits()...), t.portUnits()...)
+	units = append(units, t.imageUnits()...)
 	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
 }
 

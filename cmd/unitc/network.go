@@ -334,7 +334,7 @@ func (a *app) ports(args []string) ([]lease.Port, error) {
 	case wanted != "":
 		return nil, fmt.Errorf("%s: nothing leads to port %s; unitc port %s lists what does", args[0], wanted, args[0])
 	}
-	return nil, fmt.Errorf("%s: no port of the host leads there; it has no ports:, or does not run (systemctl start %s)", args[0], args[0])
+	return nil, fmt.Errorf("%s: no port of the host leads there; it has no ports:, or does not run (systemctl start %s)", args[0], strings.Join(names, " "))
 }
 
 // inside is a port as the container has it.

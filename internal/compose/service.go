@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,8 +60,18 @@ func (r *reader) checkChecks(s *definition.Service, n *node) {
 
 // checkPorts: ports are published on a network of the container's own.
 func (r *reader) checkPorts(s *definition.Service, n *node) {
+	ports := n.get("ports")
+	if ports == nil {
+		return
+	}
+	for i, p := range s.Ports {
+		// One of a range of ports is enough.
+		if s.NetworkMode == "" && !p.Activation && isLoopback6(p.HostIP) && (i == 0 || s.Ports[i-1].Item != p.Item) {
+			r.fault(ports.items[p.Item], "publish the port on 127.0.0.1, or write x-activation: true: a process forwards then", "the kernel leads nothing from ::1 to a container")
+		}
+	}
 	mode := n.get("network_mode")
-	if mode == nil || n.get("ports") == nil {
+	if mode == nil {
 		return
 	}
 	if s.NetworkMode != "" && slices.ContainsFunc(s.Ports, func(p definition.Port) bool { return p.Activation }) {
@@ -76,6 +87,11 @@ func (r *reader) checkPorts(s *definition.Service, n *node) {
 		p := findPair(n, "ports")
 		r.report(diag.Warning, p.place, join(r.pathOf(n), "ports"), "remove it", "with network_mode: host the container's ports are the host's already")
 	}
+}
+
+func isLoopback6(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && a == netip.IPv6Loopback()
 }
 
 // checkRules: rules are for a network of the container's own. Elsewhere they

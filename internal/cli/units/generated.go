@@ -190,7 +190,10 @@ func (g *Generated) readPorts(value []byte) {
 		port := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
 		if p.Published != 0 {
 			port = fmt.Sprintf("%d→%s", p.Published, port)
-			if p.HostIP != "" {
+			switch {
+			case strings.Contains(p.HostIP, ":"):
+				port = "[" + p.HostIP + "]:" + port
+			case p.HostIP != "":
 				port = p.HostIP + ":" + port
 			}
 		}

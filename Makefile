@@ -16,8 +16,8 @@ GO         ?= go
 export CGO_ENABLED = 0
 
 BUILDINFO = github.com/unitc/unitc/internal/buildinfo
-LDFLAGS   = -s -w -X $(BUILDINFO).Version=$(VERSION) -X $(BUILDINFO).HelperPath=$(LIBEXECDIR)/unitc-exec -X $(BUILDINFO).RelayPath=$(LIBEXECDIR)/unitc-relay -X $(BUILDINFO).ProbePath=$(LIBEXECDIR)/unitc-probe -X $(BUILDINFO).CommandPath=$(PREFIX)/bin/unitc
-# unitc-runtime begins in internal/oci/entry, unitc-generator and unitc-exec in
+LDFLAGS   = -s -w -X $(BUILDINFO).Version=$(VERSION) -X $(BUILDINFO).HelperPath=$(LIBEXECDIR)/unitc-exec -X $(BUILDINFO).RelayPath=$(LIBEXECDIR)/unitc-relay -X $(BUILDINFO).ProbePath=$(LIBEXECDIR)/unitc-probe -X $(BUILDINFO).YAMLGeneratorPath=$(LIBEXECDIR)/unitc-generator-yaml -X $(BUILDINFO).CommandPath=$(PREFIX)/bin/unitc
+# unitc-runtime begins in internal/oci/entry, both generators and unitc-exec in
 # internal/entry, which know no other processor.
 RUNTIME   = github.com/unitc/unitc/cmd/unitc-runtime
 GENERATOR = github.com/unitc/unitc/cmd/unitc-generator
@@ -36,7 +36,7 @@ help: ## list the targets
 .PHONY: build
 build: toolchain manuals completions ## build static binaries, manual pages and completions into bin/
 	@mkdir -p $(BIN)
-	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -ldflags='$(RUNTIME)=$(LDFLAGS) $(call ENTRY,oci/entry)' -ldflags='$(GENERATOR)=$(LDFLAGS) $(call ENTRY,entry,Alone)' -ldflags='$(HELPER)=$(LDFLAGS) $(call ENTRY,entry)' -o $(BIN)/ $(COMMANDS:%=./cmd/%))
+	$(if $(COMMANDS),$(GO) build -trimpath -ldflags='$(LDFLAGS)' -ldflags='$(RUNTIME)=$(LDFLAGS) $(call ENTRY,oci/entry)' -ldflags='$(GENERATOR)=$(LDFLAGS) $(call ENTRY,entry,Alone)' -ldflags='$(GENERATOR)-yaml=$(LDFLAGS) $(call ENTRY,entry,Alone)' -ldflags='$(HELPER)=$(LDFLAGS) $(call ENTRY,entry)' -o $(BIN)/ $(COMMANDS:%=./cmd/%))
 
 MANUALS     = $(patsubst docs/man/%.md,$(BIN)/man/%,$(wildcard docs/man/*.md))
 COMPLETIONS = $(addprefix $(BIN)/completions/,bash zsh fish)

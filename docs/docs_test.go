@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // documents are the Markdown files of the repository.
@@ -98,7 +99,7 @@ func TestYAMLBlocks(t *testing.T) {
 			}
 			src.Layers = append(slices.Clone(src.Layers), searchpath.Layer{Path: m[1], Data: []byte(b.text)})
 			sources[m[2]] = src
-			b.expect(t, strings.TrimSpace(kind), loader.Parse(src))
+			b.expect(t, strings.TrimSpace(kind), loader.Parse(src, library.Full))
 		}
 	}
 	if count == 0 {

@@ -50,7 +50,7 @@ containers will not work.`,
 
 func (a *app) machine() doctor.Machine {
 	return doctor.Machine{
-		Proc: "/proc", Sys: "/sys", Run: "/run", Store: "/var/lib/unitc", Helper: buildinfo.HelperPath, Relay: buildinfo.RelayPath,
+		Proc: "/proc", Sys: "/sys", Run: "/run", Store: "/var/lib/unitc", Helper: buildinfo.HelperPath, Relay: buildinfo.RelayPath, YAMLGenerator: buildinfo.YAMLGeneratorPath,
 		// systemd.generator(7).
 		Generators: []string{"/run/systemd/system-generators", "/etc/systemd/system-generators", "/usr/local/lib/systemd/system-generators", "/usr/lib/systemd/system-generators"},
 		Label: func() (string, bool) {

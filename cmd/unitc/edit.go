@@ -21,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 func (a *app) edit() *cobra.Command {
@@ -172,7 +173,7 @@ func problemsOf(found *catalog.Found, path string, data []byte) diag.List {
 	source := found.Source
 	source.Path = path
 	source.Layers = append([]searchpath.Layer{{Path: path, Data: data}}, source.Layers[min(1, len(source.Layers)):]...)
-	return loader.Parse(source).Problems
+	return loader.Parse(source, library.Full).Problems
 }
 
 // ask gives the first letter of an answer, "" where nobody can answer.

@@ -23,6 +23,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // limitsPrefix begins the names of the drop-ins that --persist makes.
@@ -178,7 +179,7 @@ func (a *app) changeLimits(cmd *cobra.Command, word string, limits map[string]st
 func withLimits(found *catalog.Found, running *definition.Service, limits map[string]string) (*definition.Service, error) {
 	source := found.Source
 	source.Layers = append(slices.Clip(source.Layers), searchpath.Layer{Path: "update-limits", Data: layer(found.File.Project, running.Key, limits)})
-	file := loader.Parse(source)
+	file := loader.Parse(source, library.Full)
 	if file.Problems.HasErrors() {
 		return nil, &catalog.BrokenError{Problems: file.Problems}
 	}

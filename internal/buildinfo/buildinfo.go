@@ -21,3 +21,7 @@ var RelayPath = "/usr/local/lib/unitc/unitc-relay"
 
 // ProbePath is what the relay runs for a check over TLS.
 var ProbePath = "/usr/local/lib/unitc/unitc-probe"
+
+// YAMLGeneratorPath is what unitc-generator becomes where a definition is not of the
+// plain part of YAML.
+var YAMLGeneratorPath = "/usr/local/lib/unitc/unitc-generator-yaml"

@@ -23,7 +23,7 @@ func BenchmarkParse(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if file := Parse(in); file.Problems.HasErrors() {
+				if file := parse(in); file.Problems.HasErrors() {
 					b.Fatal(file.Problems)
 				}
 			}

@@ -4,7 +4,7 @@
 // becomes values of the definition package, or problems with their place.
 //
 // The way of a file: bytes → our tree with the place of every value, by way of
-// yaml.v3's (load.go) or, of the plain part of YAML, without it (plain.go) →
+// the library's (load.go) or, of the plain part of YAML, without it (plain.go) →
 // variables filled in (interpolate.go) → drop-ins merged (merge.go) → shapes
 // checked against the tables (check.go, keys_*.go) → values decoded. The tables
 // are the only list of keys; documents and the JSON Schema are made from them.
@@ -15,6 +15,7 @@ package compose
 
 import (
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/syntax"
 )
 
 // Layer is one contributing file: the definition itself or a drop-in.
@@ -36,6 +37,8 @@ type Input struct {
 	// Read gives the files that the definition names and whose content is part
 	// of its meaning (extends, label_file), by absolute path. Nil reads none.
 	Read func(path string) ([]byte, error)
+	// Library reads what is not plain.
+	Library syntax.Library
 }
 
 // Parse never fails: what is wrong stands in File.Problems, and File.Services

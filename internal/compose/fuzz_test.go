@@ -44,9 +44,9 @@ func FuzzParse(f *testing.F) {
 		in.Layers = append(in.Layers, Layer{Path: "drop.yaml", Data: []byte(dropin)})
 		in.Env = map[string]string{"A": "b"}
 		in.Read = func(string) ([]byte, error) { return []byte("services: {b: {image: z, volumes: [./x:/x]}}"), nil }
-		file := Parse(in)
+		file := parse(in)
 		checkFile(t, in, file)
-		if first, second := toJSON(t, file), toJSON(t, Parse(in)); first != second {
+		if first, second := toJSON(t, file), toJSON(t, parse(in)); first != second {
 			t.Errorf("two answers:\n%s\n%s", first, second)
 		}
 	})
@@ -126,10 +126,10 @@ func FuzzMerge(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		once := Parse(parseText("web", text))
+		once := parse(parseText("web", text))
 		in := parseText("web", text)
 		in.Layers = append(in.Layers, in.Layers[0])
-		twice := Parse(in)
+		twice := parse(in)
 		if once.Problems.HasErrors() != twice.Problems.HasErrors() && !once.Problems.HasErrors() {
 			t.Errorf("the definition over itself has problems:\n%s", twice.Problems)
 		}
@@ -147,7 +147,7 @@ func FuzzPort(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
-		file := Parse(Input{Name: "web", Layers: []Layer{{Path: "web.yaml", Data: text}}})
+		file := parse(Input{Name: "web", Layers: []Layer{{Path: "web.yaml", Data: text}}})
 		if file.Problems.HasErrors() {
 			return
 		}

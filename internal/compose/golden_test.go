@@ -67,7 +67,7 @@ func eachCase(t *testing.T, dir string, render func(*testing.T, definition.File)
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
-			compareGolden(t, strings.TrimSuffix(path, ".yaml")+".golden", render(t, Parse(readCase(t, path))))
+			compareGolden(t, strings.TrimSuffix(path, ".yaml")+".golden", render(t, parse(readCase(t, path))))
 		})
 	}
 }

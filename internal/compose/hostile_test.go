@@ -9,7 +9,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
+
+// parse reads an input with the whole library.
+func parse(in Input) definition.File {
+	in.Library = library.Full
+	return Parse(in)
+}
 
 func parseText(name, text string) Input {
 	return Input{Name: name, Dir: "/etc/unitc", Layers: []Layer{{Path: name + ".yaml", Data: []byte(text)}}}
@@ -95,7 +104,7 @@ func TestBombs(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := cpuTime(t)
-			file := Parse(parseText("web", text))
+			file := parse(parseText("web", text))
 			took := cpuTime(t) - start
 			runtime.ReadMemStats(&after)
 			if allocated := (after.TotalAlloc - before.TotalAlloc) >> 20; allocated > 256 {

@@ -35,7 +35,7 @@ services:
 		"/etc/unitc/cache-more.yaml": "services: {cache: {read_only: true}}\n",
 		"/srv/cache/env":             "V=1\n",
 	})
-	file := Parse(in)
+	file := parse(in)
 	if file.Problems.HasErrors() {
 		t.Fatal(file.Problems)
 	}
@@ -75,7 +75,7 @@ func TestIncludeRefuses(t *testing.T) {
 			"/etc/unitc/loop.yaml": "include: [loop.yaml]\n", "/etc/unitc/db.yaml": "services: {db: {image: x}}\n",
 			"/etc/unitc/bad.yaml": "services: {bad: {imag: x}}\n",
 		})
-		if got := Parse(in).Problems.String(); !strings.Contains(got, want) {
+		if got := parse(in).Problems.String(); !strings.Contains(got, want) {
 			t.Errorf("%s\ngives\n%swant %s", text, got, want)
 		}
 	}

@@ -3,12 +3,13 @@
 package compose
 
 import (
+	"errors"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/syntax"
 )
 
 // probeTLS goes with an https URL.
@@ -158,7 +159,14 @@ func (r *reader) checkProbe(n *node, p *definition.Probe) {
 	case definition.ProbeFile:
 		p.Target = r.containerDir(n)
 	case definition.ProbeLog:
-		if _, err := regexp.Compile(p.Target); err != nil {
+		if !strings.ContainsAny(p.Target, `\.+*?()|[]{}^$`) {
+			return // it means itself
+		}
+		err := r.in.Library.Regexp(p.Target)
+		var unavailable *syntax.UnavailableError
+		if errors.As(err, &unavailable) {
+			r.fault(n, unavailable.Cure, "%s", unavailable.What)
+		} else if err != nil {
 			r.fault(n, "write it in the syntax of RE2 (pkg.go.dev/regexp/syntax)", "%s is no regular expression: %v", quote(p.Target), err).Rule = diag.RuleReference
 		}
 	case definition.ProbeTCP, definition.ProbeHTTP:

@@ -6,14 +6,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/syntax"
 )
 
 // readLayers loads every layer and merges them into r.root. A layer that can't
@@ -56,7 +54,7 @@ func (r *reader) load(index int) *node {
 	return l.loadYAML(data, at)
 }
 
-// loadYAML makes our tree of yaml.v3's.
+// loadYAML makes our tree of the library's.
 func (l *loader) loadYAML(data []byte, at place) *node {
 	r := l.reader
 	document, ok := r.readYAML(data, at)
@@ -70,7 +68,7 @@ func (l *loader) loadYAML(data []byte, at place) *node {
 		}
 		return nil
 	}
-	if top := document.Content[0]; top.Kind != yaml.MappingNode && top.Kind != yaml.AliasNode {
+	if top := document.Content[0]; top.Kind != syntax.Mapping && top.Kind != syntax.Alias {
 		at.line, at.col = int32(top.Line), int32(top.Column)
 		r.faultFile(at, "write lines of the form `key: value`", "the file is not a mapping").Rule = diag.RuleType
 		return nil
@@ -78,7 +76,7 @@ func (l *loader) loadYAML(data []byte, at place) *node {
 	return l.convert(document.Content[0], 0)
 }
 
-func isEmpty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+func isEmpty(n *syntax.Node) bool { return n.Kind == syntax.Scalar && n.Tag == "!!null" }
 
 // checkBytes refuses what must not reach the YAML parser.
 func (r *reader) checkBytes(data []byte, at place) bool {
@@ -130,41 +128,24 @@ func position(data []byte, offset int) (line, col int32) {
 	return int32(bytes.Count(before, []byte{'\n'})) + 1, int32(utf8.RuneCount(before[start:])) + 1
 }
 
-// readYAML reads exactly one document: yaml.v3 by itself drops a second one
-// without a word.
-func (r *reader) readYAML(data []byte, at place) (document *yaml.Node, ok bool) {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	document, err := decodeNext(decoder)
+// readYAML reads exactly one document.
+func (r *reader) readYAML(data []byte, at place) (document *syntax.Node, ok bool) {
+	documents, err := r.in.Library.YAML(data, 2)
+	var unavailable *syntax.UnavailableError
 	switch {
-	case errors.Is(err, io.EOF):
+	case errors.As(err, &unavailable):
+		r.faultFile(at, unavailable.Cure, "%s", unavailable.What)
+		return nil, false
+	case err != nil:
+		r.faultSyntax(data, at, err)
+		return nil, false
+	case len(documents) == 0:
 		return nil, true
-	case err != nil:
-		r.faultSyntax(data, at, err)
-		return nil, false
+	case len(documents) > 1:
+		at.line, at.col = int32(documents[1].Line), int32(documents[1].Column)
+		r.faultFile(at, "keep one document in a file", "a second YAML document begins here").Rule = diag.RuleSyntax
 	}
-	second, err := decodeNext(decoder)
-	switch {
-	case errors.Is(err, io.EOF):
-		return document, true
-	case err != nil:
-		r.faultSyntax(data, at, err)
-		return nil, false
-	}
-	at.line, at.col = int32(second.Line), int32(second.Column)
-	r.faultFile(at, "keep one document in a file", "a second YAML document begins here").Rule = diag.RuleSyntax
-	return document, true
-}
-
-// decodeNext turns a panic of yaml.v3 into an error: its parser has had several
-// on hostile input (CVE-2022-28948).
-func decodeNext(decoder *yaml.Decoder) (document *yaml.Node, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("yaml: parser panic: %v", p)
-		}
-	}()
-	document = new(yaml.Node)
-	return document, decoder.Decode(document)
+	return documents[0], true
 }
 
 // loader converts the tree of one layer.
@@ -172,16 +153,16 @@ type loader struct {
 	*reader
 	layer int32
 	nodes int
-	full  bool         // maxNodes was reached and reported
-	open  []*yaml.Node // anchors being expanded
+	full  bool           // maxNodes was reached and reported
+	open  []*syntax.Node // anchors being expanded
 	// extension is set inside x- keys, whose strings nobody reads: they are
 	// filled in where an alias uses them.
 	extension bool
 }
 
-// convert copies a yaml.v3 node, expanding aliases. Beyond the limits it gives
+// convert copies a node of the library, expanding aliases. Beyond the limits it gives
 // null nodes, having reported why.
-func (l *loader) convert(y *yaml.Node, depth int) *node {
+func (l *loader) convert(y *syntax.Node, depth int) *node {
 	n := &node{kind: null, place: l.place(y)}
 	l.nodes++
 	switch {
@@ -197,32 +178,32 @@ func (l *loader) convert(y *yaml.Node, depth int) *node {
 		return n
 	}
 	switch y.Kind {
-	case yaml.AliasNode:
+	case syntax.Alias:
 		return l.convertAlias(y, n, depth)
-	case yaml.MappingNode:
+	case syntax.Mapping:
 		n.kind = mapping
 		n.mark = l.readMark(y)
 		l.convertPairs(n, y, depth)
-	case yaml.SequenceNode:
+	case syntax.Sequence:
 		n.kind = list
 		n.mark = l.readMark(y)
 		n.items = make([]*node, 0, len(y.Content))
 		for _, item := range y.Content {
 			n.items = append(n.items, l.convert(item, depth+1))
 		}
-	case yaml.ScalarNode:
+	case syntax.Scalar:
 		l.convertScalar(n, y)
 	}
 	return n
 }
 
-func (l *loader) place(y *yaml.Node) place {
+func (l *loader) place(y *syntax.Node) place {
 	return place{layer: l.layer, line: int32(y.Line), col: int32(y.Column)}
 }
 
 // convertAlias expands an alias; the copy keeps the places of the anchor's
 // values, because that is where they are to be corrected.
-func (l *loader) convertAlias(y *yaml.Node, n *node, depth int) *node {
+func (l *loader) convertAlias(y *syntax.Node, n *node, depth int) *node {
 	for _, open := range l.open {
 		if open == y.Alias {
 			l.faultFile(n.place, "remove the alias", "the alias *%s stands inside its own anchor", shorten(y.Value))
@@ -237,13 +218,13 @@ func (l *loader) convertAlias(y *yaml.Node, n *node, depth int) *node {
 
 // convertPairs reads a mapping, merge keys included; a key of the mapping
 // itself wins over a merged one wherever it stands.
-func (l *loader) convertPairs(n *node, y *yaml.Node, depth int) {
+func (l *loader) convertPairs(n *node, y *syntax.Node, depth int) {
 	n.pairs = make([]pair, 0, len(y.Content)/2)
 	seen := index{}
-	var merges []*yaml.Node
+	var merges []*syntax.Node
 	for i := 0; i+1 < len(y.Content) && !l.full; i += 2 {
 		key, value := y.Content[i], y.Content[i+1]
-		for key.Kind == yaml.AliasNode {
+		for key.Kind == syntax.Alias {
 			key = key.Alias
 		}
 		if key.Tag == "!!merge" {
@@ -251,7 +232,7 @@ func (l *loader) convertPairs(n *node, y *yaml.Node, depth int) {
 			continue
 		}
 		p := pair{key: key.Value, place: l.place(y.Content[i])}
-		if key.Kind != yaml.ScalarNode || key.Tag == "!!null" || strings.IndexByte(key.Value, 0) >= 0 {
+		if key.Kind != syntax.Scalar || key.Tag == "!!null" || strings.IndexByte(key.Value, 0) >= 0 {
 			l.faultFile(p.place, "write a plain word before the colon", "a key that is no string")
 			continue
 		}
@@ -277,7 +258,7 @@ func (l *loader) enter(key string) (outer bool) {
 }
 
 // mergeKey adds the pairs of `<<: *anchor` or `<<: [*one, *two]`.
-func (l *loader) mergeKey(n *node, value *yaml.Node, depth int, seen *index) {
+func (l *loader) mergeKey(n *node, value *syntax.Node, depth int, seen *index) {
 	from := l.convert(value, depth+1)
 	sources := []*node{from}
 	if from.kind == list {
@@ -324,7 +305,7 @@ func (x *index) find(pairs []pair, key string) (int, bool) {
 	return i, ok
 }
 
-func (l *loader) convertScalar(n *node, y *yaml.Node) {
+func (l *loader) convertScalar(n *node, y *syntax.Node) {
 	n.text = y.Value
 	switch y.Tag {
 	case "!!str", "!!merge", "!!timestamp":
@@ -339,7 +320,7 @@ func (l *loader) convertScalar(n *node, y *yaml.Node) {
 		n.kind, n.text = null, ""
 	default:
 		n.kind = text
-		if n.mark = l.readMark(y); n.text == "" && y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0 {
+		if n.mark = l.readMark(y); n.text == "" && !y.Quoted {
 			n.kind = null
 		}
 	}
@@ -355,7 +336,7 @@ func (l *loader) convertScalar(n *node, y *yaml.Node) {
 }
 
 // readMark reads Compose's tags; YAML's own (!!str …) say nothing new here.
-func (l *loader) readMark(y *yaml.Node) mark {
+func (l *loader) readMark(y *syntax.Node) mark {
 	switch y.Tag {
 	case "!reset":
 		return reset

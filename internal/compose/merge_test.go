@@ -23,7 +23,7 @@ func parseLayers(layers ...string) definition.File {
 		}
 		in.Layers = append(in.Layers, Layer{path, []byte(text)})
 	}
-	return Parse(in)
+	return parse(in)
 }
 
 // TestMerge compares what layers give with one file that says the same.
@@ -104,7 +104,7 @@ func parseExtends(text string, files map[string]string) definition.File {
 		}
 		return nil, errors.New("no such file or directory")
 	}
-	return Parse(in)
+	return parse(in)
 }
 
 func TestExtends(t *testing.T) {
@@ -176,7 +176,7 @@ services:
 // TestAliasFault: a fault behind an anchor is shown once, however many aliases
 // lead to it.
 func TestAliasFault(t *testing.T) {
-	got := Parse(parseText("blog", "x-check: &check {interval: 5}\nservices:\n  a: {image: x, healthcheck: *check}\n  b: {image: x, healthcheck: *check}\n"))
+	got := parse(parseText("blog", "x-check: &check {interval: 5}\nservices:\n  a: {image: x, healthcheck: *check}\n  b: {image: x, healthcheck: *check}\n"))
 	want := "blog.yaml:1:28: error: services.a.healthcheck.interval: \"5\" is no length of time; write the unit too, as in 5s\n"
 	if diff := cmp.Diff(want, got.Problems.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestNetworkFile(t *testing.T) {
-	file := Parse(Input{Name: "front.network", Dir: "/etc/unitc", Layers: []Layer{
+	file := parse(Input{Name: "front.network", Dir: "/etc/unitc", Layers: []Layer{
 		{Path: "/etc/unitc/front.network.yaml", Data: []byte("enable_ipv6: true\ninternal: true\nipam: {config: [{subnet: 192.0.2.0/24}]}\n")},
 		{Path: "/etc/unitc/front.network.yaml.d/a.yaml", Data: []byte("internal: false\ndriver_opts: {mtu: 1400}\n")},
 	}})
@@ -29,7 +29,7 @@ func TestFaultsOfNetworkFiles(t *testing.T) {
 		"services: {a: {image: b}}": "error: services: unknown key",
 		"":                          "error: the file holds no definition",
 	} {
-		file := Parse(Input{Name: "front.network", Layers: []Layer{{Path: "front.network.yaml", Data: []byte(text)}}})
+		file := parse(Input{Name: "front.network", Layers: []Layer{{Path: "front.network.yaml", Data: []byte(text)}}})
 		if got := file.Problems.String(); !strings.Contains(got, want) || len(file.Networks) > 0 {
 			t.Errorf("%q gives\n%s and not %q", text, got, want)
 		}

@@ -14,7 +14,7 @@ const maxPlainDepth = 16
 // written: ASCII, keys that are plain words, lists, and scalars that stand on
 // one line, in quotes without escapes or without quotes; `[…]` and `{…}` on one
 // line. yaml.v3 takes a third of the generator's time (G-11), most of it for what
-// such files have not. Whatever is not plainly of this part, and whatever could
+// such files have not, so that unitc-generator does not link it. Whatever is not plainly of this part, and whatever could
 // be a fault, is left to yaml.v3, which alone says what YAML means: FuzzPlain
 // holds the two together.
 type plainReader struct {

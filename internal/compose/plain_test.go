@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // describe writes a tree down, places included.
@@ -42,7 +44,7 @@ func treeOf(n *node) string {
 
 // yamlTree is what yaml.v3 makes of a file; a fault gives "".
 func yamlTree(data []byte) (tree, problems string) {
-	r := &reader{in: Input{Name: "web", Layers: []Layer{{"web.yaml", data}}}}
+	r := &reader{in: Input{Name: "web", Layers: []Layer{{"web.yaml", data}}, Library: library.Full}}
 	l := loader{reader: r, extension: true} // so that nothing is filled in
 	n := l.loadYAML(data, place{})
 	if n == nil || r.problems != nil {

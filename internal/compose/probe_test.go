@@ -29,7 +29,7 @@ func TestProbes(t *testing.T) {
 		`log: "("`:                                           "no regular expression",
 	} {
 		text := "rootfs: host\ncommand: [a]\nsystemd: {probe: {" + probe + "}}\n"
-		file := Parse(Input{Name: "web", Dir: "/etc/unitc", Layers: []Layer{{Path: "/etc/unitc/web.yaml", Data: []byte(text)}}})
+		file := parse(Input{Name: "web", Dir: "/etc/unitc", Layers: []Layer{{Path: "/etc/unitc/web.yaml", Data: []byte(text)}}})
 		said := file.Problems.String()
 		if want == "" && file.Problems.HasErrors() || !strings.Contains(said, want) {
 			t.Errorf("%s: want %q, got:\n%s", probe, want, said)

@@ -11,7 +11,7 @@ import (
 // names are the services of a file, with what each depends on.
 func names(t *testing.T, name, text string) string {
 	t.Helper()
-	file := Parse(parseText(name, text))
+	file := parse(parseText(name, text))
 	if file.Problems.HasErrors() {
 		t.Fatalf("%s\n%s", text, file.Problems)
 	}
@@ -44,11 +44,11 @@ func TestScale(t *testing.T) {
 		"{rootfs: host, scale: 2, deploy: {replicas: 3}}":                        "deploy.replicas at",
 		"services: {a: {rootfs: host, scale: 999}, b: {rootfs: host, scale: 2}}": "more than 1000 instances",
 	} {
-		if file := Parse(parseText("blog", text)); !strings.Contains(file.Problems.String(), want) {
+		if file := parse(parseText("blog", text)); !strings.Contains(file.Problems.String(), want) {
 			t.Errorf("%s\ngives %s, want %q", text, file.Problems, want)
 		}
 	}
-	if file := Parse(parseText("worker@", "{rootfs: host, scale: 2}")); !strings.Contains(file.Problems.String(), "a template has no number") {
+	if file := parse(parseText("worker@", "{rootfs: host, scale: 2}")); !strings.Contains(file.Problems.String(), "a template has no number") {
 		t.Errorf("a template gives %s", file.Problems)
 	}
 }

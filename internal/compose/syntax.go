@@ -4,13 +4,9 @@ package compose
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"gopkg.in/yaml.v3"
 
 	"github.com/unitc/unitc/internal/diag"
 )
@@ -52,7 +48,7 @@ func (r *reader) faultSyntax(data []byte, at place, err error) {
 		return
 	}
 	if len(data) <= maxBisect {
-		line = findSyntaxLine(data, message, line)
+		line = r.findSyntaxLine(data, message, line)
 	}
 	content := lineOf(data, line)
 	at.line, at.col = int32(line), columnOf(content, message)
@@ -118,10 +114,10 @@ func hintToken(content string) (what, cure string) {
 // the same message: its last line is where the parser gave up or, of what is
 // never closed, where it was opened. The search assumes that a longer beginning
 // fails too.
-func findSyntaxLine(data []byte, message string, guess int) int {
+func (r *reader) findSyntaxLine(data []byte, message string, guess int) int {
 	lines := bytes.SplitAfter(data, []byte{'\n'})
 	fails := func(n int) bool {
-		err := parseAll(bytes.Join(lines[:n], nil))
+		err := r.in.Library.CheckYAML(bytes.Join(lines[:n], nil))
 		if err == nil {
 			return false
 		}
@@ -140,18 +136,6 @@ func findSyntaxLine(data []byte, message string, guess int) int {
 		return guess
 	}
 	return high
-}
-
-func parseAll(data []byte) error {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		if _, err := decodeNext(decoder); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-	}
 }
 
 // lineOf is one line of the file, counted from 1.

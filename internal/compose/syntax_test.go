@@ -49,7 +49,7 @@ func TestSyntax(t *testing.T) {
 		{"far down", strings.Repeat("# line\n", 500) + "rootfs: host\n" + strings.Repeat("# line\n", 500) + "  command: x\n" + strings.Repeat("# line\n", 500), "1002:3: error: the line does not fit the indentation of the lines above"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			problems := Parse(parseText("web", c.text)).Problems.String()
+			problems := parse(parseText("web", c.text)).Problems.String()
 			if want := "web.yaml:" + c.want; !strings.Contains(problems, want) && !strings.Contains(problems, "web.yaml: "+c.want) {
 				t.Errorf("no %s in\n%s", want, problems)
 			}
@@ -66,7 +66,7 @@ func TestEncodings(t *testing.T) {
 		"explicit start":  "---\nrootfs: host\ncommand: x\n...\n",
 		"YAML directive":  "%YAML 1.1\n---\nrootfs: host\ncommand: x\n",
 	} {
-		if file := Parse(parseText("web", text)); len(file.Problems) > 0 || len(file.Services[0].Command) != 1 || file.Services[0].Command[0] != "x" {
+		if file := parse(parseText("web", text)); len(file.Problems) > 0 || len(file.Services[0].Command) != 1 || file.Services[0].Command[0] != "x" {
 			t.Errorf("%s: command %q\n%s", name, file.Services[0].Command, file.Problems)
 		}
 	}

@@ -115,7 +115,7 @@ func TestExamples(t *testing.T) {
 		in.Read = func(path string) ([]byte, error) {
 			return map[string][]byte{"/etc/unitc/base.yaml": []byte("services: {base: {}}"), "/etc/web/labels": []byte("a=b")}[path], nil
 		}
-		if file := Parse(in); file.Problems.HasErrors() {
+		if file := parse(in); file.Problems.HasErrors() {
 			t.Errorf("%s\n%s", text, file.Problems)
 		}
 	}

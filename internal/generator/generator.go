@@ -15,6 +15,7 @@ package generator
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -48,9 +49,15 @@ type Config struct {
 	Parse func(searchpath.Source) definition.File
 	// Found is told the number of definitions before any is read; nil = nobody is.
 	Found func(definitions int)
+	// Abandon is asked after each definition; true ends the run with ErrAbandoned.
+	// nil = false.
+	Abandon func() bool
 	// Report takes each problem in the order of definitions.
 	Report func(diag.Problem)
 }
+
+// ErrAbandoned is told of a run that has left nothing behind.
+var ErrAbandoned = errors.New("the run was abandoned")
 
 // Run generates all units. An error means that nothing, or not all, could be
 // written; what is wrong with a definition is reported and never an error.
@@ -80,6 +87,10 @@ func Run(cfg Config) error {
 		entry, _ := tree.Entry(name)
 		if !entry.Masked && (cfg.Select == nil || cfg.Select(entry)) {
 			r.definition(tree.Read(entry))
+		}
+		if cfg.Abandon != nil && cfg.Abandon() {
+			out.abandon()
+			return ErrAbandoned
 		}
 	}
 	r.remnants()

@@ -16,8 +16,9 @@ import (
 const (
 	// The kernel cuts a record at 1024 bytes less its prefix (LOG_LINE_MAX).
 	maxLogLine = 900
-	// Its ring is small and not ours alone; all problems stand in the units.
-	maxLogLines = 50
+	// MaxLogLines: its ring is small and not ours alone; all problems stand in the
+	// units.
+	MaxLogLines = 50
 )
 
 // Log is the kernel's log, the only channel there is for a generator (G-4), or
@@ -66,9 +67,9 @@ func (l *Log) line(level int, text string) {
 	}
 	l.lines++
 	switch {
-	case l.lines == maxLogLines:
+	case l.lines == MaxLogLines:
 		text = "more problems are not logged here; `unitc check` shows all"
-	case l.lines > maxLogLines:
+	case l.lines > MaxLogLines:
 		return
 	}
 	text = l.prefix(level) + unitfile.Printable(text)

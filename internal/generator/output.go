@@ -73,6 +73,14 @@ func (o *output) write(u unit) {
 	o.units = append(o.units, w)
 }
 
+// abandon takes back what is there before finish.
+func (o *output) abandon() {
+	if d := &o.definitions; d.fd >= 0 {
+		_ = unix.Close(d.fd)
+		_ = unix.Unlinkat(o.dirFD, d.temp, 0)
+	}
+}
+
 // finish puts everything in place. A fault is kept and the next unit is tried.
 func (o *output) finish() {
 	o.placeDefinitions()

@@ -12,13 +12,14 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/envfile"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax"
 )
 
 // Parse never fails: what is wrong, files that could not be read included,
-// stands in File.Problems.
-func Parse(src searchpath.Source) definition.File {
+// stands in File.Problems. The library reads what is not plain.
+func Parse(src searchpath.Source, library syntax.Library) definition.File {
 	file := definition.File{Name: src.Name, Path: src.Path}
-	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed}
+	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed, Library: library}
 	for i, layer := range src.Layers {
 		in.Layers[i] = compose.Layer(layer)
 	}

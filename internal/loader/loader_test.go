@@ -8,6 +8,7 @@ import (
 
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 func layer(path, data string) searchpath.Layer {
@@ -19,7 +20,7 @@ func TestVariablesOfBothFiles(t *testing.T) {
 		Name: "web", Path: "/etc/unitc/web.yaml", Dir: "/etc/unitc",
 		Layers: []searchpath.Layer{layer("/etc/unitc/web.yaml", "rootfs: ${ROOT}\nhostname: ${NAME}\n")},
 		Env:    []searchpath.Layer{layer("/etc/unitc/.env", "BASE=/srv\nNAME=shared\n"), layer("/etc/unitc/web.env", "ROOT=${BASE}/web\nNAME=own\n")},
-	})
+	}, library.Full)
 	if len(file.Problems) != 0 || len(file.Services) != 1 {
 		t.Fatalf("%d services, problems %s", len(file.Services), file.Problems)
 	}
@@ -35,7 +36,7 @@ func TestAllProblems(t *testing.T) {
 		Layers:   []searchpath.Layer{layer("/etc/unitc/web.yaml", "rootfs: /srv/web\ncomand: x\n")},
 		Env:      []searchpath.Layer{layer("/etc/unitc/web.env", "not a variable\n")},
 		Problems: diag.List{{File: "/etc/unitc/web.yaml.d/a.yaml", What: "a FIFO"}},
-	})
+	}, library.Full)
 	got := file.Problems.String()
 	for _, want := range []string{"/etc/unitc/web.yaml.d/a.yaml: error: a FIFO", "/etc/unitc/web.env:1:", "/etc/unitc/web.yaml:2:1: error: comand"} {
 		if !strings.Contains(got, want) {
@@ -54,7 +55,7 @@ func TestUnreadable(t *testing.T) {
 		Name: "web", Path: "/etc/unitc/web.yaml", Dir: "/etc/unitc",
 		Layers:   []searchpath.Layer{layer("/etc/unitc/web.yaml.d/a.yaml", "comand: x\n")},
 		Problems: diag.List{{File: "/etc/unitc/web.yaml", What: "a directory"}},
-	})
+	}, library.Full)
 	if len(file.Problems) != 1 || file.Problems[0].What != "a directory" || file.Name != "web" {
 		t.Errorf("%q has problems %s", file.Name, file.Problems)
 	}

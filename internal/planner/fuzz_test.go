@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // FuzzBuild: whatever a definition says, its plan is built or refused with the
@@ -36,7 +37,7 @@ func FuzzBuild(f *testing.F) {
 	f.Add("worker@", "rootfs: /srv/%i\ncommand: [/w, %I]\nsecurity_opt: [unmask=ALL, seccomp=/x]\n", "a-b\\x2d")
 	f.Fuzz(func(t *testing.T, name, text, word string) {
 		word = strings.ToValidUTF8(word, "?") // an image's configuration is JSON
-		file := compose.Parse(compose.Input{Name: name, Dir: "/etc/unitc", Layers: []compose.Layer{{Path: "web.yaml", Data: []byte(text)}}})
+		file := compose.Parse(compose.Input{Name: name, Dir: "/etc/unitc", Layers: []compose.Layer{{Path: "web.yaml", Data: []byte(text)}}, Library: library.Full})
 		if file.Problems.HasErrors() {
 			return
 		}

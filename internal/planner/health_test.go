@@ -10,6 +10,7 @@ import (
 
 	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // "Compose `healthcheck` (all keys, image HEALTHCHECK as default)": what is
@@ -36,7 +37,7 @@ func TestHealthcheckKeys(t *testing.T) {
 		"systemd: {probe: {log: \"up$$\"}}":                                                     "log up$ every 30s in 30s, from 0s every 5s, 3 times: healthy",
 		"systemd: {probe: {http: \"https://localhost/x\", tls: {ca: /ca.pem, server_name: a}}}": "http https://localhost/x every 30s in 30s, from 0s every 5s, 3 times: healthy",
 	} {
-		file := compose.Parse(compose.Input{Name: "web", Dir: "/etc/unitc", Layers: []compose.Layer{{Path: "web.yaml", Data: []byte("rootfs: /srv\ncommand: [/bin/x]\n" + text + "\n")}}})
+		file := compose.Parse(compose.Input{Name: "web", Dir: "/etc/unitc", Library: library.Full, Layers: []compose.Layer{{Path: "web.yaml", Data: []byte("rootfs: /srv\ncommand: [/bin/x]\n" + text + "\n")}}})
 		if file.Problems.HasErrors() {
 			t.Errorf("%s: %s", text, file.Problems.String())
 			continue

@@ -17,6 +17,7 @@ import (
 
 	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 func resolve(t *testing.T) *jsonschema.Resolved {
@@ -42,7 +43,8 @@ var beyond = []string{diag.RuleConflict, diag.RuleDuplicate, diag.RuleReference,
 
 func parse(text []byte) diag.List {
 	return compose.Parse(compose.Input{
-		Name: "web", Dir: "/etc/unitc", Layers: []compose.Layer{{Path: "web.yaml", Data: text}},
+		Library: library.Full,
+		Name:    "web", Dir: "/etc/unitc", Layers: []compose.Layer{{Path: "web.yaml", Data: text}},
 		Read: func(string) ([]byte, error) { return []byte("services: {base: {image: x}}"), nil },
 	}).Problems
 }

@@ -24,7 +24,7 @@ var checks = []struct {
 	{"go vet, protections off", []string{"go", "vet", "-tags", "unsafe_attack", "./internal/..."}, false},
 	{"staticcheck", []string{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "-tags", "lab", "./..."}, false},
 	// What has assembly and raw system calls links on the other processor too.
-	{"arm64", []string{"env", "GOARCH=arm64", "go", "build", "./cmd/unitc-exec", "./cmd/unitc-runtime", "./cmd/unitc-generator", "./cmd/unitc-relay"}, false},
+	{"arm64", []string{"env", "GOARCH=arm64", "go", "build", "./cmd/unitc-exec", "./cmd/unitc-runtime", "./cmd/unitc-generator", "./cmd/unitc-generator-yaml", "./cmd/unitc-relay"}, false},
 }
 
 func (r *testRun) lint(string) error { return lint(r.source) }

@@ -18,6 +18,8 @@ const (
 	definitions = "/etc/unitc/"
 	generated   = "/run/systemd/generator.late/"
 	generator   = "/usr/local/lib/systemd/system-generators/unitc-generator"
+
+	yamlGenerator = "/usr/local/lib/unitc/unitc-generator-yaml"
 )
 
 // working is a definition that runs until it is stopped.
@@ -63,6 +65,29 @@ func TestBrokenDefinitions(t *testing.T) {
 	}
 	must(t, "systemctl", "start", "good")
 	must(t, "systemctl", "stop", "good")
+}
+
+// Where the program that reads all of YAML is lost, what is plain still starts, and
+// the rest says what to do.
+func TestWithoutYAMLGenerator(t *testing.T) {
+	cleanReload(t)
+	const away = "/run/yaml-generator"
+	must(t, "mv", yamlGenerator, away)
+	back := sync.OnceFunc(func() { must(t, "mv", away, yamlGenerator) })
+	t.Cleanup(back)
+	place(t, definitions+"lost-plain.yaml", working)
+	place(t, definitions+"lost-anchor.yaml", "x-a: &a infinity\nrootfs: host\ninit: true\ncommand: [/bin/sleep, *a]\n")
+	reload(t)
+	must(t, "systemctl", "start", "lost-plain")
+	must(t, "systemctl", "stop", "lost-plain")
+	checkFailsAtOnce(t, "lost-anchor.service", []string{"/etc/unitc/lost-anchor.yaml: error: ", yamlGenerator + ", which cannot be run: no such file or directory", "; make install, or install the package"})
+	if f := examine(t, 1, "unitc", "doctor", "--json")["systemd/generator"]; f.State != "failed" || !strings.Contains(f.What, yamlGenerator) {
+		t.Errorf("unitc doctor: %+v", f)
+	}
+	back()
+	reload(t)
+	must(t, "systemctl", "start", "lost-anchor")
+	must(t, "systemctl", "stop", "lost-anchor")
 }
 
 func checkFailsAtOnce(t *testing.T, unit string, want []string) {

@@ -28,6 +28,7 @@ func TestInstalledFiles(t *testing.T) {
 		"/usr/local/bin/unitc":                                     0o755,
 		"/usr/local/lib/unitc/unitc-exec":                          0o755,
 		"/usr/local/lib/systemd/system-generators/unitc-generator": 0o755,
+		"/usr/local/lib/unitc/unitc-generator-yaml":                0o755,
 		"/usr/local/lib/systemd/system/unitc.slice":                0o644,
 		"/usr/local/lib/tmpfiles.d/unitc.conf":                     0o644,
 		"/etc/unitc":                                               os.ModeDir | 0o755,

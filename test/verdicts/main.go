@@ -31,6 +31,7 @@ import (
 	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 var composeName = regexp.MustCompile(`(?i)compose.*\.ya?ml$`)
@@ -78,7 +79,7 @@ func judge(name, path, common string) []verdict {
 	if err != nil {
 		log.Fatal(err)
 	}
-	in := compose.Input{Name: "app", Dir: "/etc/unitc", Layers: []compose.Layer{{Path: name, Data: data}}, Env: map[string]string{}}
+	in := compose.Input{Name: "app", Dir: "/etc/unitc", Layers: []compose.Layer{{Path: name, Data: data}}, Env: map[string]string{}, Library: library.Full}
 	if shared, err := os.ReadFile(common); err == nil {
 		in.Layers = append(in.Layers, compose.Layer{Path: "common", Data: shared})
 	}

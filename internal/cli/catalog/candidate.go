@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // Candidate is a definition that is to be installed.
@@ -98,7 +99,7 @@ func (c *Candidate) Parse(dir string) definition.File {
 	if c.Env != nil {
 		src.Env = []searchpath.Layer{*c.Env}
 	}
-	return loader.Parse(src)
+	return loader.Parse(src, library.Full)
 }
 
 // Check finds faults, and paths that would mean another file where it will

@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // NotFoundError is a name that nothing here has.
@@ -97,7 +98,7 @@ func Find(root, name string) (*Found, error) {
 
 func read(tree *searchpath.Tree, entry *searchpath.Entry) *Found {
 	f := &Found{Entry: entry, Source: tree.Read(entry)}
-	f.File = loader.Parse(f.Source)
+	f.File = loader.Parse(f.Source, library.Full)
 	return f
 }
 

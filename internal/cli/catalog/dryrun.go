@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // OutDir is where the system manager has the generator write (G-12).
@@ -59,7 +60,7 @@ func (d DryRun) Run() (*Output, error) {
 		Root: d.Root, Dirs: d.Dirs, Select: d.Select,
 		OutDir: cmp.Or(d.OutDir, OutDir), WriteTo: dir, Helper: buildinfo.HelperPath,
 		Parse: func(src searchpath.Source) definition.File {
-			file := loader.Parse(src)
+			file := loader.Parse(src, library.Full)
 			if d.Parsed != nil {
 				d.Parsed(&file)
 			}

@@ -39,6 +39,7 @@ type Machine struct {
 	Helper         string
 	Relay          string
 	Generators     []string
+	YAMLGenerator  string
 	Systemd        func(ctx context.Context) (version string, err error)
 	// Label is the SELinux label that the host's policy has for containers, "" =
 	// none, and whether the kernel has that policy.

@@ -145,3 +145,19 @@ func TestLabelOfContainers(t *testing.T) {
 		}
 	}
 }
+
+// A generator without the program that it becomes is half of one.
+func TestGeneratorWithoutYAML(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/unitc-generator", nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := Machine{Generators: []string{dir}, YAMLGenerator: dir + "/unitc-generator-yaml"}
+	if r := generator(m); r.state != Failed || !strings.Contains(r.what, "only plain definitions") || !strings.Contains(r.cure, "make install") {
+		t.Errorf("%+v", r)
+	}
+	m.YAMLGenerator = dir + "/unitc-generator"
+	if r := generator(m); r.state != OK {
+		t.Errorf("%+v", r)
+	}
+}

@@ -52,6 +52,9 @@ func generator(m Machine) result {
 	for _, dir := range m.Generators {
 		path := dir + "/unitc-generator"
 		if unix.Access(path, unix.X_OK) == nil {
+			if err := unix.Access(m.YAMLGenerator, unix.X_OK); err != nil {
+				return bad("make install, or install the package", "%s: %v: only plain definitions become units", m.YAMLGenerator, err)
+			}
 			return good("%s", path)
 		}
 		if target, err := os.Readlink(path); err == nil && target == "/dev/null" {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package command
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/generator"
-	"github.com/unitc/unitc/internal/loader"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 const benchDefinition = `rootfs: /srv/web%[1]d
@@ -42,7 +42,7 @@ func BenchmarkRun(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			cfg := generator.Config{Root: root, Helper: "/usr/local/lib/unitc/unitc-exec", Parse: loader.Parse,
+			cfg := generator.Config{Root: root, Helper: "/usr/local/lib/unitc/unitc-exec", Parse: parseWith(library.Full),
 				Report: func(p diag.Problem) { b.Fatal(p) }}
 			b.ReportAllocs()
 			for b.Loop() {

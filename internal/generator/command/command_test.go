@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package command
 
 import (
 	"encoding/json"
@@ -17,43 +17,48 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
-	"github.com/unitc/unitc/internal/generator"
-	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/resolved"
+	"github.com/unitc/unitc/internal/syntax/library"
 )
 
-// Variables that make the test binary a generator: one of the host, or one of
-// the given root.
+// Variables that make the test binary a generator: which of the two programs, of
+// which root, and what the first becomes.
 const (
 	asGenerator = "UNITC_TEST_GENERATOR"
 	withRoot    = "UNITC_TEST_ROOT"
+	withYAML    = "UNITC_TEST_YAML"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asGenerator) == "" {
+	root = os.Getenv(withRoot)
+	if root != "" {
+		newLog = func() log { return standardError{} }
+	}
+	switch os.Getenv(asGenerator) {
+	case "":
 		os.Exit(m.Run())
+	case "plain":
+		if err := os.Setenv(asGenerator, "full"); err != nil {
+			panic(err)
+		}
+		os.Exit(RunPlain(os.Args[1:], os.Getenv(withYAML)))
 	}
-	root, ok := os.LookupEnv(withRoot)
-	if !ok {
-		os.Exit(run(os.Args[1:]))
-	}
-	err := generator.Run(generator.Config{Root: root, OutDir: os.Args[1], Helper: "/x", Parse: loader.Parse,
-		Report: func(p diag.Problem) { fmt.Fprintln(os.Stderr, p) }})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	os.Exit(Run(os.Args[1:], library.Full))
 }
 
-func generatorCommand(t *testing.T, env []string, args ...string) *exec.Cmd {
+type standardError struct{}
+
+func (standardError) Problem(p diag.Problem) { fmt.Fprintln(os.Stderr, p) }
+func (standardError) Error(err error)        { fmt.Fprintln(os.Stderr, err) }
+
+func generatorCommand(t *testing.T, program string, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(env, asGenerator+"=1")
+	cmd.Env = append([]string{withYAML + "=" + self, asGenerator + "=" + program}, env...)
 	return cmd
 }
 
@@ -72,14 +77,16 @@ func TestArguments(t *testing.T) {
 		{[]string{"SYSTEMD_SCOPE=user"}, []string{"/nowhere/at/all"}, 0},
 		{[]string{"SYSTEMD_IN_INITRD=0", "SYSTEMD_SCOPE=system"}, []string{"/nowhere/at/all"}, 1},
 	} {
-		err := generatorCommand(t, c.env, c.args...).Run()
-		var exit *exec.ExitError
-		status := 0
-		if errors.As(err, &exit) {
-			status = exit.ExitCode()
-		}
-		if status != c.status {
-			t.Errorf("%q %q exits with %d, want %d", c.env, c.args, status, c.status)
+		for _, program := range []string{"plain", "full"} {
+			err := generatorCommand(t, program, c.env, c.args...).Run()
+			var exit *exec.ExitError
+			status := 0
+			if errors.As(err, &exit) {
+				status = exit.ExitCode()
+			}
+			if status != c.status {
+				t.Errorf("%s %q %q exits with %d, want %d", program, c.env, c.args, status, c.status)
+			}
 		}
 	}
 }
@@ -122,7 +129,7 @@ func TestHostileSearchPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := generatorCommand(t, []string{withRoot + "=" + root}, out)
+	cmd := generatorCommand(t, "plain", []string{withRoot + "=" + root}, out)
 	log, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)

@@ -54,10 +54,32 @@ func checkStart(t *testing.T, symbol string, slack int) {
 			}
 		}
 	}
+	checkFiles(t, program)
 	cmd := exec.Command(program)
 	cmd.Env = []string{"GOMAXPROCS=3"}
 	if s := started(t, cmd); s.Processors != 3 {
 		t.Errorf("%d processors of three that were asked for", s.Processors)
+	}
+}
+
+// Go's own limit of open files is the hard one, whatever it was at first, and the
+// program's that is run then is what it would be without us; so it is where no
+// standard stream is open, and where the hard limit is low.
+func checkFiles(t *testing.T, program string) {
+	t.Helper()
+	for _, c := range []struct{ limits, want string }{
+		{"ulimit -Sn 100; ulimit -Hn 200", "100\n200\n"},
+		{"ulimit -n 200", "200\n200\n"},
+		{"ulimit -n 200; exec <&-", "200\n200\n"},
+		{"ulimit -n 4", "4\n4\n"},
+	} {
+		out, err := exec.Command("sh", "-c", c.limits+"; exec \"$0\" -exec", program).CombinedOutput()
+		if err != nil || string(out) != c.want {
+			t.Errorf("%s: %v\n%s", c.limits, err, out)
+		}
+	}
+	if s := started(t, exec.Command("sh", "-c", "ulimit -Sn 100; ulimit -Hn 200; exec \"$0\"", program)); s.Files != 199 {
+		t.Errorf("%d files of 200 may be open", s.Files)
 	}
 }
 
@@ -68,6 +90,7 @@ type shown struct {
 	// Slack is how late timers may be, in ns.
 	Slack          int
 	MemProfileRate int
+	Files          uint64
 }
 
 func started(t *testing.T, cmd *exec.Cmd) (s shown) {

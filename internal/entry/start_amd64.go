@@ -2,7 +2,10 @@
 
 package entry
 
-import "runtime"
+import (
+	"runtime"
+	"syscall"
+)
 
 // memProfileRate is where the linker has put it: no assembler may name what is
 // the runtime's.
@@ -16,6 +19,18 @@ const (
 	Symbol      = "github.com/unitc/unitc/internal/entry.start"
 	SymbolAlone = Symbol + "Alone"
 )
+
+// openFiles is the limit of open files with which the program was started; fewFiles
+// is the one while Go starts, its Max 0 where startAlone has not changed it.
+var openFiles, fewFiles syscall.Rlimit
+
+// RestoreLimits gives back what startAlone took, for a program that is run in the
+// place of this one: Go would pass on what it has found.
+func RestoreLimits() {
+	if fewFiles.Max != 0 {
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &openFiles)
+	}
+}
 
 // start is no function: the kernel jumps to it with the arguments, the
 // environment and the auxiliary vector on the stack (System V ABI for AMD64,

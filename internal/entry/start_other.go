@@ -6,3 +6,6 @@ package entry
 
 // Symbol and SymbolAlone are empty: the program begins where Go has it.
 const Symbol, SymbolAlone = "", ""
+
+// RestoreLimits has nothing to give back.
+func RestoreLimits() {}

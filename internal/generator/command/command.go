@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/entry"
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
@@ -69,6 +70,7 @@ func RunPlain(args []string, path string) int {
 	}
 	err := generator.Run(first)
 	if errors.Is(err, generator.ErrAbandoned) {
+		entry.RestoreLimits()
 		err := syscall.Exec(path, os.Args, os.Environ())
 		missing := &syntax.UnavailableError{Cure: "make install, or install the package",
 			What: fmt.Sprintf("what is written here is read by %s, which cannot be run: %v", path, err)}

@@ -9,8 +9,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
-	_ "github.com/unitc/unitc/internal/entry"
+	"github.com/unitc/unitc/internal/entry"
 )
 
 func main() {
@@ -18,11 +19,18 @@ func main() {
 	runtime.MemProfile(nil, false)
 	text, _ := os.ReadFile("/proc/self/timerslack_ns")
 	slack, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	var files syscall.Rlimit
+	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files)
+	entry.RestoreLimits()
+	if len(os.Args) > 1 && os.Args[1] == "-exec" {
+		_ = syscall.Exec("/bin/sh", []string{"sh", "-c", "ulimit -Sn; ulimit -Hn"}, nil)
+	}
 	_ = json.NewEncoder(os.Stdout).Encode(struct {
 		Args, Env      []string
 		Processors     int
 		PageSize       int // of the auxiliary vector
 		Slack          int // ns
 		MemProfileRate int
-	}{os.Args, os.Environ(), runtime.GOMAXPROCS(0), os.Getpagesize(), slack, runtime.MemProfileRate})
+		Files          uint64 // that may be open
+	}{os.Args, os.Environ(), runtime.GOMAXPROCS(0), os.Getpagesize(), slack, runtime.MemProfileRate, files.Cur})
 }

@@ -88,10 +88,24 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 			fmt.Fprintf(a.stdout, "%s: restarted\n", d.Name)
 		}
 	}
+	a.nameOutdatedNetworks(list)
 	if first != nil {
 		return statusError(exitStatus(first))
 	}
 	return nil
+}
+
+// nameOutdatedNetworks tells what no restart of a single container changes.
+func (a *app) nameOutdatedNetworks(list []difference) {
+	told := map[string]bool{}
+	for _, d := range list {
+		for _, n := range d.Networks {
+			if !told[n.Name] {
+				fmt.Fprintf(a.stderr, "the network %s stays as it was made until nobody is in it: %s\n", n.Name, n.takes())
+			}
+			told[n.Name] = true
+		}
+	}
 }
 
 // applyLive writes new limits where systemd looks for them, and has it look.

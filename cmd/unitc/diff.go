@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 )
@@ -30,11 +31,25 @@ type difference struct {
 	Changes []change.Change `json:"changes"`
 	// Removed is true if no file defines it any more.
 	Removed bool `json:"removed,omitempty"`
+	// Networks are those that are not as their definitions say by now. A restart
+	// changes nothing of that: each stays as it is until its last container has left.
+	Networks []outdatedNetwork `json:"networks,omitempty"`
 
 	running, file *definition.Service
 	launched      *plan.Plan
 	planned       *plan.Plan
 	planErr       error // why a start would fail
+}
+
+type outdatedNetwork struct {
+	Name       string               `json:"name"`
+	Containers []string             `json:"containers"` // all that are in it
+	Changes    []network.Difference `json:"changes"`
+}
+
+// takes is what an operator has to do.
+func (n *outdatedNetwork) takes() string {
+	return "systemctl stop " + strings.Join(n.Containers, " ") + ", then start"
 }
 
 func (a *app) diff() *cobra.Command {
@@ -56,7 +71,7 @@ recreate (a restart with other files or other user ids). unitc apply does it.`,
 			} else {
 				err = a.writeDifferences(list)
 			}
-			if err == nil && status && slices.ContainsFunc(list, func(d difference) bool { return d.Effort != "" || d.Removed }) {
+			if err == nil && status && slices.ContainsFunc(list, func(d difference) bool { return d.Effort != "" || d.Removed || len(d.Networks) > 0 }) {
 				return statusError(exitFailed)
 			}
 			return err
@@ -138,6 +153,9 @@ func (a *app) difference(name string) (*difference, error) {
 		return nil, err
 	}
 	d.compareWorld()
+	if err := a.compareNetworks(d, found); err != nil {
+		return nil, err
+	}
 	if d.Changes == nil {
 		d.Changes = []change.Change{}
 	}
@@ -171,6 +189,70 @@ func (d *difference) compareWorld() {
 	}
 }
 
+// compareNetworks finds networks whose definitions have changed since they were
+// made, and addresses that the container would not get in them.
+func (a *app) compareNetworks(d *difference, found *catalog.Found) error {
+	records, err := a.leases().RecordsOf(d.Name)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		n, err := a.leases().Network(r.Network)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		wanted := a.networkDefinition(r.Network, found)
+		if wanted == nil {
+			continue
+		}
+		changes := network.Outdated(n, wanted)
+		if len(changes) == 0 {
+			continue
+		}
+		others, err := a.leases().Records(r.Network)
+		if err != nil {
+			return err
+		}
+		o := outdatedNetwork{Name: r.Network, Changes: changes}
+		for _, r := range others {
+			o.Containers = append(o.Containers, r.Container)
+		}
+		d.Networks = append(d.Networks, o)
+		for _, place := range d.file.Networks {
+			for _, address := range []string{place.IPv4, place.IPv6} {
+				if place.Network == r.Network && address != "" && !network.Has(n, address) && d.planErr == nil {
+					d.planErr = fmt.Errorf("the network %s cannot give %s until it is made anew: %s", r.Network, address, o.takes())
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// networkDefinition is nil where none is found, or a broken one.
+func (a *app) networkDefinition(name string, found *catalog.Found) *definition.Network {
+	for _, file := range []string{"", name + definition.NetworkFile} {
+		if file != "" {
+			var err error
+			if found, err = catalog.Find(a.root, file); err != nil {
+				break
+			}
+		}
+		for i := range found.File.Networks {
+			if n := &found.File.Networks[i]; n.Name == name && !n.External && !found.File.Problems.HasErrors() {
+				return n
+			}
+		}
+	}
+	if name == definition.LoneNetwork {
+		return &definition.Network{Key: name, Name: name}
+	}
+	return nil
+}
+
 var effortColour = map[change.Effort]terminal.Colour{change.Live: terminal.Good, change.Restart: terminal.Warn, change.Recreate: terminal.Bad}
 
 func (a *app) writeDifferences(list []difference) error {
@@ -178,6 +260,11 @@ func (a *app) writeDifferences(list []difference) error {
 	for _, d := range list {
 		if d.Removed {
 			t.Add(d.Name, "-", "-", "no definition any more", "systemctl stop "+d.Name)
+		}
+		for _, n := range d.Networks {
+			for _, c := range n.Changes {
+				t.Add(d.Name, "networks."+n.Name+"."+c.Field, orDash(c.Running), orDash(c.File), n.takes())
+			}
 		}
 		for _, c := range d.Changes {
 			t.Add(d.Name, c.Field, orDash(c.Running), orDash(c.File), string(c.Effort))

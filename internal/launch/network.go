@@ -131,6 +131,9 @@ func (s *starter) connect() error {
 	if err := s.network.Connect(ns); err != nil {
 		return keyed(err)
 	}
+	for _, text := range s.network.Outdated() {
+		fmt.Fprintf(os.Stderr, "<4>%s\n", text)
+	}
 	s.beforeNetwork("look-for-firewalls")
 	s.warnOfBarriers()
 	s.netWatch.end()

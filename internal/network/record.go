@@ -48,7 +48,7 @@ func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment,
 		key := "networks." + n.Name + "." + family.key
 		address, err := choose(locked, n, r.Container, key, family.asked, family.is)
 		if err != nil {
-			return nil, err
+			return nil, staleCure(locked, n, a.Definition, err)
 		}
 		*family.into = address
 	}

@@ -165,3 +165,53 @@ func TestLimitsPersist(t *testing.T) {
 		t.Errorf("limits of what does not run: %d\n%s", status, out)
 	}
 }
+
+// A network stays as it was made while somebody is in it. diff, apply and a
+// start say so, and nothing is stopped that could not start in it.
+//
+//lab:once
+func TestNetworkThatHasChanged(t *testing.T) {
+	service := "    " + strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ") + "\n"
+	project := func(subnet, address string) string {
+		return "services:\n  web:\n" + service + "    networks: {front: {" + address + "}, verb-lan: {}}\n  db:\n" + service + "    networks: [front]\n" +
+			"networks: {front: {ipam: {config: [{subnet: " + subnet + "}]}}, verb-lan: {external: true}}\n"
+	}
+	place(t, "/etc/unitc/verb-lan.network.yaml", "ipam: {config: [{subnet: 198.51.100.0/24}]}\n")
+	defineFor(t, "verb-net", project("192.0.2.0/24", ""), "verb-net.target", "verb-net-web.service", "verb-net-db.service")
+	leavesNothing(t, func() {
+		must(t, "systemctl", "start", "verb-net.target")
+		if out := must(t, "unitc", "diff", "--exit-code"); out != "" {
+			t.Errorf("what was just started differs:\n%s", out)
+		}
+		place(t, "/etc/unitc/verb-net.yaml", project("203.0.113.0/24", "ipv4_address: 203.0.113.9"))
+		place(t, "/etc/unitc/verb-lan.network.yaml", "internal: true\nipam: {config: [{subnet: 198.51.100.0/24}]}\n")
+		out, _ := command(t, "unitc", "diff", "verb-net-web")
+		for _, want := range []string{"networks.verb-net_front.ipv4", "192.0.2.0/24", "203.0.113.0/24", "networks.verb-lan.internal", "verb-net-web would not start", "systemctl stop verb-net-db verb-net-web, then start"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("diff does not say %q:\n%s", want, out)
+			}
+		}
+		pid := mainPID(t, "verb-net-web")
+		out, status := command(t, "unitc", "apply", "verb-net-web")
+		if status != 1 || !strings.Contains(out, "left running") || !strings.Contains(out, "stays as it was made") || mainPID(t, "verb-net-web") != pid {
+			t.Errorf("apply: %d\n%s", status, out)
+		}
+		must(t, "systemctl", "daemon-reload")
+		if out, status := command(t, "systemctl", "restart", "verb-net-web"); status == 0 {
+			t.Errorf("it starts: %s", out)
+		}
+		if got := property(t, "verb-net-web.service", "StatusText"); !strings.Contains(got, "before its definition changed; stop all that is in it: systemctl stop verb-net-db") {
+			t.Errorf("the start says %s", got)
+		}
+		must(t, "systemctl", "restart", "verb-net-db")
+		if log := must(t, "journalctl", "-b", "-o", "cat", "-u", "verb-net-db"); !strings.Contains(log, "has ipv4 192.0.2.0/24, and not 203.0.113.0/24") {
+			t.Errorf("the journal has\n%s", log)
+		}
+		must(t, "systemctl", "stop", "verb-net-db", "verb-net-web")
+		must(t, "systemctl", "start", "verb-net.target")
+		if out := must(t, "unitc", "diff", "--exit-code"); out != "" {
+			t.Errorf("what was made anew differs:\n%s", out)
+		}
+		must(t, "systemctl", "stop", "verb-net.target")
+	})
+}

@@ -163,6 +163,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 		}
 		var gone *units.NotRunningError
 		if err != nil && !errors.As(err, &gone) {
+			a.explain(cmd, services)
 			return err
 		}
 	}

@@ -39,6 +39,10 @@ func (r *reader) readName() {
 		return
 	case strings.ContainsAny(base[:1], `-.\`):
 		what = fmt.Sprintf("it begins with %q", base[0])
+	case strings.HasSuffix(base, ".service") || strings.HasSuffix(base, ".target"):
+		// Nothing would find it: systemctl and unitc take the name for the unit's.
+		r.faultFile(place{}, "rename the file to "+strings.TrimSuffix(strings.TrimSuffix(base, ".service"), ".target")+".yaml", "the file is named like a unit")
+		return
 	case strings.Contains(base, ":"):
 		what = "\":\" is kept for the scopes of instances"
 	}

@@ -103,8 +103,13 @@ func TestUpOfAProject(t *testing.T) {
 			t.Errorf("the secret is %q", got)
 		}
 		writeFile(t, dir+"/compose.yaml", strings.Replace(text, "  db:\n", "    volumes: ['./data:/data']\n  db:\n", 1))
-		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "volumes[/data]") {
+		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "/etc/unitc: web.volumes[/data];") {
 			t.Errorf("a relative path: %d\n%s", status, out)
+		}
+		writeFile(t, dir+"/base.yaml", "services: {base: {hostname: base}}\n")
+		writeFile(t, dir+"/compose.yaml", strings.Replace(text, "  web:\n", "  web:\n    extends: {file: base.yaml, service: base}\n", 1))
+		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "line 3, services.web.extends") {
+			t.Errorf("another file: %d\n%s", status, out)
 		}
 		if out, status := command(t, "unitc", "down", "verb-blog-web"); status != 2 || !strings.Contains(out, "one service of the project verb-blog") {
 			t.Errorf("down of one service: %d\n%s", status, out)

@@ -114,10 +114,12 @@ func (c *Candidate) Check() (diag.List, error) {
 		return here.Problems, nil
 	}
 	fields, err := moved(here, c.File)
-	if err == nil && (len(fields) > 0 || c.File.Problems.HasErrors()) {
-		if len(fields) == 0 {
-			fields = []string{c.File.Problems[0].What}
-		}
+	if i := slices.IndexFunc(c.File.Problems, func(p diag.Problem) bool { return p.Severity == diag.Error }); i >= 0 {
+		// A file that it extends or includes: what follows from that is no news.
+		p := c.File.Problems[i]
+		fields = []string{fmt.Sprintf("line %d, %s: %s", p.Line, p.Path, p.What)}
+	}
+	if err == nil && len(fields) > 0 {
 		err = fmt.Errorf("%s has paths that begin at its directory and would mean others in %s: %s; write absolute paths, or put it there with what it names",
 			c.Path, searchpath.Dirs[0], strings.Join(fields, ", "))
 	}

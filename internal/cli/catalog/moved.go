@@ -25,8 +25,15 @@ func moved(here, there definition.File) ([]string, error) {
 			return nil, err
 		}
 		for _, c := range changes {
-			if !slices.Contains(fields, c.Field) {
-				fields = append(fields, c.Field)
+			if c.File == "" && slices.ContainsFunc(changes, func(other change.Change) bool { return other.File != "" }) {
+				continue // the other name of what is listed by its own
+			}
+			field := c.Field
+			if here.Project {
+				field = here.Services[i].Key + "." + field
+			}
+			if !slices.Contains(fields, field) {
+				fields = append(fields, field)
 			}
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	exitConfig           = 78 // EX_CONFIG
 	exitExec             = 203
 	exitStdout           = 209
+	exitUser             = 217
 	exitCgroup           = 219
 	exitNetwork          = 225
 	exitNamespace        = 226

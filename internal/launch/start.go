@@ -44,6 +44,7 @@ type starter struct {
 	logs           *os.File       // read end of the payload's log pipe; nil = no relay
 	cgroup         *os.File       // service placement: the leaf to be born in
 	manager        *cgroupsd.Call // to systemd; nil = it is called when the child is there
+	begun          runtime.Begun
 	child          *program.Child
 	network        *network.Claim  // nil = it is connected to none
 	connecting     chan error      // nil = that has not begun
@@ -79,6 +80,7 @@ var (
 		// Who waits shall hear of every fault from here on.
 		{"open-session", exitStdout, (*starter).openSession},
 		{"build-plan", exitConfig, (*starter).buildPlan},
+		{"begin-namespaces", exitUser, (*starter).beginNamespaces},
 		{"read-secrets", exitCredentials, (*starter).readSecrets},
 		{"write-state", exitRuntimeDirectory, (*starter).writeState},
 		{"bind-notify-socket", exitRuntimeDirectory, (*starter).openProxy},
@@ -175,6 +177,15 @@ func (s *starter) buildPlan() error {
 	return err
 }
 
+// beginNamespaces has nothing to gain where systemd makes a scope: that takes
+// longer, and is to be asked for first.
+func (s *starter) beginNamespaces() error {
+	if s.plan.Scope != nil || s.plan.Runtime != "" {
+		return nil
+	}
+	return s.begun.BeginNamespaces(s.plan)
+}
+
 func (s *starter) prepareCgroup() error {
 	if s.plan.Scope != nil {
 		return nil
@@ -209,7 +220,7 @@ func (s *starter) runtimeOptions() runtime.Options {
 		Gated:       true, // systemd must know its main PID before that can exit
 		Before:      s.before,
 		StopAt:      os.Getenv(killAt),
-		Child:       s.child,
+		Begun:       s.begun,
 	}
 }
 
@@ -231,15 +242,14 @@ func (s *starter) prepareRuntime() error {
 
 // clonePayload leaves to startPayload what can be cloned only with its program.
 func (s *starter) clonePayload() error {
-	child, err := runtime.Begin(s.plan, s.runtimeOptions())
-	if child != nil {
-		s.child, s.payload = child, child.PID
+	if err := s.begun.BeginPayload(s.plan, s.runtimeOptions()); err != nil || s.begun.Child == nil {
+		return err
 	}
-	return err
+	s.child, s.payload = s.begun.Child, s.begun.Child.PID
+	return nil
 }
 
 func (s *starter) startPayload() error {
-	begun := s.child != nil
 	child, err := s.launch.Start()
 	if err != nil {
 		return err
@@ -250,7 +260,7 @@ func (s *starter) startPayload() error {
 		// millisecond may be reported as "protocol"; nothing else depends on it.
 		_ = s.child.HoldAtExec()
 	}
-	if begun {
+	if s.begun.Child != nil {
 		return nil
 	}
 	if err := s.sendMainPID(); err != nil {

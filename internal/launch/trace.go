@@ -109,6 +109,7 @@ var purposes = map[string]string{
 	"call-systemd":        "it answers while the plan is made",
 	"open-session":        "who waits for this container hears of every fault from here on",
 	"build-plan":          "the definition and facts of this host become a plan",
+	"begin-namespaces":    "they are made while the rest is prepared",
 	"read-secrets":        "while they can be read: the payload gets them in memory",
 	"write-state":         "for the clean-up, and for who asks while it runs",
 	"bind-notify-socket":  "the payload's messages to systemd go through a filter",

@@ -71,7 +71,11 @@ func (c *Child) Run(p *Program, stopAt string) error {
 
 // More makes what p has got since Run known to the child, which by then waits at a
 // gate, or will.
-func (c *Child) More(p *Program, stopAt string) { c.load(p, stopAt) }
+func (c *Child) More(p *Program, stopAt string) {
+	// The call that it is in stands there, where p has outgrown its room.
+	p.keep = append(p.keep, unsafe.Pointer(c.state.ops))
+	c.load(p, stopAt)
+}
 
 // dismiss ends a child that waits for a program which will never come.
 func (c *Child) dismiss() {

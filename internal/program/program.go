@@ -13,7 +13,7 @@
 package program
 
 import (
-	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -78,13 +78,16 @@ type Program struct {
 	ops   []op
 	notes []note
 	steps []Step
-	keep  []any // what the uintptr arguments point to
+	keep  []unsafe.Pointer // what the uintptr arguments point to
 	regs  Reg
 }
 
-// New gives an empty program with room for a usual launch.
-func New() *Program {
-	return &Program{ops: make([]op, 0, 512), notes: make([]note, 0, 512), keep: make([]any, 0, 512)}
+// New gives an empty program.
+func New() *Program { return &Program{} }
+
+// Grow makes room for calls, so that what is compiled is written only once.
+func (p *Program) Grow(calls int) {
+	p.ops, p.notes, p.keep = slices.Grow(p.ops, calls), slices.Grow(p.notes, calls), slices.Grow(p.keep, calls)
 }
 
 // Ptr is the address of memory that Program keeps alive.
@@ -103,17 +106,17 @@ func (p *Program) Str(s string) Ptr {
 
 // Bytes keeps b.
 func (p *Program) Bytes(b []byte) Ptr {
-	p.keep = append(p.keep, b)
 	if len(b) == 0 {
 		return 0
 	}
+	p.keep = append(p.keep, unsafe.Pointer(&b[0]))
 	return Ptr(unsafe.Pointer(&b[0]))
 }
 
 // Keep keeps *v and gives its address; v must be a pointer to a value without
 // Go pointers in it.
 func Keep[T any](p *Program, v *T) Ptr {
-	p.keep = append(p.keep, v)
+	p.keep = append(p.keep, unsafe.Pointer(v))
 	return Ptr(unsafe.Pointer(v))
 }
 
@@ -123,7 +126,7 @@ func (p *Program) Strv(ss []string) Ptr {
 	for i, s := range ss {
 		ptrs[i] = uintptr(p.Str(s))
 	}
-	p.keep = append(p.keep, ptrs)
+	p.keep = append(p.keep, unsafe.Pointer(&ptrs[0]))
 	return Ptr(unsafe.Pointer(&ptrs[0]))
 }
 
@@ -176,7 +179,8 @@ func (p *Program) Call(what, detail string, nr uintptr, args ...any) *Call {
 			o.args[i] = uintptr(v)
 			o.regs |= 1 << i
 		default:
-			panic(fmt.Sprintf("program: argument of type %T", a))
+			// Without the value: the arguments of all calls would be made on the heap.
+			panic("program: " + what + ": an argument of a type that no call takes")
 		}
 	}
 	return p.add(o, note{what, detail})

@@ -24,7 +24,6 @@ func (p *Program) Rebirth(what string) {
 // Store writes a register to the first four bytes of b, for calls that take a
 // descriptor in memory (cmsg(3)).
 func (p *Program) Store(r Reg, b []byte) {
-	p.keep = append(p.keep, b)
 	_ = b[3]
 	p.add(op{kind: opStore, into: -1, a: unsafe.Pointer(&b[0]), args: [6]uintptr{uintptr(r)}}, note{what: "store"})
 }

@@ -55,6 +55,7 @@ func PrepareBundle(p *plan.Plan, opt Options, dir string, argv []string) (*Bundl
 		l.Close()
 		return nil, &StepError{Step: "write-bundle", Exit: exitNamespace, Err: err}
 	}
+	l.anchor.end()
 	return &Bundle{l, opt}, nil
 }
 

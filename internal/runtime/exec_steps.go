@@ -79,6 +79,7 @@ func newKeyring(j *joiner) bool { return !j.cfg.KeepKeyring }
 func (j *joiner) compile() error {
 	c := &compiler{Launch: j.l, p: program.New()}
 	j.l.prog = c.p
+	c.p.Grow(usualCalls)
 	for _, s := range joinInner {
 		if !s.when(j) || s.name != "forbid-tracing" && protection.Off(s.name) {
 			continue

@@ -191,6 +191,7 @@ type container struct {
 	spec    func(*plan.Plan)
 	stdin   *os.File
 	attach  string // "" = a directory for each start
+	early   bool   // namespaces are begun before all else
 }
 
 // newContainer has a root file system with the test binary as /payload.
@@ -304,10 +305,15 @@ func (c *container) exec() ([]byte, error) {
 	}
 	opt := Options{Stdio: [3]*os.File{c.stdin, w, w}, AttachPoint: attach, ID: "test", Bundle: "/bundle", Gated: true}
 	// As the helper does it; those of hold() are forked when all is there.
-	if opt.Child, err = Begin(p, opt); err != nil {
+	if c.early {
+		if err := opt.Begun.BeginNamespaces(p); err != nil {
+			return nil, err
+		}
+	}
+	if err := opt.Begun.BeginPayload(p, opt); err != nil {
 		return nil, err
 	}
-	child := opt.Child
+	child := opt.Begun.Child
 	defer func() {
 		if child != nil {
 			child.Abandon(1)
@@ -320,7 +326,7 @@ func (c *container) exec() ([]byte, error) {
 	}
 	defer l.Close()
 	if child, err = l.Start(); err != nil {
-		child = opt.Child
+		child = opt.Begun.Child
 		return nil, err
 	}
 	if err = l.RunHooks(child); err == nil {

@@ -98,6 +98,29 @@ func TestDefaultsFromInside(t *testing.T) {
 	}
 }
 
+// Namespaces that are begun before all else are the payload's as well, and go
+// where no payload comes.
+func TestNamespacesBegunFirst(t *testing.T) {
+	c := newContainer(t)
+	c.early = true
+	for _, ns := range []string{"user", "net", "ipc", "uts"} {
+		host, err := os.Readlink("/proc/self/ns/" + ns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.run("link=/proc/self/ns/" + ns)["link=/proc/self/ns/"+ns]; got == host || !strings.HasPrefix(got, ns) {
+			t.Errorf("%s namespace inside is %q, the host's is %q", ns, got, host)
+		}
+	}
+	c.service.RootFS = "/does/not/exist"
+	if _, err := c.exec(); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("missing rootfs: %v", err)
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+		t.Errorf("a child that nobody has waited for: %d (%v)", pid, err)
+	}
+}
+
 func TestWithoutUserNamespace(t *testing.T) {
 	c := newContainer(t)
 	c.service.UsernsMode = "host"

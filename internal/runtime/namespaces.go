@@ -238,14 +238,17 @@ func (a *anchor) close() {
 		return
 	}
 	a.end()
-	a.user.Close()
+	if a.user != nil {
+		a.user.Close()
+	}
 	for _, f := range a.ns {
 		f.Close()
 	}
 }
 
+// end lets the anchor go, and waits until it has.
 func (a *anchor) end() {
-	if a.child != nil {
+	if a != nil && a.child != nil {
 		a.child.Close()
 		_, _ = waitFor(a.child.PID)
 		a.child = nil
@@ -261,20 +264,15 @@ func createUserNamespace(l *Launch) error {
 	if !l.wantsAnchor() {
 		return nil
 	}
-	owned := l.ownedNamespaces()
-	p := program.New()
-	p.Step("hold-namespaces", exitUser)
 	if path == "" {
-		// A network namespace takes as long to make as all other preparations: the
-		// anchor makes it while they go on (openAnchored).
-		p.Call("unshare", "namespaces that belong to it", unix.SYS_UNSHARE, owned)
-		p.Sync("anchor")
-		p.Call("exit", "", unix.SYS_EXIT_GROUP, 0)
-		child, err := p.Fork(program.ForkOptions{Flags: unix.CLONE_NEWUSER, CgroupDir: -1, Shared: true})
-		if err != nil {
-			return err
+		if l.anchor == nil {
+			child, err := l.forkAnchor()
+			if err != nil {
+				return err
+			}
+			l.anchor = &anchor{child: child}
 		}
-		l.anchor = &anchor{child: child}
+		child := l.anchor.child
 		if err := writeMaps(child.PID, l.spec.Linux.UIDMappings, l.spec.Linux.GIDMappings); err != nil {
 			return err
 		}
@@ -285,8 +283,10 @@ func createUserNamespace(l *Launch) error {
 		return fmt.Errorf("opening the user namespace: %w", err)
 	}
 	defer f.Close()
+	p := program.New()
+	p.Step("hold-namespaces", exitUser)
 	p.Call("setns", path, unix.SYS_SETNS, int(f.Fd()), unix.CLONE_NEWUSER)
-	p.Call("unshare", "namespaces that belong to it", unix.SYS_UNSHARE, owned)
+	p.Call("unshare", "namespaces that belong to it", unix.SYS_UNSHARE, l.ownedNamespaces())
 	p.Sync("anchor")
 	return hold(p, 0, func(child *program.Child) error {
 		if err := child.AwaitSync(); err != nil {
@@ -311,6 +311,18 @@ func createUserNamespace(l *Launch) error {
 		}
 		return l.openNamespaces(child.PID)
 	})
+}
+
+// forkAnchor clones an anchor in a user namespace of its own. A network namespace
+// takes as long to make as all other preparations: the anchor makes it while they
+// go on (openAnchored).
+func (l *Launch) forkAnchor() (*program.Child, error) {
+	p := program.New()
+	p.Step("hold-namespaces", exitUser)
+	p.Call("unshare", "namespaces that belong to it", unix.SYS_UNSHARE, l.ownedNamespaces())
+	p.Sync("anchor")
+	p.Call("exit", "", unix.SYS_EXIT_GROUP, 0)
+	return p.Fork(program.ForkOptions{Flags: unix.CLONE_NEWUSER, CgroupDir: -1, Shared: true})
 }
 
 // ownedNamespaces are the flags of those that belong to the user namespace.
@@ -338,7 +350,8 @@ func openAnchored(l *Launch) error {
 	if err := l.openNamespaces(l.anchor.child.PID); err != nil {
 		return err
 	}
-	l.anchor.end()
+	// It is reaped when it has had the time to end (Start).
+	l.anchor.child.Close()
 	return nil
 }
 

@@ -76,8 +76,16 @@ type Options struct {
 	Contents [][]byte
 	// StopAt is the step at which a test stops the child; "" = none.
 	StopAt string
-	// Child is what Begin has made, nil = Start forks one.
-	Child *program.Child
+	// Begun is what there is already.
+	Begun Begun
+}
+
+// Begun are processes that were cloned before anything is prepared. They end with
+// this process.
+type Begun struct {
+	// Child is the payload's first process, which waits for Start; nil = Start forks it.
+	Child  *program.Child
+	anchor *program.Child // nil = Prepare forks it
 }
 
 // Launch is a launch whose outer half is done: everything that comes from the
@@ -109,6 +117,9 @@ type Launch struct {
 // Prepare does the outer half.
 func Prepare(p *plan.Plan, opt Options) (*Launch, error) {
 	l := &Launch{plan: p, spec: p.Spec, opt: opt}
+	if opt.Begun.anchor != nil {
+		l.anchor = &anchor{child: opt.Begun.anchor}
+	}
 	for _, s := range outerSteps {
 		if s.when != nil && !s.when(l) {
 			continue
@@ -162,19 +173,33 @@ var outerSteps = []struct {
 		compileSteps, nil},
 }
 
-// Begin clones the payload's first process before anything is prepared, so that
-// systemd can move it meanwhile. It waits for Start. nil = it can be made only
-// when all is ready.
-func Begin(p *plan.Plan, opt Options) (*program.Child, error) {
+// BeginNamespaces clones the process that makes the namespaces of the payload's
+// user namespace: they take longer than most other preparations.
+func (b *Begun) BeginNamespaces(p *plan.Plan) error {
+	l := &Launch{plan: p, spec: p.Spec}
+	if !l.hasNew(specs.UserNamespace) {
+		return nil
+	}
+	var err error
+	if b.anchor, err = l.forkAnchor(); err != nil {
+		return &StepError{Step: "create-user-namespace", Exit: exitUser, Err: err}
+	}
+	return nil
+}
+
+// BeginPayload clones the payload's first process before anything is prepared, so
+// that systemd can move it meanwhile. It waits for Start. Child stays nil where it
+// can be made only when all is ready.
+func (b *Begun) BeginPayload(p *plan.Plan, opt Options) error {
 	l := &Launch{plan: p, spec: p.Spec, opt: opt}
 	if !mayShare(l) {
-		return nil, nil
+		return nil
 	}
-	c, err := program.Begin(l.forkOptions())
-	if err != nil {
-		return nil, &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
+	var err error
+	if b.Child, err = program.Begin(l.forkOptions()); err != nil {
+		return &StepError{Step: "clone-payload", Exit: exitNamespace, Err: err}
 	}
-	return c, nil
+	return nil
 }
 
 // sharing is off on processors where a child cannot share this process's memory,
@@ -211,6 +236,7 @@ func (l *Launch) Start() (*program.Child, error) {
 		return nil, err
 	}
 	l.closeAgent()
+	l.anchor.end()
 	if err := l.joinResctrl(c.PID); err != nil {
 		return nil, l.abandon(c, &StepError{Step: "join-resctrl", Exit: exitCgroup, Err: err})
 	}
@@ -221,11 +247,11 @@ func (l *Launch) Start() (*program.Child, error) {
 }
 
 // begun tells whether the child is there already.
-func (l *Launch) begun() bool { return l.opt.Child != nil }
+func (l *Launch) begun() bool { return l.opt.Begun.Child != nil }
 
 // startBegun compiles what the child does behind its gate while it goes there.
 func (l *Launch) startBegun() error {
-	if err := l.opt.Child.Run(l.prog, l.opt.StopAt); err != nil {
+	if err := l.opt.Begun.Child.Run(l.prog, l.opt.StopAt); err != nil {
 		if op := (*program.OpError)(nil); errors.As(err, &op) {
 			return err
 		}
@@ -250,13 +276,13 @@ func (l *Launch) startBegun() error {
 	if len(l.files) != open {
 		return &StepError{Step: "compile-steps", Exit: exitNamespace, Err: errors.New("a file was opened that the child has not")}
 	}
-	l.opt.Child.More(l.prog, l.opt.StopAt)
+	l.opt.Begun.Child.More(l.prog, l.opt.StopAt)
 	return nil
 }
 
 func (l *Launch) start() (c *program.Child, err error) {
 	if l.begun() {
-		return l.opt.Child, l.startBegun()
+		return l.opt.Begun.Child, l.startBegun()
 	}
 	fork := func() (err error) { c, err = l.prog.Fork(l.forkOptions()); return err }
 	if path := l.joined(specs.PIDNamespace); path != "" {

@@ -180,6 +180,7 @@ func always(*Launch) bool { return true }
 func compileSteps(l *Launch) error {
 	l.compiler = &compiler{Launch: l, p: program.New(), steps: innerSteps}
 	l.prog = l.compiler.p
+	l.prog.Grow(usualCalls)
 	if l.begun() {
 		l.compiler.highest = highestDescriptor() // the child has those of its start
 		if hasStartContainerHooks(l) {
@@ -191,6 +192,9 @@ func compileSteps(l *Launch) error {
 	}
 	return l.compiler.compile("")
 }
+
+// usualCalls is more than a container of an image with a handful of volumes makes.
+const usualCalls = 1024
 
 // compile goes on up to a step.
 func (c *compiler) compile(last string) error {

@@ -142,6 +142,9 @@ func unknownVerb(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	text := fmt.Sprintf("no verb %q", args[0])
+	if other := elsewhere[args[0]]; other != "" {
+		return usagef("%s; %s", text, other)
+	}
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return usagef("%s; did you mean %s?", text, near[0])

@@ -22,6 +22,7 @@ import (
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/store"
 )
 
 // difference is one container that runs, beside what its file now says.
@@ -39,6 +40,28 @@ type difference struct {
 	launched      *plan.Plan
 	planned       *plan.Plan
 	planErr       error // why a start would fail
+}
+
+// otherImage finds an image of the same files that says something else of
+// itself: another command, other variables.
+func (d *difference) otherImage() bool {
+	if d.file.Image == "" {
+		return false
+	}
+	st, err := store.Open("")
+	if err != nil {
+		return false
+	}
+	was, err := st.RunningOf(d.file.UnitName())
+	if err != nil || was == "" {
+		return false
+	}
+	is, err := st.ResolveFor(d.file.Image, d.file.Platform)
+	if err != nil || is.Digest == was {
+		return false
+	}
+	before, err := st.Resolve(was)
+	return err != nil || before.ID != is.ID
 }
 
 type outdatedNetwork struct {
@@ -177,7 +200,7 @@ func (d *difference) compareWorld() {
 		return slices.ContainsFunc(d.Changes, func(c change.Change) bool { return strings.HasPrefix(c.Field, field) })
 	}
 	was, is := d.launched.Root.Lowers, d.planned.Root.Lowers
-	if !slices.Equal(was, is) && !changed("image") && !changed("rootfs") {
+	if (!slices.Equal(was, is) || d.otherImage()) && !changed("image") && !changed("platform") && !changed("rootfs") {
 		d.Changes = append(d.Changes, change.Change{Field: "image", Running: d.file.Image, File: "another image of this name", Effort: change.Recreate})
 		return
 	}

@@ -89,6 +89,34 @@ func (s *Store) Running() (map[string]string, error) {
 	return running, err
 }
 
+// RunningOf gives the image that one unit runs, "" for none.
+func (s *Store) RunningOf(unit string) (string, error) {
+	path, err := s.usePath(unit)
+	if err != nil {
+		return "", err
+	}
+	note, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading which image %s runs: %w", unit, err)
+	}
+	return noted(note)[0], nil
+}
+
+// noted are the images of a note: the one that the unit runs, then those that
+// it mounts.
+func noted(note []byte) []string {
+	digests := strings.Split(string(note), "\n")
+	for i, hex := range digests {
+		if hex != "" {
+			digests[i] = "sha256:" + hex
+		}
+	}
+	return digests
+}
+
 func (s *Store) notes(each func(unit string, digests []string)) error {
 	units, err := readDir(s.runDir)
 	if err != nil {
@@ -102,13 +130,7 @@ func (s *Store) notes(each func(unit string, digests []string)) error {
 		if err != nil {
 			return fmt.Errorf("listing running images: %w", err)
 		}
-		digests := strings.Split(string(note), "\n")
-		for i, hex := range digests {
-			if hex != "" {
-				digests[i] = "sha256:" + hex
-			}
-		}
-		each(unit, digests)
+		each(unit, noted(note))
 	}
 	return nil
 }

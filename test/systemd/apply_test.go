@@ -215,3 +215,34 @@ func TestNetworkThatHasChanged(t *testing.T) {
 		must(t, "systemctl", "stop", "verb-net.target")
 	})
 }
+
+// An image of the same files with another command is another image.
+//
+//lab:once
+func TestDiffOfAnImageWithOtherWords(t *testing.T) {
+	root, archive := t.TempDir(), t.TempDir()+"/root.tar"
+	if _, err := os.Stat("/var/lib/unitc"); os.IsNotExist(err) {
+		t.Cleanup(func() { must(t, "rm", "-rf", "/var/lib/unitc") })
+	}
+	must(t, "sh", "-c", `mkdir "$1/bin" && cp /usr/bin/busybox "$1/bin" && chmod 755 "$1" && tar -C "$1" -cf "$2" .`, "sh", root, archive)
+	load := func(seconds string) {
+		t.Helper()
+		must(t, "unitc", "load", "-q", "--rootfs", "--name", "localhost/verb-words:1", "--cmd", "/bin/busybox", "--cmd", "sleep", "--cmd", seconds, archive)
+	}
+	load("1000")
+	t.Cleanup(func() { command(t, "unitc", "rmi", "--force", "localhost/verb-words:1"); command(t, "unitc", "prune") })
+	defineFor(t, "verb-words", "image: localhost/verb-words:1\ninit: true\nnetwork_mode: none\n")
+	must(t, "systemctl", "start", "verb-words")
+	load("1000")
+	if out := must(t, "unitc", "diff", "--exit-code", "verb-words"); out != "" {
+		t.Errorf("the same image differs:\n%s", out)
+	}
+	load("2000")
+	if d := difference(t, "verb-words"); d.Effort != "recreate" || len(d.Changes) != 1 || d.Changes[0].Field != "image" {
+		t.Errorf("%+v", d)
+	}
+	must(t, "unitc", "apply", "verb-words")
+	if out := must(t, "unitc", "diff", "--exit-code", "verb-words"); out != "" {
+		t.Errorf("after apply it differs:\n%s", out)
+	}
+}

@@ -62,7 +62,7 @@ func (a *app) autostart(names []string, change func(autostart.Unit) ([]autostart
 			return err
 		}
 	}
-	list, err := a.autostartUnits(names)
+	list, err := a.autostartUnits(names, verb == "stop")
 	if err != nil {
 		return err
 	}
@@ -97,11 +97,19 @@ func (a *app) autostart(names []string, change func(autostart.Unit) ([]autostart
 	return a.systemctl(argv...)
 }
 
-// autostartUnits finds the units before anything is changed.
-func (a *app) autostartUnits(names []string) ([]autostart.Unit, error) {
+// autostartUnits finds the units before anything is changed. With gone those
+// count too that are enabled and whose definition is not there any more.
+func (a *app) autostartUnits(names []string, gone bool) ([]autostart.Unit, error) {
 	var list []autostart.Unit
 	for _, name := range names {
 		found, err := catalog.Find(a.root, name)
+		var notFound *catalog.NotFoundError
+		if gone && errors.As(err, &notFound) {
+			if left := a.leftEnabled(name); len(left) > 0 {
+				list = append(list, left...)
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -128,6 +136,16 @@ func (a *app) autostartUnits(names []string) ([]autostart.Unit, error) {
 		}
 	}
 	return list, nil
+}
+
+func (a *app) leftEnabled(name string) (list []autostart.Unit) {
+	for _, suffix := range []string{".service", ".target"} {
+		u := autostart.Unit{Root: a.root, Name: strings.TrimSuffix(name, suffix) + suffix, Generated: catalog.OutDir}
+		if u.Enabled() {
+			list = append(list, u)
+		}
+	}
+	return list
 }
 
 func (a *app) autostartUnit(out *catalog.Output, s *definition.Service) (autostart.Unit, error) {

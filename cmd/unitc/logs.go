@@ -73,6 +73,10 @@ func (a *app) journalUnits(name string) ([]string, error) {
 	if err != nil {
 		var notFound *catalog.NotFoundError
 		if errors.As(err, &notFound) {
+			// What was started of it may still run.
+			if s, err := a.host.Definition(strings.TrimSuffix(name, ".service")); err == nil && a.root == "" {
+				return []string{"--unit=" + s.UnitName(), "--unit=" + s.ScopeName()}, nil
+			}
 			return nil, fmt.Errorf("%w; the lines of a definition that was removed: journalctl -u %s", err, unitArgument(name))
 		}
 		return nil, err

@@ -328,7 +328,7 @@ func (a *app) takeDown(found *catalog.Found, purge bool) error {
 	if err := a.forget(names); err != nil {
 		return err
 	}
-	list, err := a.autostartUnits([]string{found.Entry.Name})
+	list, err := a.autostartUnits([]string{found.Entry.Name}, false)
 	var broken *catalog.BrokenError
 	var template *catalog.TemplateError
 	if err != nil && !errors.As(err, &broken) && !errors.As(err, &template) {

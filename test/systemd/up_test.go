@@ -209,6 +209,9 @@ func TestUpOfASmallerProject(t *testing.T) {
 		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "verb-less-old runs and is no longer in /etc/unitc/verb-less.yaml") || strings.Contains(out, "verb-less-web runs and") {
 			t.Errorf("up says\n%s", out)
 		}
+		if out := must(t, "unitc", "logs", "verb-less-old"); !strings.Contains(out, "Started verb-less-old") {
+			t.Errorf("its log is\n%s", out)
+		}
 		must(t, "unitc", "down", "--purge", "verb-less")
 		if got := property(t, "verb-less-old.service", "ActiveState"); got == "active" {
 			t.Error("what the project no longer has still runs")

@@ -98,6 +98,18 @@ func (u Unit) Forget() ([]Change, error) {
 	return u.remove(func(target string) bool { return target == mask || strings.HasPrefix(target, u.Generated+"/") })
 }
 
+// Enabled tells whether a link that Enable has made is there.
+func (u Unit) Enabled() bool {
+	dirs, _ := os.ReadDir(u.Root + dir)
+	for _, d := range dirs {
+		target, err := os.Readlink(u.Root + dir + "/" + d.Name() + "/" + u.Name)
+		if err == nil && isStarterDir(d.Name()) && strings.HasPrefix(target, u.Generated+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 // link makes one link. The same one there already is no change.
 func (u Unit) link(name, target string) ([]Change, error) {
 	path := dir + "/" + name

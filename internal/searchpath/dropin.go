@@ -31,7 +31,12 @@ func (e *Entry) readDropIns(src *Source) {
 		// The files are read through the handle.
 		defer unix.Close(d.fd)
 		for _, i := range items {
-			if name := i.name; name[0] != '.' && strings.HasSuffix(name, endDefinition) &&
+			name := i.name
+			if stem, wrong := strings.CutSuffix(name, endWrong); wrong && name[0] != '.' {
+				// Left out, it might be the one that makes the container safe.
+				src.Problems = append(src.Problems, diag.Problem{File: d.path + "/" + name, What: `the name of a drop-in ends in ".yaml"`, Cure: "rename it to " + stem + endDefinition})
+			}
+			if name[0] != '.' && strings.HasSuffix(name, endDefinition) &&
 				!slices.ContainsFunc(list, func(have file) bool { return have.name == name }) {
 				list = append(list, file{d, name, i.mode})
 			}

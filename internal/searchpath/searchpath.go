@@ -160,6 +160,9 @@ func (t *Tree) add(f file) {
 	case strings.HasSuffix(f.name, endDropInDir):
 		e := t.entry(strings.TrimSuffix(f.name, endDropInDir))
 		e.dropIns = append(e.dropIns, f)
+	case strings.HasSuffix(f.name, endWrong+".d"):
+		t.Problems = append(t.Problems, diag.Problem{File: f.path(), Severity: diag.Warning, What: "not read: the name of a directory of drop-ins ends in \"" + endDropInDir + "\"",
+			Cure: "rename it to " + strings.TrimSuffix(f.name, endWrong+".d") + endDropInDir})
 	case strings.HasSuffix(f.name, endDefinition):
 		e := t.entry(strings.TrimSuffix(f.name, endDefinition))
 		if e.base.dir != nil {

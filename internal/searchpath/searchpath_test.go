@@ -159,11 +159,17 @@ func TestOtherNamesAreNotDefinitions(t *testing.T) {
 
 func TestFilesThatNobodyReads(t *testing.T) {
 	tree := open(t, place(t, map[string]string{
-		"etc/unitc/web.yaml": "", "etc/unitc/web.yml": "", "etc/unitc/lost.yaml.d/a.yaml": "",
+		"etc/unitc/web.yaml": "", "etc/unitc/web.yml": "", "etc/unitc/lost.yaml.d/a.yaml": "", "etc/unitc/web.yml.d/a.yaml": "", "etc/unitc/web.yaml.d/a.yml": "", "etc/unitc/web.yaml.d/.a.yml": "",
 	}))
 	want := "/etc/unitc/lost.yaml.d: warning: drop-ins of a definition that is not there; write lost.yaml or remove the directory\n" +
-		"/etc/unitc/web.yml: warning: not read, /etc/unitc/web.yaml has this name; remove one of the two\n"
+		"/etc/unitc/web.yml: warning: not read, /etc/unitc/web.yaml has this name; remove one of the two\n" +
+		"/etc/unitc/web.yml.d: warning: not read: the name of a directory of drop-ins ends in \".yaml.d\"; rename it to web.yaml.d\n"
+	tree.Problems.Sort()
 	if got := tree.Problems.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	want = "/etc/unitc/web.yaml.d/a.yml: error: the name of a drop-in ends in \".yaml\"; rename it to a.yaml"
+	if got := read(t, tree, "web").Problems.String(); strings.TrimSpace(got) != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }

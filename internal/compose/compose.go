@@ -18,7 +18,8 @@ import (
 	"github.com/unitc/unitc/internal/syntax"
 )
 
-// Layer is one contributing file: the definition itself or a drop-in.
+// Layer is one contributing file: the definition itself or a drop-in. Its bytes are
+// not to be changed: values are parts of them.
 type Layer struct {
 	Path string
 	Data []byte
@@ -39,12 +40,28 @@ type Input struct {
 	Read func(path string) ([]byte, error)
 	// Library reads what is not plain.
 	Library syntax.Library
+	// Memory is used for the file that is given, which is overwritten when it is used
+	// again; nil: the file stays.
+	Memory *Memory
+}
+
+// Memory is what the files of many definitions are made in, one after the other.
+type Memory struct {
+	reader  reader
+	service [1]definition.Service
+	lines   []definition.Line
 }
 
 // Parse never fails: what is wrong stands in File.Problems, and File.Services
 // holds as much as could be decoded, so that a unit can exist in any case.
 func Parse(in Input) definition.File {
-	r := &reader{in: in, trees: sharedTrees.Get().(*trees)}
+	memory := in.Memory
+	if memory == nil {
+		memory = &Memory{}
+	}
+	memory.lines = memory.lines[:0]
+	r := &memory.reader
+	*r = reader{in: in, memory: memory, trees: sharedTrees.Get().(*trees)}
 	defer r.trees.release() // values are copied from the trees, none refers to them
 	r.readName()
 	r.readLayers()

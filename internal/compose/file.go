@@ -39,7 +39,8 @@ func (r *reader) decodeFile() definition.File {
 		return file
 	}
 	// A service is large: it is decoded where it stays.
-	file.Services = make([]definition.Service, 1)
+	r.memory.service[0] = definition.Service{}
+	file.Services = r.memory.service[:]
 	r.decodeService(&file.Services[0], r.in.Name, r.root.place, r.root)
 	return file
 }

@@ -2,7 +2,10 @@
 
 package compose
 
-import "strings"
+import (
+	"strings"
+	"unsafe"
+)
 
 // maxPlain is the size of a file that is read without yaml.v3.
 const maxPlain = 64 << 10
@@ -40,7 +43,8 @@ func readPlain(data []byte, layer int32, room *trees) *node {
 	if len(data) > maxPlain || !isPlainText(data) {
 		return nil
 	}
-	p := plainReader{text: string(data), layer: layer, trees: room}
+	// Nobody changes the bytes of a layer.
+	p := plainReader{text: unsafe.String(unsafe.SliceData(data), len(data)), layer: layer, trees: room}
 	room.openPairs, room.openItems = room.openPairs[:0], room.openItems[:0]
 	p.advance()
 	if p.line.start < 0 || p.line.indent() != 0 || p.startsItem() {

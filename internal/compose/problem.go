@@ -15,6 +15,7 @@ type reader struct {
 	in       Input
 	root     *node // nil if the file can't be read as YAML
 	trees    *trees
+	memory   *Memory
 	problems diag.List
 	dropped  int             // problems beyond maxProblems
 	targets  []place         // of the mounts of the service being read

@@ -45,7 +45,7 @@ type Config struct {
 	// for.
 	StateDir string
 	// Parse reads a definition, the problems of finding it included. It must
-	// return whatever the bytes are.
+	// return whatever the bytes are. A file is not used any more when the next is read.
 	Parse func(searchpath.Source) definition.File
 	// Found is told the number of definitions before any is read; nil = nobody is.
 	Found func(definitions int)
@@ -79,6 +79,7 @@ func Run(cfg Config) error {
 	if cfg.Found != nil {
 		cfg.Found(len(tree.Names()))
 	}
+	out.units = make([]waiting, 0, len(tree.Names())+4)
 	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: map[string]string{}}
 	r.lookForLaunched()
 	defer r.native.close()

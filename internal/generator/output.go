@@ -58,7 +58,7 @@ func openOutput(path string) (*output, error) {
 		return nil, fmt.Errorf("opening output directory %s: %w", path, err)
 	}
 	// systemd passes over hidden names, so a temporary file is never a unit.
-	prefix := fmt.Sprintf(".unitc-%d-%d-", unix.Getpid(), runs.Add(1))
+	prefix := ".unitc-" + strconv.Itoa(unix.Getpid()) + "-" + strconv.Itoa(int(runs.Add(1))) + "-"
 	return &output{path: path, dirFD: fd, definitions: definitions{fd: -1}, madeDirs: map[string]bool{}, tempPrefix: prefix}, nil
 }
 

@@ -18,8 +18,14 @@ import (
 // Parse never fails: what is wrong, files that could not be read included,
 // stands in File.Problems. The library reads what is not plain.
 func Parse(src searchpath.Source, library syntax.Library) definition.File {
+	return ParseInto(nil, src, library)
+}
+
+// ParseInto is Parse for many definitions one after the other, each of which
+// overwrites the one before.
+func ParseInto(memory *compose.Memory, src searchpath.Source, library syntax.Library) definition.File {
 	file := definition.File{Name: src.Name, Path: src.Path}
-	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed, Library: library}
+	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed, Library: library, Memory: memory}
 	for i, layer := range src.Layers {
 		in.Layers[i] = compose.Layer(layer)
 	}

@@ -27,10 +27,19 @@ func Append(b []byte, v any) []byte {
 // member is a field of a struct as JSON has it.
 type member struct {
 	name      string
-	key       string // `"name":`
-	index     []int
+	field     int   // of the struct
+	within    []int // the way from that field on, where it is an embedded struct
 	omitEmpty bool
 	omitZero  bool
+}
+
+// of is the member's value in a struct.
+func (m *member) of(v reflect.Value) reflect.Value {
+	v = v.Field(m.field)
+	if len(m.within) > 0 {
+		return v.FieldByIndex(m.within)
+	}
+	return v
 }
 
 var memberPlans sync.Map // reflect.Type → []member
@@ -46,25 +55,23 @@ func membersOf(t reflect.Type) []member {
 
 // appendMembers takes the members of embedded structs in, as encoding/json does.
 func appendMembers(plan []member, t reflect.Type, above []int) []member {
-	numbers := make([]int, t.NumField()) // one allocation for what most fields need
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, option, _ := strings.Cut(field.Tag.Get("json"), ",")
-		numbers[i] = i
-		index := numbers[i : i+1 : i+1]
-		if len(above) > 0 {
-			index = append(slices.Clone(above), i)
-		}
 		switch {
 		case name == "-":
 		case field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct:
-			plan = appendMembers(plan, field.Type, index)
+			plan = appendMembers(plan, field.Type, append(slices.Clip(above), i))
 		case !field.IsExported():
 		default:
 			if name == "" {
 				name = field.Name
 			}
-			plan = append(plan, member{name, `"` + name + `":`, index, option == "omitempty", option == "omitzero"})
+			m := member{name: name, field: i, omitEmpty: option == "omitempty", omitZero: option == "omitzero"}
+			if len(above) > 0 {
+				m.field, m.within = above[0], append(slices.Clone(above[1:]), i)
+			}
+			plan = append(plan, m)
 		}
 	}
 	return plan
@@ -124,10 +131,7 @@ func appendStruct(b []byte, v reflect.Value) []byte {
 	plan := membersOf(v.Type())
 	for i := range plan {
 		m := &plan[i]
-		field := v.Field(m.index[0])
-		if len(m.index) > 1 {
-			field = v.FieldByIndex(m.index)
-		}
+		field := m.of(v)
 		if m.omitEmpty && isEmpty(field) || m.omitZero && field.IsZero() {
 			continue
 		}
@@ -135,7 +139,8 @@ func appendStruct(b []byte, v reflect.Value) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendValue(append(b, m.key...), field)
+		b = append(append(append(b, '"'), m.name...), `":`...)
+		b = appendValue(b, field)
 	}
 	return append(b, '}')
 }

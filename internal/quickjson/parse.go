@@ -213,7 +213,7 @@ func (p *parser) object(v reflect.Value) error {
 				next = 0
 			}
 			if m.name == name {
-				return p.value(v.FieldByIndex(m.index))
+				return p.value(m.of(v))
 			}
 		}
 		if p.known {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/buildinfo"
+	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/entry"
@@ -115,7 +116,8 @@ func end(log log, err error) int {
 }
 
 func parseWith(library syntax.Library) func(searchpath.Source) definition.File {
-	return func(src searchpath.Source) definition.File { return loader.Parse(src, library) }
+	memory := &compose.Memory{}
+	return func(src searchpath.Source) definition.File { return loader.ParseInto(memory, src, library) }
 }
 
 // unavailable reads nothing; instead it calls what says so.

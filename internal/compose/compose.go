@@ -50,6 +50,24 @@ type Memory struct {
 	reader  reader
 	service [1]definition.Service
 	lines   []definition.Line
+	volumes []definition.Volume
+}
+
+// start makes all of it free.
+func (m *Memory) start(in Input) *reader {
+	m.lines, m.volumes = m.lines[:0], m.volumes[:0]
+	m.reader = reader{in: in, memory: m, trees: sharedTrees.Get().(*trees)}
+	return &m.reader
+}
+
+// take gives an empty slice that has room for count of what nobody else has.
+func take[T any](from *[]T, count int) []T {
+	used := len(*from)
+	if used+count > cap(*from) {
+		*from, used = make([]T, 0, max(count, 8)), 0
+	}
+	*from = (*from)[:used+count]
+	return (*from)[used:used:len(*from)]
 }
 
 // Parse never fails: what is wrong stands in File.Problems, and File.Services
@@ -59,9 +77,7 @@ func Parse(in Input) definition.File {
 	if memory == nil {
 		memory = &Memory{}
 	}
-	memory.lines = memory.lines[:0]
-	r := &memory.reader
-	*r = reader{in: in, memory: memory, trees: sharedTrees.Get().(*trees)}
+	r := memory.start(in)
 	defer r.trees.release() // values are copied from the trees, none refers to them
 	r.readName()
 	r.readLayers()

@@ -103,7 +103,7 @@ func (r *reader) lines(n *node) definition.Lines {
 	for i := range n.pairs {
 		count += len(n.pairs[i].value.items)
 	}
-	lines := r.memory.newLines(count)
+	lines := take(&r.memory.lines, count)
 	for i := range n.pairs {
 		p := &n.pairs[i]
 		lines = append(lines, definition.Line{Key: strings.TrimPrefix(p.key, "x-"), Position: r.position(p.place)})
@@ -115,16 +115,6 @@ func (r *reader) lines(n *node) definition.Lines {
 		}
 	}
 	return definition.NewLines(lines)
-}
-
-// newLines has room for so many lines, and is theirs.
-func (m *Memory) newLines(count int) []definition.Line {
-	used := len(m.lines)
-	if used+count > cap(m.lines) {
-		m.lines, used = make([]definition.Line, 0, max(count, 32)), 0
-	}
-	m.lines = m.lines[:used+count]
-	return m.lines[used:used:len(m.lines)]
 }
 
 // position is a place as the definition package writes it: the file stands

@@ -4,7 +4,6 @@ package compose
 
 import (
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -58,7 +57,7 @@ var mountTypeFormat = format{
 var propagations = []string{"rprivate", "private", "rslave", "slave", "rshared", "shared"}
 
 func decodeVolumes(r *reader, s *definition.Service, n *node) {
-	s.Volumes = slices.Grow(s.Volumes, len(n.items))
+	s.Volumes = append(take(&r.memory.volumes, len(s.Volumes)+len(n.items)), s.Volumes...)
 	for _, item := range n.items {
 		v, ok := definition.Volume{}, false
 		if item.kind == text {

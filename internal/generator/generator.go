@@ -167,16 +167,16 @@ func (r *run) parse(src searchpath.Source) (file definition.File) {
 // used, and a unit beside it says so.
 func (r *run) settleName(u unit, file definition.File) unit {
 	taken := r.native.path(u.name)
-	what, cure := "the unit "+u.name+" exists already: "+taken, "rename the definition, or remove that unit"
+	what := "exists already: " + taken
 	if other := r.claimed[u.name]; taken == "" && other != "" {
 		taken = other
-		what = "the unit " + u.name + " is already made by " + other
+		what = "is already made by " + other
 	}
 	if taken == "" {
 		r.claimed[u.name] = file.Path
 		return r.settleAliases(u, file)
 	}
-	conflict := diag.List{{File: file.Path, What: what, Cure: cure}}
+	conflict := diag.List{{File: file.Path, What: "the unit " + u.name + " " + what, Cure: "rename the definition, or remove that unit"}}
 	u = errorUnit(r.freeName("unitc-conflict-"+u.stem()), file.Path, conflict, r.OutDir, r.Helper, &r.room)
 	u.problems = conflict
 	r.claimed[u.name] = file.Path
@@ -185,6 +185,9 @@ func (r *run) settleName(u unit, file definition.File) unit {
 
 // settleAliases drops the aliases whose names are taken.
 func (r *run) settleAliases(u unit, file definition.File) unit {
+	if !slices.ContainsFunc(u.links, func(l link) bool { return l.alias }) {
+		return u
+	}
 	var kept []link
 	for _, l := range u.links {
 		taken := ""

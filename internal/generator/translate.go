@@ -57,13 +57,13 @@ func translate(file definition.File, outDir, helper string, space *room) []unit 
 	}
 	units = append(units, networkUnits(file, outDir, helper)...)
 	for i := range file.Services {
-		units = append(units, translateService(file, &file.Services[i], outDir, helper, space)...)
+		units = translateService(units, file, &file.Services[i], outDir, helper, space)
 	}
 	return units
 }
 
-// translateService makes the service's unit and those that come with it.
-func translateService(file definition.File, s *definition.Service, outDir, helper string, space *room) []unit {
+// translateService adds the service's unit and those that come with it.
+func translateService(units []unit, file definition.File, s *definition.Service, outDir, helper string, space *room) []unit {
 	t := translation{service: s, project: file.Services, source: file.Path, outDir: outDir, helper: helper, room: space}
 	t.unit.name, t.unit.container = unitName(s.Name), true
 	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
@@ -81,16 +81,17 @@ func translateService(file definition.File, s *definition.Service, outDir, helpe
 	}
 	t.unit.text = text
 	if !t.cleansUp() {
-		again := t
-		again.cleans = true
-		t.unit.careful = func() []byte { return again.text(file.Problems) }
+		t.unit.careful = func() []byte {
+			t.cleans = true
+			return t.text(file.Problems)
+		}
 	}
 	t.unit.resolved = space.keep(resolve(space.free(), s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...)))
 	triggers = append(triggers, t.portUnits()...)
 	for i := range triggers {
 		triggers[i].starts = t.unit.name
 	}
-	units := append([]unit{t.unit}, triggers...)
+	units = append(append(units, t.unit), triggers...)
 	units = append(units, t.imageUnits()...)
 	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
 }

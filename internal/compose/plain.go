@@ -4,6 +4,7 @@ package compose
 
 import (
 	"strings"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -14,14 +15,15 @@ const maxPlain = 64 << 10
 const maxPlainDepth = 16
 
 // plainReader reads the part of YAML in which nearly all definitions are
-// written: ASCII, keys that are plain words, lists, and scalars that stand on
-// one line, in quotes without escapes or without quotes; `[…]` and `{…}` on one
+// written: keys that are plain words, lists, and scalars that stand on
+// one line, in quotes with few escapes or without quotes; `[…]` and `{…}` on one
 // line. yaml.v3 takes a third of the generator's time (G-11), most of it for what
 // such files have not, so that unitc-generator does not link it. Whatever is not plainly of this part, and whatever could
 // be a fault, is left to yaml.v3, which alone says what YAML means: FuzzPlain
 // holds the two together.
 type plainReader struct {
 	text  string
+	wide  bool // not all is ASCII
 	layer int32
 	line  plainLine // the one to be read; start < 0 behind the last
 	next  int       // where the line after it begins
@@ -40,13 +42,17 @@ func (l *plainLine) indent() int { return l.start - l.begin }
 
 // readPlain gives the tree of a file, nil if it is yaml.v3's to read.
 func readPlain(data []byte, layer int32, room *trees) *node {
-	if len(data) > maxPlain || !isPlainText(data) {
+	plain, wide := isPlainText(data)
+	if len(data) > maxPlain || !plain {
 		return nil
 	}
 	// Nobody changes the bytes of a layer.
-	p := plainReader{text: unsafe.String(unsafe.SliceData(data), len(data)), layer: layer, trees: room}
+	p := plainReader{text: unsafe.String(unsafe.SliceData(data), len(data)), wide: wide, layer: layer, trees: room}
 	room.openPairs, room.openItems = room.openPairs[:0], room.openItems[:0]
 	p.advance()
+	if p.line.start >= 0 && p.text[p.line.begin:p.line.end] == "---" {
+		p.advance()
+	}
 	if p.line.start < 0 || p.line.indent() != 0 || p.startsItem() {
 		return nil
 	}
@@ -57,15 +63,23 @@ func readPlain(data []byte, layer int32, room *trees) *node {
 	return root
 }
 
-// isPlainText: with other bytes a column is no count of bytes, a tab is no
-// indentation, and a carriage return ends a line.
-func isPlainText(data []byte) bool {
-	for _, c := range data {
-		if c != '\n' && (c < ' ' || c > '~') {
-			return false
+// isPlainText: a tab is no indentation, a carriage return and what Unicode has for
+// it end a line, a byte order mark is passed over. wide: a
+// column is no count of bytes.
+func isPlainText(data []byte) (plain, wide bool) {
+	for i := 0; i < len(data); i++ {
+		c := data[i]
+		if c >= utf8.RuneSelf {
+			char, size := utf8.DecodeRune(data[i:])
+			if size == 1 || char <= '\u00a0' || char == '\u2028' || char == '\u2029' || char == '\ufeff' || char == '\ufffe' || char == '\uffff' {
+				return false, true
+			}
+			i, wide = i+size-1, true
+		} else if c != '\n' && (c < ' ' || c > '~') {
+			return false, wide
 		}
 	}
-	return true
+	return true, wide
 }
 
 // advance goes to the next line that has more on it than a comment.
@@ -107,7 +121,11 @@ func (p *plainReader) make(k kind, at int) *node {
 }
 
 func (p *plainReader) place(at int) place {
-	return place{layer: p.layer, line: p.line.number, col: int32(at-p.line.begin) + 1}
+	col := at - p.line.begin
+	if p.wide {
+		col = utf8.RuneCountInString(p.text[p.line.begin:at])
+	}
+	return place{layer: p.layer, line: p.line.number, col: int32(col) + 1}
 }
 
 // startsItem tells whether the line is an item of a list.
@@ -185,7 +203,7 @@ func (p *plainReader) value(colon, indent, depth int) *node {
 	case p.line.start >= 0 && p.line.indent() > indent:
 		return p.mapping(p.line.indent(), depth+1)
 	}
-	n := p.make(null, colon)
+	n := p.make(null, p.line.begin)
 	n.place = nothing
 	return n
 }

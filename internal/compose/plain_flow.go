@@ -2,7 +2,10 @@
 
 package compose
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // flow reads one value on the line and gives its end; within is true in
 // brackets. nil: it is yaml.v3's.
@@ -87,25 +90,51 @@ func (p *plainReader) skip(at int) int {
 	return at
 }
 
-// quoted reads a string in quotes that has no escape.
+// quoted reads a string in quotes, with the escapes that people write.
 func (p *plainReader) quoted(at int) (*node, int) {
-	quote := p.text[at]
+	quote, escapes := p.text[at], false
 	for i := at + 1; i < p.line.end; i++ {
-		switch p.text[i] {
-		case '\\':
-			if quote == '"' {
+		switch c, next := p.text[i], p.at(i+1); {
+		case c == '\\' && quote == '"':
+			if next == 0 || strings.IndexByte(escaped, next) < 0 {
 				return nil, at
 			}
-		case quote:
-			if next := p.at(i + 1); next == quote || next == ':' {
+			i, escapes = i+1, true
+		case c == '\'' && quote == '\'' && next == '\'':
+			i, escapes = i+1, true
+		case c == quote:
+			if next == quote || next == ':' {
 				return nil, at
 			}
 			n := p.make(text, at)
 			n.text = p.text[at+1 : i]
+			if escapes {
+				n.text = unquote(n.text, quote)
+			}
 			return n, i + 1
 		}
 	}
 	return nil, at
+}
+
+// escaped are the characters that are read behind a backslash, and meanings what
+// they are then.
+const escaped, meanings = `\"nt`, "\\\"\n\t"
+
+func unquote(s string, quote byte) string {
+	if quote == '\'' {
+		return strings.ReplaceAll(s, "''", "'")
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '\\' {
+			i++
+			c = meanings[strings.IndexByte(escaped, s[i])]
+		}
+		b = append(b, c)
+	}
+	return string(b)
 }
 
 // plain reads a scalar without quotes.
@@ -140,7 +169,7 @@ func beginsPlain(c, next byte) bool {
 	switch {
 	case c == '-' || c == '.':
 		return next > ' ' && strings.IndexByte(",[]{}", next) < 0
-	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '/', c == '_', c == '$':
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '/', c == '_', c == '$', c >= utf8.RuneSelf:
 		return true
 	}
 	return false

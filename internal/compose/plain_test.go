@@ -77,6 +77,8 @@ func TestPlain(t *testing.T) {
 		"a:\n- b\n- c\nd: e", "a:\n  - b\n  - c\nd: e", "a:\n  b: c\n  d:\n    e: f\ng: h", "a:\n  - b: c\n    d: e\n  - b: f\ng: h", "a: # c\n  b: c\n", "a:\n  - b:\n    - c\n    - d\n    e: f",
 		"80: b\ntrue: c\n", "a.b/c-d: e", "x-a: b", "a:\n    b: c\nd:\n  e: f", "a:\n  - \"80:80\" # b\n  # c\n  - 443:443\n", "a:\n\n  - b\n\n\n  - c\n\nd: e\n", "a:\n  -  b: c\n     d: e",
 		"a: -c", "a: -fd", "a: -e1", "a: 0-3", "a: 8080-8090", "a: 2001-01-01", "a: 1.5.2", "a: 2001-01-01 10:00:00", "a:\n  - -c\n  - -e",
+		"---\na: b", "# c\n---\n\na: b", "a: \"b\\n\"", "a: \"\\\"b\\\\\\t\"", "a: [\"b\\\"\", 'c''d', '''']", "a: 'b''c'",
+		"# é\na: b # ü\n", "a: é", "a: bé\nc: d # é", "a: [é, ü, b]", "a: {b: \"ö ü\", c: 'ß'}", "a: 1é\nb: -é\nc: 'é' # d", "a:\n  - é\n  - {b: é, c: 日本}\n", "a: |\n  é\n   ü # d\nb: 🐧\n", "a: ./é",
 		"a: |\n  b\n    c # d\n\n  e: f\ng: h\n", "a: |-\n  b\n\n", "a:\n  - |\n    b\n  - c: |\n      d\n    e: f\n",
 	} {
 		if !checkPlain(t, text) {
@@ -88,8 +90,8 @@ func TestPlain(t *testing.T) {
 // What is not plain, or is a fault, is left to yaml.v3.
 func TestNotPlain(t *testing.T) {
 	for _, text := range []string{
-		"", "# a", "a", "- a", "[a]", "{a: b}", " a: b", "a: b\na: c", "a: &b c", "a: *b", "a: !reset b", "a: |\n  b", "a: |+\n  b\n", "a: |2\n  b\n", "a: |\n  b\n c\n", "a: |\n\n  b\n", "a: |\n  b\n   \n", "a: |\n  b\n # c\n", "a: |\nb: c\n", "a: |", "a: >\n  b\n", "a: b\n  c", "a: b: c", "a: \"b\\n\"", "a: 'b''c'",
-		"a: b\n--- \nc: d", "---\na: b", "a: b\n...\n", "a:\tb", "a: b\r\n", "a: \xc3\xa9", "? a\n: b", "<<: b", "null: b", "~: b", "a: ~", "a: 0x1f", "a: 0777", "a: 1_000", "a: 1e3", "a: .5", "a: +1", "a: -01", "a: -.5", "a: -0x1", "a: 1e-3", "a: 1_0", "a: 5.", "a: 12345678901234567890", "a: -_1",
+		"", "# a", "a", "- a", "[a]", "{a: b}", " a: b", "a: b\na: c", "a: &b c", "a: *b", "a: !reset b", "a: |\n  b", "a: |+\n  b\n", "a: |2\n  b\n", "a: |\n  b\n c\n", "a: |\n\n  b\n", "a: |\n  b\n   \n", "a: |\n  b\n # c\n", "a: |\nb: c\n", "a: |", "a: >\n  b\n", "a: b\n  c", "a: b: c", "a: \"b\\r\"", "a: \"b\\x41\"", "a: \"b\\ c\"", "a: \"b\\/c\"", "a: \"b\\", "a: \"b\\\"", "a: 'b''", "a: \"b\"\"c\"",
+		"a: b\n--- \nc: d", "---\n---\na: b", "--- # c\na: b", "--- a: b", " ---\na: b", "---\na: b\n---\n", "---\n", "%YAML 1.1\n---\na: b", "a: b\n...\n", "a:\tb", "a: b\r\n", "a: b\u0085c", "a: b\u2028c", "a: \u2029", "a: b\u00a0", "\ufeffa: b", "a: b # \ufeff", "é: b", "a:\u00a0b", "a: \"\\u00e9\"", "? a\n: b", "<<: b", "null: b", "~: b", "a: ~", "a: 0x1f", "a: 0777", "a: 1_000", "a: 1e3", "a: .5", "a: +1", "a: -01", "a: -.5", "a: -0x1", "a: 1e-3", "a: 1_0", "a: 5.", "a: 12345678901234567890", "a: -_1",
 		"a: [b", "a: [b]]", "a: [b,]", "a: [b,\n c]", "a: {b}", "a: {b: }", "a: \"b\"c", "a: \"b\": c", "a: [b: c]", "a: [? b]", "a: @b", "a: `b`", "a: %b", "a: -", "a: - b",
 		"a:\n  b: c\n d: e", "a:\n  - b\n c: d", "a: b\n  c: d", "a:\n  - b\n  c: d", "a:\n- - b", "a:\n-\n  b", "\"a\": b", "a : b", "a:b", strings.Repeat("a: [", 20), "a: [b #c\n]",
 	} {
@@ -114,6 +116,7 @@ func plainCorpus(t testing.TB) (texts []string) {
 			texts = append(texts, string(data))
 		}
 	}
+	texts = append(texts, "---\ncommand: [sh, \"-c\", \"echo \\\"a\\\" \\\\ \\n\", 'it''s']\n", "# für é\nrootfs: /srv/ä # ö\ncommand: [ü, \"日本 語\", 'ß', -é]\nenvironment:\n  A: é b\nlabels:\n  - a=ü\n  - {b: é, c: 日本}\nx-a: |\n  é\n   🐧\nx-b: c\n")
 	if len(texts) < 15 {
 		t.Fatalf("%d files", len(texts))
 	}
@@ -131,7 +134,7 @@ func TestPlainMutations(t *testing.T) {
 		if checkPlain(t, text) {
 			plain++
 		}
-		for i := range text {
+		for i := range len(text) {
 			with := []string{"", text[i:i+1] + text[i:i+1], " ", "\n", ":", "#", "-", ",", "\"", "]", "\n ", ": ", "0", "."}
 			all++
 			checkPlain(t, text[:i]+with[all%len(with)]+text[i+1:])

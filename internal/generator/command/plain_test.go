@@ -81,7 +81,7 @@ func generated(t *testing.T, root string, lib syntax.Library, abandon func() boo
 }
 
 // What is read without the library means what it means to the library, to the byte:
-// a last line that is not ASCII has the library read the whole file.
+// a tab in a last line has the library read the whole file.
 func TestBothWaysAreOne(t *testing.T) {
 	plain, all := 0, 0
 	for _, pattern := range []string{"../../compose/testdata/*/*.yaml", "../../../examples/*/*.yaml"} {
@@ -103,7 +103,7 @@ func TestBothWaysAreOne(t *testing.T) {
 				continue
 			}
 			plain++
-			second := generated(t, place(t, map[string]string{name: string(data) + "\n# é\n"}), library.Full, nil)
+			second := generated(t, place(t, map[string]string{name: string(data) + "\n#\ttab\n"}), library.Full, nil)
 			if !maps.Equal(first, second) {
 				t.Errorf("%s: with the library\n%q\nwithout\n%q", path, second, first)
 			}
@@ -118,7 +118,7 @@ func TestBothWaysAreOne(t *testing.T) {
 // Where the last of many definitions is not plain, the other program does all, as if
 // it had been run itself.
 func TestTheOtherProgramTakesOver(t *testing.T) {
-	files := map[string]string{"a.yaml": "rootfs: /srv\ncomand: x\n", "zz.yaml": "rootfs: /srv/é\n", "zy.yaml": "rootfs: [\n"}
+	files := map[string]string{"a.yaml": "rootfs: /srv\ncomand: x\n", "zz.yaml": "rootfs: &a /srv\n", "zy.yaml": "rootfs: [\n"}
 	for i := range 300 { // so many that some are written before the last is read
 		files[fmt.Sprintf("web%d.yaml", i)] = fmt.Sprintf("rootfs: /srv\nenvironment: {A: \"%0200d\"}\n", i)
 	}

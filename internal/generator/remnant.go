@@ -14,6 +14,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/searchpath"
 )
 
 // lookForLaunched lists what the helper has left of containers that run: at boot
@@ -22,16 +23,8 @@ func (r *run) lookForLaunched() {
 	if r.StateDir == "" {
 		return
 	}
-	entries, err := os.ReadDir(r.Root + r.StateDir)
-	if err != nil {
-		return // nothing was ever launched
-	}
-	r.launched = make(map[string]bool, len(entries))
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") && e.IsDir() {
-			r.launched[e.Name()] = true
-		}
-	}
+	// Where it is not there nothing was ever launched.
+	r.launched, _ = searchpath.ListDirs(r.Root + r.StateDir)
 }
 
 // launchedAs is what a container was launched as, nil if that cannot be read.

@@ -59,19 +59,37 @@ func typeBits(dtype byte) fs.FileMode {
 		return 0
 	case unix.DT_LNK:
 		return fs.ModeSymlink
+	case unix.DT_DIR:
+		return fs.ModeDir
 	}
 	return fs.ModeIrregular
 }
 
 // ListNames gives the names in an open directory.
 func ListNames(fd int) (map[string]bool, error) {
+	return list(fd, func(item) bool { return true })
+}
+
+// ListDirs gives the names of the directories in a directory, the hidden ones aside.
+func ListDirs(path string) (map[string]bool, error) {
+	fd, err := openDir(unix.AT_FDCWD, path)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return list(fd, func(i item) bool { return i.mode.IsDir() && i.name[0] != '.' })
+}
+
+func list(fd int, wanted func(item) bool) (map[string]bool, error) {
 	items, err := listDir(fd)
 	if err != nil {
 		return nil, err
 	}
 	names := make(map[string]bool, len(items))
 	for _, i := range items {
-		names[i.name] = true
+		if wanted(i) {
+			names[i.name] = true
+		}
 	}
 	return names, nil
 }

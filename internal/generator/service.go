@@ -183,7 +183,7 @@ func (t *translation) brokenDescription(problems diag.List) string {
 // RequiresMountsFor=.
 func (t *translation) paths() []string {
 	s := t.service
-	list := []string{s.RootFS, s.Bundle}
+	list := append(make([]string, 0, 8), s.RootFS, s.Bundle)
 	switch {
 	case s.RootFS == "host":
 		list[0] = "/usr"
@@ -211,7 +211,7 @@ func (t *translation) paths() []string {
 			list = append(list, g.File)
 		}
 	}
-	var words []string
+	words := make([]string, 0, len(list))
 	for _, path := range list {
 		// systemd reads these words without C escapes, so a path that needs one
 		// cannot be said here.

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Append appends the JSON form of v, a value or a pointer to one.
@@ -27,10 +28,27 @@ func Append(b []byte, v any) []byte {
 // member is a field of a struct as JSON has it.
 type member struct {
 	name      string
-	field     int   // of the struct
-	within    []int // the way from that field on, where it is an embedded struct
+	field     int     // of the struct
+	within    []int   // the way from that field on, where it is an embedded struct
+	at, size  uintptr // in memory, from the struct's begin on
+	isStruct  bool
 	omitEmpty bool
 	omitZero  bool
+}
+
+// isClear tells whether the member of a struct at that place has no bit set: most
+// have none, and reflection takes much longer to find that out.
+func (m *member) isClear(begin unsafe.Pointer) bool {
+	at := unsafe.Add(begin, m.at)
+	if (m.at|m.size)%8 != 0 {
+		return !slices.ContainsFunc(unsafe.Slice((*byte)(at), m.size), func(b byte) bool { return b != 0 })
+	}
+	for _, word := range unsafe.Slice((*uint64)(at), m.size/8) {
+		if word != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // of is the member's value in a struct.
@@ -48,26 +66,26 @@ func membersOf(t reflect.Type) []member {
 	if plan, ok := memberPlans.Load(t); ok {
 		return plan.([]member)
 	}
-	plan := appendMembers(make([]member, 0, t.NumField()), t, nil)
+	plan := appendMembers(make([]member, 0, t.NumField()), t, nil, 0)
 	memberPlans.Store(t, plan)
 	return plan
 }
 
 // appendMembers takes the members of embedded structs in, as encoding/json does.
-func appendMembers(plan []member, t reflect.Type, above []int) []member {
+func appendMembers(plan []member, t reflect.Type, above []int, at uintptr) []member {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, option, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case name == "-":
 		case field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct:
-			plan = appendMembers(plan, field.Type, append(slices.Clip(above), i))
+			plan = appendMembers(plan, field.Type, append(slices.Clip(above), i), at+field.Offset)
 		case !field.IsExported():
 		default:
 			if name == "" {
 				name = field.Name
 			}
-			m := member{name: name, field: i, omitEmpty: option == "omitempty", omitZero: option == "omitzero"}
+			m := member{name: name, field: i, at: at + field.Offset, size: field.Type.Size(), isStruct: field.Type.Kind() == reflect.Struct, omitEmpty: option == "omitempty", omitZero: option == "omitzero"}
 			if len(above) > 0 {
 				m.field, m.within = above[0], append(slices.Clone(above[1:]), i)
 			}
@@ -129,8 +147,15 @@ func appendStruct(b []byte, v reflect.Value) []byte {
 	b = append(b, '{')
 	first := true
 	plan := membersOf(v.Type())
+	var begin unsafe.Pointer
+	if v.CanAddr() {
+		begin = v.Addr().UnsafePointer()
+	}
 	for i := range plan {
 		m := &plan[i]
+		if begin != nil && (m.omitZero || m.omitEmpty && !m.isStruct) && m.isClear(begin) {
+			continue
+		}
 		field := m.of(v)
 		if m.omitEmpty && isEmpty(field) || m.omitZero && field.IsZero() {
 			continue

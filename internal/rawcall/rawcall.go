@@ -8,15 +8,29 @@
 package rawcall
 
 import (
+	"strings"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
+// pathRoom is what nearly all names have room in.
+const pathRoom = 128
+
+// terminate puts a NUL behind a path, in the room if it is large enough.
+func terminate(path string, room *[pathRoom]byte) (*byte, error) {
+	if len(path) >= pathRoom || strings.IndexByte(path, 0) >= 0 {
+		return unix.BytePtrFromString(path)
+	}
+	copy(room[:], path)
+	return &room[0], nil
+}
+
 // Openat is openat(2).
 func Openat(dirFD int, path string, flags int, mode uint32) (int, error) {
-	p, err := unix.BytePtrFromString(path)
+	var room [pathRoom]byte
+	p, err := terminate(path, &room)
 	if err != nil {
 		return -1, err
 	}
@@ -56,7 +70,8 @@ func Close(fd int) error {
 // Link gives the file of a descriptor that has no name a name
 // (linkat(2), AT_EMPTY_PATH).
 func Link(fd, dirFD int, name string) error {
-	p, err := unix.BytePtrFromString(name)
+	var room [pathRoom]byte
+	p, err := terminate(name, &room)
 	if err != nil {
 		return err
 	}
@@ -71,11 +86,12 @@ var empty byte
 
 // Symlinkat is symlinkat(2).
 func Symlinkat(target string, dirFD int, path string) error {
-	t, err := unix.BytePtrFromString(target)
+	var targetRoom, room [pathRoom]byte
+	t, err := terminate(target, &targetRoom)
 	if err != nil {
 		return err
 	}
-	p, err := unix.BytePtrFromString(path)
+	p, err := terminate(path, &room)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,12 @@ func Word(s string) string { return quote(EscapeSpecifiers(s)) }
 // substituted in arguments only, so it is doubled there and not in the path
 // (systemd.service(5), COMMAND LINES).
 func Exec(path string, args ...string) string {
+	size := len(path)
+	for _, arg := range args {
+		size += len(arg) + 1
+	}
 	var b strings.Builder
+	b.Grow(size)
 	b.WriteString(Word(path))
 	for _, arg := range args {
 		b.WriteByte(' ')

@@ -140,7 +140,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 			switch {
 			case strings.HasSuffix(s.Name, "@"):
 				fmt.Fprintf(a.stderr, "%s is a template; start an instance of it: systemctl start %s1\n", s.Name, s.Name)
-			case len(s.Profiles) == 0 || s.Active:
+			case s.StartsWithProject():
 				services = append(services, s.Name)
 			}
 		}
@@ -186,7 +186,11 @@ func (a *app) nameLeftBehind(c *catalog.Candidate) {
 	for _, name := range a.launchedFrom(c.Target()) {
 		_, err := catalog.Find("", name)
 		var gone *catalog.NotFoundError
-		if errors.As(err, &gone) {
+		none := slices.ContainsFunc(c.File.Services, func(s definition.Service) bool { return s.Name == name && s.Replicas != nil && *s.Replicas == 0 })
+		switch {
+		case none:
+			fmt.Fprintf(a.stderr, "%s runs and %s wants no instance of it; stop it with systemctl stop %s\n", name, c.Target(), name)
+		case errors.As(err, &gone):
 			fmt.Fprintf(a.stderr, "%s runs and is no longer in %s; stop it with systemctl stop %s\n", name, c.Target(), name)
 		}
 	}

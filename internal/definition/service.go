@@ -137,6 +137,12 @@ type Service struct {
 // UnitName is the name of the service unit, the instance included.
 func (s *Service) UnitName() string { return s.Name + s.Instance + ".service" }
 
+// StartsWithProject leaves out the services whose profiles nobody has asked for,
+// and those that are to have no instance.
+func (s *Service) StartsWithProject() bool {
+	return (len(s.Profiles) == 0 || s.Active) && (s.Replicas == nil || *s.Replicas > 0)
+}
+
 // ScopeName is the name of the transient scope that holds the payload. A scope
 // can be no instance of a template (systemd.scope(5); PID 1 says "Invalid
 // argument"), so ":" stands for the "@": no definition's name has it.

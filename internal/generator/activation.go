@@ -31,7 +31,7 @@ func (t *translation) portUnits() (units []unit) {
 	for _, target := range t.activated() {
 		name := definition.PortUnit(t.unit.stem(), target)
 		socket := unit{name: name + socketSuffix, text: t.portSocket(target)}
-		if isActive(t.service) {
+		if t.service.StartsWithProject() {
 			socket.links = []link{{path: "sockets.target.wants/" + socket.name, target: "../" + socket.name}}
 		}
 		units = append(units, socket, unit{name: name + serviceSuffix, text: t.portService(target)})

@@ -109,13 +109,15 @@ var goldenCases = []struct {
 			{Service: "blog-db", Condition: definition.ServiceHealthy, Restart: true},
 			{Service: "blog-cache", Condition: definition.ServiceStarted},
 			{Service: "blog-job", Condition: definition.ServiceCompleted, Optional: true},
-			{Service: "blog-debug", Condition: definition.ServiceHealthy, Optional: true}}},
+			{Service: "blog-debug", Condition: definition.ServiceHealthy, Optional: true},
+			{Service: "blog-none", Condition: definition.ServiceStarted}}},
 		{Name: "blog-db", Project: "blog", RootFS: "/srv/db", StopSignal: "SIGINT",
 			System: definition.System{Probe: &definition.Probe{Kind: definition.ProbeTCP, Target: "5432"}}},
 		{Name: "blog-cache", Project: "blog", RootFS: "/srv/db"},
 		{Name: "blog-job", Project: "blog", RootFS: "/srv/db", AwaitedCompletion: true},
 		{Name: "blog-debug", Project: "blog", RootFS: "/srv/db", Profiles: []string{"x"}, Restart: definition.Restart{Policy: definition.RestartAlways}},
-		{Name: "blog-extra", Project: "blog", RootFS: "/srv/db", Profiles: []string{"y"}, Active: true}}}},
+		{Name: "blog-extra", Project: "blog", RootFS: "/srv/db", Profiles: []string{"y"}, Active: true},
+		{Name: "blog-none", Project: "blog", RootFS: "/srv/db", Replicas: new(int)}}}},
 	{"volumes", "shop", definition.File{Project: true, Services: []definition.Service{
 		{Name: "shop-web", Project: "shop", RootFS: "/srv/web", Volumes: []definition.Volume{
 			named("data"), named("bind", definition.KeyValue{Key: "type", Value: "none"}, definition.KeyValue{Key: "o", Value: "bind"}, definition.KeyValue{Key: "device", Value: "/srv/a b"}),

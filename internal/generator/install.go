@@ -54,7 +54,7 @@ func (t *translation) install() {
 		for _, w := range wants.list {
 			t.addWant(w, instance)
 		}
-	case always && instance != "" && isActive(s):
+	case always && instance != "" && s.StartsWithProject():
 		t.unit.links = append(t.unit.links, bootLink(instance, t.unit.name))
 	}
 	for _, alias := range wants.aliases {

@@ -28,7 +28,7 @@ func projectTarget(file definition.File) unit {
 		w.Set("SourcePath", unitfile.EscapeSpecifiers(file.Path)) // G-10
 	}
 	for i := range file.Services {
-		if s := &file.Services[i]; isActive(s) {
+		if s := &file.Services[i]; s.StartsWithProject() {
 			w.Set("Wants", unitName(s.Name))
 		}
 	}
@@ -44,18 +44,12 @@ func projectTarget(file definition.File) unit {
 func projectVolumes(file definition.File) []string {
 	var names []string
 	for i := range file.Services {
-		if s := &file.Services[i]; isActive(s) {
+		if s := &file.Services[i]; s.StartsWithProject() {
 			names = append(names, volumeNames(s)...)
 		}
 	}
 	slices.Sort(names)
 	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return unitfile.NameKind(name) == unitfile.Invalid })
-}
-
-// isActive leaves out the services whose profiles nobody has asked for, and those
-// that are to have no instance.
-func isActive(s *definition.Service) bool {
-	return (len(s.Profiles) == 0 || s.Active) && (s.Replicas == nil || *s.Replicas > 0)
 }
 
 // projectDependencies puts a service into its project's life.
@@ -68,7 +62,7 @@ func (t *translation) projectDependencies() {
 	}
 	for _, d := range s.DependsOn {
 		other := unitName(d.Service)
-		if !d.Optional || t.isStarted(d.Service) {
+		if t.starts(d) {
 			t.w.Set(dependencyType(d), other)
 		}
 		t.w.Set("After", other)
@@ -78,11 +72,15 @@ func (t *translation) projectDependencies() {
 	}
 }
 
-// isStarted leaves out what the project does not start: Compose passes over an
-// optional dependency whose profile nobody has asked for.
-func (t *translation) isStarted(name string) bool {
-	i := slices.IndexFunc(t.project, func(s definition.Service) bool { return s.Name == name })
-	return i < 0 || isActive(&t.project[i])
+// starts tells whether a dependency starts the other service. Compose passes over
+// one of no instance, and an optional one whose profile nobody has asked for.
+func (t *translation) starts(d definition.Dependency) bool {
+	i := slices.IndexFunc(t.project, func(s definition.Service) bool { return s.Name == d.Service })
+	if i < 0 || t.project[i].StartsWithProject() {
+		return true
+	}
+	none := t.project[i].Replicas != nil && *t.project[i].Replicas == 0
+	return !d.Optional && (!none || d.Condition != definition.ServiceStarted)
 }
 
 // dependencyType: Requires= would also stop this service whenever the other is

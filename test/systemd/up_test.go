@@ -203,8 +203,15 @@ func TestUpOfASmallerProject(t *testing.T) {
 	leavesNothing(t, func() {
 		service := "    " + strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ") + "\n"
 		text := "services:\n  web:\n" + service
-		writeFile(t, dir+"/compose.yaml", text+"  old:\n"+service)
+		writeFile(t, dir+"/compose.yaml", text+"    depends_on: [idle]\n  idle:\n    scale: 0\n"+service+"  old:\n"+service)
 		must(t, "unitc", "up", dir+"/compose.yaml")
+		if got := property(t, "verb-less-idle.service", "ActiveState"); got != "inactive" {
+			t.Errorf("a service with scale: 0 is %s", got)
+		}
+		must(t, "systemctl", "start", "verb-less-idle")
+		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "verb-less-idle runs and /etc/unitc/verb-less.yaml wants no instance of it") {
+			t.Errorf("up says\n%s", out)
+		}
 		writeFile(t, dir+"/compose.yaml", text)
 		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "verb-less-old runs and is no longer in /etc/unitc/verb-less.yaml") || strings.Contains(out, "verb-less-web runs and") {
 			t.Errorf("up says\n%s", out)

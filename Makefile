@@ -59,7 +59,7 @@ $(BIN)/completions/%: $(wildcard cmd/unitc/*.go) | toolchain
 .PHONY: lab
 lab: toolchain
 	@mkdir -p bin
-	@$(GO) build -o bin/lab ./test/lab
+	@$(GO) build -trimpath -o bin/lab ./test/lab
 
 # On a machine without Go, root gets Debian's; with GOTOOLCHAIN=auto that one
 # fetches the version which go.mod asks for.

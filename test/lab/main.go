@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 )
 
 // Namespaces belong to threads: the verbs that enter some must stay on one.
@@ -60,6 +62,7 @@ func main() {
 		usage()
 		os.Exit(2)
 	}
+	shareCache()
 	for _, v := range verbs {
 		if v.name == os.Args[1] {
 			exit(v.run(os.Args[2:]))
@@ -67,6 +70,18 @@ func main() {
 	}
 	usage()
 	os.Exit(2)
+}
+
+// shareCache leaves the checkout's path out of all that is compiled, as `make
+// build` does: go's cache is then one for vet, build and tests, and for every
+// checkout on this machine.
+func shareCache() {
+	const trim = "-trimpath"
+	out, _ := exec.Command("go", "env", "GOFLAGS").Output() // a machine may have set some for all
+	flags := strings.TrimSpace(string(out))
+	if !slices.Contains(strings.Fields(flags), trim) {
+		os.Setenv("GOFLAGS", strings.TrimSpace(flags+" "+trim))
+	}
 }
 
 // exit ends the lab with the status of the command it ran, where that is why.

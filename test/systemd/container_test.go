@@ -55,7 +55,7 @@ func (p placement) define(t *testing.T, name, definition string, directives ...s
 		c.name = prefix + "-" + p.String() + "@"
 	}
 	text := fmt.Sprintf("%s\nlogging: {driver: %s}\nsystemd: {cgroup: %s}\n", strings.TrimSpace(definition), p.driver, p.cgroup)
-	t.Cleanup(func() { reload(t) })
+	cleanReload(t)
 	place(t, "/etc/unitc/"+c.name+".yaml", text)
 	if len(directives) > 0 {
 		dir := "/run/systemd/system/" + c.unit() + ".d"
@@ -75,15 +75,20 @@ func (c *container) end() {
 	if strings.HasSuffix(names, "@") {
 		names += "*"
 	}
-	leaves, _ := filepath.Glob("/sys/fs/cgroup" + c.instance(c.t, strings.TrimPrefix(names, c.name)).leaf())
-	for _, leaf := range leaves {
-		_ = os.WriteFile(leaf+"/cgroup.kill", []byte("1"), 0) // it may be gone by now
-	}
+	c.instance(c.t, strings.TrimPrefix(names, c.name)).kill()
 	must(c.t, "systemctl", "stop", "--", names+".service")
 	command(c.t, "systemctl", "reset-failed", "--", names+".service")
 	if c.t.Failed() {
 		out, _ := command(c.t, "journalctl", "--no-pager", "-n", "160", "-o", "short-precise", "-u", names+".service")
 		c.t.Logf("the journal of %s:\n%s", c.name, out)
+	}
+}
+
+// kill ends what runs in the payload's cgroup, whose name may be a pattern.
+func (c *container) kill() {
+	leaves, _ := filepath.Glob("/sys/fs/cgroup" + c.leaf())
+	for _, leaf := range leaves {
+		_ = os.WriteFile(leaf+"/cgroup.kill", []byte("1"), 0) // it may be gone by now
 	}
 }
 

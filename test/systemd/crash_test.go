@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,6 +145,11 @@ func killedAt(t *testing.T, first int, wanted func(step string) bool) (killed, a
 							})
 						}
 					})
+					kills := map[string]string{}
+					for _, step := range steps {
+						kills[c.name+step] = step
+					}
+					expectKills(t, kills)
 				})
 			}
 		})
@@ -207,27 +213,70 @@ func (c *container) arm(variable, step string) {
 func (c *container) disarm() { os.Remove(hooks + c.name) }
 
 // surviveKillAt starts c with a helper that dies at a step, and then as usual.
+// expectKills tells whether it has died there.
 func (c *container) surviveKillAt(step string) {
+	c.t.Helper()
 	c.arm("UNITC_STOP_AT", step)
 	defer c.disarm()
-	_, status := command(c.t, "systemctl", "start", c.unit())
-	c.awaitOutput("UNITC_STOP_AT: " + step + "\n")
+	started := job(c.t, "start", c.unit())
 	// Behind READY=1 there is only the relay left to lose, and what a session is told;
 	// and that word itself, where PID 1 is too busy to read it before the end (S-9).
-	started, behind := status == 0, slices.Contains([]string{"become-relay", "tell-session", "report-former-end"}, step)
+	behind := slices.Contains([]string{"become-relay", "tell-session", "report-former-end"}, step)
+	if behind {
+		c.awaitOutput(stoppedAt + step + "\n")
+	}
 	if started != behind && (started || c.show("Result") != "timeout") {
-		c.t.Errorf("with the helper killed at %s the start exits with %d", step, status)
+		c.t.Errorf("with the helper killed at %s the start is done: %v", step, started)
 	}
 	c.disarm()
-	must(c.t, "systemctl", "restart", c.unit())
+	if !job(c.t, "restart", c.unit()) {
+		c.t.Fatalf("%s does not start any more", c.unit())
+	}
 	c.expectSleep()
-	c.end()
+	c.kill()
+	if !job(c.t, "stop", c.unit()) {
+		c.t.Errorf("%s does not stop", c.unit())
+	}
+	resetFailed(c.unit())
+	if c.t.Failed() {
+		c.end()
+	}
+}
+
+// stoppedAt is what a helper says that is armed with UNITC_STOP_AT.
+const stoppedAt = "UNITC_STOP_AT: "
+
+// expectKills demands that the helper of each of these containers has died at its
+// step. The journal is asked for all at once.
+func expectKills(t *testing.T, steps map[string]string) {
+	t.Helper()
+	missing := maps.Clone(steps)
+	args := []string{"-q", "--no-pager", "-o", "json", "--output-fields=SYSLOG_IDENTIFIER,MESSAGE", "_TRANSPORT=stdout"}
+	for name := range steps {
+		args = append(args, "-t", name)
+	}
+	await(t, fmt.Sprintf("%d helpers have died at their steps", len(steps)), func() bool {
+		must(t, "journalctl", "--sync")
+		out, _ := command(t, "journalctl", args...)
+		for line := range strings.Lines(out) {
+			var entry struct {
+				Name    string `json:"SYSLOG_IDENTIFIER"`
+				Message string
+			}
+			if json.Unmarshal([]byte(line), &entry) == nil && missing[entry.Name] != "" && strings.HasSuffix(entry.Message, stoppedAt+missing[entry.Name]) {
+				delete(missing, entry.Name)
+			}
+		}
+		return len(missing) == 0
+	})
 }
 
 // expectSleep: another runtime's start returns just before the payload's exec.
 func (c *container) expectSleep() {
 	c.t.Helper()
-	c.expect(c.unit(), "ActiveState=active")
+	if got := c.show("ActiveState"); got != "active" {
+		c.t.Errorf("%s is %s", c.unit(), got)
+	}
 	await(c.t, "the payload sleeps", func() bool { return slices.Contains(processes(c.t, c.leaf()), "sleep infinity") })
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
@@ -77,24 +78,32 @@ var bus struct {
 	conn *dbus.Conn
 }
 
-// askBus asks PID 1 on a connection that is kept. To start systemctl and to tell it
-// all properties takes a hundred times as long.
-func askBus(unit, kind, name string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+// busConn is a connection to PID 1 that is kept. To start systemctl takes a hundred
+// times as long as to ask.
+func busConn() (*dbus.Conn, error) {
 	bus.Lock()
 	defer bus.Unlock()
 	if bus.conn == nil || !bus.conn.Connected() { // some tests stop the bus
 		conn, err := dbus.NewSystemConnectionContext(context.Background())
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		bus.conn = conn
 	}
-	ask := bus.conn.GetUnitPropertyContext
+	return bus.conn, nil
+}
+
+func askBus(unit, kind, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := busConn()
+	if err != nil {
+		return "", err
+	}
+	ask := conn.GetUnitPropertyContext
 	if kind != "Unit" {
 		ask = func(ctx context.Context, unit, name string) (*dbus.Property, error) {
-			return bus.conn.GetUnitTypePropertyContext(ctx, unit, kind, name)
+			return conn.GetUnitTypePropertyContext(ctx, unit, kind, name)
 		}
 	}
 	p, err := ask(ctx, unit, name)
@@ -104,8 +113,42 @@ func askBus(unit, kind, name string) (string, error) {
 	return fmt.Sprint(p.Value.Value()), nil
 }
 
-// reload reads all definitions again, now and when the test is over.
-// Tests that ask while a reload is running share the next one.
+// job does what `systemctl VERB UNIT` does, for the tests that do it hundreds of
+// times. done: PID 1 says so.
+func job(t *testing.T, verb, unit string) (done bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ended := make(chan string, 1)
+	conn, err := busConn()
+	if err == nil {
+		_, err = map[string]func(context.Context, string, string, chan<- string) (int, error){
+			"start": conn.StartUnitContext, "restart": conn.RestartUnitContext, "stop": conn.StopUnitContext,
+		}[verb](ctx, unit, "replace", ended)
+	}
+	if err != nil {
+		t.Fatalf("%s of %s: %v", verb, unit, err)
+	}
+	select {
+	case result := <-ended:
+		return result == "done"
+	case <-time.After(5 * patience): // it has time-outs of its own
+		t.Fatalf("%s of %s does not end", verb, unit)
+		return false
+	}
+}
+
+// resetFailed forgets a failure, if there is one.
+func resetFailed(unit string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if conn, err := busConn(); err == nil {
+		_ = conn.ResetFailedUnitContext(ctx, unit)
+	}
+}
+
+// reload reads all definitions again. Tests that ask while a reload is running
+// share the next one.
 func reload(t *testing.T) {
 	t.Helper()
 	if out, err := reloads.join().wait(); err != nil {
@@ -154,5 +197,5 @@ func (s *sharing) join() *sharedRun {
 // after they are gone.
 func cleanReload(t *testing.T) {
 	t.Helper()
-	t.Cleanup(func() { must(t, "systemctl", "daemon-reload") })
+	t.Cleanup(func() { reload(t) })
 }

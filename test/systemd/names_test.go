@@ -56,7 +56,7 @@ var libcs = []string{"glibc", "musl"}
 func TestNames(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
-			t.Cleanup(func() { reload(t) })
+			cleanReload(t)
 			text := "services:\n"
 			for _, s := range []struct{ name, more string }{
 				{"web", "networks: {four: {aliases: [www, Shared]}}\nextra_hosts: {printer: 192.0.2.9, gate: host-gateway}\nhostname: webhost"},
@@ -233,7 +233,7 @@ func TestNamesOfManyStarts(t *testing.T) {
 func TestNamesWhileTheResolverRestarts(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
-			t.Cleanup(func() { reload(t) })
+			cleanReload(t)
 			t.Cleanup(func() { os.Remove("/run/systemd/system/unitc-resolver.service.d") })
 			place(t, "/run/systemd/system/unitc-resolver.service.d/test.conf",
 				"[Service]\nExecStart=\nExecStart="+strings.TrimSpace(must(t, "sh", "-c", "systemctl show -P ExecStart unitc-resolver.service | sed 's/.*path=\\([^ ]*\\) .*/\\1/'"))+" 50ms\n")

@@ -92,7 +92,7 @@ func asks(t *testing.T, want string, args ...string) {
 func TestNetworkOfAProject(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
-			t.Cleanup(func() { reload(t) })
+			cleanReload(t)
 			place(t, "/etc/unitc/netshop.yaml", `services:
   web:
     `+strings.ReplaceAll(server, "\n", "\n    ")+`
@@ -175,7 +175,7 @@ networks:
 func TestNetworksByDefault(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
-			t.Cleanup(func() { reload(t) })
+			cleanReload(t)
 			service := "\n    " + strings.ReplaceAll(strings.TrimSpace(server), "\n", "\n    ") + "\n"
 			place(t, "/etc/unitc/netplain.yaml", "services:\n  web:"+service+"    hostname: web\n  db:"+service+"    hostname: db\n")
 			reload(t)
@@ -311,13 +311,15 @@ func TestHelperKilledAtEveryNetworkStep(t *testing.T) {
 		t.Run("run", func(t *testing.T) {
 			// One after the other: each is to be the first on its network.
 			c := scoped.defineTemplate(t, "crash-network@", endless+"\nports: [\"127.0.0.1::80\"]", "TimeoutStartSec=20")
-			before := networks(t)
+			before, kills := networks(t), map[string]string{}
 			for _, step := range networkSteps {
+				kills[c.name+step] = step
 				t.Run(step, func(t *testing.T) {
 					await(t, "the network has gone", func() bool { return networks(t) == before })
 					c.instance(t, step).surviveKillAt(step)
 				})
 			}
+			expectKills(t, kills)
 		})
 	})
 }
@@ -326,7 +328,7 @@ func TestHelperKilledAtEveryNetworkStep(t *testing.T) {
 func TestNetworkUnit(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
-			t.Cleanup(func() { reload(t) })
+			cleanReload(t)
 			place(t, "/etc/unitc/nethold.yaml", "services: {one: {rootfs: host, command: [sleep, inf], init: true, networks: [n]}}\nnetworks: {n: {driver_opts: {bridge: lab-bridge, mtu: 1400}}}\n")
 			reload(t)
 			unit := "unitc-network@nethold_n.service"

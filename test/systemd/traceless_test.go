@@ -188,6 +188,11 @@ func killedWithoutCleanUp(t *testing.T, wanted func(step string) bool) (killed [
 							})
 						}
 					})
+					kills := map[string]string{}
+					for _, step := range steps {
+						kills[at[step].name] = step
+					}
+					expectKills(t, kills)
 				})
 			}
 		})

@@ -214,7 +214,12 @@ func verifyNamespaces(c *compiler) {
 // one, of this process's own.
 func namespaceName(file, path string) (string, error) {
 	if path == "" {
-		path = "/proc/self/ns/" + file
+		// Half of what stat(2) takes, which makes a file for it.
+		name, err := os.Readlink("/proc/self/ns/" + file)
+		if err != nil {
+			return "", fmt.Errorf("reading this process's %s namespace: %w", file, err)
+		}
+		return name, nil
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/compose"
+	"github.com/unitc/unitc/internal/definition"
 )
 
 func (a *app) ps() *cobra.Command {
@@ -40,6 +41,11 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 			if list, err = selectUnits(list, args); err != nil {
 				return err
 			}
+			// A network's unit only keeps it without containers: one that is not
+			// active says nothing of the network, and unitc network ls does.
+			list = slices.DeleteFunc(list, func(u units.Unit) bool {
+				return u.State == "stopped" && strings.HasPrefix(u.Name, definition.NetworkUnit) && !slices.Contains(args, u.Name)
+			})
 			switch {
 			case asJSON:
 				return a.printJSON(list)

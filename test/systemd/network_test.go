@@ -337,6 +337,9 @@ func TestNetworkUnit(t *testing.T) {
 			if out := must(t, "ip", "link", "show", "lab-bridge"); !strings.Contains(out, "mtu 1400") {
 				t.Errorf("the bridge is %s", out)
 			}
+			if out := must(t, "unitc", "ps"); !strings.Contains(out, "unitc-network@nethold_n") {
+				t.Errorf("unitc ps says\n%s", out)
+			}
 			must(t, "systemctl", "start", "nethold-one")
 			must(t, "systemctl", "stop", "nethold-one")
 			must(t, "ip", "link", "show", "lab-bridge")
@@ -357,6 +360,9 @@ func TestNetworkUnit(t *testing.T) {
 				Containers         []struct{ Name string }
 			}
 			must(t, "systemctl", "start", "nethold-one")
+			if out := must(t, "unitc", "ps", "-a"); strings.Contains(out, "unitc-network@") {
+				t.Errorf("a network that is used, and whose unit is not, is called stopped:\n%s", out)
+			}
 			if err := json.Unmarshal([]byte(must(t, "unitc", "network", "ls", "--json")), &listed); err != nil || len(listed) != 1 || listed[0].Link != "lab-bridge" || len(listed[0].Containers) != 1 || listed[0].Containers[0].Name != "nethold-one" {
 				t.Errorf("unitc network ls --json: %+v, %v", listed, err)
 			}

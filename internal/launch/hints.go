@@ -40,6 +40,11 @@ var hints = []hint{
 	{step: "prepare-relay", errno: unix.ENOSPC, cure: fullRun},
 	{step: "write-state", errno: unix.EROFS, cure: "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"},
 
+	{step: "claim-network", errno: unix.EPERM, cure: noNetAdmin},
+	{step: "connect-network", errno: unix.EPERM, cure: noNetAdmin},
+	{step: "connect-network", errno: unix.EROFS, cure: "/proc/sys must be writable for the helper: a drop-in of the unit makes it read-only (ProtectKernelTunables=)"},
+	{step: "mount-scratch", errno: unix.EPERM, call: "mknodat", cure: "the helper may not make device nodes: a drop-in of the unit forbids it (PrivateDevices=, CapabilityBoundingSet=)"},
+
 	{step: "create-user-namespace", errno: unix.EINVAL, call: "clone3", key: "userns_mode", cure: "this kernel has no user namespaces (CONFIG_USER_NS): boot one that has, or write `userns_mode: host`, which shares the host's user ids"},
 	{step: "create-user-namespace", errno: unix.ENOSPC, key: "userns_mode", cure: "a limit of namespaces is 0 or reached: " + raiseNamespaces + ", or write `userns_mode: host`, which shares the host's user ids"},
 	{step: "create-user-namespace", errno: unix.EUSERS, key: "userns_mode", cure: "a limit of namespaces is 0 or reached: " + raiseNamespaces + ", or write `userns_mode: host`, which shares the host's user ids"},
@@ -155,6 +160,7 @@ func (s *starter) noteNosuid() {
 const (
 	nosuidRoot = "rootfs: its file system is mounted nosuid: set-user-id programs and file capabilities in it give nothing, whatever `security_opt: [no-new-privileges=false]` says; mount it without nosuid (findmnt -T), or move it"
 	noCgroup2  = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"
+	noNetAdmin = "the helper needs CAP_NET_ADMIN of the host: a drop-in of the unit takes it away (CapabilityBoundingSet=, PrivateUsers=)"
 	denied     = "refused: an LSM (`journalctl -k`), or unitc runs in a container, which lets nobody mount"
 	noMounts   = "a limit is reached: that of mounts (/proc/sys/fs/mount-max), or that of their namespaces (user.max_mnt_namespaces), of which each detached mount is one: raise it"
 	fullRun    = "/run is full: look with `df /run` and `df -i /run`"

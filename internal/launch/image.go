@@ -7,6 +7,8 @@ import (
 	"errors"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/store"
@@ -78,6 +80,9 @@ func imageError(s *definition.Service, err error) error {
 	cure := "fetch it with `unitc pull " + s.Image + "` or look at its image unit in `systemctl --failed`"
 	if s.Pull() == definition.PullNever {
 		cure = "bring it in with `unitc load` or `unitc pull " + s.Image + "`, or drop `pull_policy: never`"
+	}
+	if errors.Is(err, unix.EROFS) {
+		cure = "/var/lib/unitc must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"
 	}
 	what := err.Error()
 	if errors.Is(err, store.ErrNotFound) {

@@ -35,6 +35,9 @@ func readResolved(path string) (*definition.Resolved, []byte, error) {
 		time.Sleep(5 * time.Millisecond)
 		data, err = resolved.Read(path)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil, fmt.Errorf("reading the resolved definition: %w; the helper has to be root: take User= and DynamicUser= out of the unit's drop-ins (`systemctl cat` names them), and write user: in the definition", err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the resolved definition: %w; run `systemctl daemon-reload`", err)
 	}

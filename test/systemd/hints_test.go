@@ -55,6 +55,12 @@ func TestStatusNamesTheCure(t *testing.T) {
 			[]string{"too many open files; the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit"}},
 		"sandboxed": {"rootfs: host\ncommand: [/bin/true]\n", "RestrictNamespaces=yes", "226",
 			[]string{"error: clone-payload: clone3: function not implemented; a drop-in of the unit forbids namespaces (RestrictNamespaces="}},
+		"nobody": {"rootfs: host\ncommand: [/bin/true]\n", "User=nobody", "78",
+			[]string{"permission denied; the helper has to be root: take User= and DynamicUser= out of the unit's drop-ins"}},
+		"noadmin": {"rootfs: host\ncommand: [/bin/true]\n", "CapabilityBoundingSet=~CAP_NET_ADMIN", "",
+			[]string{"the helper needs CAP_NET_ADMIN of the host: a drop-in of the unit takes it away"}},
+		"tunables": {"rootfs: host\ncommand: [/bin/true]\n", "ProtectKernelTunables=yes", "",
+			[]string{"/proc/sys must be writable for the helper: a drop-in of the unit makes it read-only"}},
 		"nocgroup": {"rootfs: host\ncommand: [/bin/true]\n", "InaccessiblePaths=/sys/fs/cgroup", "219",
 			[]string{"; /sys/fs/cgroup must show cgroup v2 and be writable for the helper"}},
 	} {

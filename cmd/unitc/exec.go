@@ -261,6 +261,9 @@ func startIn(ctx context.Context, cfg runtime.ExecConfig, own session.Streams, o
 		return 0, err
 	}
 	defer s.close()
+	for _, f := range s.stdio {
+		runtime.LabelPipe(f, cfg.Spec.Linux.MountLabel)
+	}
 	cfg.Stdio = s.stdio
 	process, err := runtime.Exec(ctx, cfg)
 	s.closeTheirs()

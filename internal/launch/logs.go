@@ -12,6 +12,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/relay/order"
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 // openLogs makes the payload's descriptors 0 to 2.
@@ -21,6 +22,10 @@ func (s *starter) openLogs() error {
 		return err
 	}
 	s.stdio = [3]*os.File{null, null, null}
+	// `direct` hands over what is systemd's, or the operator's.
+	if s.streams != nil || s.plan.Logging != definition.LogDirect {
+		defer s.labelPipes()
+	}
 	if s.streams != nil {
 		s.stdio = *s.streams
 		return nil
@@ -51,6 +56,16 @@ func (s *starter) openLogs() error {
 		_, _ = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 1<<18)
 	}
 	return nil
+}
+
+// labelPipes lets a payload that SELinux holds use its descriptors.
+func (s *starter) labelPipes() {
+	if s.plan.Spec == nil || s.plan.Spec.Linux == nil {
+		return
+	}
+	for _, f := range s.stdio {
+		runtime.LabelPipe(f, s.plan.Spec.Linux.MountLabel)
+	}
 }
 
 // openStdin makes a FIFO that root can write to. The payload has it open for

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -44,13 +45,16 @@ func SELinux() bool {
 
 // canonical is the label as the kernel says it (security_canonicalize_context(3)),
 // and an error where its policy does not know the label.
-var canonical = func(label string) (string, error) {
-	f, err := os.OpenFile(selinuxRoot+"/context", os.O_RDWR, 0)
+var canonical = func(label string) (string, error) { return askSELinux("context", label) }
+
+// askSELinux puts a question to the kernel's policy and gives the answer.
+func askSELinux(file, question string) (string, error) {
+	f, err := os.OpenFile(selinuxRoot+"/"+file, os.O_RDWR, 0)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if _, err := f.Write([]byte(label + "\x00")); err != nil {
+	if _, err := f.Write([]byte(question + "\x00")); err != nil {
 		return "", err
 	}
 	b := make([]byte, 4096)
@@ -75,6 +79,59 @@ func CanonicalLabel(label string) string {
 func SELinuxKnows(label string) bool {
 	_, err := canonical(label)
 	return label != "" && err == nil
+}
+
+// SELinuxDomain is the label with which a service begins that runs a program
+// (security_compute_create(3)).
+func SELinuxDomain(program string) (string, error) {
+	parent, err := os.ReadFile("/proc/1/attr/current")
+	if err != nil {
+		return "", err
+	}
+	b := make([]byte, 4096)
+	n, err := unix.Getxattr(program, "security.selinux", b)
+	if err != nil {
+		return "", fmt.Errorf("getxattr security.selinux %s: %w", program, err)
+	}
+	class, err := os.ReadFile(selinuxRoot + "/class/process/index")
+	if err != nil {
+		return "", err
+	}
+	return askSELinux("create", unix.ByteSliceToString(parent)+" "+unix.ByteSliceToString(b[:n])+" "+string(class))
+}
+
+// SELinuxEnters tells whether a process with one label may begin another with a
+// label of a container, also under no_new_privs.
+func SELinuxEnters(domain, label string) (bool, error) {
+	for class, permission := range map[string]string{"process": "transition", "process2": "nnp_transition"} {
+		dir := selinuxRoot + "/class/" + class
+		index, err := os.ReadFile(dir + "/index")
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the policy does not tell them apart
+		}
+		bit, worse := os.ReadFile(dir + "/perms/" + permission)
+		if err = errors.Join(err, worse); err != nil {
+			return false, err
+		}
+		number, err := strconv.Atoi(string(bit))
+		if err != nil {
+			return false, fmt.Errorf("%s/perms/%s: %w", dir, permission, err)
+		}
+		answer, err := askSELinux("access", domain+" "+label+" "+string(index))
+		if err != nil {
+			return false, err
+		}
+		// "ALLOWED DECIDED AUDITALLOW AUDITDENY SEQUENCE FLAGS", the first four in base 16.
+		allowed, _, _ := strings.Cut(answer, " ")
+		mask, err := strconv.ParseUint(allowed, 16, 32)
+		if err != nil {
+			return false, fmt.Errorf("selinuxfs says %q: %w", answer, err)
+		}
+		if mask>>(number-1)&1 == 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // AppArmor tells whether the host runs with it.
@@ -190,6 +247,29 @@ func quotedContext(s *specs.Spec) string {
 		return `,context="` + label + `"`
 	}
 	return ""
+}
+
+// LabelPipe gives a pipe that unitc has made for a payload a label of files that the
+// payload may use: a pipe has the label of who made it, and an operator's may have
+// categories that no container reaches. What is no pipe stays as it is. Where the
+// policy refuses this, it decides whether the payload may use the pipe.
+func LabelPipe(f *os.File, label string) {
+	var st unix.Stat_t
+	if label == "" || f == nil {
+		return
+	}
+	control(f, func(fd int) {
+		if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+			_ = unix.Fsetxattr(fd, "security.selinux", []byte(label+"\x00"), 0)
+		}
+	})
+}
+
+// control lends a descriptor without making it block, as Fd would.
+func control(f *os.File, do func(fd int)) {
+	if conn, err := f.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { do(int(fd)) }) // it is closed
+	}
 }
 
 // unlabelled are directories whose label the host itself lives by.

@@ -14,6 +14,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/runtime"
 )
 
 func (a *app) doctor() *cobra.Command {
@@ -56,6 +57,14 @@ func (a *app) machine() doctor.Machine {
 		Label: func() (string, bool) {
 			labels := launch.ContainerLabels()
 			return labels.Process, labels.Loaded
+		},
+		Enters: func(label string) (string, bool) {
+			domain, err := runtime.SELinuxDomain(buildinfo.HelperPath)
+			if err != nil {
+				return "", true // nobody can tell
+			}
+			ok, err := runtime.SELinuxEnters(domain, label)
+			return domain, ok || err != nil
 		},
 		Systemd: func(ctx context.Context) (string, error) {
 			bus, err := a.connect(ctx)

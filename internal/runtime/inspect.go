@@ -69,7 +69,8 @@ func (l *inspection) explainLabel(name string, errno unix.Errno) string {
 		}
 	}
 	return fmt.Sprintf("SELinux does not let %s, which has %s, begin with the label %s (`ausearch -m avc`): label the root file system as a container's "+
-		"(`chcon -R -t container_file_t`), or write another `security_opt: [label=type:…]` or `label=disable`", name, label, l.spec.Process.SelinuxLabel)
+		"(`chcon -R -t container_file_t`), write another `security_opt: [label=type:…]` or `label=disable`, or, where no container begins, "+
+		"install unitc's module (`semodule -i unitc.cil`, see FILES in unitc(1))", name, label, l.spec.Process.SelinuxLabel)
 }
 
 // inspection is a look at a payload's tree.

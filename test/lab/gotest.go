@@ -156,7 +156,8 @@ func buildC(source, pkg string) (programs []string, err error) {
 const policyVersion = "33"
 
 // buildPolicies compiles each SELinux policy of a package's tests to NAME.policy,
-// with 1,024 categories, which the language has no short word for.
+// with unitc's own module and with 1,024 categories, which the language has no short
+// word for.
 func buildPolicies(source, pkg string) (policies []string, err error) {
 	files, _ := filepath.Glob(filepath.Join(source, pkg, "testdata", "*.cil"))
 	if len(files) == 0 {
@@ -176,7 +177,7 @@ func buildPolicies(source, pkg string) (policies []string, err error) {
 	}
 	for _, file := range files {
 		policy := filepath.Join(source, "bin", strings.TrimSuffix(filepath.Base(file), ".cil")+".policy")
-		if err := quietly(nil, "secilc", "-c", policyVersion, "-o", policy, "-f", os.DevNull, file, categories); err != nil {
+		if err := quietly(nil, "secilc", "-c", policyVersion, "-o", policy, "-f", os.DevNull, file, categories, filepath.Join(source, "packaging/selinux/unitc.cil")); err != nil {
 			return nil, err
 		}
 		policies = append(policies, policy)

@@ -15,7 +15,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +44,8 @@ var selinuxFiles = map[string]string{
 }
 
 // A host with SELinux and a policy for containers, which systemd has loaded at
-// boot: what SELinux holds is seen from inside and asked of the kernel.
+// boot, with unitc's module: what SELinux holds is seen from inside and asked of
+// the kernel.
 //
 //lab:once
 func TestBootSELinux(t *testing.T) {
@@ -54,6 +57,14 @@ func TestBootSELinux(t *testing.T) {
 		writeDown(t, "/etc/selinux/lab/policy/policy.33", string(policy))
 		for name, text := range selinuxFiles {
 			writeDown(t, "/etc/selinux/"+name, text)
+		}
+		// As `restorecon` does with packaging/selinux/unitc.cil.
+		programs, err := filepath.Glob("/usr/local/lib/unitc/unitc-*")
+		if err != nil || len(programs) == 0 {
+			t.Fatalf("programs to label: %v, %v", programs, err)
+		}
+		for _, program := range programs {
+			setLabel(t, program, "system_u:object_r:bin_t:s0")
 		}
 	}, func(t *testing.T) {
 		// The third boot is there for the power cut, and has no other tests.
@@ -67,14 +78,18 @@ func TestBootSELinux(t *testing.T) {
 		if doctor := run(t, "unitc", "doctor"); !strings.Contains(doctor, "SELinux is enforcing; containers run as system_u:system_r:container_t:s0 with categories of their own") {
 			t.Errorf("unitc doctor says nothing of the label:\n%s", doctor)
 		}
+		// As on a host without unitc's module.
+		setLabel(t, helper, "system_u:object_r:secret_file_t:s0")
+		if doctor := run(t, "unitc", "doctor"); !strings.Contains(doctor, "the helper runs as system_u:system_r:forbidden_t:s0, which may begin no container") {
+			t.Errorf("unitc doctor does not say that the policy lets no container begin:\n%s", doctor)
+		}
+		setLabel(t, helper, "system_u:object_r:bin_t:s0")
 		for _, dir := range []string{"mine", "shared", "plain", "crun"} {
 			write(t, selinuxDir+"/"+dir+"/free", "x")
 		}
 		write(t, selinuxDir+"/plain/kept", "x")
 		write(t, selinuxDir+"/word", "x")
-		if err := unix.Setxattr(selinuxDir+"/plain/kept", "security.selinux", []byte("system_u:object_r:secret_file_t:s0"), 0); err != nil {
-			t.Fatal(err)
-		}
+		setLabel(t, selinuxDir+"/plain/kept", "system_u:object_r:secret_file_t:s0")
 		pullLabelled(t)
 		write(t, "/etc/unitc/selinux.yaml", labelled)
 		run(t, "systemctl", "daemon-reload")
@@ -103,9 +118,12 @@ func TestBootSELinux(t *testing.T) {
 }
 
 const (
+	helper      = "/usr/local/lib/unitc/unitc-exec"
 	selinuxDir  = "/srv/selinux"
 	sharedLabel = "system_u:object_r:container_file_t:s0"
 	hostLabel   = "system_u:object_r:host_file_t:s0"
+	// serviceLabel is what services run as that have no label of their own.
+	serviceLabel = "system_u:system_r:initrc_t:s0"
 )
 
 // labelled are containers with volumes of all kinds and with labels of all kinds.
@@ -165,6 +183,7 @@ services:
     security_opt: [label=type:forbidden_t]
   image:
     <<: *ofimage
+    stdin_open: true
     tmpfs: ["/copied:tmpcopyup"]
     command:
     - sh
@@ -245,7 +264,7 @@ func selinuxDefault(t *testing.T, a *labelledContainer) {
 		"/usr": hostLabel, "/plain/free": hostLabel,
 	})
 	await(t, "there was a check", func() bool { data, _ := os.ReadFile(selinuxDir + "/mine/health"); return len(data) > 0 })
-	for name, want := range map[string]string{"label": a.label, "hook": a.label, "health": a.label, "privileged": "system_u:system_r:host_t:s0"} {
+	for name, want := range map[string]string{"label": a.label, "hook": a.label, "health": a.label, "privileged": serviceLabel} {
 		got, err := os.ReadFile(selinuxDir + "/mine/" + name)
 		if strings.TrimRight(string(got), "\x00\n") != want {
 			t.Errorf("%s: it runs as %q (%v), want %q", name, got, err, want)
@@ -288,7 +307,7 @@ func selinuxOptions(t *testing.T) {
 		t.Errorf("unitc check says:\n%s", out)
 	}
 	c = ofSELinux(t, "disable")
-	if c.label != "system_u:system_r:host_t:s0" {
+	if c.label != serviceLabel {
 		t.Errorf("without a label it runs as %q", c.label)
 	}
 	c.has(map[string]string{"/tmp": hostLabel})
@@ -446,6 +465,15 @@ func selinuxImages(t *testing.T) {
 			t.Errorf("on the disk %s is labelled %q, want %q", path, got, want)
 		}
 	}
+	// Pipes have the label of who made them, and an operator's all categories.
+	for _, fd := range []string{"0", "1"} {
+		if got := fileLabel("/proc/" + c.show("MainPID") + "/fd/" + fd); got != own {
+			t.Errorf("descriptor %s is labelled %q", fd, got)
+		}
+	}
+	if got := strings.TrimRight(runAs(t, "system_u:system_r:host_t:s0-s0:c0.c1023", "unitc", "exec", c.name, "cat", "/label"), "\x00"); got != c.label {
+		t.Errorf("who has all categories sees %q of the output of unitc exec", got)
+	}
 	if said := other.awaitWord("ready"); said != "first\nmade\nshares\ncat: can't open '/upper/label': Permission denied\nready" {
 		t.Errorf("another container of the image says:\n%s", said)
 	}
@@ -471,6 +499,19 @@ func selinuxImages(t *testing.T) {
 	}
 }
 
+// runAs is run with a label.
+func runAs(t *testing.T, label, name string, args ...string) string {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const attribute = "/proc/thread-self/attr/exec"
+	if err := os.WriteFile(attribute, []byte(label), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(attribute, []byte("\n"), 0)
+	return run(t, name, args...)
+}
+
 // fileLabelOf is the label of a container's files, where its processes have label.
 func fileLabelOf(label string) string {
 	return "system_u:object_r:container_file_t:" + strings.TrimPrefix(label, "system_u:system_r:container_t:")
@@ -494,6 +535,13 @@ func processLabel(t *testing.T, pid string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimRight(string(label), "\x00\n")
+}
+
+func setLabel(t *testing.T, path, label string) {
+	t.Helper()
+	if err := unix.Setxattr(path, "security.selinux", []byte(label), 0); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
 }
 
 func fileLabel(path string) string {

@@ -44,6 +44,9 @@ type Machine struct {
 	// Label is the SELinux label that the host's policy has for containers, "" =
 	// none, and whether the kernel has that policy.
 	Label func() (label string, loaded bool)
+	// Enters gives the SELinux label of the helper and whether the policy lets that
+	// begin a container with a label.
+	Enters func(label string) (helper string, ok bool)
 	// Netlink sends one message and gives the kernel's answer; nil = this kernel.
 	Netlink func(protocol int, kind, flags uint16, body []byte) error
 }

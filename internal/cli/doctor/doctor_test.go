@@ -144,6 +144,11 @@ func TestLabelOfContainers(t *testing.T) {
 			t.Errorf("%+v, want %q", r, v.want)
 		}
 	}
+	m.Label = func() (string, bool) { return label, true }
+	m.Enters = func(string) (string, bool) { return "system_u:system_r:init_t:s0", false }
+	if r := securityModule(m); r.state != Warning || !strings.Contains(r.what, "the helper runs as system_u:system_r:init_t:s0, which may begin no container as "+label) || !strings.Contains(r.cure, "semodule -i unitc.cil") {
+		t.Errorf("where the policy lets none begin: %+v", r)
+	}
 }
 
 // A generator without the program that it becomes is half of one.

@@ -83,6 +83,12 @@ func selinux(m Machine, mode string) result {
 	}
 	switch {
 	case loaded:
+		if m.Enters != nil {
+			if helper, ok := m.Enters(label); !ok {
+				return warn("semodule -i unitc.cil, then restorecon (FILES in unitc(1)), or security_opt: [label=disable]",
+					"%s; the helper runs as %s, which may begin no container as %s", mode, helper, label)
+			}
+		}
 		return good("%s; containers run as %s with categories of their own", mode, label)
 	case label == "":
 		return good("%s; its policy names no label for containers (/etc/selinux/*/contexts/lxc_contexts), and they run without: install container-selinux", mode)

@@ -20,6 +20,7 @@ var checks = []struct {
 	silent bool
 }{
 	{"gofmt", []string{"gofmt", "-l", "."}, true},
+	{"no file above 1 MB: what is built does not belong here", []string{"sh", "-c", "git ls-tree -rl HEAD 2>/dev/null | awk '$4 > 1000000'"}, true},
 	{"go vet", []string{"go", "vet", "-tags", "lab", "./..."}, false},
 	{"go vet, protections off", []string{"go", "vet", "-tags", "unsafe_attack", "./internal/..."}, false},
 	{"staticcheck", []string{"go", "tool", "-modfile=tools/go.mod", "staticcheck", "-tags", "lab", "./..."}, false},
@@ -44,7 +45,7 @@ func lint(source string) error {
 		cmd.Dir = source
 		out, err := cmd.CombinedOutput()
 		if err == nil && check.silent && len(bytes.TrimSpace(out)) > 0 {
-			err = errors.New("these files differ")
+			err = errors.New("these files do not pass")
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w\n%s", check.name, err, strings.TrimSpace(string(out))))

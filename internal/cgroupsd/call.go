@@ -304,7 +304,7 @@ func (c *Call) await(ctx context.Context) (bool, error) {
 	// scope, the process shows: a second one of the name would be the end of the first.
 	ctx, cancel := context.WithTimeout(ctx, reexecPatience)
 	defer cancel()
-	dir, err := AwaitScope(ctx, c.scope, c.pid)
+	dir, err := AwaitScope(ctx, c.scope, c.pid, 0)
 	if err != nil {
 		return false, nil
 	}

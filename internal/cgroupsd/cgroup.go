@@ -27,8 +27,10 @@ const leaf = "payload"
 
 // AwaitScope waits until systemd has moved pid into the scope and gives the
 // scope's directory. The kernel's own records are asked rather than the bus: see
-// startPrivate. ctx bounds it.
-func AwaitScope(ctx context.Context, s *plan.Scope, pid int) (*os.File, error) {
+// startPrivate. ctx bounds it. answered is what systemd took for its answer to the
+// request: one that has much to do makes the scope later, and looks in the meantime
+// only take the processor from it.
+func AwaitScope(ctx context.Context, s *plan.Scope, pid int, answered time.Duration) (*os.File, error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/cgroup"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -60,7 +62,7 @@ func AwaitScope(ctx context.Context, s *plan.Scope, pid int) (*os.File, error) {
 				return nil, fmt.Errorf("process %d is in %s and not in %s: systemd did not start the scope: %w", pid, group, s.Name, ctx.Err())
 			}
 		}
-		w.wait(min(max(150*time.Microsecond, elapsed/8), 20*time.Millisecond))
+		w.wait(min(max(150*time.Microsecond, elapsed/8, answered/16), 20*time.Millisecond))
 	}
 }
 

@@ -48,7 +48,7 @@ func SetUserScope(ctx context.Context, scope string, limits []definition.Directi
 
 // AwaitUserScope is AwaitScope for a scope of the user's own systemd, which leaves
 // no mark of delegation: the directory belongs to the user (C-8).
-func AwaitUserScope(ctx context.Context, s *plan.Scope, pid int) (*os.File, error) {
+func AwaitUserScope(ctx context.Context, s *plan.Scope, pid int, _ time.Duration) (*os.File, error) {
 	for {
 		group, err := cgroupfs.Of(strconv.Itoa(pid))
 		if err != nil {

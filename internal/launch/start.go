@@ -46,6 +46,8 @@ type starter struct {
 	manager        *cgroupsd.Call // to systemd; nil = it is called when the child is there
 	begun          runtime.Begun
 	child          *program.Child
+	asked          time.Time       // systemd for the scope
+	answered       time.Duration   // that it took
 	network        *network.Claim  // nil = it is connected to none
 	connecting     chan error      // nil = that has not begun
 	payload        int             // main PID, once it is known
@@ -303,6 +305,7 @@ func (s *starter) requestScope() error {
 	if s.plan.Scope == nil || s.child == nil {
 		return nil
 	}
+	s.asked = time.Now()
 	return s.manager.Ask(s.plan.Scope, s.child.PID)
 }
 
@@ -313,7 +316,12 @@ func (s *starter) startScope() error {
 	s.beginConnect()
 	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
 	defer cancel()
-	return s.manager.StartScope(ctx, s.plan.Scope, s.child.PID)
+	if s.asked.IsZero() {
+		s.asked = time.Now()
+	}
+	err := s.manager.StartScope(ctx, s.plan.Scope, s.child.PID)
+	s.answered = time.Since(s.asked)
+	return err
 }
 
 func (s *starter) joinScope() error {
@@ -322,7 +330,7 @@ func (s *starter) joinScope() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
 	defer cancel()
-	dir, err := cgroupsd.AwaitScope(ctx, s.plan.Scope, s.child.PID)
+	dir, err := cgroupsd.AwaitScope(ctx, s.plan.Scope, s.child.PID, s.answered)
 	if err != nil {
 		return err
 	}

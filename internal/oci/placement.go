@@ -144,10 +144,11 @@ func (m *creation) joinScope() error {
 	if rootless() {
 		start, await = cgroupsd.StartUserScope, cgroupsd.AwaitUserScope
 	}
+	asked := time.Now()
 	if err := start(ctx, m.scope, m.child.PID); err != nil {
 		return err
 	}
-	dir, err := await(ctx, m.scope, m.child.PID)
+	dir, err := await(ctx, m.scope, m.child.PID, time.Since(asked))
 	if err != nil {
 		return err
 	}

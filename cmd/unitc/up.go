@@ -32,8 +32,8 @@ func (a *app) up() *cobra.Command {
 		Long: `Check definitions, install them in /etc/unitc, reload systemd, start them and wait
 until they are up. What runs already is brought to what its file now says, as by
 unitc apply. A file called compose.yaml becomes the project that its directory is
-called after, and takes the .env beside it along. A definition that was there
-before is kept as NAME.yaml~.`,
+called after, and takes the .env beside it along; relative paths begin where the
+file is. A definition that was there before is kept as NAME.yaml~.`,
 		Example: "  unitc up web.yaml\n  unitc up --name blog ./compose.yaml",
 		Args:    some("the file of a definition"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -90,6 +90,9 @@ func (a *app) install(c *catalog.Candidate) error {
 		if err := a.installFile(c.EnvTarget(), c.Env.Data, 0o600); err != nil {
 			return err
 		}
+	}
+	if c.Directory != "" {
+		fmt.Fprintf(a.stderr, "Relative paths of '%s' begin in '%s', as x-directory: says.\n", c.Target(), c.Directory)
 	}
 	return a.installFile(c.Target(), c.Data, c.Mode)
 }

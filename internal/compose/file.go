@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"path"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -31,6 +32,7 @@ func (r *reader) decodeFile() definition.File {
 		r.decodeNetworkFile(&file)
 		return file
 	}
+	r.readDirectory()
 	if r.isTemplate() {
 		r.checkSpecifiers(r.root)
 	}
@@ -43,6 +45,21 @@ func (r *reader) decodeFile() definition.File {
 	file.Services = r.memory.service[:]
 	r.decodeService(&file.Services[0], r.in.Name, r.root.place, r.root)
 	return file
+}
+
+// readDirectory has the paths of all values begin elsewhere. Files that are read to
+// know what the definition is (extends, include) have been found by then: at boot
+// there may be nothing yet but the root file system.
+func (r *reader) readDirectory() {
+	p := findPair(r.root, directoryKey)
+	if p == nil || p.value.isNull() {
+		return
+	}
+	if !r.check(p.value, &directoryShape, directoryKey+": /srv/blog") {
+		p.value.bad = true
+		return
+	}
+	r.directory = path.Clean(p.value.str())
 }
 
 // bareService is what is known of a service that can't be read.

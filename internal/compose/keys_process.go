@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"cmp"
 	"path"
 	"strings"
 	"time"
@@ -191,7 +192,7 @@ func (r *reader) hostPath(n *node, p string) string {
 	case path.IsAbs(p):
 		return path.Clean(p)
 	}
-	dir := r.in.Dir
+	dir := cmp.Or(r.directory, r.in.Dir)
 	if other, known := r.dirs[n.place.layer]; known {
 		dir = other // an extended file's paths start where it stands
 	}

@@ -27,10 +27,12 @@ type reader struct {
 	fileLabels map[string]string // from its label_file
 	published  map[string]place  // the host's ports that the definition takes
 
-	extended map[string]*node            // services of files named by extends, by path
-	dirs     map[int32]string            // directories of those files and of included ones, by layer
-	layerEnv map[int32]map[string]string // further variables of included files
-	cloned   int                         // values that extends has copied
+	extended map[string]*node // services of files named by extends, by path
+	// directory is where relative paths begin that are of no such file; "" = in.Dir.
+	directory string
+	dirs      map[int32]string            // directories of those files and of included ones, by layer
+	layerEnv  map[int32]map[string]string // further variables of included files
+	cloned    int                         // values that extends has copied
 }
 
 // fault reports an error at a value.

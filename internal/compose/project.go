@@ -29,6 +29,27 @@ var topKeys = []field{
 		doc: "Accepted and ignored, as in Compose."},
 	{name: "volumes", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &volumeShape}, example: "{data: {}}",
 		doc: "Volumes that services mount."},
+	{name: directoryKey, shape: &directoryShape, example: "/srv/blog",
+		doc: "Where relative paths begin, those of extends and include aside; the definition's own directory if left out. Also at the top of a definition without services."},
+}
+
+// directoryKey is read as it is: a path may have a $.
+const directoryKey = "x-directory"
+
+// Directory is the line that has a definition's relative paths begin in dir.
+func Directory(dir string) string { return directoryKey + ": " + strconv.Quote(dir) }
+
+var directoryShape = shape{kinds: text, format: &directoryFormat}
+
+var directoryFormat = format{
+	name:    "directory",
+	pattern: `^/.*$`,
+	check: func(s string) (string, string) {
+		if s == "" || s[0] != '/' || strings.IndexByte(s, 0) >= 0 || len(s) >= maxPath {
+			return quote(s) + " is no absolute path", "write for example /srv/blog"
+		}
+		return "", ""
+	},
 }
 
 var projectShape = shape{kinds: mapping, keys: topKeys}

@@ -102,9 +102,18 @@ func TestUpOfAProject(t *testing.T) {
 		if got := must(t, "unitc", "exec", "verb-blog-web", "cat", "/run/secrets/word"); got != "from-env" {
 			t.Errorf("the secret is %q", got)
 		}
+		// Paths begin where the file is.
+		writeFile(t, dir+"/data/word", "from-data")
 		writeFile(t, dir+"/compose.yaml", strings.Replace(text, "  db:\n", "    volumes: ['./data:/data']\n  db:\n", 1))
-		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "/etc/unitc: web.volumes[/data];") {
-			t.Errorf("a relative path: %d\n%s", status, out)
+		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "begin in '"+dir+"'") {
+			t.Errorf("up with a relative path says\n%s", out)
+		}
+		if got := must(t, "unitc", "exec", "verb-blog-web", "cat", "/data/word"); got != "from-data" {
+			t.Errorf("the volume has %q", got)
+		}
+		pid := mainPID(t, "verb-blog-web")
+		if out := must(t, "unitc", "up", dir+"/compose.yaml"); strings.Contains(out, "Replaced") || mainPID(t, "verb-blog-web") != pid {
+			t.Errorf("the same file once more:\n%s", out)
 		}
 		writeFile(t, dir+"/base.yaml", "services: {base: {hostname: base}}\n")
 		writeFile(t, dir+"/compose.yaml", strings.Replace(text, "  web:\n", "  web:\n    extends: {file: base.yaml, service: base}\n", 1))

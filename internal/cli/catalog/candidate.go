@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/loader"
@@ -25,8 +27,11 @@ type Candidate struct {
 	Path string // where it stands now; "-" = standard input
 	Data []byte
 	Env  *searchpath.Layer // variables that stand beside it
-	Mode fs.FileMode
-	File definition.File
+	// Directory is where its relative paths begin once it is installed, as a line
+	// says that Check has added; "" = it needs none.
+	Directory string
+	Mode      fs.FileMode
+	File      definition.File
 }
 
 // composeNames are files whose project is called as their directory is.
@@ -102,8 +107,8 @@ func (c *Candidate) Parse(dir string) definition.File {
 	return loader.Parse(src, library.Full)
 }
 
-// Check finds faults, and paths that would mean another file where it will
-// stand.
+// Check finds faults, and paths that would mean another file where it will stand:
+// it adds a line that says where they begin.
 func (c *Candidate) Check() (diag.List, error) {
 	c.File = c.Parse(searchpath.Dirs[0])
 	if c.Path == "-" || filepath.Dir(c.Path) == searchpath.Dirs[0] {
@@ -113,15 +118,30 @@ func (c *Candidate) Check() (diag.List, error) {
 	if here.Problems.HasErrors() {
 		return here.Problems, nil
 	}
+	fields, err := c.moved(here)
+	if err != nil || len(fields) == 0 {
+		return here.Problems, err
+	}
+	before, data := c.File, c.Data
+	c.Directory = filepath.Dir(c.Path)
+	c.Data = append(slices.Clip(bytes.TrimRight(data, "\n")), "\n"+compose.Directory(c.Directory)+"\n"...)
+	c.File = c.Parse(searchpath.Dirs[0])
+	if left, err := c.moved(here); err != nil || len(left) == 0 {
+		return here.Problems, err
+	}
+	// What it extends and includes is not found so, and some files have no place for a line.
+	c.File, c.Data, c.Directory = before, data, ""
+	return here.Problems, fmt.Errorf("%s has paths that begin at its directory and would mean others in %s: %s; write absolute paths, or put it there with what it names",
+		c.Path, searchpath.Dirs[0], strings.Join(fields, ", "))
+}
+
+// moved gives what is not as it is here where it will stand.
+func (c *Candidate) moved(here definition.File) ([]string, error) {
 	fields, err := moved(here, c.File)
 	if i := slices.IndexFunc(c.File.Problems, func(p diag.Problem) bool { return p.Severity == diag.Error }); i >= 0 {
 		// A file that it extends or includes: what follows from that is no news.
 		p := c.File.Problems[i]
 		fields = []string{fmt.Sprintf("line %d, %s: %s", p.Line, p.Path, p.What)}
 	}
-	if err == nil && len(fields) > 0 {
-		err = fmt.Errorf("%s has paths that begin at its directory and would mean others in %s: %s; write absolute paths, or put it there with what it names",
-			c.Path, searchpath.Dirs[0], strings.Join(fields, ", "))
-	}
-	return here.Problems, err
+	return fields, err
 }

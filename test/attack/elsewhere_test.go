@@ -45,7 +45,7 @@ var others = []elsewhere{
 	{"2025-9566", "secrets and configs written through links in a volume", "test/systemd TestSecrets; internal/runtime TestLinksOfTheImageAreNotWrittenThrough", "", "they are mounts, made as in TestAttacks/mount-through-a-link"},
 	{"2020-13401", "router advertisements that the host would believe", "internal/network TestSysctlsAreNarrow", "no-routers", ""},
 	{"2022-31030, 2022-23471, 2022-1708, 2025-64329", "output of `exec` that nobody reads", "test/systemd TestExec", "", "the pipe is the caller's own: nothing is kept in between"},
-	{"2026-48749, 2026-48755, newline injection", "strings and names of definitions that would add a directive to a unit", "internal/unitfile FuzzSet; test/systemd TestStringsReachTheKernel, TestStringsAddNoDirective; cmd/unitc-generator TestHostileSearchPath", "one-line-values", ""},
+	{"2026-48749, 2026-48755, newline injection", "strings and names of definitions that would add a directive to a unit", "internal/unitfile FuzzSet; test/systemd TestStringsReachTheKernel, TestStringsAddNoDirective; internal/generator/command TestHostileSearchPath", "one-line-values", ""},
 	{"aliases, huge, unreadable and doubled definitions", "definitions that would stop the generator", "internal/compose TestBombs; test/systemd TestBrokenDefinitions", "definition-limits", ""},
 	{"a replaced first process", "`unitc exec` into the process that got the number of the container's", "internal/runtime TestExecUserEnvironmentAndErrors", "start-time", ""},
 }

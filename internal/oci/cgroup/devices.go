@@ -9,6 +9,7 @@ import (
 	"math"
 	"runtime"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -230,14 +231,15 @@ func load(insns []instruction) (int, error) {
 	// A signal ends the kernel's look at a program (EAGAIN, do_check of
 	// kernel/bpf/verifier.c), and Go's scheduler sends some to its own threads.
 	fd, err := bpf(bpfProgLoad, attr)
-	for try := 1; errors.Is(err, unix.EAGAIN) && try < loadTries; try++ {
+	for begin := time.Now(); errors.Is(err, unix.EAGAIN) && time.Since(begin) < loadPatience; {
 		fd, err = bpf(bpfProgLoad, attr)
 	}
 	return fd, err
 }
 
-// loadTries bounds what goes on where each look is ended.
-const loadTries = 100
+// loadPatience bounds what goes on where each look is ended; one takes less than a
+// millisecond.
+const loadPatience = 10 * time.Second
 
 func attach(dir, prog int) error {
 	attr := make([]byte, 32)

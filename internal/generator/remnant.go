@@ -106,7 +106,7 @@ func (r *run) runs(name string, s *definition.Service) bool {
 func remnant(name string, s *definition.Service, outDir, helper string) unit {
 	gone := diag.List{{File: s.Source.File, What: "the definition of " + strings.TrimSuffix(name, serviceSuffix) + " is gone",
 		Cure: "`systemctl stop` it, or put the definition back and reload"}}
-	t := translation{service: s, source: s.Source.File, outDir: outDir, helper: helper, broken: true, room: &room{}}
+	t := translation{service: s, source: s.Source.File, outDir: outDir, helper: helper, broken: true, gone: true, room: &room{}}
 	t.unit.name = name
 	t.unit.text = t.text(gone)
 	t.unit.resolved = resolve(nil, nil, gone)

@@ -49,7 +49,7 @@ func TestContainersWithoutDefinitions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"KillSignal=SIGINT", "TimeoutStopSec=7s", "ExecStopPost=/x clean %N", "RuntimeDirectory=unitc/%N", "Slice=unitc.slice", "Description=Container gone (broken: /etc/unitc/gone.yaml)"} {
+	for _, line := range []string{"KillSignal=SIGINT", "TimeoutStopSec=7s", "ExecStopPost=/x clean %N", "RuntimeDirectory=unitc/%N", "Slice=unitc.slice", "Description=Container gone (definition gone: /etc/unitc/gone.yaml)"} {
 		if !strings.Contains(string(text), line+"\n") {
 			t.Errorf("no %s in\n%s", line, text)
 		}

@@ -34,6 +34,7 @@ type translation struct {
 	outDir  string
 	helper  string
 	broken  bool
+	gone    bool // a broken one whose file is no more
 	// cleans has systemd run clean-up after the end of what needs none by this
 	// definition: what runs was started by another one.
 	cleans bool
@@ -176,7 +177,11 @@ func (t *translation) brokenDescription(problems diag.List) string {
 			break
 		}
 	}
-	return fmt.Sprintf("Container %s (broken: %s)", unitfile.Printable(name), unitfile.Printable(place))
+	what := "broken"
+	if t.gone {
+		what = "definition gone"
+	}
+	return fmt.Sprintf("Container %s (%s: %s)", unitfile.Printable(name), what, unitfile.Printable(place))
 }
 
 // paths are the host's that must be there before a start, as words of

@@ -28,7 +28,7 @@ func TestDefinitionGoneWhileItRuns(t *testing.T) {
 					t.Fatal(err)
 				}
 				reload(t)
-				c.expect(c.unit(), "LoadState=loaded", "ActiveState=active", "TimeoutStopUSec=50s", "KillSignal=2", "Description=Container "+c.name+" (broken: "+path+")")
+				c.expect(c.unit(), "LoadState=loaded", "ActiveState=active", "TimeoutStopUSec=50s", "KillSignal=2", "Description=Container "+c.name+" (definition gone: "+path+")")
 				c.stop()
 				c.awaitOutput("last words")
 				if _, err := os.Stat("/run/unitc/" + c.name); !os.IsNotExist(err) {

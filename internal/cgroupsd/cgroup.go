@@ -27,8 +27,8 @@ const leaf = "payload"
 
 // AwaitScope waits until systemd has moved pid into the scope and gives the
 // scope's directory. The kernel's own records are asked rather than the bus: see
-// startPrivate. ctx bounds it. answered is what systemd took for its answer to the
-// request: one that has much to do makes the scope later, and looks in the meantime
+// startPrivate. ctx bounds it. answered is how long systemd's answer to the
+// request was waited for: one that has much to do makes the scope later, and looks in the meantime
 // only take the processor from it.
 func AwaitScope(ctx context.Context, s *plan.Scope, pid int, answered time.Duration) (*os.File, error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/cgroup"

@@ -46,8 +46,7 @@ type starter struct {
 	manager        *cgroupsd.Call // to systemd; nil = it is called when the child is there
 	begun          runtime.Begun
 	child          *program.Child
-	asked          time.Time       // systemd for the scope
-	answered       time.Duration   // that it took
+	answered       time.Duration   // that was waited for systemd's answer
 	network        *network.Claim  // nil = it is connected to none
 	connecting     chan error      // nil = that has not begun
 	payload        int             // main PID, once it is known
@@ -305,7 +304,6 @@ func (s *starter) requestScope() error {
 	if s.plan.Scope == nil || s.child == nil {
 		return nil
 	}
-	s.asked = time.Now()
 	return s.manager.Ask(s.plan.Scope, s.child.PID)
 }
 
@@ -316,11 +314,9 @@ func (s *starter) startScope() error {
 	s.beginConnect()
 	ctx, cancel := context.WithTimeout(context.Background(), scopeTimeout)
 	defer cancel()
-	if s.asked.IsZero() {
-		s.asked = time.Now()
-	}
+	began := time.Now()
 	err := s.manager.StartScope(ctx, s.plan.Scope, s.child.PID)
-	s.answered = time.Since(s.asked)
+	s.answered = time.Since(began)
 	return err
 }
 

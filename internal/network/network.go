@@ -176,7 +176,7 @@ func forget(locked *lease.Locked, container string) ([]lease.Record, error) {
 			return records, err
 		}
 	}
-	return records, nil
+	return records, locked.DropUnfinished(container)
 }
 
 // sweep takes away networks without containers, and with the last one all that

@@ -242,11 +242,16 @@ func writeJSON(path string, value any) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(filepath.Dir(path), ".new"+filepath.Base(path))
+	tmp := unfinished(path)
 	if err := os.WriteFile(tmp, append(data, '\n'), 0o644); err != nil {
 		return err
 	}
 	return os.Rename(tmp, path)
+}
+
+// unfinished is the name of a file that is being written.
+func unfinished(path string) string {
+	return filepath.Join(filepath.Dir(path), ".new"+filepath.Base(path))
 }
 
 // PortHolders are who has which ports of the host.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -77,6 +78,33 @@ func TestManyTakersOfOneNetwork(t *testing.T) {
 	all.Wait()
 	if _, err := os.Stat(store.Root); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", store.Root, err)
+	}
+}
+
+// What was killed while it wrote leaves a file of its container alone.
+func TestDropUnfinished(t *testing.T) {
+	store := Store{Root: t.TempDir()}
+	l, err := store.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Unlock()
+	if err := l.Put(&Record{Container: "web", Network: "n"}); err == nil {
+		t.Fatal("a record without a network")
+	}
+	for _, path := range []string{"n/.newweb.json", "n/.newdb.json", "n/web.json"} {
+		if err := errors.Join(os.MkdirAll(l.path("n"), 0o755), os.WriteFile(l.path(path), nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := l.DropUnfinished("web"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, err := filepath.Glob(l.path("n/.*.json"))
+	if all, _ := filepath.Glob(l.path("n/*.json")); err != nil || len(left) != 1 || filepath.Base(left[0]) != ".newdb.json" || len(all) == 0 {
+		t.Errorf("left are %q and %q (%v)", left, all, err)
 	}
 }
 

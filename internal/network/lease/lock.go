@@ -131,10 +131,30 @@ func (l *Locked) Drop(r *Record) error {
 	for _, p := range r.Ports {
 		unclaim(r.Container, l.path(portsDir, portName(p)))
 	}
-	for _, name := range []string{".new" + r.Container, r.Container} {
-		if err := os.Remove(l.path(r.Network, name+recordEnd)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return remove(l.path(r.Network, r.Container+recordEnd))
+}
+
+// DropUnfinished removes what a process that was killed had of a container's records
+// when it wrote them.
+func (l *Locked) DropUnfinished(container string) error {
+	entries, err := os.ReadDir(l.path())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name()[0] == '.' {
+			continue
+		}
+		if err := remove(unfinished(l.path(e.Name(), container+recordEnd))); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+		return err
 	}
 	return nil
 }

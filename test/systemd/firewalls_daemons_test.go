@@ -69,6 +69,7 @@ func besideFirewall(t *testing.T, f firewall) {
 					return strings.Contains(must(t, "journalctl", "-o", "cat", "-u", web.unit()), want)
 				})
 			}
+			asks(t, web.name, "busybox", "nc", "-w", "5", "127.0.0.1", "8077") // it listens
 			outside := []string{"ip", "netns", "exec", "client", "busybox", "nc", "-w", "2", "192.0.2.1", "8077"}
 			if out, _ := command(t, outside[0], outside[1:]...); (strings.TrimSpace(out) == web.name) != f.before {
 				t.Errorf("before a word was said to %s the port says %q", f.name, out)

@@ -15,12 +15,12 @@ const maxPlain = 64 << 10
 const maxPlainDepth = 16
 
 // plainReader reads the part of YAML in which nearly all definitions are
-// written: keys that are plain words, lists, and scalars that stand on
-// one line, in quotes with few escapes or without quotes; `[…]` and `{…}` on one
-// line. yaml.v3 takes a third of the generator's time (G-11), most of it for what
-// such files have not, so that unitc-generator does not link it. Whatever is not plainly of this part, and whatever could
-// be a fault, is left to yaml.v3, which alone says what YAML means: FuzzPlain
-// holds the two together.
+// written: keys that are plain words, lists, and scalars that stand on one line,
+// in quotes with few escapes or without quotes; `[…]` and `{…}` on one line.
+// yaml.v3 takes a third of the generator's time (G-11), most of it for what such
+// files have not, so that unitc-generator does not link it. Whatever is not
+// plainly of this part, and whatever could be a fault, is left to yaml.v3, which
+// alone says what YAML means: FuzzPlain holds the two together.
 type plainReader struct {
 	text  string
 	wide  bool // not all is ASCII
@@ -64,8 +64,8 @@ func readPlain(data []byte, layer int32, room *trees) *node {
 }
 
 // isPlainText: a tab is no indentation, a carriage return and what Unicode has for
-// it end a line, a byte order mark is passed over. wide: a
-// column is no count of bytes.
+// it end a line, a byte order mark is passed over. wide: a column is no count of
+// bytes.
 func isPlainText(data []byte) (plain, wide bool) {
 	for i := 0; i < len(data); i++ {
 		c := data[i]

@@ -129,7 +129,7 @@ func Release(container string, keep []string) error {
 	defer locked.Unlock()
 	records, err := forget(locked, container)
 	forgetFlows(records...)
-	if err != nil {
+	if err := errors.Join(err, locked.DropUnfinished(container)); err != nil {
 		return err
 	}
 	return removeIdle(locked, func(n *lease.Network) bool {
@@ -176,7 +176,7 @@ func forget(locked *lease.Locked, container string) ([]lease.Record, error) {
 			return records, err
 		}
 	}
-	return records, locked.DropUnfinished(container)
+	return records, nil
 }
 
 // sweep takes away networks without containers, and with the last one all that

@@ -77,7 +77,6 @@ func besideFirewall(t *testing.T, f firewall) {
 			if got := inside(t, web.unit(), "busybox", "nc", "-w", "2", "192.0.2.2", "82"); got == "far" {
 				t.Error("there is a way out before a word was said")
 			}
-			asks(t, web.name, "busybox", "nc", "-w", "5", "127.0.0.1", "8077")
 			found := examine(t, 0, "unitc", "doctor", "--json")["network/other firewalls"]
 			if found.State != "warning" || found.Cure == "" {
 				t.Fatalf("doctor says %+v", found)

@@ -133,7 +133,8 @@ func leavesNothing(t *testing.T, test func()) {
 	t.Helper()
 	startSlice()
 	await(t, "the tests before have had their post-mortems", func() bool {
-		return property(t, "unitc-postmortem.service", "ActiveState") != "activating"
+		state := property(t, "unitc-postmortem.service", "ActiveState")
+		return state == "inactive" || state == "failed"
 	})
 	before := takeSnapshot()
 	test()

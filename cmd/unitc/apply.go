@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,8 +27,9 @@ func (a *app) apply() *cobra.Command {
 		Short: "bring what runs to what its file says, with the least effort",
 		Long: `Bring containers that run to what their files now say: systemd is reloaded, new
 limits hold at once, and only what cannot be changed in a running container is
-restarted. Nothing is restarted that would not start. What does not run is not
-started. unitc diff tells beforehand.`,
+restarted. For a network whose definition has changed all that is in it stops, and
+starts again when the network is gone. Nothing is restarted that would not start.
+What does not run is not started. unitc diff tells beforehand.`,
 		ValidArgsFunction: a.completeRunning,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := a.differences(cmd, args)
@@ -49,8 +51,19 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 	var restart []string
 	var live []difference
 	var first error
+	if noRestart {
+		for _, n := range anew(list) {
+			keep(list, n.Name, "it takes a "+n.takes())
+		}
+	}
+	again := anew(list)
+	inAgain := func(name string) bool {
+		return slices.ContainsFunc(again, func(n outdatedNetwork) bool { return slices.Contains(n.Containers, name) })
+	}
 	for _, d := range list {
 		switch {
+		case inAgain(d.Name):
+			continue
 		case d.file == nil && d.planErr != nil:
 			err := fmt.Errorf("%s is left running as it is: %w", d.Name, d.planErr)
 			a.complain(err)
@@ -67,10 +80,17 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 			restart = append(restart, d.Name+".service")
 		}
 	}
-	if len(live)+len(restart) > 0 {
+	if len(live)+len(restart)+len(again) > 0 {
 		if err := a.applyLive(live); err != nil {
 			return err
 		}
+	}
+	if len(again) > 0 {
+		restarted, err := a.makeAnew(again)
+		if err != nil {
+			return err
+		}
+		restart = slices.DeleteFunc(restart, func(unit string) bool { return slices.Contains(restarted, unit) })
 	}
 	if len(restart) > 0 {
 		if err := a.systemctl(append([]string{"try-restart", "--"}, restart...)...); err != nil {
@@ -79,6 +99,8 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 	}
 	for _, d := range list {
 		switch {
+		case inAgain(d.Name):
+			fmt.Fprintf(a.stdout, "%s: restarted\n", d.Name)
 		case d.Effort == "":
 		case d.Effort == change.Live:
 			fmt.Fprintf(a.stdout, "%s: applied\n", d.Name)
@@ -88,20 +110,20 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 			fmt.Fprintf(a.stdout, "%s: restarted\n", d.Name)
 		}
 	}
-	a.nameOutdatedNetworks(list)
+	a.nameKeptNetworks(list)
 	if first != nil {
 		return statusError(exitStatus(first))
 	}
 	return nil
 }
 
-// nameOutdatedNetworks tells what no restart of a single container changes.
-func (a *app) nameOutdatedNetworks(list []difference) {
+// nameKeptNetworks tells which networks stay as they are, and why.
+func (a *app) nameKeptNetworks(list []difference) {
 	told := map[string]bool{}
 	for _, d := range list {
 		for _, n := range d.Networks {
-			if !told[n.Name] {
-				fmt.Fprintf(a.stderr, "the network %s stays as it was made until nobody is in it: %s\n", n.Name, n.takes())
+			if !told[n.Name] && n.Stays != "" {
+				fmt.Fprintf(a.stderr, "the network %s stays as it was made: %s\n", n.Name, n.Stays)
 			}
 			told[n.Name] = true
 		}

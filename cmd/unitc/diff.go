@@ -32,14 +32,16 @@ type difference struct {
 	Changes []change.Change `json:"changes"`
 	// Removed is true if no file defines it any more.
 	Removed bool `json:"removed,omitempty"`
-	// Networks are those that are not as their definitions say by now. A restart
-	// changes nothing of that: each stays as it is until its last container has left.
+	// Networks are those that are not as their definitions say by now. A restart of
+	// one container changes nothing of that: each stays as it is until the last has left.
 	Networks []outdatedNetwork `json:"networks,omitempty"`
 
 	running, file *definition.Service
 	launched      *plan.Plan
 	planned       *plan.Plan
 	planErr       error // why a start would fail
+	// waits are why it would fail in networks that are as they were, by their names.
+	waits map[string]error
 }
 
 // otherImage finds an image of the same files that says something else of
@@ -68,11 +70,16 @@ type outdatedNetwork struct {
 	Name       string               `json:"name"`
 	Containers []string             `json:"containers"` // all that are in it
 	Changes    []network.Difference `json:"changes"`
+	// Stays is why unitc apply leaves it as it is, "" if it does not.
+	Stays string `json:"stays,omitempty"`
 }
 
-// takes is what an operator has to do.
+// takes is what becomes of those who are in it.
 func (n *outdatedNetwork) takes() string {
-	return "systemctl stop " + strings.Join(n.Containers, " ") + ", then start"
+	if n.Stays != "" {
+		return "-"
+	}
+	return "restart of " + strings.Join(n.Containers, " ")
 }
 
 func (a *app) diff() *cobra.Command {
@@ -144,6 +151,7 @@ func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, err
 			list = append(list, *d)
 		}
 	}
+	a.decideNetworks(list)
 	return list, nil
 }
 
@@ -246,8 +254,11 @@ func (a *app) compareNetworks(d *difference, found *catalog.Found) error {
 		d.Networks = append(d.Networks, o)
 		for _, place := range d.file.Networks {
 			for _, address := range []string{place.IPv4, place.IPv6} {
-				if place.Network == r.Network && address != "" && !network.Has(n, address) && d.planErr == nil {
-					d.planErr = fmt.Errorf("the network %s cannot give %s until it is made anew: %s", r.Network, address, o.takes())
+				if place.Network == r.Network && address != "" && !network.Has(n, address) {
+					if d.waits == nil {
+						d.waits = map[string]error{}
+					}
+					d.waits[r.Network] = fmt.Errorf("the network %s cannot give %s until it is made anew", r.Network, address)
 				}
 			}
 		}
@@ -263,6 +274,9 @@ func (a *app) networkDefinition(name string, found *catalog.Found) *definition.N
 			if found, err = catalog.Find(a.root, file); err != nil {
 				break
 			}
+		}
+		if found == nil {
+			continue
 		}
 		for i := range found.File.Networks {
 			if n := &found.File.Networks[i]; n.Name == name && !n.External && !found.File.Problems.HasErrors() {
@@ -299,6 +313,7 @@ func (a *app) writeDifferences(list []difference) error {
 			fmt.Fprintf(a.stderr, "unitc: %s would not start: %v\n", d.Name, d.planErr)
 		}
 	}
+	a.nameKeptNetworks(list)
 	if len(t.Rows) == 0 {
 		return nil
 	}

@@ -92,8 +92,9 @@ func (d nativeDir) isMaskOrOurs(name, outDir string) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
-// isCopy holds for an edited copy of a unit that we generated: it starts the
-// helper with a resolved definition, which must go on being written.
+// isCopy holds for an edited copy of a unit that we generated: a service starts
+// the helper with a resolved definition, which must go on being written; others
+// have our first line still (G-9).
 func (d nativeDir) isCopy(name string) bool {
 	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -103,5 +104,8 @@ func (d nativeDir) isCopy(name string) bool {
 	defer file.Close()
 	text := make([]byte, 64<<10)
 	size, _ := file.Read(text)
-	return bytes.Contains(text[:size], []byte(resolved.Path("", strings.TrimSuffix(name, serviceSuffix))))
+	if stem, ok := strings.CutSuffix(name, serviceSuffix); ok {
+		return bytes.Contains(text[:size], []byte(resolved.Path("", stem)))
+	}
+	return bytes.Contains(text[:size], []byte(generatedFrom))
 }

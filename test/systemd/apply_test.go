@@ -166,8 +166,9 @@ func TestLimitsPersist(t *testing.T) {
 	}
 }
 
-// A network stays as it was made while somebody is in it. diff, apply and a
-// start say so, and nothing is stopped that could not start in it.
+// A network stays as it was made while somebody is in it. diff and a start say so;
+// apply has all leave it and come back, and what stops with them, or leaves all as
+// it is: nothing is stopped that was not named, or could not start again.
 //
 //lab:once
 func TestNetworkThatHasChanged(t *testing.T) {
@@ -178,25 +179,37 @@ func TestNetworkThatHasChanged(t *testing.T) {
 	}
 	place(t, "/etc/unitc/verb-lan.network.yaml", "ipam: {config: [{subnet: 198.51.100.0/24}]}\n")
 	defineFor(t, "verb-net", project("192.0.2.0/24", ""), "verb-net.target", "verb-net-web.service", "verb-net-db.service")
+	// It goes with verb-net-db, is in no network of it and has to come back.
+	defineFor(t, "verb-follows", sleeper+"network_mode: none\nsystemd: {unit: {Requires: verb-net-db.service, After: verb-net-db.service}}\n")
 	leavesNothing(t, func() {
-		must(t, "systemctl", "start", "verb-net.target")
+		must(t, "systemctl", "start", "verb-net.target", "verb-follows")
 		if out := must(t, "unitc", "diff", "--exit-code"); out != "" {
 			t.Errorf("what was just started differs:\n%s", out)
 		}
 		place(t, "/etc/unitc/verb-net.yaml", project("203.0.113.0/24", "ipv4_address: 203.0.113.9"))
 		place(t, "/etc/unitc/verb-lan.network.yaml", "internal: true\nipam: {config: [{subnet: 198.51.100.0/24}]}\n")
-		out, _ := command(t, "unitc", "diff", "verb-net-web")
-		for _, want := range []string{"networks.verb-net_front.ipv4", "192.0.2.0/24", "203.0.113.0/24", "networks.verb-lan.internal", "verb-net-web would not start", "systemctl stop verb-net-db verb-net-web, then start"} {
+		out, _ := command(t, "unitc", "diff")
+		for _, want := range []string{"networks.verb-net_front.ipv4", "192.0.2.0/24", "203.0.113.0/24", "networks.verb-lan.internal", "restart of verb-net-db verb-net-web"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("diff does not say %q:\n%s", want, out)
 			}
 		}
-		pid := mainPID(t, "verb-net-web")
-		out, status := command(t, "unitc", "apply", "verb-net-web")
-		if status != 1 || !strings.Contains(out, "left running") || !strings.Contains(out, "stays as it was made") || mainPID(t, "verb-net-web") != pid {
-			t.Errorf("apply: %d\n%s", status, out)
+		pids := func() string {
+			return mainPID(t, "verb-net-web") + " " + mainPID(t, "verb-net-db") + " " + mainPID(t, "verb-follows")
 		}
-		must(t, "systemctl", "daemon-reload")
+		before := pids()
+		for _, c := range []struct {
+			words []string
+			want  string
+		}{
+			{[]string{"verb-net-web"}, "verb-net_front stays as it was made: verb-net-db is in it, too; unitc apply verb-net-db verb-net-web"},
+			{[]string{"--no-restart"}, "verb-net_front stays as it was made: it takes a restart of verb-net-db verb-net-web"},
+			{[]string{"--dry-run"}, "restart of verb-net-db verb-net-web"},
+		} {
+			if out, _ := command(t, "unitc", append([]string{"apply"}, c.words...)...); !strings.Contains(out, c.want) || pids() != before {
+				t.Errorf("apply %s:\n%s", c.words, out)
+			}
+		}
 		if out, status := command(t, "systemctl", "restart", "verb-net-web"); status == 0 {
 			t.Errorf("it starts: %s", out)
 		}
@@ -207,12 +220,35 @@ func TestNetworkThatHasChanged(t *testing.T) {
 		if log := must(t, "journalctl", "-b", "-o", "cat", "-u", "verb-net-db"); !strings.Contains(log, "has ipv4 192.0.2.0/24, and not 203.0.113.0/24") {
 			t.Errorf("the journal has\n%s", log)
 		}
-		must(t, "systemctl", "stop", "verb-net-db", "verb-net-web")
-		must(t, "systemctl", "start", "verb-net.target")
+
+		// One that would not start again keeps the others where they are.
+		place(t, "/etc/unitc/verb-net.yaml", project("192.0.2.0/24", ""))
+		must(t, "systemctl", "daemon-reload")
+		must(t, "systemctl", "start", "verb-net-web", "verb-follows")
+		before = pids()
+		place(t, "/etc/unitc/verb-net.yaml", strings.Replace(project("203.0.113.0/24", "ipv4_address: 203.0.113.9"), "networks: [front]", "networks: [front]\n    devices: [/dev/no-such-device]", 1))
+		if out, status := command(t, "unitc", "apply"); status != 1 || !strings.Contains(out, "verb-net-db is in it and would not start again") || !strings.Contains(out, "cannot give 203.0.113.9") || pids() != before {
+			t.Errorf("apply with one that would not start: %d\n%s", status, out)
+		}
+
+		place(t, "/etc/unitc/verb-net.yaml", project("203.0.113.0/24", "ipv4_address: 203.0.113.9"))
+		out = must(t, "unitc", "apply")
+		if !strings.Contains(out, "To make the network verb-net_front anew") || !strings.Contains(out, "these stop and start again: verb-follows.service verb-net-db.service verb-net-web.service") {
+			t.Errorf("apply says\n%s", out)
+		}
+		after := pids()
+		for i, pid := range strings.Fields(after) {
+			if pid == "0" || pid == strings.Fields(before)[i] {
+				t.Errorf("the processes are %s, before %s", after, before)
+			}
+		}
+		if got := must(t, "unitc", "network", "inspect", "verb-net_front"); !strings.Contains(got, "203.0.113.9") {
+			t.Errorf("the network is\n%s", got)
+		}
 		if out := must(t, "unitc", "diff", "--exit-code"); out != "" {
 			t.Errorf("what was made anew differs:\n%s", out)
 		}
-		must(t, "systemctl", "stop", "verb-net.target")
+		must(t, "systemctl", "stop", "verb-net.target", "verb-follows")
 	})
 }
 

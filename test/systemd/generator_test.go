@@ -48,6 +48,7 @@ func TestBrokenDefinitions(t *testing.T) {
 		{"b-laughs", "b-laughs.yaml", laughs(9) + working, []string{"/etc/unitc/b-laughs.yaml:", "aliases", "; "}},
 		{"b-large", "b-large.yaml", strings.Repeat(laughs(9), 10<<20/len(laughs(9))), []string{"/etc/unitc/b-large.yaml: error: ", "more than the 1 MiB", "; keep data in files of their own"}},
 		{"unitc-conflict-native", "native.yaml", working, []string{"/etc/unitc/native.yaml: error: the unit native.service exists already: /etc/systemd/system/native.service; rename the definition"}},
+		{"sysinit-web", "sysinit.yaml", "services:\n  web: {rootfs: host, command: [/bin/true]}\n", []string{"/etc/unitc/sysinit.yaml: error: the unit sysinit.target exists already: /usr/lib/systemd/system/sysinit.target; rename the definition"}},
 		{`b\x20name`, "b name.yaml", working, []string{"/etc/unitc/b name.yaml: error: ", "; rename the file"}},
 		{"b-ending", "b-ending.yml", working, []string{`/etc/unitc/b-ending.yml: error: the name of a definition ends in ".yaml"; rename it to b-ending.yaml`}},
 	} {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/dropin"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
@@ -29,8 +30,8 @@ func (a *app) check() *cobra.Command {
 		Use:   "check [OPTION…] [FILE…|DIR…]",
 		Short: "find the faults of definitions",
 		Long: `Find the faults of definitions: all of the search path, of single files, or of
-directories. What is said is what the generator and a start would say. Notes say
-what the keys open that relax a default, and which networks have the host forward
+directories. What is said is what the generator and a start would say; of the search
+path, also what drop-ins of the units set that keeps them from starting. Notes say what the keys open that relax a default, and which networks have the host forward
 packets.`,
 		Example: "  unitc check\n  unitc check ./web.yaml --strict\n  unitc check --format json ./units",
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -132,6 +133,9 @@ func (a *app) problems(args []string) (diag.List, int, error) {
 			return nil, 0, usagef("check: a file of that name is masked or is not read in its directory")
 		}
 		found := append(out.Problems, planProblems(out.Definitions)...)
+		if run.Dirs == nil {
+			found = append(found, dropInProblems(a.root, out.Definitions)...)
+		}
 		for _, p := range append(found, forwarding(out.Definitions, found)...) {
 			all = append(all, relative(p, run.Dirs != nil))
 		}
@@ -214,6 +218,18 @@ func planProblems(files []definition.File) diag.List {
 				continue
 			}
 			problems = append(problems, relaxations(&s)...)
+		}
+	}
+	return problems
+}
+
+// dropInProblems are what an administrator's drop-ins of the units set that a
+// definition may not.
+func dropInProblems(root string, files []definition.File) (problems diag.List) {
+	for _, f := range files {
+		for i := range f.Services {
+			s := &f.Services[i]
+			problems = append(problems, dropin.Problems(root, dropin.Unit(s.Name), s)...)
 		}
 	}
 	return problems

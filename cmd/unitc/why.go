@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/cli/dropin"
 	"github.com/unitc/unitc/internal/launch"
 )
 
@@ -34,7 +35,9 @@ type failure struct {
 	Denied     string    `json:"denied,omitempty"`
 	Probe      string    `json:"probe,omitempty"`
 	Restarts   int       `json:"restarts"`
-	Lines      []string  `json:"lines,omitempty"`
+	// DropIns set what confines the helper, and not the container.
+	DropIns []string `json:"drop_ins,omitempty"`
+	Lines   []string `json:"lines,omitempty"`
 }
 
 func (a *app) why() *cobra.Command {
@@ -43,7 +46,8 @@ func (a *app) why() *cobra.Command {
 		Use:   "why [--json] NAME…",
 		Short: "say why containers failed, and what to do",
 		Long: `Print the last failure of each container: how it ended, what the kernel, systemd and
-its checks say of it, its last lines, and what to do. The journal keeps it. Of a container
+its checks say of it, its last lines, and what to do; and what drop-ins of its unit set
+that confines unitc's helper. The journal keeps it. Of a container
 that systemd did not start in this boot, to break an ordering cycle, the cycle is printed.`,
 		Args:              some("the name of a container"),
 		ValidArgsFunction: a.completeNames,
@@ -62,13 +66,19 @@ that systemd did not start in this boot, to break an ordering cycle, the cycle i
 				if f == nil && err == nil {
 					f, err = lastFailure(name + ".service")
 				}
-				switch {
-				case err != nil:
+				if err != nil {
 					return err
+				}
+				dropIns := a.dropIns(name)
+				switch {
 				case f != nil:
+					f.DropIns = dropIns
 					all = append(all, *f)
 				case !asJSON:
 					fmt.Fprintf(a.stdout, "%s: the journal knows of no failure\n", name)
+					for _, text := range dropIns {
+						fmt.Fprintf(a.stdout, "  drop-in   %s\n", printable(text))
+					}
 				}
 			}
 			if asJSON {
@@ -82,6 +92,16 @@ that systemd did not start in this boot, to break an ordering cycle, the cycle i
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// dropIns are what drop-ins of a unit set that ends a start without words: the
+// helper, and clean-up beside it, may be unable to say any.
+func (a *app) dropIns(name string) (list []string) {
+	s, _ := a.reloaded(name) // without it they are looked at all the same
+	for _, p := range dropin.Problems(a.root, name+".service", s) {
+		list = append(list, fmt.Sprintf("%s:%d: %s: %s; %s", p.File, p.Line, p.Path, p.What, p.Cure))
+	}
+	return list
 }
 
 // lookInto has what is not in the journal yet written there: systemd restarts a
@@ -192,6 +212,9 @@ func (a *app) writeFailure(f *failure) {
 		if row.value != "" {
 			fmt.Fprintf(a.stdout, "  %-9s %s\n", row.name, printable(row.value))
 		}
+	}
+	for _, text := range f.DropIns {
+		fmt.Fprintf(a.stdout, "  drop-in   %s\n", printable(text))
 	}
 	for _, line := range f.Lines {
 		fmt.Fprintf(a.stdout, "  | %s\n", printable(line))

@@ -179,6 +179,16 @@ func refusedService(d *directive) string {
 	return ""
 }
 
+// RefusedInService is the cure for a directive that no [Service] section of a
+// container may have, "" if it may stand or is not known. isLimit is true of those
+// of a cgroup.
+func RefusedInService(name string) (cure string, isLimit bool) {
+	if d := findDirective(name); d != nil {
+		return refusedService(d), d.rooms&inResource != 0
+	}
+	return "", false
+}
+
 func refusedScope(d *directive) string {
 	if d.rooms&inScope != 0 {
 		return ""

@@ -90,6 +90,9 @@ var law = []struct {
 	// What the operator's verbs need.
 	{"internal/cli/catalog", []ban{dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec"}, "it reads files, so that it works on images and in build machines"}}},
+	// What a definition may not say, a drop-in may not either: the language's table.
+	{"internal/cli/dropin", []ban{library, dbus, http, cobra, netAny, spec,
+		{[]string{"os/exec"}, "it reads files, so that it works on images and in build machines"}}},
 	// Its options are flags, and become a definition.
 	{"internal/cli/adhoc", []ban{dbus, http, spec}},
 	// It shows what the image room reports, and that room speaks HTTP.

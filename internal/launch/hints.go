@@ -40,6 +40,8 @@ var hints = []hint{
 	{step: "prepare-relay", errno: unix.ENOSPC, cure: fullRun},
 	{step: "write-state", errno: unix.EROFS, cure: "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"},
 
+	{step: "open-notify-socket", errno: unix.EAFNOSUPPORT, cure: "a drop-in of the unit keeps the helper from opening sockets: take RestrictAddressFamilies= out of it"},
+	{step: "claim-network", errno: unix.EROFS, cure: "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"},
 	{step: "claim-network", errno: unix.EPERM, cure: noNetAdmin},
 	{step: "connect-network", errno: unix.EPERM, cure: noNetAdmin},
 	{step: "connect-network", errno: unix.EROFS, cure: "/proc/sys must be writable for the helper: a drop-in of the unit makes it read-only (ProtectKernelTunables=)"},

@@ -22,7 +22,8 @@ type notifier struct {
 }
 
 // openNotifier takes NOTIFY_SOCKET out of the environment: the payload must
-// not inherit it (V-3). Outside systemd there is none, and nothing is sent.
+// not inherit it (V-3). Outside systemd there is none, and nothing is sent; nor
+// with an error.
 func openNotifier() (*notifier, error) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	os.Unsetenv("NOTIFY_SOCKET")
@@ -34,7 +35,7 @@ func openNotifier() (*notifier, error) {
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening a socket for NOTIFY_SOCKET: %w", err)
+		return &notifier{fd: -1}, fmt.Errorf("opening a socket for NOTIFY_SOCKET: %w", err)
 	}
 	return &notifier{fd: fd, addr: &unix.SockaddrUnix{Name: path}}, nil
 }

@@ -246,3 +246,24 @@ func TestWhyOnlyFailures(t *testing.T) {
 		t.Errorf("journalctl -x says\n%s", out)
 	}
 }
+
+// A sandbox that a drop-in puts the helper in may end a start without a word, and
+// clean-up too: it is named all the same.
+func TestWhyNamesADropIn(t *testing.T) {
+	cleanReload(t)
+	for name, text := range map[string]string{"why-hard": "network_mode: none\n", "why-hardnet": ""} {
+		place(t, definitions+name+".yaml", "rootfs: host\ncommand: [/bin/true]\n"+text)
+		place(t, "/etc/systemd/system/"+name+".service.d/test.conf", "[Service]\nSystemCallFilter=@system-service\n")
+	}
+	reload(t)
+	for _, name := range []string{"why-hard", "why-hardnet"} {
+		if out, status := command(t, "systemctl", "start", name); status == 0 {
+			t.Errorf("%s starts: %s", name, out)
+		}
+		out, _ := command(t, "unitc", "why", name)
+		if want := "/etc/systemd/system/" + name + ".service.d/test.conf:2: SystemCallFilter: it acts on unitc's helper"; !strings.Contains(out, want) {
+			t.Errorf("unitc why does not say %q:\n%s", want, out)
+		}
+		must(t, "systemctl", "reset-failed", name)
+	}
+}

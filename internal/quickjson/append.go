@@ -16,34 +16,96 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 	"unsafe"
 )
 
 // Append appends the JSON form of v, a value or a pointer to one.
 func Append(b []byte, v any) []byte {
-	return appendValue(b, reflect.ValueOf(v))
+	value := reflect.ValueOf(v)
+	for value.Kind() == reflect.Pointer && !value.IsNil() {
+		if value.Elem().Kind() != reflect.Pointer {
+			return formOf(value.Type().Elem()).append(b, value.UnsafePointer())
+		}
+		value = value.Elem()
+	}
+	return appendCopy(b, value)
+}
+
+// appendCopy is for what has no place in memory of its own.
+func appendCopy(b []byte, v reflect.Value) []byte {
+	if !v.IsValid() {
+		return append(b, "null"...)
+	}
+	place := reflect.New(v.Type())
+	place.Elem().Set(v)
+	return formOf(v.Type()).append(b, place.UnsafePointer())
+}
+
+// form is how the values of one type are read and written. They are written by
+// their address: a reflect.Value of each takes twice as long.
+type form struct {
+	of      reflect.Type
+	kind    reflect.Kind
+	hasOwn  bool     // perhaps: the type has methods
+	members []member // of a struct
+	// within are the forms of the members, or of a slice's and a pointer's
+	// element, each from when the first was met.
+	within []atomic.Pointer[form]
+}
+
+var forms sync.Map // reflect.Type → *form
+
+func formOf(t reflect.Type) *form {
+	if f, ok := forms.Load(t); ok {
+		return f.(*form)
+	}
+	f := &form{of: t, kind: t.Kind()}
+	f.hasOwn = t.NumMethod() > 0 && f.kind != reflect.Pointer && f.kind != reflect.Interface
+	switch f.kind {
+	case reflect.Struct:
+		f.members = appendMembers(make([]member, 0, t.NumField()), t, nil, 0)
+		f.within = make([]atomic.Pointer[form], len(f.members))
+	case reflect.Slice, reflect.Pointer:
+		f.within = make([]atomic.Pointer[form], 1)
+	}
+	forms.Store(t, f)
+	return f
+}
+
+// inner is the form of a member's type, or of the element's.
+func (f *form) inner(i int) *form {
+	in := f.within[i].Load()
+	if in == nil {
+		if f.kind == reflect.Struct {
+			in = formOf(f.members[i].of)
+		} else {
+			in = formOf(f.of.Elem())
+		}
+		f.within[i].Store(in)
+	}
+	return in
 }
 
 // member is a field of a struct as JSON has it.
 type member struct {
 	name      string
+	of        reflect.Type
 	field     int     // of the struct
 	within    []int   // the way from that field on, where it is an embedded struct
 	at, size  uintptr // in memory, from the struct's begin on
-	isStruct  bool
 	omitEmpty bool
 	omitZero  bool
 }
 
-// isClear tells whether the member of a struct at that place has no bit set: most
-// have none, and reflection takes much longer to find that out.
-func (m *member) isClear(begin unsafe.Pointer) bool {
-	at := unsafe.Add(begin, m.at)
-	if (m.at|m.size)%8 != 0 {
-		return !slices.ContainsFunc(unsafe.Slice((*byte)(at), m.size), func(b byte) bool { return b != 0 })
+// isClear tells whether no bit is set there: most members have none, and that is
+// found out faster than what else would make them empty.
+func isClear(at unsafe.Pointer, size uintptr) bool {
+	if (uintptr(at)|size)%8 != 0 {
+		return !slices.ContainsFunc(unsafe.Slice((*byte)(at), size), func(b byte) bool { return b != 0 })
 	}
-	for _, word := range unsafe.Slice((*uint64)(at), m.size/8) {
+	for _, word := range unsafe.Slice((*uint64)(at), size/8) {
 		if word != 0 {
 			return false
 		}
@@ -51,24 +113,13 @@ func (m *member) isClear(begin unsafe.Pointer) bool {
 	return true
 }
 
-// of is the member's value in a struct.
-func (m *member) of(v reflect.Value) reflect.Value {
+// value is the member's in a struct.
+func (m *member) value(v reflect.Value) reflect.Value {
 	v = v.Field(m.field)
 	if len(m.within) > 0 {
 		return v.FieldByIndex(m.within)
 	}
 	return v
-}
-
-var memberPlans sync.Map // reflect.Type → []member
-
-func membersOf(t reflect.Type) []member {
-	if plan, ok := memberPlans.Load(t); ok {
-		return plan.([]member)
-	}
-	plan := appendMembers(make([]member, 0, t.NumField()), t, nil, 0)
-	memberPlans.Store(t, plan)
-	return plan
 }
 
 // appendMembers takes the members of embedded structs in, as encoding/json does.
@@ -85,7 +136,8 @@ func appendMembers(plan []member, t reflect.Type, above []int, at uintptr) []mem
 			if name == "" {
 				name = field.Name
 			}
-			m := member{name: name, field: i, at: at + field.Offset, size: field.Type.Size(), isStruct: field.Type.Kind() == reflect.Struct, omitEmpty: option == "omitempty", omitZero: option == "omitzero"}
+			m := member{name: name, of: field.Type, field: i, at: at + field.Offset, size: field.Type.Size(), omitZero: option == "omitzero"}
+			m.omitEmpty = option == "omitempty" && field.Type.Kind() != reflect.Struct // no struct is empty
 			if len(above) > 0 {
 				m.field, m.within = above[0], append(slices.Clone(above[1:]), i)
 			}
@@ -104,9 +156,10 @@ type former interface {
 	AppendForm(b []byte) []byte
 }
 
-func appendValue(b []byte, v reflect.Value) []byte {
-	if v.IsValid() && v.Type().NumMethod() > 0 && v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface {
-		switch own := v.Interface().(type) {
+// append appends the form of the value at an address.
+func (f *form) append(b []byte, at unsafe.Pointer) []byte {
+	if f.hasOwn {
+		switch own := reflect.NewAt(f.of, at).Elem().Interface().(type) {
 		case former:
 			return own.AppendForm(b)
 		case textMarshaler:
@@ -115,49 +168,47 @@ func appendValue(b []byte, v reflect.Value) []byte {
 			}
 		}
 	}
-	switch v.Kind() {
-	case reflect.Invalid:
-		return append(b, "null"...)
+	switch f.kind {
 	case reflect.String:
-		return AppendString(b, v.String())
+		return AppendString(b, *(*string)(at))
 	case reflect.Bool:
-		return strconv.AppendBool(b, v.Bool())
+		return strconv.AppendBool(b, *(*bool)(at))
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return strconv.AppendInt(b, v.Int(), 10)
+		return strconv.AppendInt(b, f.value(at).Int(), 10)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return strconv.AppendUint(b, v.Uint(), 10)
+		return strconv.AppendUint(b, f.value(at).Uint(), 10)
 	case reflect.Float64:
-		return appendFloat(b, v.Float())
+		return appendFloat(b, *(*float64)(at))
 	case reflect.Struct:
-		return appendStruct(b, v)
-	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() {
-			return append(b, "null"...)
-		}
-		return appendValue(b, v.Elem())
+		return f.appendStruct(b, at)
 	case reflect.Slice:
-		return appendSlice(b, v)
+		return f.appendSlice(b, at)
+	case reflect.Pointer:
+		if to := *(*unsafe.Pointer)(at); to != nil {
+			return f.inner(0).append(b, to)
+		}
+		return append(b, "null"...)
+	case reflect.Interface:
+		return appendCopy(b, f.value(at).Elem())
 	case reflect.Map:
-		return appendMap(b, v)
+		return appendMap(b, f.value(at))
 	}
-	panic("quickjson: no JSON form for " + v.Type().String())
+	panic("quickjson: no JSON form for " + f.of.String())
 }
 
-func appendStruct(b []byte, v reflect.Value) []byte {
+func (f *form) value(at unsafe.Pointer) reflect.Value { return reflect.NewAt(f.of, at).Elem() }
+
+func (f *form) appendStruct(b []byte, begin unsafe.Pointer) []byte {
 	b = append(b, '{')
 	first := true
-	plan := membersOf(v.Type())
-	var begin unsafe.Pointer
-	if v.CanAddr() {
-		begin = v.Addr().UnsafePointer()
-	}
-	for i := range plan {
-		m := &plan[i]
-		if begin != nil && (m.omitZero || m.omitEmpty && !m.isStruct) && m.isClear(begin) {
+	for i := range f.members {
+		m := &f.members[i]
+		at := unsafe.Add(begin, m.at)
+		if (m.omitEmpty || m.omitZero) && isClear(at, m.size) {
 			continue
 		}
-		field := m.of(v)
-		if m.omitEmpty && isEmpty(field) || m.omitZero && field.IsZero() {
+		in := f.inner(i)
+		if m.omitEmpty && in.isEmpty(at) || m.omitZero && in.value(at).IsZero() {
 			continue
 		}
 		if !first {
@@ -165,32 +216,35 @@ func appendStruct(b []byte, v reflect.Value) []byte {
 		}
 		first = false
 		b = append(append(append(b, '"'), m.name...), `":`...)
-		b = appendValue(b, field)
+		b = in.append(b, at)
 	}
 	return append(b, '}')
 }
 
-// isEmpty is encoding/json's: no struct is empty.
-func isEmpty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Struct:
-		return false
-	case reflect.Slice, reflect.Map, reflect.String:
-		return v.Len() == 0
+// isEmpty is encoding/json's, of what has a bit set.
+func (f *form) isEmpty(at unsafe.Pointer) bool {
+	switch f.kind {
+	case reflect.String:
+		return len(*(*string)(at)) == 0
+	case reflect.Slice, reflect.Map:
+		return f.value(at).Len() == 0
 	}
-	return v.IsZero()
+	return false
 }
 
-func appendSlice(b []byte, v reflect.Value) []byte {
-	if v.IsNil() {
+func (f *form) appendSlice(b []byte, at unsafe.Pointer) []byte {
+	// Whatever the elements are, the three words of a slice are the same.
+	header := *(*[]byte)(at)
+	if header == nil {
 		return append(b, "null"...)
 	}
+	element := f.inner(0)
 	b = append(b, '[')
-	for i := range v.Len() {
+	for i := range len(header) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendValue(b, v.Index(i))
+		b = element.append(b, unsafe.Add(unsafe.Pointer(unsafe.SliceData(header)), uintptr(i)*element.of.Size()))
 	}
 	return append(b, ']')
 }
@@ -210,13 +264,14 @@ func appendMap(b []byte, v reflect.Value) []byte {
 	}
 	entries := make([]entry, 0, v.Len())
 	key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+	of, at := formOf(value.Type()), value.Addr().UnsafePointer()
 	begin := len(b)
 	for members := v.MapRange(); members.Next(); {
 		key.SetIterKey(members)
 		value.SetIterValue(members)
 		start := len(b)
 		b = append(AppendString(b, key.String()), ':')
-		b = appendValue(b, value)
+		b = of.append(b, at)
 		entries = append(entries, entry{key.String(), start, len(b)})
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })

@@ -200,7 +200,7 @@ func (p *parser) key() (string, error) {
 }
 
 func (p *parser) object(v reflect.Value) error {
-	members := membersOf(v.Type())
+	members := formOf(v.Type()).members
 	next := 0 // our files have members in the order of fields
 	return p.each('}', func() error {
 		name, err := p.key()
@@ -213,7 +213,7 @@ func (p *parser) object(v reflect.Value) error {
 				next = 0
 			}
 			if m.name == name {
-				return p.value(m.of(v))
+				return p.value(m.value(v))
 			}
 		}
 		if p.known {

@@ -99,18 +99,15 @@ type member struct {
 	omitZero  bool
 }
 
-// isClear tells whether no bit is set there: most members have none, and that is
-// found out faster than what else would make them empty.
-func isClear(at unsafe.Pointer, size uintptr) bool {
-	if (uintptr(at)|size)%8 != 0 {
-		return !slices.ContainsFunc(unsafe.Slice((*byte)(at), size), func(b byte) bool { return b != 0 })
+// clearTo is the place, from at on, of the first word of a struct in which a bit
+// is set: most members have none, and that is found out faster than what else
+// would make them empty. What is no whole word counts as set.
+func (f *form) clearTo(begin unsafe.Pointer, at uintptr) uintptr {
+	at &^= 7
+	for end := f.of.Size() &^ 7; at < end && *(*uint64)(unsafe.Add(begin, at)) == 0; {
+		at += 8
 	}
-	for _, word := range unsafe.Slice((*uint64)(at), size/8) {
-		if word != 0 {
-			return false
-		}
-	}
-	return true
+	return at
 }
 
 // value is the member's in a struct.
@@ -201,13 +198,18 @@ func (f *form) value(at unsafe.Pointer) reflect.Value { return reflect.NewAt(f.o
 func (f *form) appendStruct(b []byte, begin unsafe.Pointer) []byte {
 	b = append(b, '{')
 	first := true
+	clearEnd := uintptr(0) // no bit is set between what was looked at and this
 	for i := range f.members {
 		m := &f.members[i]
-		at := unsafe.Add(begin, m.at)
-		if (m.omitEmpty || m.omitZero) && isClear(at, m.size) {
-			continue
+		if m.omitEmpty || m.omitZero {
+			if m.at >= clearEnd {
+				clearEnd = f.clearTo(begin, m.at)
+			}
+			if m.at+m.size <= clearEnd {
+				continue
+			}
 		}
-		in := f.inner(i)
+		at, in := unsafe.Add(begin, m.at), f.inner(i)
 		if m.omitEmpty && in.isEmpty(at) || m.omitZero && in.value(at).IsZero() {
 			continue
 		}
@@ -221,7 +223,7 @@ func (f *form) appendStruct(b []byte, begin unsafe.Pointer) []byte {
 	return append(b, '}')
 }
 
-// isEmpty is encoding/json's, of what has a bit set.
+// isEmpty is encoding/json's, but for structs.
 func (f *form) isEmpty(at unsafe.Pointer) bool {
 	switch f.kind {
 	case reflect.String:
@@ -229,7 +231,7 @@ func (f *form) isEmpty(at unsafe.Pointer) bool {
 	case reflect.Slice, reflect.Map:
 		return f.value(at).Len() == 0
 	}
-	return false
+	return f.value(at).IsZero()
 }
 
 func (f *form) appendSlice(b []byte, at unsafe.Pointer) []byte {

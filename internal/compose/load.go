@@ -92,7 +92,7 @@ func (r *reader) checkBytes(data []byte, at place) bool {
 		at.line, at.col = position(data, invalidUTF8(data))
 		r.faultFile(at, "save the file as UTF-8 text", "the bytes are not valid UTF-8")
 		return false
-	case countPunctuation(data) > maxPunctuation:
+	case len(data) > maxPunctuation && countPunctuation(data) > maxPunctuation:
 		r.faultFile(at, "split it", "the file has more than %d values", maxPunctuation).Rule = diag.RuleLimit
 		return false
 	}

@@ -82,7 +82,11 @@ func isPlainWord(s string) bool {
 // Printable makes a text one line of valid UTF-8 for comments, descriptions and
 // logs: what a terminal or a parser could take as a command is shown escaped.
 func Printable(s string) string {
-	if !strings.ContainsFunc(s, isUnprintable) {
+	plain := 0
+	for plain < len(s) && s[plain] >= ' ' && s[plain] < 0x7f {
+		plain++
+	}
+	if !strings.ContainsFunc(s[plain:], isUnprintable) {
 		return s
 	}
 	b := make([]byte, 0, len(s)+8)

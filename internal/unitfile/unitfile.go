@@ -120,21 +120,24 @@ func checkValue(value string) string {
 	if protection.Off("one-line-values") {
 		return ""
 	}
-	escaped := false
+	escaped, plain := false, true
 	for i := range len(value) {
 		switch c := value[i]; {
+		case c > '\\' && c < 0x7f || c >= ' ' && c < '\\': // nearly all
+			escaped = false
 		case c == '\n' || c == '\r' || c == 0:
 			return "a line break or NUL cannot stand in a unit file"
 		case c < ' ' && c != '\t' || c == 0x7f:
 			return "a control character cannot stand in a unit file"
 		default:
 			escaped = c == '\\' && !escaped
+			plain = plain && c < utf8.RuneSelf
 		}
 	}
 	switch {
 	case escaped:
 		return `a "\" at the end would join this line with the next one`
-	case !utf8.ValidString(value):
+	case !plain && !utf8.ValidString(value):
 		return "not UTF-8: systemd would skip the line"
 	}
 	return ""

@@ -53,38 +53,39 @@ type format struct {
 	bounds    *bounds
 }
 
-// check reports every way in which a value differs from its shape.
-func (r *reader) check(n *node, s *shape, example string) bool {
+// check reports every way in which a value differs from its shape. key is what
+// it is the value of, nil if of none that has an example.
+func (r *reader) check(n *node, s *shape, key *field) bool {
 	if n.bad || r.full() {
 		return false
 	}
 	if n.kind == null && s.kinds&null == 0 {
-		r.fault(n, cureFor(example, "write a value, or remove the key"), "the value is missing").Rule = diag.RuleMissing
+		r.fault(n, cureFor(key, "write a value, or remove the key"), "the value is missing").Rule = diag.RuleMissing
 		return false
 	}
 	switch {
 	case n.kind == list && s.kinds&list != 0:
-		return r.checkList(n, s, example)
+		return r.checkList(n, s, key)
 	case n.kind == mapping && s.kinds&mapping != 0:
 		return r.checkMapping(n, s)
 	case n.kind&scalar != 0 && s.kinds&scalar != 0:
-		return r.checkScalar(n, s, example)
+		return r.checkScalar(n, s, key)
 	}
-	r.fault(n, cureFor(example, ""), "%s, where %s is wanted", n.kind, s.kinds&^null).Rule = diag.RuleType
+	r.fault(n, cureFor(key, ""), "%s, where %s is wanted", n.kind, s.kinds&^null).Rule = diag.RuleType
 	return false
 }
 
 // cureFor shows an example; without one the general advice stands.
-func cureFor(example, otherwise string) string {
-	if example == "" {
+func cureFor(key *field, otherwise string) string {
+	if key == nil || key.example == "" {
 		return otherwise
 	}
-	return "write for example `" + example + "`"
+	return "write for example `" + key.name + ": " + key.example + "`"
 }
 
-func (r *reader) checkScalar(n *node, s *shape, example string) bool {
+func (r *reader) checkScalar(n *node, s *shape, key *field) bool {
 	if !fits(n, s.kinds) {
-		cure := cureFor(example, "")
+		cure := cureFor(key, "")
 		if s.kinds&scalar&^null == text {
 			cure = "put it in quotes: \"" + shorten(n.text) + "\""
 		}
@@ -165,18 +166,18 @@ func (r *reader) checkWord(n *node, words []string) bool {
 	return false
 }
 
-func (r *reader) checkList(n *node, s *shape, example string) bool {
+func (r *reader) checkList(n *node, s *shape, key *field) bool {
 	if len(n.items) > maxItems {
 		r.fault(n, "shorten the list", "a list of %d items; at most %d are allowed", len(n.items), maxItems).Rule = diag.RuleLimit
 		return false
 	}
 	if len(n.items) < s.min {
-		r.fault(n, cureFor(example, "add an item, or remove the key"), "the list is empty")
+		r.fault(n, cureFor(key, "add an item, or remove the key"), "the list is empty")
 		return false
 	}
 	ok := true
 	for _, item := range n.items {
-		if !r.check(item, s.item, "") {
+		if !r.check(item, s.item, nil) {
 			item.bad, ok = true, false
 		}
 	}
@@ -230,7 +231,7 @@ func (r *reader) checkMapping(n *node, s *shape) bool {
 	}
 	for i := range s.keys {
 		if f := &s.keys[i]; f.required && n.get(f.name) == nil {
-			r.fault(n, cureFor(f.name+": "+f.example, ""), "the key %s is missing", f.name).Rule = diag.RuleMissing
+			r.fault(n, cureFor(f, ""), "the key %s is missing", f.name).Rule = diag.RuleMissing
 			ok = false
 		}
 	}
@@ -244,7 +245,7 @@ func (r *reader) checkFree(n *node, p *pair, s *shape) bool {
 			return false
 		}
 	}
-	return r.check(p.value, s.open, "")
+	return r.check(p.value, s.open, nil)
 }
 
 func (r *reader) checkField(n *node, p *pair, f *field) bool {
@@ -252,15 +253,11 @@ func (r *reader) checkField(n *node, p *pair, f *field) bool {
 		r.faultKey(n, p, f.refused, "unitc does not support this key").Rule = diag.RuleUnsupported
 		return false
 	}
-	example := f.example
-	if example != "" {
-		example = f.name + ": " + example
-	}
 	if p.value.kind == text && p.value.text == "" && !f.required && f.shape.emptyMeansUnset() {
-		r.warn(p.value, cureFor(example, "remove the key"), "the value is empty and changes nothing")
+		r.warn(p.value, cureFor(f, "remove the key"), "the value is empty and changes nothing")
 		return true
 	}
-	return r.check(p.value, f.shape, example)
+	return r.check(p.value, f.shape, f)
 }
 
 // findField looks a key up; tables are sorted by name (a test holds them to it).

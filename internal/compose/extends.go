@@ -92,7 +92,7 @@ func (r *reader) mergeBase(n, base *node) {
 // readExtends reads both forms of the key.
 func (r *reader) readExtends(p *pair) (file, name string, ok bool) {
 	n := p.value
-	if !r.check(n, &extendsShape, "extends: {file: base.yaml, service: base}") {
+	if !r.check(n, &extendsShape, &field{name: "extends", example: "{file: base.yaml, service: base}"}) {
 		n.bad = true
 		return "", "", false
 	}

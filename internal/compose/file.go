@@ -55,7 +55,7 @@ func (r *reader) readDirectory() {
 	if p == nil || p.value.isNull() {
 		return
 	}
-	if !r.check(p.value, &directoryShape, directoryKey+": /srv/blog") {
+	if !r.check(p.value, &directoryShape, &field{name: directoryKey, example: "/srv/blog"}) {
 		p.value.bad = true
 		return
 	}

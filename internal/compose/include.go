@@ -30,7 +30,7 @@ func (r *reader) include(root *node, chain []string) {
 	if at == nil || at.value.isNull() || at.value.mark == reset {
 		return
 	}
-	if !r.check(at.value, &includeShape, "include: [./db/compose.yaml]") {
+	if !r.check(at.value, &includeShape, &field{name: "include", example: "[./db/compose.yaml]"}) {
 		at.value.bad = true
 	}
 	for _, item := range at.value.good().items {

@@ -98,10 +98,18 @@ func (t *translation) networkDependencies() {
 	t.w.Set("After", resolverSocket)
 }
 
+const (
+	networkUse     = "unitc-network-use@"
+	loneNetworkUse = networkUse + definition.LoneNetwork + serviceSuffix
+)
+
 // networkUseUnit is what ends when the last container has left a network; "" =
 // no unit can be called so.
 func networkUseUnit(network string) string {
-	if name := "unitc-network-use@" + network + serviceSuffix; unitfile.NameKind(name) == unitfile.Instance && !strings.ContainsAny(network, `%$ \"'`) {
+	if network == definition.LoneNetwork {
+		return loneNetworkUse
+	}
+	if name := networkUse + network + serviceSuffix; unitfile.NameKind(name) == unitfile.Instance && !strings.ContainsAny(network, `%$ \"'`) {
 		return name
 	}
 	return ""

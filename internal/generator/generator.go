@@ -83,7 +83,7 @@ func Run(cfg Config) error {
 		cfg.Found(len(tree.Names()))
 	}
 	out.units = make([]waiting, 0, len(tree.Names())+4)
-	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: map[string]string{}}
+	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: make(map[string]string, len(tree.Names()))}
 	r.lookForLaunched()
 	defer r.native.close()
 	for _, name := range tree.Names() {

@@ -5,7 +5,11 @@ package generator
 // room is memory for what one definition gives. It is used again for the next,
 // as pages that nobody has touched are what most of the memory would cost. The
 // zero value has none: then all is made anew.
-type room struct{ used []byte }
+type room struct {
+	used         []byte
+	units        []unit
+	translations []translation
+}
 
 // roomSize is enough for all but large projects.
 const roomSize = 64 << 10
@@ -15,7 +19,13 @@ func (r *room) empty() {
 	if r.used == nil {
 		r.used = make([]byte, 0, roomSize)
 	}
-	r.used = r.used[:0]
+	r.used, r.units, r.translations = r.used[:0], r.units[:0], r.translations[:0]
+}
+
+// translation is a new one.
+func (r *room) translation(t translation) *translation {
+	r.translations = append(r.translations, t)
+	return &r.translations[len(r.translations)-1]
 }
 
 // free is what is left of it, to append to.

@@ -5,6 +5,7 @@ package generator
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -51,7 +52,7 @@ func translate(file definition.File, outDir, helper string, space *room) []unit 
 		}
 		return []unit{errorUnit(unitName(file.Name), file.Path, problems, outDir, helper, space)}
 	}
-	units := make([]unit, 0, len(file.Services)+1)
+	units := slices.Grow(space.units[:0], len(file.Services)+1)
 	if file.Project {
 		units = append(units, projectTarget(file))
 	}
@@ -59,12 +60,14 @@ func translate(file definition.File, outDir, helper string, space *room) []unit 
 	for i := range file.Services {
 		units = translateService(units, file, &file.Services[i], outDir, helper, space)
 	}
+	space.units = units
 	return units
 }
 
 // translateService adds the service's unit and those that come with it.
 func translateService(units []unit, file definition.File, s *definition.Service, outDir, helper string, space *room) []unit {
-	t := translation{service: s, project: file.Services, source: file.Path, outDir: outDir, helper: helper, room: space}
+	t := space.translation(translation{service: s, project: file.Services, source: file.Path, outDir: outDir, helper: helper, room: space})
+	problems := file.Problems
 	t.unit.name, t.unit.container = unitName(s.Name), true
 	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
 		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
@@ -83,7 +86,7 @@ func translateService(units []unit, file definition.File, s *definition.Service,
 	if !t.cleansUp() {
 		t.unit.careful = func() []byte {
 			t.cleans = true
-			return t.text(file.Problems)
+			return t.text(problems)
 		}
 	}
 	t.unit.resolved = space.keep(resolve(space.free(), s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...)))

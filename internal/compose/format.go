@@ -12,6 +12,9 @@ import (
 
 // parseFloat takes finite decimal numbers only.
 func parseFloat(s string) (float64, bool) {
+	if s == "" || (s[len(s)-1] < '0' || s[len(s)-1] > '9') && s[len(s)-1] != '.' {
+		return 0, false // most of what is no number, without the error that strconv makes of it
+	}
 	value, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsInf(value, 0) || math.IsNaN(value) || strings.ContainsAny(s, "xXpP_") {
 		return 0, false

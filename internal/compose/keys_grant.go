@@ -268,6 +268,9 @@ func (r *reader) readLabels(file string, data []byte) {
 
 // addFileLabels appends the labels of files to those of the definition.
 func (r *reader) addFileLabels(s *definition.Service) {
+	if len(r.fileLabels) == 0 {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.fileLabels)) {
 		if !slices.ContainsFunc(s.Labels, func(l definition.KeyValue) bool { return l.Key == name }) {
 			s.Labels = append(s.Labels, definition.KeyValue{Key: name, Value: r.fileLabels[name]})

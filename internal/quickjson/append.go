@@ -156,7 +156,7 @@ type former interface {
 // append appends the form of the value at an address.
 func (f *form) append(b []byte, at unsafe.Pointer) []byte {
 	if f.hasOwn {
-		switch own := reflect.NewAt(f.of, at).Elem().Interface().(type) {
+		switch own := reflect.NewAt(f.of, at).Interface().(type) {
 		case former:
 			return own.AppendForm(b)
 		case textMarshaler:

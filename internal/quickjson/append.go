@@ -48,7 +48,7 @@ func appendCopy(b []byte, v reflect.Value) []byte {
 type form struct {
 	of      reflect.Type
 	kind    reflect.Kind
-	hasOwn  bool     // perhaps: the type has methods
+	hasOwn  bool     // by AppendForm or MarshalText
 	members []member // of a struct
 	// within are the forms of the members, or of a slice's and a pointer's
 	// element, each from when the first was met.
@@ -62,7 +62,10 @@ func formOf(t reflect.Type) *form {
 		return f.(*form)
 	}
 	f := &form{of: t, kind: t.Kind()}
-	f.hasOwn = t.NumMethod() > 0 && f.kind != reflect.Pointer && f.kind != reflect.Interface
+	if t.NumMethod() > 0 && f.kind != reflect.Pointer && f.kind != reflect.Interface {
+		place := reflect.PointerTo(t)
+		f.hasOwn = place.Implements(reflect.TypeFor[former]()) || place.Implements(reflect.TypeFor[textMarshaler]())
+	}
 	switch f.kind {
 	case reflect.Struct:
 		f.members = appendMembers(make([]member, 0, t.NumField()), t, nil, 0)
@@ -170,7 +173,11 @@ func (f *form) append(b []byte, at unsafe.Pointer) []byte {
 		return AppendString(b, *(*string)(at))
 	case reflect.Bool:
 		return strconv.AppendBool(b, *(*bool)(at))
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+	case reflect.Int:
+		return strconv.AppendInt(b, int64(*(*int)(at)), 10)
+	case reflect.Int64:
+		return strconv.AppendInt(b, *(*int64)(at), 10)
+	case reflect.Int8, reflect.Int16, reflect.Int32:
 		return strconv.AppendInt(b, f.value(at).Int(), 10)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return strconv.AppendUint(b, f.value(at).Uint(), 10)
@@ -228,7 +235,9 @@ func (f *form) isEmpty(at unsafe.Pointer) bool {
 	switch f.kind {
 	case reflect.String:
 		return len(*(*string)(at)) == 0
-	case reflect.Slice, reflect.Map:
+	case reflect.Slice:
+		return len(*(*[]byte)(at)) == 0 // whatever the elements are
+	case reflect.Map:
 		return f.value(at).Len() == 0
 	}
 	return f.value(at).IsZero()

@@ -3,18 +3,23 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/unitc/unitc/internal/cli/adhoc"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/change"
+	"github.com/unitc/unitc/internal/cli/files"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/definition"
@@ -151,6 +156,9 @@ func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, err
 			list = append(list, *d)
 		}
 	}
+	if err := a.compareGrants(cmd, list); err != nil {
+		return nil, err
+	}
 	a.decideNetworks(list)
 	return list, nil
 }
@@ -218,6 +226,81 @@ func (d *difference) compareWorld() {
 	if !slices.Equal(d.launched.Spec.Process.Env, d.planned.Spec.Process.Env) {
 		d.Changes = append(d.Changes, change.Change{Field: "env_file", Running: "as it was at the start", File: "has other variables now", Effort: change.Restart})
 	}
+}
+
+// compareGrants finds secrets and configs that are not what the payload has. What
+// it has is read where it has it: nothing else keeps a copy.
+func (a *app) compareGrants(cmd *cobra.Command, list []difference) error {
+	var having []*difference
+	for i := range list {
+		if d := &list[i]; d.file != nil && d.planned != nil && len(planner.Grants(d.file)) > 0 {
+			having = append(having, d)
+		}
+	}
+	if len(having) == 0 || os.Geteuid() != 0 {
+		return nil // who is not root may not look into a container
+	}
+	return a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
+		for _, d := range having {
+			pid, err := units.MainPID(ctx, bus, d.Name+".service")
+			if err != nil || pid == 0 {
+				continue // it ends just now
+			}
+			a.compareGrantsOf(d, pid)
+		}
+		return nil
+	})
+}
+
+func (a *app) compareGrantsOf(d *difference, pid int) {
+	side, err := files.Container(d.Name, pid)
+	if err != nil {
+		return
+	}
+	defer side.Close()
+	started, _ := a.host.Started(d.Name)
+	for i, g := range planner.Grants(d.file) {
+		place := d.planned.Files[i].Destination
+		key := "configs"
+		if i < len(d.file.Secrets) {
+			key = "secrets"
+		}
+		if slices.ContainsFunc(d.Changes, func(c change.Change) bool { return strings.HasPrefix(c.Field, key) }) {
+			continue // the definition's own words have changed, and take a restart
+		}
+		is, err := launch.GrantContent(&g)
+		switch {
+		case g.Content != nil:
+			continue
+		case errors.Is(err, launch.ErrCredential):
+			if !credentialChanged(&g, started) {
+				continue
+			}
+		case err != nil:
+			if d.planErr == nil {
+				d.planErr = err
+			}
+			continue
+		default:
+			was, err := side.ReadFile(place, maxSecret)
+			if err != nil || bytes.Equal(was, is) {
+				continue
+			}
+		}
+		d.Changes = append(d.Changes, change.Change{Field: key + "[" + g.Source + "]", Running: "as it was at the start", File: "has another content now", Effort: change.Restart})
+	}
+	d.Effort = change.Most(d.Changes)
+}
+
+// credentialChanged goes by the time of its file: systemd decrypts it for a unit
+// that starts, and for nobody else.
+func credentialChanged(g *definition.Grant, started time.Time) bool {
+	path := filepath.Join(secretStore, g.Name)
+	if g.Encrypted != "" {
+		path = g.Encrypted // or the text itself, which no path is
+	}
+	st, err := os.Stat(path)
+	return err == nil && st.ModTime().After(started)
 }
 
 // compareNetworks finds networks whose definitions have changed since they were

@@ -29,6 +29,8 @@ type hint struct {
 // The limits of namespaces(7) are sysctls of one name each.
 const raiseNamespaces = "raise it (`sysctl user` shows them: user.max_user_namespaces, user.max_mnt_namespaces and so on)"
 
+const readOnlyRun = "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"
+
 // hints: a report that needed explaining becomes a row here, and a test. The
 // first row that fits is used.
 var hints = []hint{
@@ -38,10 +40,11 @@ var hints = []hint{
 	{step: "claim-network", errno: unix.ENOSPC, cure: fullRun},
 	{step: "connect-network", errno: unix.ENOSPC, cure: fullRun},
 	{step: "prepare-relay", errno: unix.ENOSPC, cure: fullRun},
-	{step: "write-state", errno: unix.EROFS, cure: "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"},
+	{step: "build-plan", errno: unix.EROFS, call: "symlink", cure: readOnlyRun}, // of a range of ids
+	{step: "write-state", errno: unix.EROFS, cure: readOnlyRun},
 
 	{step: "open-notify-socket", errno: unix.EAFNOSUPPORT, cure: "a drop-in of the unit keeps the helper from opening sockets: take RestrictAddressFamilies= out of it"},
-	{step: "claim-network", errno: unix.EROFS, cure: "/run must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"},
+	{step: "claim-network", errno: unix.EROFS, cure: readOnlyRun},
 	{step: "claim-network", errno: unix.EPERM, cure: noNetAdmin},
 	{step: "connect-network", errno: unix.EPERM, cure: noNetAdmin},
 	{step: "connect-network", errno: unix.EROFS, cure: "/proc/sys must be writable for the helper: a drop-in of the unit makes it read-only (ProtectKernelTunables=)"},
@@ -215,7 +218,10 @@ func (s *starter) capabilityHint() *hint {
 func failedCall(err error) string {
 	var inner *program.OpError
 	var outer *os.SyscallError
+	var link *os.LinkError
 	switch {
+	case errors.As(err, &link):
+		return link.Op
 	case errors.As(err, &inner):
 		return inner.What
 	case errors.As(err, &outer):

@@ -36,6 +36,17 @@ func (s *starter) readSecrets() error {
 	return nil
 }
 
+// ErrCredential is what systemd alone can read, for a unit that starts.
+var ErrCredential = errors.New("a credential of systemd's")
+
+// GrantContent is what a start would give now as a secret or config.
+func GrantContent(g *definition.Grant) ([]byte, error) {
+	if g.Content == nil && g.File == "" && g.Environment == "" {
+		return nil, ErrCredential
+	}
+	return readGrant(g, g.Source)
+}
+
 func readGrant(g *definition.Grant, key string) ([]byte, error) {
 	switch {
 	case g.Content != nil:

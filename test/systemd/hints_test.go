@@ -63,8 +63,8 @@ func TestStatusNamesTheCure(t *testing.T) {
 			[]string{"/proc/sys must be writable for the helper: a drop-in of the unit makes it read-only"}},
 		"nosocket": {"rootfs: host\nnetwork_mode: none\ncommand: [/bin/true]\n", "RestrictAddressFamilies=AF_INET", "1",
 			[]string{"open-notify-socket: ", "take RestrictAddressFamilies= out of it"}},
-		"readonly": {"rootfs: host\ncommand: [/bin/true]\n", "ProtectSystem=strict", "225",
-			[]string{"claim-network: ", "/run must be writable for the helper"}},
+		"readonly": {"rootfs: host\ncommand: [/bin/true]\n", "ProtectSystem=strict", "",
+			[]string{": read-only file system; /run must be writable for the helper"}},
 		"nocgroup": {"rootfs: host\ncommand: [/bin/true]\n", "InaccessiblePaths=/sys/fs/cgroup", "219",
 			[]string{"; /sys/fs/cgroup must show cgroup v2 and be writable for the helper"}},
 	} {

@@ -157,6 +157,49 @@ func searchSecrets(t *testing.T) {
 	}
 }
 
+// What a start would give now and the payload does not have is a difference, and
+// apply restarts for it.
+//
+//lab:once
+func TestDiffOfSecrets(t *testing.T) {
+	cleanReload(t)
+	secret := func(word string) { t.Helper(); place(t, definitions+"changes.token", word) }
+	secret("one")
+	place(t, definitions+"changes.env", "TOKEN=one\n")
+	pipe(t, "one", "unitc", "secret", "set", "changes")
+	t.Cleanup(func() { must(t, "unitc", "secret", "rm", "changes"); os.Remove("/etc/credstore.encrypted") })
+	place(t, definitions+"changes.yaml", "services: {app: {rootfs: host, init: true, network_mode: none, command: [sleep, infinity], secrets: [token, variable, changes], configs: [site]}}\n"+
+		"secrets: {token: {file: ./changes.token}, variable: {environment: TOKEN}, changes: {external: true}}\nconfigs: {site: {file: ./changes.token}}\n")
+	reload(t)
+	must(t, "systemctl", "start", "changes-app")
+	t.Cleanup(func() { must(t, "systemctl", "stop", "changes-app") })
+	if out := must(t, "unitc", "diff", "--exit-code"); out != "" {
+		t.Errorf("what was just started differs:\n%s", out)
+	}
+	for _, c := range []struct {
+		change func()
+		fields string
+	}{
+		{func() { secret("two") }, "secrets[token] configs[site]"},
+		{func() { place(t, definitions+"changes.env", "TOKEN=two\n") }, "secrets[variable]"},
+		{func() { pipe(t, "two", "unitc", "secret", "set", "changes") }, "secrets[changes]"},
+	} {
+		c.change()
+		d := difference(t, "changes-app")
+		var fields []string
+		for _, f := range d.Changes {
+			fields = append(fields, f.Field)
+		}
+		if got := strings.Join(fields, " "); got != c.fields || d.Effort != "restart" {
+			t.Errorf("it differs in %s with the effort %s, want %s", got, d.Effort, c.fields)
+		}
+		must(t, "unitc", "apply")
+		if out := must(t, "unitc", "diff", "--exit-code"); out != "" {
+			t.Errorf("after apply it differs:\n%s", out)
+		}
+	}
+}
+
 // A secret that is not there is named, with what to do.
 func TestMissingSecrets(t *testing.T) {
 	cleanReload(t)

@@ -11,6 +11,7 @@ package files
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -99,6 +100,29 @@ func openBelow(dir *os.File, unsafePath, shown string, flags int, resolve uint64
 		}
 		return nil, &os.PathError{Op: "open", Path: shown, Err: err}
 	}
+}
+
+// ReadFile reads a regular file that is not larger than most.
+func (s *Side) ReadFile(unsafePath string, most int64) ([]byte, error) {
+	file, err := s.open(unsafePath, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if st, err := file.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", file.Name()))
+	}
+	// The handle is of a regular file, so that opening it once more waits for nobody.
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s is larger than %d KiB", file.Name(), most>>10)
+	}
+	return data, err
 }
 
 // Source is what will be copied.

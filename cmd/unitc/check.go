@@ -136,6 +136,9 @@ func (a *app) problems(args []string) (diag.List, int, error) {
 		if run.Dirs == nil {
 			found = append(found, dropInProblems(a.root, out.Definitions)...)
 		}
+		if run.Dirs == nil && run.Select == nil {
+			found = append(found, linkProblems(a.root, out)...)
+		}
 		for _, p := range append(found, forwarding(out.Definitions, found)...) {
 			all = append(all, relative(p, run.Dirs != nil))
 		}

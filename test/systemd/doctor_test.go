@@ -45,6 +45,12 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("as another user: %+v", f)
 		}
 	})
+	const left = "/etc/systemd/system/multi-user.target.wants/verb-gone.service"
+	place(t, left, "-> /dev/null")
+	if f := examine(t, 0, "unitc", "doctor", "--json")["definitions/links"]; f.State != "warning" || !strings.Contains(f.Cure, "rm "+left) {
+		t.Errorf("a link that is left: %+v", f)
+	}
+	os.Remove(left)
 	const mask = "/etc/systemd/system-generators/unitc-generator"
 	place(t, mask, "-> /dev/null")
 	if f := examine(t, 1, "unitc", "doctor", "--json")["systemd/generator"]; f.State != "failed" || !strings.Contains(f.Cure, "remove the link") {

@@ -168,3 +168,65 @@ func isStarterDir(name string) bool {
 	}
 	return false
 }
+
+// Link is one below the administrator's directory of units that Enable or Disable
+// makes.
+type Link struct {
+	Path, Unit string
+	Masks      bool // it points to /dev/null
+}
+
+// Links are all that are there, in byte order, whoever made those to /dev/null.
+// generated is the directory that the others point into.
+func Links(root, generated string) (links []Link) {
+	dirs, _ := os.ReadDir(root + dir)
+	for _, d := range dirs {
+		if !isStarterDir(d.Name()) {
+			continue
+		}
+		items, _ := os.ReadDir(root + dir + "/" + d.Name())
+		for _, item := range items {
+			path := dir + "/" + d.Name() + "/" + item.Name()
+			target, err := os.Readlink(root + path)
+			if err == nil && (target == mask || strings.HasPrefix(target, generated+"/")) {
+				links = append(links, Link{Path: path, Unit: item.Name(), Masks: target == mask})
+			}
+		}
+	}
+	return links
+}
+
+// unitDirs are where a unit may have its file, besides those that the generator
+// of definitions makes (systemd.unit(5)).
+var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/run/systemd/transient", "/run/systemd/generator.early",
+	"/run/systemd/generator", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+
+// IsStale tells that a link is of no unit any more: it does nothing, and will hold
+// for the next definition of that name. has tells of the units of definitions.
+func (l Link) IsStale(root string, has func(unit string) bool) bool {
+	names := []string{l.Unit}
+	if at := strings.IndexByte(l.Unit, '@'); at >= 0 {
+		names = append(names, l.Unit[:at+1]+filepath.Ext(l.Unit))
+	}
+	for _, name := range names {
+		if has(name) {
+			return false
+		}
+		for _, d := range unitDirs {
+			if _, err := os.Lstat(root + d + "/" + name); err == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Masked is the link by which systemctl mask forbids a unit, "" if there is none.
+func Masked(root, unit string) string {
+	for _, d := range []string{dir, "/run/systemd/system"} {
+		if target, err := os.Readlink(root + d + "/" + unit); err == nil && target == mask {
+			return d + "/" + unit
+		}
+	}
+	return ""
+}

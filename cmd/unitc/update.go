@@ -38,7 +38,8 @@ func (a *app) update() *cobra.Command {
 		Short: "bring running containers to newer images, or back",
 		Long: `Bring the running containers whose definitions have x-update: to newer images: fetch
 them, restart what runs an older one, and go back to that if a container does not
-become ready or does not stay up. Without names all are looked at, as the timer
+become ready or does not stay up; one that ends with success stays down only where its
+restart policy says so. Without names all are looked at, as the timer
 unitc-update.timer does every day. An image from which there was a way back is not
 tried again unless --retry says so, and counts as a failure until there is a newer one.`,
 		ValidArgsFunction: a.completeRunning,
@@ -212,6 +213,9 @@ func (a *app) printOutcome(o updater.Outcome, asJSON bool) {
 	line := fmt.Sprintf("%s: %s", strings.Join(o.Units, " "), o.Result)
 	if o.From != "" {
 		line += fmt.Sprintf(" (%s: %s → %s)", o.Image, shortDigest(o.From), shortDigest(o.To))
+	}
+	if len(o.Ended) > 0 {
+		line += fmt.Sprintf("; ended with success since: %s (`restart: always` has it run again, and an image that ends too soon gone back from)", strings.Join(o.Ended, " "))
 	}
 	fmt.Fprintln(a.stdout, terminal.Clean(line))
 }

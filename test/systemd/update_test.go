@@ -73,3 +73,29 @@ func TestUpdate(t *testing.T) {
 	must(t, "unitc", "rollback", "--settle", "200ms", "app")
 	runs("version two")
 }
+
+// An end with success is none of an update to a service that is to run, however
+// long systemd waits before it starts it again. One that may end is named.
+func TestUpdateToOneThatEnds(t *testing.T) {
+	cleanReload(t)
+	r := startRegistry(t)
+	const ends = `{"Cmd": ["/bin/sh", "-c", "echo version two; exit 0"]}`
+	for unit, policy := range map[string]string{"ends-runs": "always", "ends-may": "on-failure"} {
+		name := r.offer(t, unit+":1", saying("version one"))
+		place(t, definitions+unit+".yaml", "image: "+name+"\ninit: true\nnetwork_mode: none\nx-update: registry\nrestart: "+policy+"\nsystemd: {service: {RestartSec: 1min}}\n")
+	}
+	reload(t)
+	t.Cleanup(func() { command(t, "systemctl", "stop", "ends-runs", "ends-may", "unitc-update.timer") })
+	must(t, "systemctl", "start", "ends-runs", "ends-may")
+	for unit, want := range map[string]string{"ends-runs": "rolled back", "ends-may": "updated"} {
+		awaitLine(t, unit, "version one")
+		r.offer(t, unit+":1", ends)
+		out, status := command(t, "unitc", "update", "--settle", "2s", unit)
+		if !strings.Contains(out, unit+".service: "+want) || (status == 0) != (want == "updated") || strings.Contains(out, "ended with success since: "+unit) != (want == "updated") {
+			t.Errorf("%d, %s", status, out)
+		}
+	}
+	if got := property(t, "ends-runs", "ActiveState"); got != "active" {
+		t.Errorf("it is %s", got)
+	}
+}

@@ -100,33 +100,41 @@ func (m *Jobs) number(ctx context.Context, unit, name string) (uint32, error) {
 
 // Watch polls: whether a unit that is up stays up is known only by waiting. One that
 // is on its way down in the end is waited for: systemd says only then how it ended.
-func (m *Jobs) Watch(ctx context.Context, units []string, settle time.Duration) error {
+// Ended are those that have ended well and that nothing starts again.
+func (m *Jobs) Watch(ctx context.Context, units []string, settle time.Duration) (ended []string, err error) {
 	deadline := time.NewTimer(settle)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for last := false; ; {
+		ended = nil
 		ending := false
 		for _, unit := range units {
 			state, err := m.look(ctx, unit)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			ending = ending || state == "deactivating"
+			if state == "inactive" {
+				ended = append(ended, unit)
+			}
 		}
 		if last && !ending {
-			return nil
+			return ended, nil
 		}
 		select {
 		case <-tick.C:
 		case <-deadline.C:
 			last = true
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
+// look gives an error for a unit that has not stayed up. What is to run again has
+// not either, however it ended: systemd waits before it starts it (RestartSec=), and
+// counts it only then.
 func (m *Jobs) look(ctx context.Context, unit string) (state string, err error) {
 	if state, err = m.state(ctx, unit); err != nil {
 		return "", err
@@ -135,10 +143,19 @@ func (m *Jobs) look(ctx context.Context, unit string) (state string, err error) 
 	if err != nil {
 		return "", fmt.Errorf("asking about %s: %w", unit, err)
 	}
-	if state == "failed" || restarts > 0 {
+	if state == "failed" || restarts > 0 || state == "activating" && m.waitsForRestart(ctx, unit) {
 		return "", fmt.Errorf("%s: it started and did not stay up%s", unit, m.why(ctx, unit))
 	}
 	return state, nil
+}
+
+func (m *Jobs) waitsForRestart(ctx context.Context, unit string) bool {
+	p, err := m.conn.GetUnitPropertyContext(ctx, unit, "SubState")
+	if err != nil {
+		return false // the next look asks again
+	}
+	state, _ := p.Value.Value().(string)
+	return strings.HasPrefix(state, "auto-restart")
 }
 
 func (m *Jobs) state(ctx context.Context, unit string) (string, error) {

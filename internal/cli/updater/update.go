@@ -31,8 +31,8 @@ type Systemd interface {
 	Start(ctx context.Context, unit string) error
 	Restart(ctx context.Context, unit string) error
 	// Watch returns an error as soon as a unit fails or is started again by
-	// itself, and nil after the given time.
-	Watch(ctx context.Context, units []string, settle time.Duration) error
+	// itself, and after the given time those that have ended well.
+	Watch(ctx context.Context, units []string, settle time.Duration) (ended []string, err error)
 	// Dependents are the active units that a restart of these takes down.
 	Dependents(ctx context.Context, units []string) ([]string, error)
 	IsActive(ctx context.Context, unit string) (bool, error)
@@ -75,7 +75,10 @@ type Outcome struct {
 	Result string   `json:"result"`
 	From   string   `json:"from,omitempty"` // digests
 	To     string   `json:"to,omitempty"`
-	Error  string   `json:"error,omitempty"`
+	// Ended are the units that have ended well within the time that they were watched,
+	// and that nothing starts again by their restart policy: it may be what they are for.
+	Ended []string `json:"ended,omitempty"`
+	Error string   `json:"error,omitempty"`
 }
 
 // group are the containers that one name means the image of: they go forward
@@ -177,7 +180,7 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 	if err != nil {
 		return fail(err)
 	}
-	err = u.restart(ctx, o.Units)
+	o.Ended, err = u.restart(ctx, o.Units)
 	switch {
 	case ctx.Err() != nil:
 		// It says nothing of the image. What runs the earlier one still is found
@@ -201,10 +204,10 @@ func (g *group) outdated(digest string) *group {
 }
 
 // restart is done when all of them are ready and have stayed up.
-func (u *Updater) restart(ctx context.Context, units []string) error {
+func (u *Updater) restart(ctx context.Context, units []string) (ended []string, err error) {
 	for _, unit := range units {
 		if err := u.Systemd.Restart(ctx, unit); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	return u.Systemd.Watch(ctx, units, u.Settle)
@@ -215,7 +218,7 @@ func (u *Updater) goBack(ctx context.Context, g *group, o Outcome, why error, be
 	o.Result, o.Error = RolledBack, why.Error()
 	err := u.Store.ChangeName(g.ref, func(n *store.Name) { n.Image, n.Previous, n.Rejected = o.From, "", o.To })
 	if err == nil {
-		err = u.restart(ctx, o.Units)
+		o.Ended, err = u.restart(ctx, o.Units)
 	}
 	if err == nil {
 		err = u.revive(ctx, before)
@@ -268,7 +271,7 @@ func (u *Updater) Rollback(ctx context.Context, name, platform string, container
 	}
 	before, err := u.Systemd.Dependents(ctx, o.Units)
 	if err == nil {
-		err = u.restart(ctx, o.Units)
+		o.Ended, err = u.restart(ctx, o.Units)
 	}
 	err = errors.Join(err, u.revive(ctx, before))
 	if err != nil {

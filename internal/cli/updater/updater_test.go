@@ -26,6 +26,7 @@ type world struct {
 	down       map[string]bool
 	asked      []string
 	outcomes   []Outcome
+	ended      []string
 	interrupt  func() // while a unit restarts
 }
 
@@ -83,18 +84,18 @@ func (w *world) Restart(_ context.Context, unit string) error {
 	return nil
 }
 
-func (w *world) Watch(ctx context.Context, _ []string, _ time.Duration) error {
+func (w *world) Watch(ctx context.Context, _ []string, _ time.Duration) ([]string, error) {
 	if w.interrupt != nil {
 		w.interrupt()
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	if w.bad[w.name().Image] {
 		for _, unit := range w.dependents {
 			w.down[unit] = true
 		}
-		return errors.New("it did not stay up")
+		return nil, errors.New("it did not stay up")
 	}
-	return nil
+	return w.ended, nil
 }
 
 func (w *world) Dependents(context.Context, []string) ([]string, error) { return w.dependents, nil }
@@ -171,13 +172,22 @@ func TestUpdate(t *testing.T) {
 		t.Error(err)
 	}
 	w.expect(Updated, "restart a.service b")
-	if n := w.name(); n.Image != digest("b") || n.Previous != digest("a") {
+	// What has ended well may be meant to: it is named.
+	w.ended, w.newest = []string{"a.service"}, digest("c")
+	if err := w.run(nil, "b"); err != nil || !slices.Equal(w.outcomes[0].Ended, w.ended) {
+		t.Errorf("%v, %+v", err, w.outcomes)
+	}
+	w.newest = digest("b")
+	if err := w.run(nil, "c"); err != nil {
+		t.Error(err)
+	}
+	if n := w.name(); n.Image != digest("b") || n.Previous != digest("c") {
 		t.Errorf("after the update the name is %+v", n)
 	}
 	if _, err := w.store.Collect(store.Prune{Dangling: true}); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.store.Resolve(digest("a")); err != nil {
+	if _, err := w.store.Resolve(digest("c")); err != nil {
 		t.Errorf("the image before the update: %v", err)
 	}
 }

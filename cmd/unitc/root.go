@@ -87,6 +87,13 @@ func (a *app) command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.root, "root", "", "look for definitions and units below `DIR` instead of /")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if !cmd.HasParent() {
+			// A verb's flags are the root's where there is no such verb.
+			if args := cmd.Flags().Args(); len(args) > 0 {
+				return unknownVerb(cmd, args)
+			}
+			return usagef("%w; see `unitc --help`", err)
+		}
 		return usagef("%s: %w; see `%s --help`", strings.TrimPrefix(cmd.CommandPath(), "unitc "), err, cmd.CommandPath())
 	})
 	root.SetVersionTemplate("unitc {{.Version}}\n")

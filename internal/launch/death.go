@@ -80,7 +80,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 		_ = notify.barrier()
 	}
 	if err := writeJournal(d.entry()); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
+		fmt.Fprintf(os.Stderr, "<3>%v\n", err)
 	}
 }
 

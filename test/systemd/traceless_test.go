@@ -362,6 +362,9 @@ func TestEntriesWithoutCleanUp(t *testing.T) {
 					if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", c.unit()); !strings.Contains(out, c.unit()+" failed: exited with status 5") {
 						t.Errorf("`journalctl -u` does not show the entry:\n%s", out)
 					}
+					if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "unitc-postmortem.service"); strings.Contains(out, "multiple trigger") {
+						t.Errorf("PID 1 warns of what several containers share:\n%s", out)
+					}
 					// Nothing is told twice.
 					why(t, c.name)
 					if n := len(c.entries()); n != runs {

@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/syntax"
 	"github.com/unitc/unitc/internal/syntax/library"
 )
 
@@ -124,15 +125,57 @@ func (c *Candidate) Check() (diag.List, error) {
 	}
 	before, data := c.File, c.Data
 	c.Directory = filepath.Dir(c.Path)
-	c.Data = append(slices.Clip(bytes.TrimRight(data, "\n")), "\n"+compose.Directory(c.Directory)+"\n"...)
-	c.File = c.Parse(searchpath.Dirs[0])
-	if left, err := c.moved(here); err != nil || len(left) == 0 {
-		return here.Problems, err
+	line := compose.Directory(c.Directory)
+	for _, placed := range []func([]byte, string) []byte{atEnd, atFirstKey} {
+		if c.Data = placed(data, line); c.Data == nil {
+			continue
+		}
+		c.File = c.Parse(searchpath.Dirs[0])
+		if left, err := c.moved(here); err != nil || len(left) == 0 {
+			return here.Problems, err
+		}
 	}
-	// What it extends and includes is not found so, and some files have no place for a line.
+	// What it extends and includes is not found so.
 	c.File, c.Data, c.Directory = before, data, ""
 	return here.Problems, fmt.Errorf("%s has paths that begin at its directory and would mean others in %s: %s; write absolute paths, or put it there with what it names",
 		c.Path, searchpath.Dirs[0], strings.Join(fields, ", "))
+}
+
+// atEnd leaves all lines where they are.
+func atEnd(data []byte, line string) []byte {
+	return append(slices.Clip(bytes.TrimRight(data, "\n")), "\n"+line+"\n"...)
+}
+
+// atFirstKey makes it the first key, where nothing can follow the last: in braces,
+// with an indent, before an end of the document. nil = there is no key.
+func atFirstKey(data []byte, line string) []byte {
+	documents, _ := library.Full.YAML(data, 1)
+	if len(documents) == 0 || len(documents[0].Content) == 0 || len(documents[0].Content[0].Content) == 0 {
+		return nil
+	}
+	root := documents[0].Content[0]
+	key := root.Content[0]
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	if root.Kind != syntax.Mapping || key.Line < 1 || key.Line > len(lines) {
+		return nil
+	}
+	text := []rune(string(lines[key.Line-1]))
+	if key.Column < 1 || key.Column > len(text) {
+		return nil
+	}
+	before, after := string(text[:key.Column-1]), string(text[key.Column-1:])
+	separator := "\n" + before
+	if strings.TrimSpace(before) != "" || inBraces(root, lines) {
+		separator = ", "
+	}
+	lines[key.Line-1] = []byte(before + line + separator + after)
+	return bytes.Join(lines, nil)
+}
+
+// inBraces tells that a mapping begins with one.
+func inBraces(root *syntax.Node, lines [][]byte) bool {
+	text := []rune(string(lines[root.Line-1]))
+	return root.Column <= len(text) && text[root.Column-1] == '{'
 }
 
 // moved gives what is not as it is here where it will stand.

@@ -121,13 +121,24 @@ func (r *reader) cleanTarget(n *node, target string) string {
 	case clean == "/proc" || strings.HasPrefix(clean, "/proc/"):
 		r.fault(n, "write sysctls: for values under /proc/sys; nothing else can be mounted there", "%s is the kernel's: unitc mounts /proc itself", clean).Rule = diag.RuleUnsupported
 	case clean == "/sys":
-		r.fault(n, "name the directory below /sys that is needed", "unitc mounts /sys itself").Rule = diag.RuleUnsupported
+		r.fault(n, "name the directory below /sys that is needed; with privileged: true /sys:/sys is the host's own", "unitc mounts /sys itself").Rule = diag.RuleUnsupported
 	case clean == "/dev":
 		r.fault(n, "write devices: for device nodes", "unitc mounts /dev itself").Rule = diag.RuleUnsupported
 	default:
 		return clean
 	}
 	return ""
+}
+
+// volumeTarget is cleanTarget for a volume. The host's own /sys may be mounted at
+// /sys, cgroups and all, where no protection is covered by that: what is privileged
+// has none there.
+func (r *reader) volumeTarget(n *node, target string, bind bool, source string) string {
+	privileged := r.service.get("privileged")
+	if path.Clean(target) == "/sys" && bind && path.Clean(source) == "/sys" && privileged != nil && privileged.truth() {
+		return "/sys"
+	}
+	return r.cleanTarget(n, target)
 }
 
 // addVolume keeps a volume unless its target has one already.

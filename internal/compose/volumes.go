@@ -101,7 +101,7 @@ func (r *reader) shortVolume(n *node) (definition.Volume, bool) {
 	if !ok {
 		return v, false
 	}
-	if v.Target = r.cleanTarget(n, parts[1]); v.Target == "" {
+	if v.Target = r.volumeTarget(n, parts[1], v.Type == definition.VolumeBind, v.Source); v.Target == "" {
 		return v, false
 	}
 	if len(parts) == 3 {
@@ -204,7 +204,7 @@ func (r *reader) volumeOption(n *node, v *definition.Volume, option string) bool
 // longVolume reads the mapping form, whose shape was checked.
 func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 	v := definition.Volume{Type: n.get("type").str(), ReadOnly: n.get("read_only") != nil && n.get("read_only").truth()}
-	if v.Target = r.cleanTarget(n.get("target"), n.get("target").str()); v.Target == "" {
+	if v.Target = r.volumeTarget(n.get("target"), n.get("target").str(), v.Type == definition.VolumeBind, n.get("source").str()); v.Target == "" {
 		return v, false
 	}
 	source := n.get("source")

@@ -19,7 +19,11 @@ func (b *builder) mounts() error {
 	if b.f.Joined.Shm > 0 && b.s.Runtime != "" {
 		return &KeyError{"ipc", "another runtime cannot mount the /dev/shm of " + b.s.IPC, "drop `runtime:`, or `ipc:`"}
 	}
+	ownSys := slices.ContainsFunc(b.s.Volumes, func(v definition.Volume) bool { return v.Target == "/sys" })
 	for _, m := range defaultMounts {
+		if ownSys && strings.HasPrefix(m.Destination, "/sys") {
+			continue // the host's, with the host's cgroups
+		}
 		m.Options = slices.Clone(m.Options)
 		switch {
 		case m.Destination == "/proc" && !b.has(specs.PIDNamespace):

@@ -73,6 +73,8 @@ var services = map[string]definition.Service{
 	"clocks": {Name: "c", RootFS: "/srv/c", Command: []string{"/c"}, TimeOffsets: &definition.TimeOffsets{Boottime: 90 * time.Minute, Monotonic: -1500 * time.Millisecond}},
 	"image-mount": {Name: "i", RootFS: "/srv/i", Command: []string{"/i"}, Volumes: []definition.Volume{
 		{Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/assets", Subpath: "static", ReadOnly: true}}},
+	"privileged-sys": {Name: "p", RootFS: "/srv/p", Command: []string{"/p"}, Privileged: true, Volumes: []definition.Volume{
+		{Type: definition.VolumeBind, Source: "/sys", Target: "/sys", ReadOnly: true}}},
 	"privileged": {Name: "p", RootFS: "/srv/p", Command: []string{"/p"}, Privileged: true},
 }
 

@@ -54,7 +54,7 @@ func TestAppArmor(t *testing.T) {
 		t.Errorf("unitc doctor says nothing of the profile:\n%s", doctor)
 	}
 	tries := []string{"reads\nis unitc-default (enforce)", "mounts\nremounts\nwrites\nreads\nis unconfined"}
-	list := place(t, definition{"apparmor-default", "scope", sleeper}, definition{"apparmor-privileged", "scope", sleeper + "privileged: true\n"},
+	list := place(t, definition{"apparmor-default", "scope", sleeper}, definition{"apparmor-privileged", "scope", sleeper + "privileged: true\nvolumes: ['/sys:/sys:ro']\ndevices: [/dev/kmsg]\n"},
 		definition{"apparmor-wrong", "scope", sleeper + "security_opt: [apparmor=no-such-profile]\n"},
 		definition{"apparmor-try", "scope", fmt.Sprintf(tryAll, "")}, definition{"apparmor-try-unconfined", "scope", fmt.Sprintf(tryAll, ", apparmor=unconfined")})
 	c, privileged, wrong := list[0], list[1], list[2]
@@ -68,6 +68,10 @@ func TestAppArmor(t *testing.T) {
 	privileged.start(t)
 	if got := privileged.profile(); got != "unconfined" {
 		t.Errorf("a privileged payload runs under %q", got)
+	}
+	// The host's own /sys, with all of its cgroups, as collectors of figures want it.
+	if got := run(t, "unitc", "exec", privileged.name, "sh", "-c", "ls -d /sys/fs/cgroup/init.scope /dev/kmsg; touch /sys/x 2>&1 || echo read-only"); !strings.Contains(got, "init.scope") || !strings.Contains(got, "/dev/kmsg") || !strings.Contains(got, "read-only") {
+		t.Errorf("a privileged payload with /sys sees\n%s", got)
 	}
 	for i, c := range list[3:] {
 		c.start(t)

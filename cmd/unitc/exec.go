@@ -154,6 +154,17 @@ func (a *app) execIn(cmd *cobra.Command, word string, argv []string, o execOptio
 	return status, err
 }
 
+// withoutRecord says why it is not known what a container is: clean-up was quicker,
+// or somebody else.
+func (a *app) withoutRecord(cmd *cobra.Command, name string) error {
+	err := a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error { return a.notRunning(ctx, bus, name) })
+	var lost *units.LostError
+	if errors.As(err, &lost) || errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return runtime.ErrNotRunning
+}
+
 // joinable is a running container's process and configuration. The plan is read
 // after the process: where that lives still when it is joined, the plan is its
 // own and not that of a later start.
@@ -172,7 +183,7 @@ func (a *app) joinable(cmd *cobra.Command, word string) (string, runtime.ExecCon
 	}
 	p, err := a.host.Plan(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = runtime.ErrNotRunning // clean-up was quicker
+		err = a.withoutRecord(cmd, name)
 	}
 	if err != nil {
 		return "", cfg, err

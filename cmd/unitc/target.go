@@ -127,6 +127,9 @@ func (a *app) notRunning(ctx context.Context, bus units.Bus, name string) error 
 		if err := a.host.Permitted(); err != nil {
 			return err
 		}
+		if pid, err := units.MainPID(ctx, bus, name+".service"); err == nil && pid != 0 && !a.host.Launched(name) {
+			return &units.LostError{Name: name}
+		}
 	}
 	return &units.NotRunningError{Name: name, State: state}
 }

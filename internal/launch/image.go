@@ -82,7 +82,7 @@ func imageError(s *definition.Service, err error) error {
 		cure = "bring it in with `unitc load` or `unitc pull " + s.Image + "`, or drop `pull_policy: never`"
 	}
 	if errors.Is(err, unix.EROFS) {
-		cure = "/var/lib/unitc must be writable for the helper: a drop-in of the unit makes it read-only (ProtectSystem=, ReadOnlyPaths=)"
+		cure = "/var/lib/unitc must be writable for the helper: its file system is mounted read-only, as after a fault of the disk (`findmnt -T /var/lib/unitc`, `journalctl -k`), or a drop-in of the unit makes it so (ProtectSystem=, ReadOnlyPaths=)"
 	}
 	what := err.Error()
 	if errors.Is(err, store.ErrNotFound) {

@@ -42,10 +42,14 @@ func arrange(locked *lease.Locked, d *definition.Network) (*lease.Network, error
 	}
 	if n.Driver == lease.Macvlan || n.Driver == lease.Ipvlan {
 		if _, err := netlink.LinkByName(n.Link); err != nil {
-			return nil, &Fault{"networks." + d.Key + ".driver_opts.parent", fmt.Sprintf("%s: %v", n.Link, err), "name an interface of this host"}
+			return nil, noParent(d, n.Link, err)
 		}
 	}
 	return n, locked.PutNetwork(n)
+}
+
+func noParent(d *definition.Network, link string, err error) error {
+	return &Fault{"networks." + d.Key + ".driver_opts.parent", fmt.Sprintf("%s: %v", link, err), "name an interface of this host"}
 }
 
 // makeNetwork makes what the kernel has of a network, if it is missing or
@@ -64,6 +68,16 @@ func makeNetwork(locked *lease.Locked, n *lease.Network, before func(string)) er
 	if n.Driver == lease.Bridge {
 		if err := makeBridge(n); err != nil {
 			return err
+		}
+		// Who was on a bridge that somebody has removed is on none since.
+		records, err := locked.Records(n.Name)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			if err := attach(&records[i], []lease.Network{*n}); err != nil {
+				return err
+			}
 		}
 		before("make-rules")
 		if err := makeRules(locked, n); err != nil {

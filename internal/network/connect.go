@@ -70,6 +70,9 @@ func (p *place) makeLink(ns *os.File) error {
 		return err
 	}
 	parent, err := netlink.LinkByName(p.network.Link)
+	if errors.As(err, new(netlink.LinkNotFoundError)) && p.network.Driver != lease.Bridge {
+		return noParent(p.asked.Definition, p.network.Link, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.network.Link, err)
 	}

@@ -5,6 +5,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -100,17 +101,25 @@ func attach(r *lease.Record, networks []lease.Network) error {
 
 // Missing tells in words what somebody has taken away of networks; "" = nothing.
 func Missing() (string, error) {
-	networks, _, err := madeBridges(lease.Store{})
+	networks, records, err := madeBridges(lease.Store{})
 	if err != nil || len(networks) == 0 {
 		return "", err
 	}
 	for _, n := range networks {
-		_, err := netlink.LinkByName(n.Link)
+		bridge, err := netlink.LinkByName(n.Link)
 		if errors.As(err, new(netlink.LinkNotFoundError)) {
 			return fmt.Sprintf("the bridge %s of the network %s has gone", n.Link, n.Name), nil
 		}
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", n.Link, err)
+		}
+		for _, r := range records {
+			if r.Network != n.Name {
+				continue
+			}
+			if link, err := netlink.LinkByName(r.Link); err == nil && link.Attrs().MasterIndex != bridge.Attrs().Index {
+				return fmt.Sprintf("%s is not on the bridge %s of the network %s", r.Container, n.Link, n.Name), nil
+			}
 		}
 	}
 	whole, err := hasAllRules()
@@ -119,6 +128,29 @@ func Missing() (string, error) {
 	}
 	if !whole {
 		return "somebody has flushed the rules of networks: published ports and the way out do not work", nil
+	}
+	return "", nil
+}
+
+// Cut tells in words of a network whose interface of the host has gone, and with it
+// those that containers had of it; "" = none.
+func Cut() (string, error) {
+	store := lease.Store{}
+	networks, err := store.Networks()
+	if err != nil {
+		return "", err
+	}
+	for _, n := range networks {
+		if n.Driver != lease.Macvlan && n.Driver != lease.Ipvlan {
+			continue
+		}
+		records, err := store.Records(n.Name)
+		if err != nil || len(records) == 0 {
+			continue
+		}
+		if _, err := netlink.LinkByName(n.Link); errors.As(err, new(netlink.LinkNotFoundError)) {
+			return fmt.Sprintf("the interface %s of the network %s has gone, or has another name: a restart of %s would fail, and they may have no network now", n.Link, n.Name, strings.Join(containers(records), " ")), nil
+		}
 	}
 	return "", nil
 }

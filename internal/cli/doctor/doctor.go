@@ -96,6 +96,7 @@ var checks = []check{
 	{"network", "links", links},
 	{"network", "nftables", nftables},
 	{"network", "rules", ownRules},
+	{"network", "interfaces", parents},
 	{"network", "forwarding", forwarding},
 	{"network", "other firewalls", firewalls},
 }

@@ -109,6 +109,21 @@ func ownRules(Machine) result {
 	return good("as networks need them")
 }
 
+// parents looks for interfaces of the host that containers have theirs on.
+func parents(Machine) result {
+	if !isRoot() {
+		return asRoot("the interfaces that networks are on are there")
+	}
+	gone, err := network.Cut()
+	if err != nil {
+		return warn("`unitc network ls` as root tells which there are", "the networks cannot be read: %v", err)
+	}
+	if gone != "" {
+		return warn("bring the interface back, or correct parent: in the network's definition; then restart them", "%s", gone)
+	}
+	return good("there, as far as networks are on any")
+}
+
 // forwarding tells what networks have made of the host: a router.
 func forwarding(m Machine) result {
 	changed := (lease.Store{Root: m.Run + strings.TrimPrefix(lease.Root, "/run")}).Sysctls()

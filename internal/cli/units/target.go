@@ -31,6 +31,14 @@ func (e *NotRunningError) Error() string {
 	return fmt.Sprintf("%s is not running (%s); start it: systemctl start %s", e.Name, e.State, e.Name)
 }
 
+// LostError is a container that runs and of which is not known any more what was
+// launched: somebody has removed it.
+type LostError struct{ Name string }
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("%s runs, and /run/unitc/%[1]s, which says what was launched, has been removed; systemctl restart %[1]s makes it anew", e.Name)
+}
+
 // IsForeign tells whether systemd has a unit of this name that is not ours.
 func IsForeign(ctx context.Context, bus Bus, unit string) bool {
 	p, err := bus.GetUnitPropertyContext(ctx, unit, "LoadState")

@@ -5,8 +5,10 @@
 package systemd
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // An update restarts what runs an older image; one that does not stay up is
@@ -97,5 +99,48 @@ func TestUpdateToOneThatEnds(t *testing.T) {
 	}
 	if got := property(t, "ends-runs", "ActiveState"); got != "active" {
 		t.Errorf("it is %s", got)
+	}
+}
+
+// systemd begins anew in the middle of an update, as when its own package is
+// updated: the update goes on, and says nothing bad of the image.
+func TestUpdateWhileSystemdBeginsAnew(t *testing.T) {
+	cleanReload(t)
+	r := startRegistry(t)
+	// Each start takes a while.
+	slow := func(words string) string {
+		return `{"Cmd": ["/bin/sh", "-c", "echo ` + words + `; exec sleep infinity"], "Healthcheck": {"Test": ["CMD", "/bin/sleep", "1"], "Interval": 100000000}}`
+	}
+	name := r.offer(t, "anew:1", slow("version one"))
+	place(t, definitions+"anew.yaml", "image: "+name+"\ninit: true\nnetwork_mode: none\nx-update: registry\n")
+	reload(t)
+	t.Cleanup(func() { command(t, "systemctl", "stop", "anew", "unitc-update.timer") })
+	must(t, "systemctl", "start", "anew")
+	awaitLine(t, "anew", "version one")
+	for words, when := range map[string]string{"version two": "activating", "version three": "active"} {
+		before := property(t, "anew", "InvocationID")
+		r.offer(t, "anew:1", slow(words))
+		cmd := exec.Command("unitc", "update", "--settle", "3s", "anew")
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "it starts anew", func() bool {
+			return property(t, "anew", "InvocationID") != before && property(t, "anew", "ActiveState") == when
+		})
+		must(t, "systemctl", "daemon-reexec")
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case err := <-ended:
+			if err != nil || !strings.Contains(out.String(), "anew.service: updated") {
+				t.Errorf("%v, %s", err, out.String())
+			}
+		case <-time.After(2 * time.Minute):
+			_ = cmd.Process.Kill()
+			t.Fatal("the update does not end")
+		}
+		awaitLine(t, "anew", words)
 	}
 }

@@ -19,6 +19,42 @@ import (
 // Jobs starts units and waits for them, over systemd's private socket.
 type Jobs struct{ conn *dbus.Conn }
 
+// reexecPatience is how long systemd may take to begin anew.
+const reexecPatience = 30 * time.Second
+
+// again asks, and once more where systemd has begun anew meanwhile (systemctl
+// daemon-reexec, an update of its package): that closes all connections.
+func (m *Jobs) again(ctx context.Context, ask func() error) error {
+	err := ask()
+	for deadline := time.Now().Add(reexecPatience); m.lost(err) && ctx.Err() == nil && time.Now().Before(deadline); {
+		next, dialErr := ConnectJobs(ctx)
+		if dialErr != nil {
+			time.Sleep(pollTime)
+			continue
+		}
+		m.conn.Close()
+		m.conn = next.conn
+		err = ask()
+	}
+	return err
+}
+
+// lost tells of an error whether it is the end of the connection, which this side
+// may notice a moment later.
+func (m *Jobs) lost(err error) bool {
+	var answer godbus.Error
+	if err == nil || errors.As(err, &answer) {
+		return false
+	}
+	for range 10 {
+		if !m.conn.Connected() {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
 // ConnectJobs opens the private socket, which tells of jobs without being asked
 // to tell of everything (S-11).
 func ConnectJobs(ctx context.Context) (*Jobs, error) {
@@ -34,30 +70,35 @@ func (m *Jobs) Close() { m.conn.Close() }
 
 // Start ends with its job.
 func (m *Jobs) Start(ctx context.Context, unit string) error {
-	return m.job(ctx, unit, m.conn.StartUnitContext)
+	return m.job(ctx, unit, (*dbus.Conn).StartUnitContext)
 }
 
 // Restart ends with its job.
 func (m *Jobs) Restart(ctx context.Context, unit string) error {
-	return m.job(ctx, unit, m.conn.RestartUnitContext)
+	return m.job(ctx, unit, (*dbus.Conn).RestartUnitContext)
 }
 
 // pollTime is how often a unit is looked at that may never be done: with
 // Restart= a start that fails goes on in the same job.
 const pollTime = 200 * time.Millisecond
 
-func (m *Jobs) job(ctx context.Context, unit string, call func(context.Context, string, string, chan<- string) (int, error)) error {
+func (m *Jobs) job(ctx context.Context, unit string, call func(*dbus.Conn, context.Context, string, string, chan<- string) (int, error)) error {
 	// A way there and back must not be stopped by the start limit, nor be judged
 	// by restarts of long ago.
 	var refused godbus.Error
-	err := m.conn.ResetFailedUnitContext(ctx, unit)
+	err := m.again(ctx, func() error { return m.conn.ResetFailedUnitContext(ctx, unit) })
 	if err != nil && !(errors.As(err, &refused) && refused.Name == "org.freedesktop.systemd1.NoSuchUnit") {
 		return fmt.Errorf("resetting %s: %w", unit, err)
 	}
 	done := make(chan string, 1)
-	if _, err := call(ctx, unit, "replace", done); err != nil {
+	err = m.again(ctx, func() error {
+		_, err := call(m.conn, ctx, unit, "replace", done)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("starting %s: %w", unit, err)
 	}
+	told := m.conn // only this connection is told how the job ends
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for {
@@ -68,13 +109,51 @@ func (m *Jobs) job(ctx context.Context, unit string, call func(context.Context, 
 			}
 			return nil
 		case <-tick.C:
-			if n, _ := m.number(ctx, unit, "NRestarts"); n > 0 {
+			n, err := m.number(ctx, unit, "NRestarts")
+			if m.lost(err) && ctx.Err() == nil {
+				return fmt.Errorf("asking about %s: %w", unit, err)
+			}
+			if n > 0 {
 				return fmt.Errorf("%s: it does not start%s", unit, m.why(ctx, unit))
+			}
+			if m.conn != told && !m.hasJob(ctx, unit) {
+				return m.ended(ctx, unit)
 			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// hasJob tells whether a unit is on its way.
+func (m *Jobs) hasJob(ctx context.Context, unit string) bool {
+	p, err := m.property(ctx, unit, "Job")
+	if err != nil {
+		return true // the next look asks again
+	}
+	job, _ := p.Value.Value().([]any)
+	if len(job) == 0 {
+		return false
+	}
+	id, _ := job[0].(uint32)
+	return id != 0
+}
+
+// ended is how a job has ended of which nobody told.
+func (m *Jobs) ended(ctx context.Context, unit string) error {
+	state, err := m.state(ctx, unit)
+	if err == nil && state == "failed" {
+		err = fmt.Errorf("%s: its start failed%s", unit, m.why(ctx, unit))
+	}
+	return err
+}
+
+func (m *Jobs) property(ctx context.Context, unit, name string) (p *dbus.Property, err error) {
+	err = m.again(ctx, func() error {
+		p, err = m.conn.GetUnitPropertyContext(ctx, unit, name)
+		return err
+	})
+	return p, err
 }
 
 // why is what the unit says of itself.
@@ -90,7 +169,11 @@ func (m *Jobs) why(ctx context.Context, unit string) string {
 }
 
 func (m *Jobs) number(ctx context.Context, unit, name string) (uint32, error) {
-	p, err := m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", name)
+	var p *dbus.Property
+	err := m.again(ctx, func() (err error) {
+		p, err = m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", name)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -150,7 +233,7 @@ func (m *Jobs) look(ctx context.Context, unit string) (state string, err error) 
 }
 
 func (m *Jobs) waitsForRestart(ctx context.Context, unit string) bool {
-	p, err := m.conn.GetUnitPropertyContext(ctx, unit, "SubState")
+	p, err := m.property(ctx, unit, "SubState")
 	if err != nil {
 		return false // the next look asks again
 	}
@@ -159,7 +242,7 @@ func (m *Jobs) waitsForRestart(ctx context.Context, unit string) bool {
 }
 
 func (m *Jobs) state(ctx context.Context, unit string) (string, error) {
-	p, err := m.conn.GetUnitPropertyContext(ctx, unit, "ActiveState")
+	p, err := m.property(ctx, unit, "ActiveState")
 	if err != nil {
 		return "", fmt.Errorf("asking about %s: %w", unit, err)
 	}
@@ -180,7 +263,7 @@ func (m *Jobs) Dependents(ctx context.Context, units []string) ([]string, error)
 	var found []string
 	for i := 0; i < len(seen); i++ {
 		for _, relation := range []string{"RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf"} {
-			p, err := m.conn.GetUnitPropertyContext(ctx, seen[i], relation)
+			p, err := m.property(ctx, seen[i], relation)
 			if err != nil {
 				return nil, fmt.Errorf("asking who needs %s: %w", seen[i], err)
 			}

@@ -25,18 +25,26 @@ func openDir(dirFD int, path string) (int, error) {
 }
 
 // listDir gives all names of a directory, in no order.
-func listDir(fd int) ([]item, error) {
-	var (
-		items []item
-		buf   = make([]byte, 8<<10)
-	)
+func listDir(fd int) (items []item, err error) {
+	err = eachName(fd, func(name []byte, dtype byte) { items = append(items, item{string(name), typeBits(dtype)}) })
+	return items, err
+}
+
+// EachName calls f with every name in an open directory, in no order. The bytes
+// are overwritten then.
+func EachName(fd int, f func(name []byte)) error {
+	return eachName(fd, func(name []byte, _ byte) { f(name) })
+}
+
+func eachName(fd int, f func(name []byte, dtype byte)) error {
+	buf := make([]byte, 8<<10)
 	for {
 		n, err := unix.Getdents(fd, buf)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || n == 0 {
-			return items, err
+			return err
 		}
 		for rest := buf[:n]; len(rest) > 0; {
 			// struct linux_dirent64, getdents64(2): inode and offset (8 bytes
@@ -44,8 +52,8 @@ func listDir(fd int) ([]item, error) {
 			record := rest[:binary.NativeEndian.Uint16(rest[16:])]
 			rest = rest[len(record):]
 			name, _, _ := bytes.Cut(record[19:], []byte{0})
-			if s := string(name); s != "." && s != ".." {
-				items = append(items, item{s, typeBits(record[18])})
+			if string(name) != "." && string(name) != ".." {
+				f(name, record[18])
 			}
 		}
 	}
@@ -65,11 +73,6 @@ func typeBits(dtype byte) fs.FileMode {
 	return fs.ModeIrregular
 }
 
-// ListNames gives the names in an open directory.
-func ListNames(fd int) (map[string]bool, error) {
-	return list(fd, func(item) bool { return true })
-}
-
 // ListDirs gives the names of the directories in a directory, the hidden ones aside.
 func ListDirs(path string) (map[string]bool, error) {
 	fd, err := openDir(unix.AT_FDCWD, path)
@@ -77,19 +80,13 @@ func ListDirs(path string) (map[string]bool, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	return list(fd, func(i item) bool { return i.mode.IsDir() && i.name[0] != '.' })
-}
-
-func list(fd int, wanted func(item) bool) (map[string]bool, error) {
-	items, err := listDir(fd)
-	if err != nil {
-		return nil, err
-	}
-	names := make(map[string]bool, len(items))
-	for _, i := range items {
-		if wanted(i) {
-			names[i.name] = true
+	names := map[string]bool{}
+	if err := eachName(fd, func(name []byte, dtype byte) {
+		if typeBits(dtype).IsDir() && name[0] != '.' {
+			names[string(name)] = true
 		}
+	}); err != nil {
+		return nil, err
 	}
 	return names, nil
 }

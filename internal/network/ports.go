@@ -245,13 +245,31 @@ func (c *Claim) publish() error {
 			return err
 		}
 	}
-	if err := flush(conn); err != nil {
+	err := flush(conn)
+	if errors.Is(err, unix.EEXIST) {
+		// Of somebody whose record was removed: no port is given out twice.
+		err = rebuildRecorded()
+	}
+	if err != nil {
 		return err
 	}
 	for _, p := range c.places {
 		forgetFlows(*p.record)
 	}
 	return nil
+}
+
+func rebuildRecorded() error {
+	locked, err := lease.Store{}.Lock()
+	if err != nil {
+		return err
+	}
+	defer locked.Unlock()
+	networks, records, err := madeBridges(locked.Store)
+	if err != nil {
+		return err
+	}
+	return rebuild(networks, records)
 }
 
 // withdrawPorts closes them again, whether they are open or not.
@@ -268,5 +286,9 @@ func withdrawPorts(r *lease.Record) error {
 			return err
 		}
 	}
-	return ignoreMissing(flush(conn))
+	err := ignoreMissing(flush(conn))
+	if errors.Is(err, unix.EEXIST) {
+		return nil // they were never opened: what is there is another's, of whom there is no record
+	}
+	return err
 }

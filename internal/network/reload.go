@@ -39,18 +39,7 @@ func Reload() ([]string, error) {
 			return nil, fmt.Errorf("network %s: %w", records[i].Network, err)
 		}
 	}
-	// One transaction: no packet meets half of the rules. Ports with x-activation
-	// come to their sockets, which lead them on with the next connection.
-	c := transaction()
-	c.AddTable(table)
-	c.DelTable(table)
-	if err := addTable(c); err != nil {
-		return nil, err
-	}
-	if err := addElements(c, networks, records); err != nil {
-		return nil, err
-	}
-	return names, flush(c)
+	return names, rebuild(networks, records)
 }
 
 // madeBridges are the networks that have been made, and who is in them.

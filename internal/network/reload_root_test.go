@@ -3,6 +3,7 @@
 package network
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/network/lease"
 )
 
 // Whatever others take away of networks while containers run is found, and put
@@ -84,6 +86,45 @@ func TestReload(t *testing.T) {
 	}
 	if n := rules(t); n != 0 {
 		t.Errorf("%d tables are left", n)
+	}
+}
+
+// Records that somebody has removed (rm -rf /run/unitc) leave rules that nobody
+// takes away: they are in the way of no start, of the same ports neither.
+func TestRecordsRemoved(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	client := outside(t)
+	port := definition.Port{Published: 8080, Target: 80, Protocol: "tcp"}
+	for name, forget := range map[string]string{"all": lease.Root, "of one network": lease.Root + "/front"} {
+		other := &definition.Network{Key: "other", Name: "other"}
+		connect(t, "other", other)
+		d := &definition.Network{Key: "front", Name: "front"}
+		connect(t, "web", d, port)
+		must(t, os.RemoveAll(forget))
+		must(t, os.RemoveAll(lease.Root+"/.ports"))
+		web, _ := connect(t, "again", &definition.Network{Key: "back", Name: "back"}, port)
+		serve(t, web, ":80")
+		var err error
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+			if _, err = ask(t, client, "192.0.2.1:8080"); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Errorf("%s: the port does not answer: %v", name, err)
+		}
+		for _, c := range []string{"again", "web", "other"} {
+			must(t, Release(c, nil))
+		}
+		must(t, Sweep())
+		for _, n := range []string{"front", "other"} {
+			must(t, deleteLink(bridgeName(n)))
+		}
+		if n := rules(t); n != 0 {
+			t.Errorf("%s: %d tables are left", name, n)
+		}
 	}
 }
 

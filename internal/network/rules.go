@@ -198,15 +198,22 @@ func makeRules(locked *lease.Locked, n *lease.Network) error {
 	c := transaction()
 	networks := []lease.Network{*n}
 	var records []lease.Record
-	if !hasRules() {
+	there := hasRules()
+	all, err := locked.Networks()
+	if err != nil {
+		return err
+	}
+	if there && !slices.ContainsFunc(all, func(other lease.Network) bool { return other.Ready }) {
+		// Of networks whose records somebody has removed.
+		c.AddTable(table)
+		c.DelTable(table)
+		there = false
+	}
+	if !there {
 		if err := addTable(c); err != nil {
 			return err
 		}
 		// Somebody has flushed all rules while containers ran.
-		all, err := locked.Networks()
-		if err != nil {
-			return err
-		}
 		for _, other := range all {
 			if other.Name == n.Name || other.Driver != lease.Bridge {
 				continue
@@ -220,6 +227,22 @@ func makeRules(locked *lease.Locked, n *lease.Network) error {
 			}
 			records = append(records, list...)
 		}
+	}
+	if err := addElements(c, networks, records); err != nil {
+		return err
+	}
+	return flush(c)
+}
+
+// rebuild makes the table of what is recorded, in one transaction: no packet meets
+// half of the rules. Ports with x-activation come to their sockets, which lead them
+// on with the next connection.
+func rebuild(networks []lease.Network, records []lease.Record) error {
+	c := transaction()
+	c.AddTable(table)
+	c.DelTable(table)
+	if err := addTable(c); err != nil {
+		return err
 	}
 	if err := addElements(c, networks, records); err != nil {
 		return err

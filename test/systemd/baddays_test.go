@@ -69,3 +69,25 @@ func TestInterfaceThatGoes(t *testing.T) {
 		must(t, "ip", "link", "del", "badwire")
 	})
 }
+
+// With all records removed under running containers they are stopped and started as
+// if nothing had been, with their published ports.
+//
+//lab:once
+func TestAllRecordsRemovedByHand(t *testing.T) {
+	service := "    " + strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ") + "\n"
+	defineFor(t, "verb-all", "services:\n  a:\n"+service+"    ports: ['127.0.0.1:18099:80']\n  b:\n"+service, "verb-all.target", "verb-all-a.service", "verb-all-b.service")
+	must(t, "systemctl", "start", "verb-all.target")
+	must(t, "rm", "-rf", "/run/unitc")
+	must(t, "systemctl", "stop", "verb-all.target")
+	for range 2 {
+		must(t, "systemctl", "start", "verb-all-a", "verb-all-b")
+		must(t, "unitc", "exec", "verb-all-a", "getent", "hosts", "b")
+		must(t, "systemctl", "stop", "verb-all.target")
+	}
+	if out, _ := command(t, "sh", "-c", "ip -o link show type bridge; nft list tables"); strings.Contains(out, "ub-") || strings.Contains(out, "unitc") {
+		t.Errorf("left behind:\n%s", out)
+	}
+	// What it was is not known any more.
+	must(t, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+}

@@ -16,6 +16,10 @@ import (
 // no process until one of them does.
 const resolverSocket = "unitc-resolver.socket"
 
+// sysctlService sets what networks need of forwarding, which a start has to
+// have the last word on.
+const sysctlService = "systemd-sysctl.service"
+
 // networkUnit keeps a network while it is active. Containers do not need it:
 // the first one makes the network and the last one takes it away. It is for
 // those who want the bridge to be there without one. Its definition lies beside
@@ -34,7 +38,7 @@ func networkUnit(file definition.File, n *definition.Network, outDir, helper str
 		w.Set("PartOf", unitfile.MangleName(file.Name)+targetSuffix)
 	}
 	w.Set("RequiresMountsFor", path.Dir(helper)) // V-6
-	w.Set("After", "systemd-sysctl.service")     // its words on forwarding must not be the last
+	w.Set("After", sysctlService)
 	beforeBasic(&w)
 	w.Section("Service")
 	w.Set("Type", "oneshot")
@@ -78,7 +82,10 @@ func networkUnits(file definition.File, outDir, helper string) []unit {
 }
 
 // networkDependencies order a container behind its networks' units, if they
-// are started, and have its names answered.
+// are started, and have its names answered and its networks removed. It does not
+// wait for the units that do that: opening sockets takes systemd as long as the
+// helper's own start, which makes sure of them before the payload runs
+// (launch, await-resolver). Networks have the lock of their records.
 func (t *translation) networkDependencies() {
 	networks := t.ownNetworks()
 	if len(networks) == 0 {
@@ -91,11 +98,10 @@ func (t *translation) networkDependencies() {
 		// It takes the network away when the last container has ended.
 		if use := networkUseUnit(name); use != "" {
 			t.w.Set("Wants", use)
-			t.w.Set("After", use)
 		}
 	}
 	t.w.Set("Wants", resolverSocket)
-	t.w.Set("After", resolverSocket)
+	t.w.Set("After", sysctlService)
 }
 
 const (

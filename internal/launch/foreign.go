@@ -32,6 +32,7 @@ var foreignSteps = []startStep{
 	{"join-scope", exitCgroup, (*starter).joinScope},
 	{"create-container", exitExec, (*starter).createContainer},
 	{"connect-network", exitNetwork, (*starter).connectNetwork},
+	{"await-resolver", exitNetwork, (*starter).awaitResolver},
 	{"start-pasta", exitNetwork, (*starter).startPasta},
 	{"load-nftables", exitNetwork, (*starter).loadRules},
 	{"send-mainpid", exitFailure, (*starter).sendMainPID},

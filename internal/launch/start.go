@@ -104,6 +104,8 @@ var (
 		{"join-scope", exitCgroup, (*starter).joinScope},
 		// It has begun with the request for the scope, while systemd makes that.
 		{"connect-network", exitNetwork, (*starter).connectNetwork},
+		// Opened by systemd meanwhile, which nothing of the unit waits for.
+		{"await-resolver", exitNetwork, (*starter).awaitResolver},
 		{"start-pasta", exitNetwork, (*starter).startPasta},
 		// The interfaces that rules name are there, and nothing of the payload's runs.
 		{"load-nftables", exitNetwork, (*starter).loadRules},

@@ -125,6 +125,7 @@ var purposes = map[string]string{
 	"run-hooks":           "hooks of the configuration, and devices that are moved",
 	"start-scope":         "systemd has been asked for the payload's cgroup, with its limits",
 	"connect-network":     "while systemd makes the scope",
+	"await-resolver":      "the payload may ask for names at once",
 	"join-scope":          "the child is moved before it sees its cgroup namespace",
 	"start-pasta":         "for networks without privilege",
 	"load-nftables":       "the interfaces are there, and nothing of the payload's runs",

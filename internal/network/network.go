@@ -120,7 +120,8 @@ func Take(r Request) (*Claim, error) {
 }
 
 // Release takes a container off its networks, and takes those away that nobody
-// is in any more, but for those in keep. It may run at any time and twice.
+// is in any more, but for those in keep, which have units of their own for that
+// (Idle). It may run at any time and twice.
 func Release(container string, keep []string) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
@@ -133,7 +134,7 @@ func Release(container string, keep []string) error {
 		return err
 	}
 	return removeIdle(locked, func(n *lease.Network) bool {
-		return !slices.Contains(keep, n.Name) && slices.ContainsFunc(records, func(r lease.Record) bool { return r.Network == n.Name })
+		return (n.Orphaned || !slices.Contains(keep, n.Name)) && slices.ContainsFunc(records, func(r lease.Record) bool { return r.Network == n.Name })
 	})
 }
 
@@ -145,14 +146,27 @@ func lockIfAny() (*lease.Locked, error) {
 	return lease.Store{}.Lock()
 }
 
-// Idle takes a network away if nobody is in it and its unit is not active.
+// Idle takes a network away if nobody is in it and its unit is not active. If
+// somebody is, who may have come since or be about to end, it is left to them:
+// systemd orders neither before this.
 func Idle(name string) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()
-	return removeIdle(locked, func(n *lease.Network) bool { return n.Name == name })
+	if err := removeIdle(locked, func(n *lease.Network) bool { return n.Name == name }); err != nil {
+		return err
+	}
+	n, err := locked.Network(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n.Orphaned = true
+	return locked.PutNetwork(n)
 }
 
 // forget takes one container off its networks, and gives what it had there.

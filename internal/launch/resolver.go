@@ -14,29 +14,23 @@ import (
 
 const resolverSocket = "unitc-resolver.socket"
 
-const (
-	// resolverPatience is for what PID 1 does in a row with the start of this unit;
-	// whoever waits longer asks it.
-	resolverPatience = 20 * time.Millisecond
-	// resolverTimeout bounds the wait for the socket's job.
-	resolverTimeout = scopeTimeout
-)
+// resolverTimeout bounds the wait for the socket's job.
+const resolverTimeout = scopeTimeout
 
 // awaitResolver lets no payload run before its questions for names have somewhere
 // to wait. A container without an answer runs all the same, as one does without
 // a way out: who talks to nobody never notices.
 func (s *starter) awaitResolver() error {
-	if !s.network.AsksResolver() {
+	if !s.network.AsksResolver() || network.ResolverListens() {
 		return nil
 	}
-	for pause, deadline := 200*time.Microsecond, time.Now().Add(resolverPatience); ; pause *= 2 {
-		if network.ResolverListens() {
-			return nil
-		}
-		if !time.Now().Before(deadline) {
-			break
-		}
-		time.Sleep(pause)
+	// PID 1 has opened them before it reads or answers anything, if it can: at boot it
+	// may start a hundred services first.
+	if err := s.awaitMainPID(); err != nil {
+		return err
+	}
+	if network.ResolverListens() {
+		return nil
 	}
 	if state, err := awaitSocketUnit(resolverSocket); err != nil {
 		fmt.Fprintf(os.Stderr, "<4>whether the container's questions for names are answered: %v\n", err)

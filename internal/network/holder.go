@@ -132,9 +132,8 @@ func socketsOn(p lease.Port) []socket {
 	return list
 }
 
-const listening = "0A" // net/tcp_states.h
-
 func socketsOf(table string, p lease.Port) []socket {
+	const listening = "0A" // net/tcp_states.h
 	var list []socket
 	for line := range strings.Lines(table) {
 		f := strings.Fields(line)

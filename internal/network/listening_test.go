@@ -3,33 +3,44 @@
 package network
 
 import (
-	"encoding/binary"
-	"fmt"
-	"strings"
+	"net"
+	"net/netip"
 	"testing"
-
-	"github.com/unitc/unitc/internal/network/lease"
 )
 
-// Of who listens the resolver's own address counts, and of who is connected nobody.
-func TestResolverListens(t *testing.T) {
-	const heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-	resolver := fmt.Sprintf("%08X:0035", binary.NativeEndian.Uint32(lease.Resolver.AsSlice()))
-	line := func(local, state string) string {
-		return "   0: " + local + " 00000000:0000 " + state + " 00000000:00000000 00:00000000 00000000     0        0 4242 1 0000000000000000 100 0 0 10 0\n"
+// Who listens at the very address counts, and nobody who listens at all of them or
+// is connected from it.
+func TestListens(t *testing.T) {
+	at := func(l net.Addr) netip.AddrPort { return l.(*net.TCPAddr).AddrPort() }
+	one, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	all, ssh := line("00000000:0035", listening), line("00000000:0016", listening)
-	for table, want := range map[string]bool{
-		"":                                    false,
-		heading:                               false,
-		heading + all + ssh:                   false,
-		heading + ssh + line(resolver, "0A"):  true,
-		heading + line(resolver, "0A") + ssh:  true,
-		heading + ssh + line(resolver, "01"):  false,
-		heading + line("0100007F:0035", "0A"): false,
+	defer one.Close()
+	all, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	c, err := net.Dial("tcp4", one.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if !listens(at(one.Addr())) {
+		t.Errorf("nobody listens at %s", one.Addr())
+	}
+	for what, a := range map[string]netip.AddrPort{
+		"a listener at all addresses": netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), at(all.Addr()).Port()),
+		"a client":                    at(c.LocalAddr()),
+		"another address":             netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at(one.Addr()).Port()),
 	} {
-		if got := resolverListens(strings.NewReader(table)); got != want {
-			t.Errorf("%v of\n%s", got, table)
+		if listens(a) {
+			t.Errorf("%s is taken for a listener at %s", what, a)
 		}
+	}
+	one.Close()
+	if listens(at(one.Addr())) {
+		t.Errorf("somebody listens at %s, which is closed", one.Addr())
 	}
 }

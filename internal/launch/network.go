@@ -98,6 +98,21 @@ func (s *starter) readNetwork(name string) (*definition.Network, error) {
 	return r.Network, nil
 }
 
+// beginNetworks makes the networks that are missing while systemd makes the scope
+// and the payload's namespaces are made: it needs neither.
+func (s *starter) beginNetworks() {
+	if s.network == nil {
+		return
+	}
+	s.making = make(chan error, 1)
+	go func() {
+		s.netWatch.mark("look-at-networks")
+		err := s.network.MakeNetworks()
+		s.netWatch.end()
+		s.making <- err
+	}()
+}
+
 // beginConnect connects while systemd makes the scope, whose answers take the
 // greater part of a start.
 func (s *starter) beginConnect() {
@@ -122,7 +137,12 @@ func (s *starter) connectNetwork() error {
 // connect gives the payload's namespace its interfaces, while its first process
 // is at its mounts.
 func (s *starter) connect() error {
-	s.netWatch.mark("look-at-networks")
+	if s.making != nil {
+		if err := <-s.making; err != nil {
+			return keyed(err)
+		}
+	}
+	s.netWatch.mark("open-namespace")
 	ns, err := s.networkNamespace()
 	if err != nil {
 		return err

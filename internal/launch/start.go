@@ -48,6 +48,7 @@ type starter struct {
 	child          *program.Child
 	answered       time.Duration   // that was waited for systemd's answer
 	network        *network.Claim  // nil = it is connected to none
+	making         chan error      // the networks; nil = that has not begun
 	connecting     chan error      // nil = that has not begun
 	payload        int             // main PID, once it is known
 	contents       [][]byte        // of the plan's files
@@ -306,7 +307,11 @@ func (s *starter) requestScope() error {
 	if s.plan.Scope == nil || s.child == nil {
 		return nil
 	}
-	return s.manager.Ask(s.plan.Scope, s.child.PID)
+	if err := s.manager.Ask(s.plan.Scope, s.child.PID); err != nil {
+		return err
+	}
+	s.beginNetworks()
+	return nil
 }
 
 func (s *starter) startScope() error {

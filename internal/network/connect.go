@@ -19,15 +19,17 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
-// Connect makes the networks that are missing, gives a network namespace its
-// interfaces, and publishes the ports. The namespace's own processes may be at
-// their mounts meanwhile.
+// Connect gives a network namespace its interfaces, and publishes the ports. The
+// namespace's own processes may be at their mounts meanwhile. Networks that are
+// missing are made first, unless that has been done.
 func (c *Claim) Connect(ns *os.File) error {
 	if c.IsPasta() {
 		return nil // its process does all that
 	}
-	if err := c.makeNetworks(); err != nil {
-		return err
+	if !c.made {
+		if err := c.MakeNetworks(); err != nil {
+			return err
+		}
 	}
 	for _, p := range c.places {
 		c.request.Before("make-link")
@@ -43,8 +45,13 @@ func (c *Claim) Connect(ns *os.File) error {
 	return c.publish()
 }
 
-// makeNetworks makes those that nobody has made since Take.
-func (c *Claim) makeNetworks() error {
+// MakeNetworks makes those that nobody has made since Take. It needs no namespace
+// of the container's.
+func (c *Claim) MakeNetworks() error {
+	c.made = true
+	if c.IsPasta() {
+		return nil
+	}
 	locked, err := lease.Store{}.Lock()
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ func (f *Fault) Error() string { return f.Key + ": " + f.What + "; " + f.Cure }
 type Claim struct {
 	request Request
 	places  []place
+	made    bool // the networks are there
 }
 
 // place is one network with the container's record in it.

@@ -3,7 +3,6 @@
 package network
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/quickjson"
 )
 
 const (
@@ -114,7 +114,7 @@ func change(path, value string) error {
 	}
 	changed := map[string]string{}
 	if data, err := os.ReadFile(changedFile); err == nil {
-		_ = json.Unmarshal(data, &changed) // what cannot be read is not restored
+		_ = quickjson.Parse(data, &changed) // what cannot be read is not restored
 	}
 	if _, known := changed[path]; !known {
 		changed[path] = old
@@ -126,12 +126,8 @@ func change(path, value string) error {
 		}
 		changed[lease.VirtualLinks] = strings.Join(links, " ")
 	}
-	data, err := json.Marshal(changed)
-	if err != nil {
-		return err
-	}
 	// A helper that is killed while it writes must not lose what it read.
-	if err := os.WriteFile(changedFile+newEnd, data, 0o644); err != nil {
+	if err := os.WriteFile(changedFile+newEnd, quickjson.Append(nil, changed), 0o644); err != nil {
 		return err
 	}
 	if err := os.Rename(changedFile+newEnd, changedFile); err != nil {
@@ -168,7 +164,7 @@ func restoreSysctls() error {
 		return nil
 	}
 	changed := map[string]string{}
-	if json.Unmarshal(data, &changed) == nil && !othersForward(strings.Fields(changed[lease.VirtualLinks])) {
+	if quickjson.Parse(data, &changed) == nil && !othersForward(strings.Fields(changed[lease.VirtualLinks])) {
 		delete(changed, lease.VirtualLinks)
 		// accept_ra of an interface goes by whether it forwards: forwarding first.
 		for _, path := range []string{forward4, forward6} {

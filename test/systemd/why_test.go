@@ -266,4 +266,6 @@ func TestWhyNamesADropIn(t *testing.T) {
 		}
 		must(t, "systemctl", "reset-failed", name)
 	}
+	// Clean-up was forbidden its calls, too.
+	must(t, "unitc", "network", "prune")
 }

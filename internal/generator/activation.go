@@ -32,7 +32,7 @@ func (t *translation) portUnits() (units []unit) {
 		name := definition.PortUnit(t.unit.stem(), target)
 		socket := unit{name: name + socketSuffix, text: t.portSocket(target)}
 		if t.service.StartsWithProject() {
-			socket.links = []link{{path: "sockets.target.wants/" + socket.name, target: "../" + socket.name}}
+			socket.links = []link{{dir: "sockets.target.wants", name: socket.name, unit: socket.name}}
 		}
 		units = append(units, socket, unit{name: name + serviceSuffix, text: t.portService(target)})
 	}

@@ -210,24 +210,24 @@ func (r *run) settleName(u unit, file definition.File) unit {
 
 // settleAliases drops the aliases whose names are taken.
 func (r *run) settleAliases(u unit, file definition.File) unit {
-	if !slices.ContainsFunc(u.links, func(l link) bool { return l.alias }) {
+	if !slices.ContainsFunc(u.links, func(l link) bool { return l.isAlias() }) {
 		return u
 	}
 	var kept []link
 	for _, l := range u.links {
 		taken := ""
-		if l.alias {
-			if taken = r.native.path(l.path); taken == "" {
-				taken = r.claimed[l.path]
+		if l.isAlias() {
+			if taken = r.native.path(l.name); taken == "" {
+				taken = r.claimed[l.name]
 			}
 		}
 		if taken != "" {
 			u.problems = append(u.problems, diag.Problem{File: file.Path, Severity: diag.Warning, Path: "systemd.install.Alias",
-				What: l.path + " exists already: " + taken, Cure: "choose another name"})
+				What: l.name + " exists already: " + taken, Cure: "choose another name"})
 			continue
 		}
-		if l.alias {
-			r.claimed[l.path] = file.Path
+		if l.isAlias() {
+			r.claimed[l.name] = file.Path
 		}
 		kept = append(kept, l)
 	}

@@ -31,7 +31,7 @@ func wantDir(directive string) string {
 
 // bootLink starts unit with the boot; target is the file of it.
 func bootLink(unit, target string) link {
-	return link{path: bootTarget + ".wants/" + unit, target: "../" + target}
+	return link{dir: bootTarget + ".wants", name: unit, unit: target}
 }
 
 // install does by hand what `systemctl enable` does for files below /etc
@@ -141,7 +141,7 @@ func (t *translation) addWant(w want, name string) {
 	case name == "":
 		t.fault(path, "a template without an instance cannot be wanted", "set DefaultInstance=, or name the instance in the unit that wants it")
 	default:
-		t.addLink(path, link{path: unit + wantDir(w.directive) + "/" + name, target: "../" + t.unit.name})
+		t.addLink(path, link{dir: unit + wantDir(w.directive), name: name, unit: t.unit.name})
 	}
 }
 
@@ -155,13 +155,13 @@ func (t *translation) addAlias(alias string) {
 		// systemd.unit(5): an alias has the type and the form of what it names.
 		t.fault(path, fmt.Sprintf("%q is no alias for %s", alias, t.unit.name), "write a name of the form www"+serviceSuffix)
 	default:
-		t.addLink(path, link{path: name, target: t.unit.name, alias: true})
+		t.addLink(path, link{name: name, unit: t.unit.name})
 	}
 }
 
 func (t *translation) addLink(path string, l link) {
 	for _, have := range t.unit.links {
-		if have.path == l.path {
+		if have.dir == l.dir && have.name == l.name {
 			return
 		}
 	}

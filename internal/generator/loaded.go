@@ -26,7 +26,7 @@ func (r *run) keepLoaded(u *unit) {
 	if r.Dirs != nil || r.Select != nil {
 		return
 	}
-	named := slices.ContainsFunc(u.links, func(l link) bool { return !l.alias })
+	named := slices.ContainsFunc(u.links, func(l link) bool { return !l.isAlias() })
 	if u.container && !named && len(r.loaded) < maxLoaded && unitfile.NameKind(u.name) != unitfile.Template {
 		r.loaded = append(r.loaded, u.name)
 	}

@@ -28,6 +28,8 @@ type output struct {
 	path       string
 	dirFD      int
 	madeDirs   map[string]bool
+	linkDir    string // "" = none is open
+	linkDirFD  int
 	tempPrefix string
 	temps      int
 	err        error // the first
@@ -85,7 +87,10 @@ func (o *output) abandon() {
 func (o *output) finish() {
 	o.placeDefinitions()
 	for _, u := range o.units {
-		err := o.makeParent(u.name)
+		var err error
+		if dir, _, below := strings.Cut(u.name, "/"); below {
+			err = o.makeDir(dir)
+		}
 		if err == nil {
 			err = o.writeFile(u.name, u.text, 0o644)
 		}
@@ -96,6 +101,7 @@ func (o *output) finish() {
 		}
 		o.keep(u.name, err)
 	}
+	o.leave()
 }
 
 func (o *output) keep(what string, err error) {
@@ -287,35 +293,67 @@ func writeAll(fd int, data []byte) error {
 	return nil
 }
 
-// makeParent makes the directory of a drop-in or of a link.
-func (o *output) makeParent(path string) error {
-	dir, _, found := strings.Cut(path, "/")
-	if !found || o.madeDirs[dir] {
+// makeDir makes the directory of a drop-in or of links.
+func (o *output) makeDir(name string) error {
+	if o.madeDirs[name] {
 		return nil
 	}
-	if err := unix.Mkdirat(o.dirFD, dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("mkdir %s: %w", dir, err)
+	if err := unix.Mkdirat(o.dirFD, name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("mkdir %s: %w", name, err)
 	}
-	o.madeDirs[dir] = true
+	o.madeDirs[name] = true
 	return nil
 }
 
+// enter is the directory of the next link, made at its first use; it stays open
+// for the links behind, nearly all of which are in the same.
+func (o *output) enter(name string) (fd int, err error) {
+	if name == "" {
+		return o.dirFD, nil
+	}
+	if name == o.linkDir {
+		return o.linkDirFD, nil
+	}
+	o.leave()
+	if err := o.makeDir(name); err != nil {
+		return -1, err
+	}
+	fd, err = unix.Openat(o.dirFD, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("opening %s: %w", name, err)
+	}
+	o.linkDir, o.linkDirFD = name, fd
+	return fd, nil
+}
+
+func (o *output) leave() {
+	if o.linkDir != "" {
+		_ = unix.Close(o.linkDirFD)
+		o.linkDir = ""
+	}
+}
+
 func (o *output) writeLink(l link) error {
-	if err := o.makeParent(l.path); err != nil {
+	dirFD, err := o.enter(l.dir)
+	if err != nil {
 		return err
 	}
-	err := rawcall.Symlinkat(l.target, o.dirFD, l.path)
+	target := l.unit
+	if !l.isAlias() {
+		target = "../" + target
+	}
+	err = rawcall.Symlinkat(target, dirFD, l.name)
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	temp := o.temp()
 	_ = unix.Unlinkat(o.dirFD, temp, 0)
-	if err := unix.Symlinkat(l.target, o.dirFD, temp); err != nil {
-		return fmt.Errorf("linking %s: %w", l.path, err)
+	if err := unix.Symlinkat(target, o.dirFD, temp); err != nil {
+		return fmt.Errorf("linking %s: %w", l.name, err)
 	}
-	if err := unix.Renameat(o.dirFD, temp, o.dirFD, l.path); err != nil {
+	if err := unix.Renameat(o.dirFD, temp, dirFD, l.name); err != nil {
 		_ = unix.Unlinkat(o.dirFD, temp, 0)
-		return fmt.Errorf("linking %s: %w", l.path, err)
+		return fmt.Errorf("linking %s: %w", l.name, err)
 	}
 	return nil
 }

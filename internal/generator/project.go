@@ -122,7 +122,7 @@ func (t *translation) triggers() (units []unit) {
 			return nil
 		}
 		if !t.isTemplate() {
-			u.links = []link{{path: tr.target + ".wants/" + name, target: "../" + name}}
+			u.links = []link{{dir: tr.target + ".wants", name: name, unit: name}}
 		}
 		units = append(units, u)
 	}

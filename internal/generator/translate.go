@@ -36,9 +36,12 @@ type unit struct {
 
 // link is a symbolic link below the output directory.
 type link struct {
-	path, target string
-	alias        bool // path is a unit's name, not in a .wants directory
+	dir  string // a directory as multi-user.target.wants; "" for an alias
+	name string
+	unit string // what it leads to
 }
+
+func (l *link) isAlias() bool { return l.dir == "" }
 
 func (u *unit) stem() string { return strings.TrimSuffix(u.name, serviceSuffix) }
 

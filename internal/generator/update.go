@@ -41,7 +41,7 @@ func (t *translation) updateUnits() []unit {
 	service, _ := w.Bytes()
 	return []unit{
 		{name: updateName + timerSuffix, text: timer, shared: true,
-			links: []link{{path: "timers.target.wants/" + updateName + timerSuffix, target: "../" + updateName + timerSuffix}}},
+			links: []link{{dir: "timers.target.wants", name: updateName + timerSuffix, unit: updateName + timerSuffix}}},
 		{name: updateName + serviceSuffix, text: service, shared: true},
 	}
 }

@@ -312,11 +312,18 @@ func (t *translation) stop() {
 		// ExecStopPost= at once too.
 		grace, signal = defaultGrace, "SIGKILL"
 	}
-	if s.System.Cgroup == definition.CgroupService && !s.NeedsRelay() {
+	switch {
+	case s.System.Cgroup == definition.CgroupService && !s.NeedsRelay():
 		// The payload's other processes are in this cgroup too: the stop signal is
 		// for its first process alone, and there are no lines in a relay to spare.
 		t.w.Set("KillMode", "mixed")
-	} else {
+	case signal == "SIGKILL" && s.PID == "":
+		// systemd sends the stop signal to whoever is left when the first process has
+		// ended by itself, too. The others of its PID namespace end with it, and the
+		// relay is to drain: the last signal is one that it ignores.
+		t.w.Set("KillMode", "mixed")
+		t.w.Set("FinalKillSignal", "SIGTERM")
+	default:
 		t.w.Set("KillMode", "control-group")
 	}
 	t.w.Set("KillSignal", signal)

@@ -5,6 +5,7 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // "1,000,000 numbered lines from a payload that then exits at once arrive
@@ -167,4 +170,30 @@ func (c *container) isJournaldsRepetition(text string) {
 	if in != 2 {
 		c.t.Errorf("%q stands in %d files of the journal, of %d", text, in, len(files))
 	}
+}
+
+// What is killed at once has lines on their way as well, and systemd sends the last
+// signal to the relay also where the payload has ended by itself.
+func TestLinesOfWhatIsKilledAtOnce(t *testing.T) {
+	t.Parallel()
+	c := scoped.define(t, "at-once", "rootfs: host\ninit: true\nnetwork_mode: none\nstop_grace_period: 0s\ncommand: [sh, -c, 'sleep 1; seq 5000']").start()
+	relay := 0
+	await(t, "there is a relay", func() bool {
+		for _, pid := range pids("/unitc.slice/" + c.unit()) {
+			if comm, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(comm)) == "unitc-relay" {
+				relay, _ = strconv.Atoi(pid)
+			}
+		}
+		return relay > 0
+	})
+	if err := unix.Kill(relay, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the payload has ended", func() bool { return c.show("SubState") != "running" })
+	// systemd has it go on as well, so that it may be done by now.
+	if err := unix.Kill(relay, unix.SIGCONT); err != nil && !errors.Is(err, unix.ESRCH) {
+		t.Error(err)
+	}
+	c.await("ActiveState", "inactive")
+	c.awaitNumbers(5000)
 }

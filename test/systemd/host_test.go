@@ -6,6 +6,7 @@ package systemd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,11 @@ func command(t *testing.T, name string, args ...string) (string, int) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0", "COLUMNS=1000")
+	cmd.WaitDelay = time.Minute
 	out, err := cmd.CombinedOutput()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		t.Errorf("%s %q has ended, and somebody whom it has left behind holds its output", name, args)
+	}
 	if err != nil && cmd.ProcessState == nil {
 		t.Fatalf("%s %q: %v", name, args, err)
 	}

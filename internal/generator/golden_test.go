@@ -78,6 +78,7 @@ var goldenCases = []struct {
 		{Published: 8443, Target: 443, Protocol: "tcp", Activation: true}, {HostIP: "::", Published: 9443, Target: 443, Protocol: "tcp", Activation: true},
 		{Published: 9000, Target: 9000, Protocol: "tcp"}}}}}},
 	{"kill-at-once", "web", one(definition.Service{RootFS: "/srv/web", StopGracePeriod: 1})},
+	{"kill-at-once-bundle", "web", one(definition.Service{Bundle: "/srv/web", StopGracePeriod: 1})},
 	{"realtime-signal", "web", one(definition.Service{RootFS: "/srv/web", StopSignal: "SIGRTMIN+3"})},
 	{"restart-by-systemd", "web", one(definition.Service{RootFS: "/srv/web", System: definition.System{Service: []definition.Directive{directive("Restart", "on-abnormal")}}})},
 	{"on-failure", "web", one(definition.Service{RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartOnFailure}})},

@@ -35,7 +35,7 @@ type nativeDir struct {
 // asking for each name takes 1.5 µs, listing 300 names 40.
 const listFrom = 25
 
-// nameSet is a set of names that takes one in a hundred for one that it holds, as
+// nameSet is a set of names that takes two in a hundred for ones that it holds, as
 // it knows no more of them than a bit at the place of their hash: whether one
 // that it has is there has to be asked. 2 KiB are enough for some 300.
 type nameSet [256]uint64

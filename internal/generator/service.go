@@ -317,7 +317,7 @@ func (t *translation) stop() {
 		// The payload's other processes are in this cgroup too: the stop signal is
 		// for its first process alone, and there are no lines in a relay to spare.
 		t.w.Set("KillMode", "mixed")
-	case signal == "SIGKILL" && s.PID == "":
+	case signal == "SIGKILL" && s.PID == "" && s.Bundle == "": // a bundle may share the host's
 		// systemd sends the stop signal to whoever is left when the first process has
 		// ended by itself, too. The others of its PID namespace end with it, and the
 		// relay is to drain: the last signal is one that it ignores.

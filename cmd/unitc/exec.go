@@ -137,10 +137,9 @@ func (a *app) execIn(cmd *cobra.Command, word string, argv []string, o execOptio
 		columns, rows := session.Size(in)
 		cfg.Process.ConsoleSize = &specs.Box{Width: columns, Height: rows}
 	}
-	// A container that is frozen meanwhile must not hold this program.
-	ctx, stop := untilInterrupted(context.Background())
-	defer stop()
-	status, err := startIn(ctx, cfg, own, o)
+	signals := session.Catch()
+	defer signals.Release()
+	status, err := startIn(signals, cfg, own, o)
 	var step *runtime.StepError
 	if errors.Is(err, unix.ENOENT) && errors.As(err, &step) && step.Step == "clone" {
 		err = runtime.ErrNotRunning // the cgroup to be born in is gone
@@ -265,8 +264,8 @@ type joined struct {
 
 func (j *joined) Signal(sig unix.Signal) error { return unix.PidfdSendSignal(j.fd, sig, nil, 0) }
 
-// startIn starts the process and stays until it has ended. ctx bounds the start.
-func startIn(ctx context.Context, cfg runtime.ExecConfig, own session.Streams, o execOptions) (int, error) {
+// startIn starts the process and stays until it has ended.
+func startIn(signals *session.Signals, cfg runtime.ExecConfig, own session.Streams, o execOptions) (int, error) {
 	s, err := openStreams(own, o)
 	if err != nil {
 		return 0, err
@@ -276,10 +275,13 @@ func startIn(ctx context.Context, cfg runtime.ExecConfig, own session.Streams, o
 		runtime.LabelPipe(f, cfg.Spec.Linux.MountLabel)
 	}
 	cfg.Stdio = s.stdio
+	// A container that is frozen meanwhile must not hold this program.
+	ctx, done := signals.Starting()
 	process, err := runtime.Exec(ctx, cfg)
+	done()
 	s.closeTheirs()
 	if err != nil {
-		return 0, err
+		return interrupted(signals, err)
 	}
 	if o.detach {
 		return 0, nil // PID 1 adopts it
@@ -293,9 +295,9 @@ func startIn(ctx context.Context, cfg runtime.ExecConfig, own session.Streams, o
 	var status unix.WaitStatus
 	if process.Terminal != nil {
 		defer process.Terminal.Close()
-		status, err = session.Terminal(j, own, process.Terminal)
+		status, err = session.Terminal(j, signals, own, process.Terminal)
 	} else {
-		status, err = session.Pipes(j, own, s.in, s.out, s.err)
+		status, err = session.Pipes(j, signals, own, s.in, s.out, s.err)
 	}
 	if err != nil {
 		return 0, err

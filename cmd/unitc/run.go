@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -98,11 +99,15 @@ func (a *app) runError(err error) error {
 // runOnce makes the unit, runs it, and takes it away again, also when somebody
 // interrupts at any moment.
 func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, error) {
-	ctx, stop := untilInterrupted(context.Background())
-	defer stop()
+	signals := session.Catch()
+	defer signals.Release()
+	ctx, done := signals.Starting()
+	done = sync.OnceFunc(done)
+	defer done()
 	if o.Image != "" && pull != "never" {
 		if err := a.pullFor(ctx, o.Image, pull); err != nil {
-			return 0, err
+			done()
+			return interrupted(signals, err)
 		}
 	}
 	taken, err := a.isTaken(o.Name)
@@ -143,13 +148,11 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 		<-asked
 		a.stopUnit(unit.Name)
 		var failed *session.ErrFailed
-		switch {
-		case ctx.Err() != nil:
-			return 128 + int(unix.SIGINT), nil
-		case errors.As(err, &failed):
+		if errors.As(err, &failed) {
 			failed.Why = unit.Words(failed.Why)
 		}
-		return 0, err
+		done()
+		return interrupted(signals, err)
 	}
 	if o.Detach {
 		unit.Keep()
@@ -157,10 +160,8 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 		return 0, nil
 	}
 	streams.closeTheirs()
-	if ctx.Err() != nil {
-		_ = c.Signal(unix.SIGINT) // it came when there was nobody yet to pass it to
-	}
-	status, err := a.follow(c, own, streams)
+	done()
+	status, err := a.follow(c, signals, own, streams)
 	// It may be on its way out still; then the unit is gone.
 	a.stopUnit(unit.Name)
 	if err != nil {
@@ -172,15 +173,24 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 	return status.ExitStatus(), nil
 }
 
-func (a *app) follow(c *session.Container, own session.Streams, s *streams) (unix.WaitStatus, error) {
+// interrupted gives the status of a start that did not come about: of the signal,
+// where there was one.
+func interrupted(signals *session.Signals, err error) (int, error) {
+	if sig := signals.Ended(); sig != 0 {
+		return 128 + int(sig), nil
+	}
+	return 0, err
+}
+
+func (a *app) follow(c *session.Container, signals *session.Signals, own session.Streams, s *streams) (unix.WaitStatus, error) {
 	if c.Terminal != nil {
 		defer c.Terminal.Close()
-		return session.Terminal(c, own, c.Terminal)
+		return session.Terminal(c, signals, own, c.Terminal)
 	}
 	if s.out == nil {
 		return c.Wait()
 	}
-	return session.Pipes(c, own, s.in, s.out, s.err)
+	return session.Pipes(c, signals, own, s.in, s.out, s.err)
 }
 
 // openRun makes the payload's streams.
@@ -205,8 +215,6 @@ func (a *app) pullFor(ctx context.Context, image, policy string) error {
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
-	case ctx.Err() != nil:
-		return statusError(128 + int(unix.SIGINT))
 	case errors.As(err, &exit):
 		return statusError(exitCannotJoin) // it has said why
 	}

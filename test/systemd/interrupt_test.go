@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // endlessly are verbs that would go on for ever; %s is a container.
@@ -67,6 +68,29 @@ func TestInterruptedAtAnyMoment(t *testing.T) {
 				t.Errorf("the container is %s", got)
 			}
 		})
+	}
+}
+
+// An interrupt that comes while a process is being started ends the start or
+// reaches the process: none is lost, after which both would go on for ever.
+func TestInterruptedInMidStart(t *testing.T) {
+	defineFor(t, "verb-start", "rootfs: host\ninit: true\ncommand: [sleep, infinity]\n")
+	must(t, "systemctl", "start", "verb-start")
+	// As long as a quick exec takes; a slow one is interrupted at its beginning.
+	began := time.Now()
+	must(t, "unitc", "exec", "verb-start", "true")
+	took := time.Since(began)
+	for _, sig := range []string{"INT", "HUP"} {
+		for i := range 40 {
+			delay := fmt.Sprintf("%.4f", took.Seconds()*float64(i+1)/40)
+			out, status := command(t, "timeout", "-k", "20", "-s", sig, delay, "unitc", "exec", "verb-start", "sleep", "1000")
+			if status != 124 {
+				t.Errorf("SIG%s after %s s: %d\n%s", sig, delay, status, out)
+			}
+		}
+	}
+	if left, _ := command(t, "unitc", "exec", "verb-start", "ps", "-C", "sleep", "-o", "args="); strings.Contains(left, "1000") {
+		t.Errorf("left over:\n%s", left)
 	}
 }
 

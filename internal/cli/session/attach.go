@@ -66,13 +66,8 @@ func (a *Attachment) Close() { a.conn.Close() }
 func (a *Attachment) Run(own Streams) error {
 	defer a.conn.Close()
 	ends := make(chan error, 3)
-	signals := make(chan os.Signal, 16)
-	for _, s := range append([]os.Signal{unix.SIGHUP}, forwarded...) {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
-	defer signal.Stop(signals)
+	signals := Catch()
+	defer signals.Release()
 	if own.In != nil {
 		stop, err := a.typeIn(own.In, ends)
 		if err != nil {
@@ -85,7 +80,7 @@ func (a *Attachment) Run(own Streams) error {
 		select {
 		case err := <-ends:
 			return err
-		case s := <-signals:
+		case s := <-signals.queue:
 			number, _ := s.(syscall.Signal)
 			switch {
 			case number == unix.SIGHUP:

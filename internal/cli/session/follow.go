@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -72,20 +71,15 @@ func (f *Follower) Run(to io.Writer) error {
 var errPayloadEnded = errors.New("the payload has ended")
 
 func (f *Follower) wait(shown chan error) error {
-	signals := make(chan os.Signal, 16)
-	for _, s := range append([]os.Signal{unix.SIGHUP}, forwarded...) {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
-	defer signal.Stop(signals)
+	signals := Catch()
+	defer signals.Release()
 	for {
 		select {
 		case <-f.Ended:
 			return errPayloadEnded
 		case err := <-shown:
 			return fmt.Errorf("following the journal: %w", err)
-		case s := <-signals:
+		case s := <-signals.queue:
 			number, _ := s.(syscall.Signal)
 			switch {
 			case number == unix.SIGHUP:

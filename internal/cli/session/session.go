@@ -10,7 +10,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -31,10 +30,6 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
-// forwarded are the signals that reach this program and are meant for the
-// process. SIGHUP is not among them: it says that the terminal is gone.
-var forwarded = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT}
-
 // grace is how long a process may go on after its terminal has gone, or after
 // somebody has interrupted it again and again.
 const grace = 5 * time.Second
@@ -48,7 +43,7 @@ var ErrHangup = errors.New("the terminal went away")
 // session is one on its way.
 type session struct {
 	process Process
-	signals chan os.Signal
+	signals *Signals
 	copies  []*outputCopy
 	hangup  func() // closes what tells the process that nobody is there
 }
@@ -67,6 +62,25 @@ func (s *session) run() (unix.WaitStatus, error) {
 	var kill <-chan time.Time
 	var gone error
 	interrupts := 0
+	pass := func(sig os.Signal) {
+		number, _ := sig.(syscall.Signal)
+		if number == unix.SIGHUP {
+			gone = ErrHangup
+			s.hangup()
+			_ = s.process.Signal(unix.SIGHUP)
+			kill = time.After(grace)
+			return
+		}
+		_ = s.process.Signal(number)
+		if number == unix.SIGINT || number == unix.SIGTERM {
+			if interrupts++; interrupts == impatience {
+				kill = time.After(0)
+			}
+		}
+	}
+	for _, sig := range s.signals.early {
+		pass(sig)
+	}
 	for {
 		select {
 		case e := <-ended:
@@ -79,34 +93,10 @@ func (s *session) run() (unix.WaitStatus, error) {
 			return e.status, e.err
 		case <-kill:
 			_ = s.process.Signal(unix.SIGKILL)
-		case sig := <-s.signals:
-			number, _ := sig.(syscall.Signal)
-			if number == unix.SIGHUP {
-				gone = ErrHangup
-				s.hangup()
-				_ = s.process.Signal(unix.SIGHUP)
-				kill = time.After(grace)
-				continue
-			}
-			_ = s.process.Signal(number)
-			if number == unix.SIGINT || number == unix.SIGTERM {
-				if interrupts++; interrupts == impatience {
-					kill = time.After(0)
-				}
-			}
+		case sig := <-s.signals.queue:
+			pass(sig)
 		}
 	}
-}
-
-// catch begins to take signals. What was ignored stays so (nohup).
-func (s *session) catch() (stop func()) {
-	s.signals = make(chan os.Signal, 16)
-	for _, sig := range append([]os.Signal{unix.SIGHUP}, forwarded...) {
-		if !signal.Ignored(sig) {
-			signal.Notify(s.signals, sig)
-		}
-	}
-	return func() { signal.Stop(s.signals) }
 }
 
 // outputCopy carries what a process writes.
@@ -162,10 +152,8 @@ func (c *outputCopy) finish() {
 // Pipes joins a process without a terminal. in is the writing end of its
 // standard input, nil without one; out and err are the reading ends of its
 // output. It closes them.
-func Pipes(p Process, own Streams, in, out, err *os.File) (unix.WaitStatus, error) {
-	s := &session{process: p, hangup: func() {}}
-	stop := s.catch()
-	defer stop()
+func Pipes(p Process, signals *Signals, own Streams, in, out, err *os.File) (unix.WaitStatus, error) {
+	s := &session{process: p, signals: signals, hangup: func() {}}
 	s.copies = []*outputCopy{copyOutput(out, own.Out), copyOutput(err, own.Err)}
 	if in != nil {
 		go func() {

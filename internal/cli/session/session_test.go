@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,7 +66,7 @@ func TestPipes(t *testing.T) {
 	write.WriteString("a line\n")
 	var stdout, stderr bytes.Buffer
 	began := time.Now()
-	status, err := Pipes(c, Streams{In: input, Out: &stdout, Err: &stderr}, in, out, errs)
+	status, err := Pipes(c, caught(t), Streams{In: input, Out: &stdout, Err: &stderr}, in, out, errs)
 	if err != nil || status.ExitStatus() != 7 {
 		t.Errorf("%v %v", status, err)
 	}
@@ -85,13 +86,54 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+func caught(t *testing.T) *Signals {
+	t.Helper()
+	s := Catch()
+	t.Cleanup(s.Release)
+	return s
+}
+
+// What comes while a process is being started ends the start, or is the
+// process's if it runs by then.
+func TestSignalsOfAStart(t *testing.T) {
+	for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGTERM, unix.SIGHUP} {
+		signals := caught(t)
+		ctx, done := signals.Starting()
+		c, in, out, errs := start(t, "while :; do sleep 0.01; done")
+		in.Close()
+		if err := unix.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+		if sig == unix.SIGUSR1 {
+			for len(signals.queue) > 0 {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(10 * time.Millisecond) // so that it is seen now and then by Starting
+			if ctx.Err() != nil {
+				t.Error("SIGUSR1 has ended the start")
+			}
+		} else {
+			<-ctx.Done()
+		}
+		done()
+		if got := signals.Ended(); sig == unix.SIGUSR1 && got != 0 || sig != unix.SIGUSR1 && got != sig {
+			t.Errorf("%v: the start was ended by %v", sig, got)
+		}
+		status, err := Pipes(c, signals, Streams{Out: io.Discard, Err: io.Discard}, nil, out, errs)
+		if errors.Is(err, ErrHangup) != (sig == unix.SIGHUP) || err != nil && sig != unix.SIGHUP || status.Signal() != sig {
+			t.Errorf("%v: %v, %v", sig, status, err)
+		}
+		signals.Release()
+	}
+}
+
 // A writer to nobody is told so.
 func TestReaderGone(t *testing.T) {
 	c, in, out, errs := start(t, "trap '' PIPE; while echo x; do :; done 2>/dev/null; exit 3")
 	in.Close()
 	r, w := pipe(t)
 	r.Close()
-	status, err := Pipes(c, Streams{Out: w, Err: os.Stderr}, nil, out, errs)
+	status, err := Pipes(c, caught(t), Streams{Out: w, Err: os.Stderr}, nil, out, errs)
 	if err != nil || status.ExitStatus() != 3 {
 		t.Errorf("%v %v", status, err)
 	}

@@ -46,14 +46,12 @@ func raw(f *os.File) (restore func(), err error) {
 
 // Terminal joins a process that has a terminal, of which master is the other
 // end. Keys go to it as they are typed; its size follows that of the operator's.
-func Terminal(p Process, own Streams, master *os.File) (unix.WaitStatus, error) {
+func Terminal(p Process, signals *Signals, own Streams, master *os.File) (unix.WaitStatus, error) {
 	pollable, err := again(master)
 	if err != nil {
 		return 0, err
 	}
-	s := &session{process: p, hangup: func() { master.Close(); pollable.Close() }}
-	stop := s.catch()
-	defer stop()
+	s := &session{process: p, signals: signals, hangup: func() { master.Close(); pollable.Close() }}
 	s.copies = []*outputCopy{copyOutput(pollable, own.Out)}
 	if own.In != nil {
 		if IsTerminal(own.In) {
@@ -72,7 +70,7 @@ func Terminal(p Process, own Streams, master *os.File) (unix.WaitStatus, error) 
 				_, _ = pollable.Write([]byte{4})
 			}
 			if errors.Is(err, unix.EIO) && IsTerminal(own.In) {
-				s.signals <- unix.SIGHUP
+				signals.queue <- unix.SIGHUP
 			}
 		}()
 	}

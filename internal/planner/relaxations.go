@@ -120,6 +120,10 @@ var Relaxations = []Relaxation{
 		key("network_mode", func(s *definition.Service) bool { return s.NetworkMode == "host" })},
 	{"network_mode: service:NAME, container:NAME", "the other container's network: its addresses and ports, what listens on its loopback, its abstract sockets",
 		key("network_mode", func(s *definition.Service) bool { return JoinsContainer(s.NetworkMode) })},
+	{"network_mode: ns:PATH", "the network behind that file, with its addresses, ports and abstract sockets: behind /proc/1/ns/net it is the host's",
+		key("network_mode", func(s *definition.Service) bool { return strings.HasPrefix(s.NetworkMode, "ns:") })},
+	{"x-net-devices:", "the interface itself: as long as the container runs the host has it no more, and none of unitc's rules stands between the payload and what is behind it",
+		key("x-net-devices", func(s *definition.Service) bool { return len(s.NetDevices) > 0 })},
 	{"pid: host", "every process of the host is seen, with its command line, and signalled where ids allow",
 		key("pid", func(s *definition.Service) bool { return s.PID == "host" })},
 	{"pid: service:NAME, container:NAME", "the other container's processes, with the same user ids: each can end, and with CAP_SYS_PTRACE change, the other's",
@@ -160,28 +164,79 @@ var Relaxations = []Relaxation{
 
 	{"volumes: the host's /", "all files of the host. Read-only it still shows what root may read: keys, hashes, secrets of other containers",
 		bound(func(v *definition.Volume) bool { return path.Clean(v.Source) == "/" })},
-	{"volumes: /etc, /root, /home, /boot, /usr, /lib, /bin, /sbin or /var, or what systemd and cron read below", "what the host runs or logs in by: whoever may write there is root at the next start of something. Read-only it shows what is in it",
-		bound(func(v *definition.Volume) bool { return hostSystem(path.Clean(v.Source)) })},
-	{"volumes: /run, /var/run, /proc, /sys or /dev", "the sockets of the host's daemons, its kernel interfaces, its devices: some of them are root of the host for whoever can connect or write",
+	{"volumes: /etc, /root, /home, /boot, /usr, /lib, /bin, /sbin or /var, a home, or what systemd, cron, ssh and container engines read and keep below; writable also all else below /etc and among programs", "what the host runs or logs in by: whoever may write there is root at the next start of something. Read-only it shows what is in it",
+		bound(func(v *definition.Volume) bool { return hostSystem(path.Clean(v.Source), !v.ReadOnly) })},
+	{"volumes: /run, /var/run, /proc, /sys or /dev, or below them what belongs to systemd, unitc, udev and logged-in users", "the sockets of the host's daemons, its kernel interfaces, its devices: some of them are root of the host for whoever can connect or write",
 		bound(func(v *definition.Volume) bool { return hostKernel(path.Clean(v.Source)) })},
-	{"volumes: a socket of a container engine, of systemd or of D-Bus", "asking a root daemon of the host to start whatever one wants: it is root of the host, also when it is mounted read-only",
+	{"volumes: a socket of a container engine, of systemd or of D-Bus, or its directory", "asking a root daemon of the host to start whatever one wants: it is root of the host, also when it is mounted read-only",
 		bound(func(v *definition.Volume) bool { return rootSocket(path.Clean(v.Source)) })},
+	{"volumes: driver_opts: type: other than tmpfs, nfs, cifs and ceph", "what mount(8) mounts there as root of the host: a block device is all files on it, overlay and fuse can lead to any file and start a program of the host's",
+		func(s *definition.Service) []string {
+			return indexed("volumes", len(s.Volumes), func(i int) bool { return mountsAnything(s.Volumes[i].Declared) })
+		}},
+	{"env_file:, secrets:, configs: or LoadCredential= with a file of /root, /run, /proc, /sys or /dev, of a home's hidden ones, or of the host's hashes and keys", "the payload gets what root alone can read",
+		hostSecrets},
 	{"volumes: idmap: false", "ids on that volume are the host's: what the container's root owns there belongs to its private range, and nobody's files are nobody's",
 		bound(func(v *definition.Volume) bool { return v.IDMap != nil && !*v.IDMap })},
 	{"volumes: propagation: shared or rshared", "mounts that are made inside appear on the host",
 		bound(func(v *definition.Volume) bool { return v.Propagation == "shared" || v.Propagation == "rshared" })},
-	{"rootfs: /", "all files of the host, as for a volume of /",
-		key("rootfs", func(s *definition.Service) bool { return s.RootFS != "" && path.Clean(s.RootFS) == "/" })},
+	{"rootfs: / or another directory that is named for volumes", "all files of it, as for a volume",
+		key("rootfs", func(s *definition.Service) bool {
+			return strings.HasPrefix(s.RootFS, "/") && isHosts(path.Clean(s.RootFS))
+		})},
 	{"rootfs: host", "the host's `/usr` and a list of harmless files of `/etc` can be read; `passwd` tells its users' names",
 		key("rootfs", func(s *definition.Service) bool { return s.RootFS == "host" })},
 	{"bundle:", "its config.json says what confines the payload, and none of unitc's defaults is added: user ids, capabilities, seccomp and masked paths are as they stand there",
 		key("bundle", func(s *definition.Service) bool { return s.Bundle != "" })},
 	{"runtime:", "another runtime carries the plan out: its holes count, and unitc does not read its protections back",
 		key("runtime", func(s *definition.Service) bool { return s.Runtime != "" })},
-	{"pids_limit: -1", "as many processes as the host can hold",
-		key("pids_limit", func(s *definition.Service) bool { return s.Resources.PidsLimit != nil && *s.Resources.PidsLimit < 0 })},
+	{"pids_limit: -1, or TasksMax=infinity", "as many processes as the host can hold",
+		func(s *definition.Service) []string {
+			if s.Resources.PidsLimit != nil && *s.Resources.PidsLimit < 0 {
+				return []string{"pids_limit"}
+			}
+			return directives("scope", s.System.Scope, func(d definition.Directive) bool { return d.Name == "TasksMax" && d.Value == "infinity" })
+		}},
 	{"oom_score_adj: below 0", "the kernel takes memory from the host's programs first",
 		key("oom_score_adj", func(s *definition.Service) bool { return s.OOMScoreAdj != nil && *s.OOMScoreAdj < 0 })},
+
+	{"systemd: service: or socket: Exec…=", "a program of the host's, that systemd runs there as root: nothing of what confines the payload confines it",
+		func(s *definition.Service) []string {
+			runs := func(d definition.Directive) bool { return strings.HasPrefix(d.Name, "Exec") }
+			return append(directives("service", s.System.Service, runs), directives("socket", s.System.Socket, runs)...)
+		}},
+	{"systemd: service: OpenFile= or Sockets=, socket: ListenSpecial=, ListenNetlink= or ListenUSBFunction=", "the payload gets what systemd has opened on the host as root: a file, a device, or the sockets of another unit",
+		func(s *definition.Service) []string {
+			opens := func(d definition.Directive) bool {
+				return slices.Contains([]string{"OpenFile", "Sockets", "ListenSpecial", "ListenNetlink", "ListenUSBFunction"}, d.Name)
+			}
+			return append(directives("service", s.System.Service, opens), directives("socket", s.System.Socket, opens)...)
+		}},
+	{"systemd: scope: DeviceAllow= or DevicePolicy=", "opening devices as it says, beside those of `devices:`, by whatever node of them is found or made",
+		func(s *definition.Service) []string {
+			return directives("scope", s.System.Scope, func(d definition.Directive) bool { return d.Name == "DeviceAllow" || d.Name == "DevicePolicy" })
+		}},
+	{"systemd: unit: FailureAction= and others that end in Action=", "the host is restarted or switched off when this unit ends so, and when that is the payload chooses",
+		func(s *definition.Service) []string {
+			return directives("unit", s.System.Unit, func(d definition.Directive) bool { return strings.HasSuffix(d.Name, "Action") && d.Value != "none" })
+		}},
+	{"systemd: unit: Conflicts= or PropagatesStopTo=", "these units of the host end when this one starts, or ends",
+		func(s *definition.Service) []string {
+			return directives("unit", s.System.Unit, func(d definition.Directive) bool {
+				return (d.Name == "Conflicts" || d.Name == "PropagatesStopTo") && d.Value != "shutdown.target"
+			})
+		}},
+}
+
+// directives finds those of a section of `systemd:`, each name once.
+func directives(section string, list []definition.Directive, is func(definition.Directive) bool) []string {
+	var paths []string
+	for _, d := range list {
+		if p := "systemd." + section + "." + d.Name; is(d) && !slices.Contains(paths, p) {
+			paths = append(paths, p)
+		}
+	}
+	return paths
 }
 
 func key(path string, is func(*definition.Service) bool) func(*definition.Service) []string {
@@ -252,39 +307,4 @@ func bound(is func(*definition.Volume) bool) func(*definition.Service) []string 
 
 func memoryDevice(source string) bool {
 	return slices.Contains([]string{"/dev/mem", "/dev/kmem", "/dev/port", "/dev/kmsg"}, source)
-}
-
-// hostSystem are directories that the host is run from.
-func hostSystem(source string) bool {
-	for _, dir := range []string{"/etc/systemd", "/etc/cron.d", "/etc/unitc", "/etc/ssh", "/etc/pam.d", "/etc/sudoers.d", "/root", "/boot", "/usr/lib/systemd", "/var/spool/cron"} {
-		if source == dir || strings.HasPrefix(source, dir+"/") {
-			return true
-		}
-	}
-	return slices.Contains([]string{
-		"/etc", "/home", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local", "/usr/local/bin", "/lib", "/lib64", "/bin", "/sbin", "/var", "/var/lib",
-		"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/etc/crontab", "/etc/ld.so.preload",
-	}, source)
-}
-
-// hostKernel are directories with sockets of daemons and the kernel's own.
-func hostKernel(source string) bool {
-	if slices.Contains([]string{"/run", "/var/run", "/run/systemd", "/run/unitc", "/dev"}, source) {
-		return true
-	}
-	for _, dir := range []string{"/proc", "/sys"} {
-		if source == dir || strings.HasPrefix(source, dir+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-// rootSocket are sockets whose daemon is root and does as it is told.
-func rootSocket(source string) bool {
-	source = strings.TrimPrefix(source, "/var")
-	return slices.Contains([]string{
-		"/run/docker.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/podman/podman.sock", "/run/podman",
-		"/run/systemd/private", "/run/dbus", "/run/dbus/system_bus_socket", "/run/libvirt/libvirt-sock",
-	}, source)
 }

@@ -35,6 +35,20 @@ var loose = definition.Service{
 		{Type: definition.VolumeBind, Source: "/srv/data", Target: "/e", Propagation: "rshared"},
 		{Type: definition.VolumeBind, Source: "/srv/data", Target: "/f"},
 		{Type: definition.VolumeTmpfs, Target: "/etc"},
+		{Type: definition.VolumeNamed, Source: "disk", Target: "/g", Declared: &definition.NamedVolume{Name: "disk",
+			Options: []definition.KeyValue{{Key: "type", Value: "ext4"}, {Key: "device", Value: "/dev/sda1"}}}},
+	},
+	EnvFiles:   []definition.EnvFile{{Path: "/etc/web/web.env"}, {Path: "/etc/shadow"}},
+	Secrets:    []definition.Grant{{Source: "a", File: "/etc/web/token"}, {Source: "b", File: "/root/.ssh/id_rsa"}},
+	Configs:    []definition.Grant{{Source: "c", File: "/home/someone/.netrc"}},
+	NetDevices: []definition.KeyValue{{Key: "eth0", Value: "lan0"}},
+	System: definition.System{
+		Unit: []definition.Directive{{Name: "FailureAction", Value: "reboot-force"}, {Name: "SuccessAction", Value: "none"}, {Name: "Conflicts", Value: "shutdown.target"},
+			{Name: "Conflicts", Value: "ssh.service"}, {Name: "After", Value: "network.target"}},
+		Service: []definition.Directive{{Name: "ExecStartPre", Value: "/bin/a"}, {Name: "ExecStartPre", Value: "/bin/b"}, {Name: "OpenFile", Value: "/etc/shadow"}, {Name: "LoadCredential", Value: "d:/etc/shadow"},
+			{Name: "LoadCredential", Value: "e:/etc/web/e"}, {Name: "RestartSec", Value: "1"}},
+		Scope:  []definition.Directive{{Name: "DeviceAllow", Value: "block-* rwm"}, {Name: "MemoryHigh", Value: "1G"}},
+		Socket: []definition.Directive{{Name: "ListenStream", Value: "80"}, {Name: "ListenSpecial", Value: "/dev/kmsg"}, {Name: "ExecStartPost", Value: "/bin/c"}},
 	},
 	PostStart: []definition.Hook{{Privileged: true}, {}},
 	Runtime:   "crun", OOMScoreAdj: number(-1), Resources: definition.Resources{PidsLimit: number(int64(-1))},
@@ -63,9 +77,10 @@ func TestGoldenRelaxations(t *testing.T) {
 // A row that nothing is found by would be a promise of the document alone.
 func TestEveryRelaxationIsFound(t *testing.T) {
 	other := definition.Service{RootFS: "host", Bundle: "/srv/bundle", PID: "service:a", IPC: "container:b", SecurityOpt: []string{"seccomp=/etc/profile.json", "apparmor=mine", "label=type:mine"}, NetworkMode: "service:a"}
+	third := definition.Service{NetworkMode: "ns:/proc/1/ns/net"}
 	for _, r := range Relaxations {
-		if len(r.find(&loose)) == 0 && len(r.find(&other)) == 0 {
-			t.Errorf("%s is found in neither definition of this test", r.Key)
+		if len(r.find(&loose)) == 0 && len(r.find(&other)) == 0 && len(r.find(&third)) == 0 {
+			t.Errorf("%s is found in no definition of this test", r.Key)
 		}
 	}
 }
@@ -80,9 +95,39 @@ func TestDefaultsAreNoRelaxation(t *testing.T) {
 		}
 	}
 	tight := definition.Service{RootFS: "/srv/x", CapAdd: []string{"CAP_CHOWN"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"seccomp=unconfined", "seccomp=builtin", "no-new-privileges=true"},
-		NetworkMode: "none", PID: "private", Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: "/etcetera", Target: "/etc"}}}
+		NetworkMode: "none", PID: "private", Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: "/etcetera", Target: "/etc"}},
+		System: definition.System{Scope: []definition.Directive{{Name: "TasksMax", Value: "100"}}}}
 	if found := Relaxed(&tight); len(found) > 0 {
 		t.Errorf("a tight definition opens %v", found)
+	}
+}
+
+// What is the host's is noted by whatever way it is written, and what programs keep
+// there for a container is not.
+func TestPathsOfTheHost(t *testing.T) {
+	for _, c := range []struct {
+		source string
+		ro, rw bool // noted
+	}{
+		{"/", true, true}, {"//", true, true}, {"/srv/..", true, true}, {"/etc", true, true}, {"/srv/../etc/shadow", true, true}, {"/etc/shadow-", true, true},
+		{"/etc/ssl/private/key.pem", true, true}, {"/etc/ssl/certs", false, true}, {"/etc/localtime", false, true}, {"/etc/cron.daily", false, true}, {"/etc/web/web.conf", false, true},
+		{"/etc/cron.d/job", true, true}, {"/etc/unitc/web.env", true, true}, {"/usr/share/zoneinfo", false, true}, {"/usr/local/sbin", false, true}, {"/lib/systemd/system", true, true},
+		{"/root/data", true, true}, {"/home/someone", true, true}, {"/home/someone/.ssh/id_rsa", true, true}, {"/home/someone/data", false, false},
+		{"/var/lib", true, true}, {"/var/lib/unitc/images", true, true}, {"/var/lib/docker", true, true}, {"/var/lib/web", false, false}, {"/var/log", false, false}, {"/var/spool/cron/root", true, true},
+		{"/run", true, true}, {"/var/run", true, true}, {"/run/systemd/system", true, true}, {"/var/run/systemd", true, true}, {"/run/user/1000/bus", true, true}, {"/run/unitc/web", true, true},
+		{"/run/web", false, false}, {"/var/runners", false, false}, {"/run/docker.sock", true, true}, {"/var/run/docker.sock", true, true}, {"/run/containerd", true, true}, {"/run/systemd/private", true, true},
+		{"/proc/1/root", true, true}, {"/sys/fs/bpf", true, true}, {"/dev", true, true}, {"/dev/shm", false, false}, {"/srv/data", false, false}, {"/mnt", false, false}, {"/opt/web", false, false},
+	} {
+		for readOnly, want := range map[bool]bool{true: c.ro, false: c.rw} {
+			s := definition.Service{RootFS: "/srv/x", Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: c.source, Target: "/t", ReadOnly: readOnly}}}
+			if found := Relaxed(&s); len(found) > 1 || len(found) == 1 != want {
+				t.Errorf("%s, read-only %v: %v, want %v", c.source, readOnly, found, want)
+			}
+		}
+		s := definition.Service{RootFS: c.source}
+		if found := Relaxed(&s); len(found) > 1 || len(found) == 1 != c.rw {
+			t.Errorf("rootfs: %s: %v, want %v", c.source, found, c.rw)
+		}
 	}
 }
 

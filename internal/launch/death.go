@@ -16,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // DeathMessageID marks the journal entry of a container that has failed; the
@@ -70,8 +71,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	d.explain()
 	d.restarts = restarts(p.Unit)
 	// The payload's last words, before there are ours.
-	d.lines = lastLinesOf("SYSLOG_IDENTIFIER="+cmp.Or(p.Tag, strings.TrimSuffix(p.Unit, ".service")), "_TRANSPORT=stdout",
-		"+", "_SYSTEMD_INVOCATION_ID="+d.invocation, "_TRANSPORT=journal")
+	d.lines = lastLinesOf(append(linesOf(p), "+", "_SYSTEMD_INVOCATION_ID="+d.invocation, "_TRANSPORT=journal")...)
 	if d.cure != "" {
 		fmt.Fprintf(os.Stderr, "<3>%s; %s\n", d.cause, d.cure)
 		// The journal has it in any case; the barrier lets systemd read it before
@@ -195,6 +195,20 @@ func restarts(unit string) string {
 		return ""
 	}
 	return strconv.FormatUint(uint64(n), 10)
+}
+
+// linesOf matches the payload's output. Anybody may write under its identifier
+// (systemd-cat(1)): the unit is what journald itself knows.
+func linesOf(p *plan.Plan) []string {
+	matches := []string{"SYSLOG_IDENTIFIER=" + cmp.Or(p.Tag, strings.TrimSuffix(p.Unit, ".service")), "_TRANSPORT=stdout"}
+	if protection.Off("lines-of-the-unit") {
+		return matches
+	}
+	matches = append(matches, "_SYSTEMD_UNIT="+p.Unit)
+	if p.Scope != nil {
+		matches = append(matches, "_SYSTEMD_UNIT="+p.Scope.Name)
+	}
+	return matches
 }
 
 // lastLinesOf are the last lines of output that the journal has for these

@@ -55,7 +55,7 @@ func (s *Store) StageLayer(lock *Lock) (*StagedLayer, error) {
 
 // Clear empties the directory for another attempt.
 func (l *StagedLayer) Clear() error {
-	if err := os.RemoveAll(l.from()); err != nil {
+	if err := removeTree(l.from()); err != nil {
 		return fmt.Errorf("clearing a staged layer: %w", err)
 	}
 	if err := os.MkdirAll(l.FS(), 0o700); err != nil {
@@ -68,7 +68,7 @@ func (l *StagedLayer) Clear() error {
 func (l *StagedLayer) FS() string { return filepath.Join(l.from(), "fs") }
 
 // Discard removes what was unpacked.
-func (l *StagedLayer) Discard() error { return os.RemoveAll(l.from()) }
+func (l *StagedLayer) Discard() error { return removeTree(l.from()) }
 
 func (l *StagedLayer) from() string { return l.s.path("staging", "layer-"+l.key) }
 func (l *StagedLayer) to() string   { return l.s.path("layers", l.key) }

@@ -277,12 +277,11 @@ func (s *Store) emptyTrash() error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, e := range entries {
-		if err := os.RemoveAll(s.path("trash", e)); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, removeTree(s.path("trash", e)))
 	}
-	return nil
+	return failed
 }
 
 // RemoveImage removes one name, or, for a digest, an image with all its names

@@ -56,7 +56,7 @@ func (s *Store) discard(kind, name string) error {
 		return syncDir(s.path(kind))
 	})
 	if err == nil {
-		err = os.RemoveAll(trash)
+		err = removeTree(trash)
 	}
 	if err != nil {
 		return fmt.Errorf("removing %s/%s: %w", kind, name, err)

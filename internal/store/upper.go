@@ -94,7 +94,7 @@ func (s *Store) RemoveUpper(unit string) error {
 		return nil
 	}
 	if err == nil {
-		err = os.RemoveAll(trash)
+		err = removeTree(trash)
 	}
 	if err != nil {
 		return fmt.Errorf("removing the upper directory of %s: %w", unit, err)

@@ -2,15 +2,6 @@
 
 package store
 
-import (
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
-)
-
 // Usage is what one kind of content takes of the disk.
 type Usage struct {
 	What        string `json:"what"`
@@ -57,25 +48,4 @@ func (s *Store) Usage() ([]Usage, error) {
 		out = append(out, u)
 	}
 	return out, nil
-}
-
-func diskBytes(root string) (int64, error) {
-	var total int64
-	links := map[uint64]bool{}
-	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		var st unix.Stat_t
-		if err == nil {
-			err = unix.Lstat(path, &st)
-		}
-		if errors.Is(err, os.ErrNotExist) {
-			return nil // it went while we counted
-		}
-		if err != nil || st.Nlink > 1 && st.Mode&unix.S_IFMT == unix.S_IFREG && links[st.Ino] {
-			return err
-		}
-		links[st.Ino] = true
-		total += st.Blocks * 512
-		return nil
-	})
-	return total, err
 }

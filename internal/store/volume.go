@@ -187,10 +187,10 @@ func (s *Store) noteVolume(v Volume) error {
 // one, by one rename.
 func (s *Store) makeVolume(ctx context.Context, v Volume, seed *Seed) (Volume, error) {
 	staged := s.path("staging", "volume-"+v.Name)
-	if err := os.RemoveAll(staged); err != nil {
+	if err := removeTree(staged); err != nil {
 		return v, err
 	}
-	defer os.RemoveAll(staged) // after the rename, what was replaced
+	defer removeTree(staged) // after the rename, what was replaced
 	if v.Created.IsZero() {
 		v.Created = time.Now().UTC().Truncate(time.Second)
 	}

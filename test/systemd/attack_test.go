@@ -241,3 +241,39 @@ func withoutProtection(t *testing.T, name, off string) {
 	place(t, dir+"/unsafe.conf", "[Service]\nEnvironment=UNITC_UNSAFE="+off+"\nExecStart=\n"+strings.Replace(start, helper[0], unsafePrograms+"/unitc-exec", 1)+"\n")
 	reload(t)
 }
+
+// A user of the host writes to the journal under a container's name before that
+// fails. `unitc why` shows the container's own lines, and tells no end that only such
+// a user has told of. Without the protection the lines are among them.
+//
+//lab:once
+func TestAttackOnLastLines(t *testing.T) {
+	const name, forged = "attack-lines", "forged: run this to mend it"
+	// On a network, so that its clean-up reports its end.
+	defineFor(t, name, "rootfs: host\nstop_grace_period: 3s\ncommand: [/bin/sh, -c, 'trap \"exit 3\" USR1; echo own words; while sleep 0.05; do :; done']\n")
+	asNobody := func(command string) {
+		must(t, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/bin/sh", "-c", command)
+	}
+	entry := "MESSAGE_ID=" + "5c2f0f1a6e8d4e0d9b6e3d0c2f6f7a11" + `\nMESSAGE=` + forged + `\nUNITC_UNIT=` + name + `.service\nUNITC_CAUSE=` + forged + `\n`
+	fail := func() string {
+		must(t, "systemctl", "start", name)
+		asNobody("systemd-cat -t " + name + " echo '" + forged + "'; systemd-cat -t attack-lines -p err echo '" + forged + "'; printf '" + entry + "' | logger --journald")
+		must(t, "journalctl", "--sync")
+		must(t, "systemctl", "kill", "--kill-whom=main", "-s", "USR1", name)
+		await(t, name+" has failed", func() bool {
+			out, _ := command(t, "systemctl", "is-failed", name)
+			return strings.TrimSpace(out) == "failed"
+		})
+		return must(t, "unitc", "why", name)
+	}
+	if said := fail(); strings.Contains(said, forged) || !strings.Contains(said, "own words") || !strings.Contains(said, "exited with status 3") {
+		t.Errorf("unitc why says\n%s", said)
+	}
+	dir := "/run/systemd/system/" + name + ".service.d"
+	t.Cleanup(func() { os.RemoveAll(dir); reload(t) })
+	place(t, dir+"/unsafe.conf", "[Service]\nEnvironment=UNITC_UNSAFE=lines-of-the-unit\nExecStopPost=\nExecStopPost="+unsafePrograms+"/unitc-exec clean "+name+"\n")
+	reload(t)
+	if said := fail(); !strings.Contains(said, forged) {
+		t.Errorf("it does not work without the protection either, so the test proves nothing:\n%s", said)
+	}
+}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,25 +22,34 @@ import (
 	"github.com/unitc/unitc/internal/cli/adhoc"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/session"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/searchpath"
 )
 
 func (a *app) runVerb() *cobra.Command {
 	var o adhoc.Options
-	pull, remove := "missing", false
+	pull, file, remove := "missing", "", false
 	cmd := &cobra.Command{
-		Use:   "run [OPTION…] IMAGE [COMMAND [ARGUMENT…]]",
+		Use:   "run [OPTION…] IMAGE|--file FILE [COMMAND [ARGUMENT…]]",
 		Short: "run a container in the foreground, once",
 		Long: `Run a container in the foreground, without a definition: a unit of systemd's like
 any other while it runs (unitc ps, exec, stats; systemctl stop), and nothing once it
 has ended. Options are docker run's; unitc attach joins one that was left running. With --rootfs DIR, --rootfs host
 or --bundle DIR there is no
-IMAGE. The exit status is the container's; 125 if it does not start.`,
-		Example: "  unitc run -it debian:13 bash\n  unitc run --rootfs host -m 64m sh -c 'echo hello'\n  unitc run -d --name web -p 8080:80 nginx",
+IMAGE. With --file there is neither: FILE is a definition, which is not installed,
+and the options are laid over it as a drop-in is. The exit status is the container's; 125 if it does not start.`,
+		Example: "  unitc run -it debian:13 bash\n  unitc run --rootfs host -m 64m sh -c 'echo hello'\n  unitc run -d --name web -p 8080:80 nginx\n  unitc run -it --file web.yaml sh",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.root != "" {
 				return usagef("run: nothing runs in --root %s", a.root)
 			}
 			switch {
+			case file != "" && (o.RootFS != "" || o.Bundle != ""):
+				return usagef("run: --file goes with neither --rootfs nor --bundle: the definition says what it runs in")
+			case file != "":
+				if !cmd.Flags().Changed("pull") {
+					pull = ""
+				}
 			case o.Bundle != "" && (o.RootFS != "" || len(args) > 0):
 				return usagef("run: --bundle goes with no image, no --rootfs and no command: config.json says what runs")
 			case o.Bundle != "":
@@ -51,6 +62,11 @@ IMAGE. The exit status is the container's; 125 if it does not start.`,
 				return usagef("run: want an image, --rootfs or --bundle; usage: %s", cmd.UseLine())
 			case o.RootFS == "":
 				o.Image, args = args[0], args[1:]
+				if strings.HasSuffix(o.Image, ".yaml") || strings.HasSuffix(o.Image, ".yml") {
+					if _, err := os.Stat(o.Image); err == nil {
+						return usagef("run: %s is a file and no image; unitc run --file %[1]s runs the definition in it", o.Image)
+					}
+				}
 			}
 			o.Command = args
 			in, ok := a.stdin.(*os.File)
@@ -64,7 +80,14 @@ IMAGE. The exit status is the container's; 125 if it does not start.`,
 			if o.Name == "" {
 				o.Name = "run-" + strings.ToLower(rand.Text()[:8])
 			}
-			status, err := a.runOnce(cmd, &o, pull)
+			var err error
+			if file != "" {
+				o.File, err = a.definitionToRun(file, o.Name)
+			}
+			status := 0
+			if err == nil {
+				status, err = a.runOnce(cmd, &o, pull)
+			}
 			if err != nil {
 				return a.runError(err)
 			}
@@ -77,6 +100,7 @@ IMAGE. The exit status is the container's; 125 if it does not start.`,
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	o.Flags(f)
+	f.StringVarP(&file, "file", "f", "", "run the definition in `FILE`")
 	f.StringVar(&pull, "pull", pull, "fetch the image: `POLICY` missing, always or never")
 	f.BoolVar(&remove, "rm", true, "is always so: nothing stays of a container that has ended")
 	return cmd
@@ -104,8 +128,8 @@ func (a *app) runOnce(cmd *cobra.Command, o *adhoc.Options, pull string) (int, e
 	ctx, done := signals.Starting()
 	done = sync.OnceFunc(done)
 	defer done()
-	if o.Image != "" && pull != "never" {
-		if err := a.pullFor(ctx, o.Image, pull); err != nil {
+	for _, w := range wantedImages(o, pull) {
+		if err := a.pullFor(ctx, w); err != nil {
 			done()
 			return interrupted(signals, err)
 		}
@@ -203,14 +227,67 @@ func (a *app) openRun(o *adhoc.Options) (session.Streams, *streams, error) {
 	return own, s, err
 }
 
+// definitionToRun reads and checks a definition that is to run once, below the
+// directory that is made for its container.
+func (a *app) definitionToRun(path, name string) (*catalog.Candidate, error) {
+	c, err := catalog.ReadCandidate(path, "", a.stdin)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := c.Check(adhoc.Prefix + name)
+	switch {
+	case problems.HasErrors():
+		return nil, &catalog.BrokenError{Problems: problems}
+	case err != nil:
+		return nil, err
+	case c.File.Project || len(c.File.Services) != 1:
+		return nil, usagef("run: %s has services of a project; unitc up %s starts them", path, path)
+	case strings.HasSuffix(c.Name, "@"):
+		return nil, usagef("run: %s is a template; put it in %s and start an instance", path, searchpath.Dirs[0])
+	}
+	switch s := &c.File.Services[0]; {
+	case len(s.System.Socket) > 0 || slices.ContainsFunc(s.Ports, func(p definition.Port) bool { return p.Activation }):
+		return nil, usagef("run: %s is started by its socket; unitc up %s", path, path)
+	case s.Persist:
+		return nil, usagef("run: %s keeps its root file system (x-persist), and nothing stays of what runs once; unitc up %s", path, path)
+	}
+	return c, nil
+}
+
+// wantedImage is one that a container needs.
+type wantedImage struct{ name, policy, platform string }
+
+// wantedImages are those that are looked for before the start. policy "" is the
+// definition's own.
+func wantedImages(o *adhoc.Options, policy string) []wantedImage {
+	var list []wantedImage
+	add := func(name, policy, platform string) {
+		if name != "" && policy != definition.PullNever {
+			list = append(list, wantedImage{name, policy, platform})
+		}
+	}
+	if o.File == nil {
+		add(o.Image, policy, "")
+		return list
+	}
+	s := &o.File.File.Services[0]
+	add(s.Image, cmp.Or(policy, s.Pull()), s.Platform)
+	for _, v := range s.Volumes {
+		if v.Type == definition.VolumeImage {
+			add(v.Source, cmp.Or(policy, definition.PullMissing), "")
+		}
+	}
+	return list
+}
+
 // pullFor fetches the image with a progress on standard error, in a process of
 // its own: its output is none of the container's.
-func (a *app) pullFor(ctx context.Context, image, policy string) error {
+func (a *app) pullFor(ctx context.Context, w wantedImage) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, "pull", "--policy", policy, "--", image)
+	cmd := exec.CommandContext(ctx, self, "pull", "--policy", w.policy, "--platform", w.platform, "--", w.name)
 	cmd.Stderr = a.stderr
 	err = cmd.Run()
 	var exit *exec.ExitError

@@ -73,7 +73,7 @@ func (a *app) candidate(path, name string) (*catalog.Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems, err := c.Check()
+	problems, err := c.Check(searchpath.Dirs[0])
 	if problems.HasErrors() {
 		return nil, &catalog.BrokenError{Problems: problems}
 	}

@@ -95,6 +95,73 @@ func TestRunDetached(t *testing.T) {
 	})
 }
 
+// A definition runs without being installed: as its file says, with options over
+// it, once, and nothing of it stays.
+func TestRunFile(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("beside", "from beside\n")
+	write("verb-file.env", "GREETING=hello\n")
+	path := write("verb-file.yaml", `# a comment
+rootfs: host
+command: [sh, -c, 'echo $$A $$B; cat /mnt/beside; exit 3']
+environment: {A: "${GREETING}", B: file}
+volumes: ["./beside:/mnt/beside:ro"]
+mem_limit: 64m
+restart: always
+tty: true
+systemd:
+  timer: {OnCalendar: daily}
+`)
+	leavesNothing(t, func() {
+		if out, status := command(t, "unitc", "run", "--file", path); status != 3 || out != "hello file\nfrom beside\n" {
+			t.Errorf("%d %q", status, out)
+		}
+		if out, status := command(t, "unitc", "run", "-f", path, "-e", "B=option", "--read-only", "sh", "-c", "echo $A $B; touch /x 2>&1 || exit 4"); status != 4 || !strings.HasPrefix(out, "hello option\n") {
+			t.Errorf("with options over it: %d %q", status, out)
+		}
+		if out, status := command(t, "sh", "-c", "echo typed | unitc run -i -f "+path+" cat"); status != 0 || out != "typed\n" {
+			t.Errorf("with input: %d %q", status, out)
+		}
+		must(t, "unitc", "run", "-d", "--name", "verb-adhoc", "--init", "-f", path, "sleep", "infinity")
+		if got := property(t, "unitc-verb-adhoc.scope", "MemoryMax"); got != "67108864" {
+			t.Errorf("MemoryMax is %s", got)
+		}
+		must(t, "systemctl", "stop", "verb-adhoc")
+	})
+	if _, err := os.Stat("/etc/unitc/verb-file.yaml"); err == nil {
+		t.Error("it was installed")
+	}
+	for name, c := range map[string]struct {
+		text   string
+		args   []string
+		status int
+		says   string
+	}{
+		"fault":     {"rootfs: host\ncomand: x\n", nil, 125, "fault.yaml:2:1: error: comand: "},
+		"option":    {"rootfs: host\ncommand: x\n", []string{"-m", "much"}, 125, "--memory: "},
+		"project":   {"services: {a: {rootfs: host, command: x}}\n", nil, 2, "unitc up"},
+		"template@": {"rootfs: host\ncommand: x\n", nil, 2, "a template"},
+		"socket":    {"rootfs: host\ncommand: x\nsystemd: {socket: {ListenStream: 1}}\n", nil, 2, "by its socket"},
+		"both":      {"rootfs: host\ncommand: x\n", []string{"--rootfs", "/srv"}, 2, "neither"},
+	} {
+		args := append([]string{"run", "-f", write(name+".yaml", c.text)}, c.args...)
+		if out, status := command(t, "unitc", args...); status != c.status || !strings.Contains(out, c.says) {
+			t.Errorf("%s: %d, want %d and %q:\n%s", name, status, c.status, c.says, out)
+		}
+	}
+	if out, status := command(t, "unitc", "run", path); status != 2 || !strings.Contains(out, "--file "+path) {
+		t.Errorf("a file in the place of an image: %d\n%s", status, out)
+	}
+}
+
 // On a terminal it has one of its own, and an interrupt ends it at any moment.
 //
 //lab:once
@@ -180,6 +247,15 @@ func TestRunImage(t *testing.T) {
 	}
 	if r.count("blobs") == 0 {
 		t.Error("the image was not fetched")
+	}
+	definition := t.TempDir() + "/image.yaml"
+	place(t, definition, "image: "+name+"\npull_policy: always\nenvironment: {FROM: file}\ncommand: [sh, -c, 'echo $$FROM $$PWD']\n")
+	r.count("manifests")
+	if out, status := command(t, "unitc", "run", "--file", definition); status != 0 || !strings.HasSuffix(out, "file /seed\n") {
+		t.Errorf("a definition's image: %d\n%s", status, out)
+	}
+	if r.count("manifests") == 0 {
+		t.Error("the registry was not asked, as pull_policy says")
 	}
 	leavesNothing(t, func() {
 		t.Setenv("HERE", "host")

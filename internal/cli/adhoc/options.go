@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
 )
 
 // Options are docker run's everyday ones.
@@ -23,6 +25,9 @@ type Options struct {
 	Image, RootFS, Bundle    string
 	Command                  []string
 	Interactive, TTY, Detach bool
+	// File is a definition that the other options are laid over; nil = they are all
+	// that there is.
+	File *catalog.Candidate
 
 	entrypoint, user, dir, hostname, memory, network, userns, stopSignal, shm string
 	cpus                                                                      string
@@ -83,9 +88,6 @@ func (o *Options) definition() ([]byte, error) {
 		}
 	}
 	text("image", o.Image)
-	if o.Image != "" {
-		d["pull_policy"] = "never" // it was fetched already, where that was asked for
-	}
 	text("rootfs", o.RootFS)
 	text("bundle", o.Bundle)
 	text("user", o.user)

@@ -72,7 +72,7 @@ func Build(o *Options) (*Unit, error) {
 }
 
 func (u *Unit) generate(o *Options, text []byte) error {
-	if err := os.WriteFile(u.dir+"/"+o.Name+".yaml", text, 0o600); err != nil {
+	if err := u.write(o, text); err != nil {
 		return err
 	}
 	var problems diag.List
@@ -81,6 +81,8 @@ func (u *Unit) generate(o *Options, text []byte) error {
 		for i := range f.Services {
 			s := &f.Services[i]
 			s.TTY, s.StdinOpen = o.TTY, o.Interactive
+			// It runs now and once, with the image that was fetched.
+			s.PullPolicy, s.Update, s.System.Timer = definition.PullNever, "", nil
 		}
 	}}.Run()
 	if err != nil {
@@ -95,6 +97,26 @@ func (u *Unit) generate(o *Options, text []byte) error {
 		}
 	}
 	return nil
+}
+
+// write puts the definition where the generator reads it: a file with the options
+// as its drop-in, or the options alone.
+func (u *Unit) write(o *Options, options []byte) error {
+	path := u.dir + "/" + o.Name + ".yaml"
+	if o.File == nil {
+		return os.WriteFile(path, options, 0o600)
+	}
+	err := os.WriteFile(path, o.File.Data, 0o600)
+	if err == nil && o.File.Env != nil {
+		err = os.WriteFile(u.dir+"/"+o.Name+".env", o.File.Env.Data, 0o600)
+	}
+	if err == nil {
+		err = os.Mkdir(path+".d", 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(path+".d/options.yaml", options, 0o600)
+	}
+	return err
 }
 
 // refuse says what is wrong in the words of options: no file was written by

@@ -108,11 +108,11 @@ func (c *Candidate) Parse(dir string) definition.File {
 	return loader.Parse(src, library.Full)
 }
 
-// Check finds faults, and paths that would mean another file where it will stand:
-// it adds a line that says where they begin.
-func (c *Candidate) Check() (diag.List, error) {
-	c.File = c.Parse(searchpath.Dirs[0])
-	if c.Path == "-" || filepath.Dir(c.Path) == searchpath.Dirs[0] {
+// Check finds faults, and paths that would mean another file in dir, where it will
+// stand: it adds a line that says where they begin.
+func (c *Candidate) Check(dir string) (diag.List, error) {
+	c.File = c.Parse(dir)
+	if c.Path == "-" || filepath.Dir(c.Path) == dir {
 		return c.File.Problems, nil
 	}
 	here := c.Parse(filepath.Dir(c.Path))
@@ -130,7 +130,7 @@ func (c *Candidate) Check() (diag.List, error) {
 		if c.Data = placed(data, line); c.Data == nil {
 			continue
 		}
-		c.File = c.Parse(searchpath.Dirs[0])
+		c.File = c.Parse(dir)
 		if left, err := c.moved(here); err != nil || len(left) == 0 {
 			return here.Problems, err
 		}
@@ -138,7 +138,7 @@ func (c *Candidate) Check() (diag.List, error) {
 	// What it extends and includes is not found so.
 	c.File, c.Data, c.Directory = before, data, ""
 	return here.Problems, fmt.Errorf("%s has paths that begin at its directory and would mean others in %s: %s; write absolute paths, or put it there with what it names",
-		c.Path, searchpath.Dirs[0], strings.Join(fields, ", "))
+		c.Path, dir, strings.Join(fields, ", "))
 }
 
 // atEnd leaves all lines where they are.

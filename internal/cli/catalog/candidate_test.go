@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/unitc/unitc/internal/searchpath"
 )
 
 // Wherever a file has room for it, a line says where its relative paths begin.
@@ -34,7 +36,7 @@ func TestDirectoryLine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			problems, err := c.Check()
+			problems, err := c.Check(searchpath.Dirs[0])
 			if err != nil || problems.HasErrors() || c.Directory != dir || strings.Count(string(c.Data), dir) != 1 {
 				t.Fatalf("%v, %s, directory %q:\n%s", err, problems, c.Directory, c.Data)
 			}

@@ -20,6 +20,7 @@ var (
 	deviceFormat    = format{name: "device", pattern: `^(/[^:]*[^:/.][^:]*(:[^:]*){0,2}|` + cdi.NamePattern + `)$`}
 	linkFormat      = format{name: "link", pattern: `^[a-zA-Z0-9._-]+(:[A-Za-z0-9_.-]+)?$`}
 	wordFormat      = format{name: "word", pattern: `^[^\s#;]+$`}
+	searchFormat    = format{name: "search-domain", pattern: `^[^\s#;]*$`}
 	extraHostFormat = format{name: "extra-host", pattern: `^[A-Za-z0-9_.-]+[=:](host-gateway|\[?(` + addressPattern + `)\]?)$`}
 	pairFormat      = format{name: "pair", pattern: `^[^=]`}
 

@@ -38,19 +38,13 @@ func Variables(layers []Layer) (map[string]string, diag.List) {
 // fillIn puts variables into a scalar, each layer by itself and before merging,
 // so that a fault is shown where it stands.
 func (l *loader) fillIn(n *node) {
-	if l.extension || strings.IndexByte(n.text, '$') < 0 {
+	if l.unread || strings.IndexByte(n.text, '$') < 0 {
 		return
 	}
 	x := interpolate.Expander{
-		Lookup: func(name string) (string, bool) {
-			value, ok := l.in.Env[name]
-			if !ok {
-				value, ok = l.layerEnv[l.layer][name]
-			}
-			return value, ok
-		},
-		Unset: func(name string) { l.warnUnset(n, name) },
-		Limit: maxScalar,
+		Lookup: func(name string) (string, bool) { return l.variable(l.layer, name) },
+		Unset:  func(name string) { l.warnUnset(n, name) },
+		Limit:  maxScalar,
 	}
 	text, err := x.Expand(n.text)
 	var e *interpolate.Error
@@ -67,6 +61,18 @@ func (l *loader) fillIn(n *node) {
 	n.text = text
 }
 
+// variable is what a name stands for in a layer.
+func (r *reader) variable(layer int32, name string) (string, bool) {
+	value, ok := r.in.Env[name]
+	if !ok {
+		value, ok = r.layerEnv[layer][name]
+	}
+	if !ok && name == "COMPOSE_PROJECT_NAME" {
+		return r.in.Name, true
+	}
+	return value, ok
+}
+
 // fillTree fills in the scalars of a tree that was made without convert; beyond
 // the limit nothing is left of it, as there.
 func (l *loader) fillTree(n *node) {
@@ -77,7 +83,7 @@ func (l *loader) fillTree(n *node) {
 	for i := range n.pairs {
 		outer := l.enter(n.pairs[i].key)
 		l.fillTree(n.pairs[i].value)
-		l.extension = outer
+		l.within = outer
 	}
 	for _, item := range n.items {
 		l.fillTree(item)

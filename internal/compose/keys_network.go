@@ -18,9 +18,9 @@ var networkKeys = []field{
 	{name: "dns_opt", shape: &shape{kinds: list, item: &shape{kinds: text, format: &wordFormat}, unique: true}, example: "[ndots:1]",
 		doc:    "Options of the resolver.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.DNSOpt = r.resolverWords(n) }},
-	{name: "dns_search", shape: &wordsShape, example: "example.org",
+	{name: "dns_search", shape: &searchShape, example: "example.org",
 		doc:    "The domains in which names are looked up.",
-		decode: func(r *reader, s *definition.Service, n *node) { s.DNSSearch = r.resolverWords(n) }},
+		decode: func(r *reader, s *definition.Service, n *node) { s.DNSSearch = r.searchDomains(n) }},
 	{name: "expose", shape: &shape{kinds: list, item: &shape{kinds: integer | text, format: &exposeFormat}, unique: true}, example: "[8080]", ignored: "services of one network reach each other on every port",
 		doc:    "Ports that the service offers to its neighbours.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Expose = texts(n) }},
@@ -100,6 +100,16 @@ func (r *reader) resolverWords(n *node) (all []string) {
 		all = append(all, item.text)
 	}
 	return all
+}
+
+// searchDomains are resolverWords of which an empty one, as in Docker, means none.
+func (r *reader) searchDomains(n *node) (all []string) {
+	for _, item := range n.asList().items {
+		if item.kind == text && item.text == "" {
+			item.text = "."
+		}
+	}
+	return r.resolverWords(n)
 }
 
 var extraHostsShape = shape{kinds: list | mapping, merge: mergeAppend, item: &shape{kinds: text, format: &extraHostFormat}, name: &hostFormat,

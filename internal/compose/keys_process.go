@@ -91,7 +91,12 @@ func texts(n *node) []string {
 func (r *reader) environment(n *node) []definition.Env {
 	all := make([]definition.Env, 0, len(n.pairs)+len(n.items))
 	for i := range n.pairs {
-		all = append(all, definition.Env{Name: n.pairs[i].key, Value: valueOf(n.pairs[i].value)})
+		value := n.pairs[i].value
+		env := definition.Env{Name: n.pairs[i].key, Value: valueOf(value)}
+		if env.Value == nil {
+			env.Value = r.passed(value, env.Name)
+		}
+		all = append(all, env)
 	}
 	seen := make(map[string]int, len(n.items))
 	for _, item := range n.items {
@@ -101,8 +106,8 @@ func (r *reader) environment(n *node) []definition.Env {
 			continue
 		}
 		env := definition.Env{Name: name}
-		if given {
-			env.Value = &value
+		if env.Value = &value; !given {
+			env.Value = r.passed(item, name)
 		}
 		// As in Compose the last one wins: lists are how drop-ins override.
 		if at, again := seen[name]; again {
@@ -113,6 +118,15 @@ func (r *reader) environment(n *node) []definition.Env {
 		all = append(all, env)
 	}
 	return all
+}
+
+// passed is the value of a variable that is named without one: that of the files
+// beside the definition, as Compose takes it from .env.
+func (r *reader) passed(n *node, name string) *string {
+	if value, ok := r.variable(n.place.layer, name); ok {
+		return &value
+	}
+	return nil
 }
 
 // valueOf is a scalar as an environment or label value; booleans are spelt

@@ -156,6 +156,11 @@ func badMode(s string, words ...string) (string, string) {
 // restarted with it: its namespaces end with it.
 func (r *reader) neighbour(s *definition.Service, n *node) string {
 	kind, key, _ := strings.Cut(n.str(), ":")
+	if kind == "container" {
+		if own := r.serviceOfContainer(key); own != "" {
+			kind, key = "service", own
+		}
+	}
 	dependency := definition.Dependency{Condition: definition.ServiceStarted, Restart: true}
 	switch kind {
 	case "service":
@@ -171,6 +176,18 @@ func (r *reader) neighbour(s *definition.Service, n *node) string {
 		s.DependsOn = append(s.DependsOn, dependency)
 	}
 	return n.str()
+}
+
+// serviceOfContainer is the project's service with a container_name, "" without one.
+func (r *reader) serviceOfContainer(name string) string {
+	if services := r.services(); services != nil && name != "" {
+		for i := range services.pairs {
+			if services.pairs[i].value.get("container_name").str() == name {
+				return services.pairs[i].key
+			}
+		}
+	}
+	return ""
 }
 
 func decodeNetworkMode(r *reader, s *definition.Service, n *node) {

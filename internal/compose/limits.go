@@ -21,8 +21,8 @@ const (
 	maxItems = 4096
 	// maxScalar is the length of one string in bytes.
 	maxScalar = 256 << 10
-	// maxProblems is the number of problems that are shown; a file that has more
-	// is not a definition.
+	// maxProblems is the number of errors that are shown, and of warnings; a file that
+	// has more errors is not a definition.
 	maxProblems = 100
 	// maxInstances bounds the units that one file makes by scale:.
 	maxInstances = 1000

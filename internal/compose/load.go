@@ -155,9 +155,16 @@ type loader struct {
 	nodes int
 	full  bool           // maxNodes was reached and reported
 	open  []*syntax.Node // anchors being expanded
-	// extension is set inside x- keys, whose strings nobody reads: they are
-	// filled in where an alias uses them.
-	extension bool
+	within
+}
+
+// within says where the loader is.
+type within struct {
+	// unread is set inside x- keys, build: and develop:, whose strings nobody reads:
+	// they are filled in where an alias uses them.
+	unread     bool
+	depth      int32 // of keys
+	inServices bool  // below services:
 }
 
 // convert copies a node of the library, expanding aliases. Beyond the limits it gives
@@ -242,7 +249,7 @@ func (l *loader) convertPairs(n *node, y *syntax.Node, depth int) {
 		}
 		outer := l.enter(p.key)
 		p.value = l.convert(value, depth+1)
-		l.extension = outer
+		l.within = outer
 		n.pairs = append(n.pairs, p)
 	}
 	for _, value := range merges {
@@ -251,9 +258,17 @@ func (l *loader) convertPairs(n *node, y *syntax.Node, depth int) {
 }
 
 // enter goes into a key's value; the result is what to put back after it.
-func (l *loader) enter(key string) (outer bool) {
-	outer = l.extension
-	l.extension = outer || strings.HasPrefix(key, "x-") && !contains(ownExtensions, key)
+func (l *loader) enter(key string) (outer within) {
+	outer = l.within
+	if l.depth++; l.depth == 1 {
+		l.inServices = key == "services"
+	}
+	switch {
+	case strings.HasPrefix(key, "x-"):
+		l.unread = l.unread || !contains(ownExtensions, key)
+	case key == "build", key == "develop":
+		l.unread = l.unread || l.depth == 1 || l.depth == 3 && l.inServices
+	}
 	return outer
 }
 

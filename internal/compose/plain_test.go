@@ -45,7 +45,7 @@ func treeOf(n *node) string {
 // yamlTree is what yaml.v3 makes of a file; a fault gives "".
 func yamlTree(data []byte) (tree, problems string) {
 	r := &reader{in: Input{Name: "web", Layers: []Layer{{"web.yaml", data}}, Library: library.Full}}
-	l := loader{reader: r, extension: true} // so that nothing is filled in
+	l := loader{reader: r, within: within{unread: true}} // so that nothing is filled in
 	n := l.loadYAML(data, place{})
 	if n == nil || r.problems != nil {
 		return "", r.problems.String()

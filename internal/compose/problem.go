@@ -17,11 +17,13 @@ type reader struct {
 	trees    *trees
 	memory   *Memory
 	problems diag.List
-	dropped  int             // problems beyond maxProblems
+	told     tally           // problems by severity
+	dropped  tally           // those beyond maxProblems
 	targets  []place         // of the mounts of the service being read
 	expanded int             // bytes that variables were filled into
 	unset    map[string]bool // variables that were told of
 	pending  []pendingProblem
+	delayed  tally // of pending
 
 	service    *node             // the service being read
 	fileLabels map[string]string // from its label_file
@@ -63,8 +65,8 @@ func (r *reader) faultFile(at place, cure, format string, args ...any) *diag.Pro
 
 // report adds a problem and returns it, for its rule to be set.
 func (r *reader) report(severity diag.Severity, at place, path, cure, format string, args ...any) *diag.Problem {
-	if r.full() {
-		r.dropped++
+	if *r.told.of(severity) >= maxProblems {
+		*r.dropped.of(severity)++
 		return &diag.Problem{}
 	}
 	p := diag.Problem{
@@ -78,11 +80,23 @@ func (r *reader) report(severity diag.Severity, at place, path, cure, format str
 		}
 	}
 	r.problems = append(r.problems, p)
+	*r.told.of(severity)++
 	return &r.problems[len(r.problems)-1]
 }
 
-// full tells that further problems are only counted.
-func (r *reader) full() bool { return len(r.problems) >= maxProblems }
+// tally counts problems. Warnings never take the place of errors: a definition may
+// have any number of them.
+type tally struct{ errors, warnings int }
+
+func (t *tally) of(severity diag.Severity) *int {
+	if severity == diag.Error {
+		return &t.errors
+	}
+	return &t.warnings
+}
+
+// full tells that further errors are only counted.
+func (r *reader) full() bool { return r.told.errors >= maxProblems }
 
 // pendingProblem is a problem that was found before the tree was whole, so that
 // its path is not known yet.
@@ -93,9 +107,12 @@ type pendingProblem struct {
 }
 
 func (r *reader) later(n *node, severity diag.Severity, cure, what string) {
-	if len(r.pending) < maxProblems {
-		r.pending = append(r.pending, pendingProblem{n, severity, what, cure})
+	if *r.delayed.of(severity) >= maxProblems {
+		*r.dropped.of(severity)++
+		return
 	}
+	*r.delayed.of(severity)++
+	r.pending = append(r.pending, pendingProblem{n, severity, what, cure})
 }
 
 // reportLater reports what was found while the tree was made.
@@ -107,13 +124,16 @@ func (r *reader) reportLater() {
 
 // reportDropped closes a list that was cut.
 func (r *reader) reportDropped() {
-	if r.dropped == 0 {
+	if r.dropped == (tally{}) {
 		return
 	}
 	last := &r.problems[len(r.problems)-1]
-	r.problems = append(r.problems, diag.Problem{
-		File: last.File, Severity: diag.Error, What: strconv.Itoa(r.dropped) + " further problems are not shown", Cure: "correct these first",
-	})
+	more := diag.Problem{File: last.File, Severity: diag.Warning, Cure: "correct these first"}
+	if r.dropped.errors > 0 {
+		more.Severity = diag.Error
+	}
+	more.What = strconv.Itoa(r.dropped.errors+r.dropped.warnings) + " further problems are not shown"
+	r.problems = append(r.problems, more)
 }
 
 // path is the file of a place.

@@ -192,7 +192,9 @@ func (r *reader) volumeOption(n *node, v *definition.Volume, option string) bool
 			break
 		}
 		cure := "write some of " + strings.Join(volumeOptions[:10], ", ")
-		if near := nearest(option, volumeOptions); near != "" {
+		if mode, label := option[:min(len(option), 2)], option[min(len(option), 2):]; (mode == "ro" || mode == "rw") && contains([]string{"z", "Z"}, label) {
+			cure = "write " + mode + "," + label
+		} else if near := nearest(option, volumeOptions); near != "" {
 			cure = "did you mean " + near + "?"
 		}
 		r.fault(n, cure, "%s is no option of a volume", quote(option))

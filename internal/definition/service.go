@@ -168,8 +168,8 @@ type Position struct {
 	Col  int    `json:"col"`
 }
 
-// Env is one variable. A nil Value is Compose's `- NAME` without a value,
-// which unitc takes as "unset" (there is no client environment to copy from).
+// Env is one variable. A nil Value is Compose's `- NAME` without a value that no
+// file of variables sets: the variable is unset, the image's too.
 type Env struct {
 	Name  string  `json:"name"`
 	Value *string `json:"value"`

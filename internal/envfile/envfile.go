@@ -23,6 +23,9 @@ const (
 	// maxValue bounds one value in bytes: the kernel takes no longer string in
 	// an environment (MAX_ARG_STRLEN).
 	maxValue = 128 << 10
+	// maxFaults is the number of errors after which no more is read, and of warnings
+	// that are shown.
+	maxFaults = 20
 	// maxTotal bounds all values of a file once variables are filled in.
 	maxTotal = 4 << 20
 )
@@ -36,13 +39,16 @@ type File struct {
 	// Lookup gives variables that the file may use and does not set itself; it
 	// may be nil.
 	Lookup func(name string) (string, bool)
+	// Above has Lookup asked before what the file sets, as Compose does for the
+	// files of env_file.
+	Above bool
 }
 
 // Parse gives the variables in the order of the file, no name twice (the last
 // one wins), and what is wrong with the file. A nil value is a name without "=".
 func Parse(f File) ([]definition.Env, diag.List) {
 	p := parser{File: f, rest: string(f.Data), line: 1, index: map[string]int{}}
-	p.expander = interpolate.Expander{Lookup: p.lookup, Limit: maxValue}
+	p.expander = interpolate.Expander{Lookup: p.lookup, Unset: p.unset, Limit: maxValue}
 	p.rest = strings.TrimPrefix(p.rest, "\ufeff") // a byte order mark, as editors on Windows write
 	switch {
 	case !utf8.ValidString(p.rest):
@@ -52,7 +58,7 @@ func Parse(f File) ([]definition.Env, diag.List) {
 		p.fault("save it as text", "a NUL byte stands in the file")
 		return nil, p.problems
 	}
-	for p.rest != "" && len(p.problems) < 20 && p.total < maxTotal {
+	for p.rest != "" && p.faults < maxFaults && p.total < maxTotal {
 		p.statement()
 	}
 	if p.total >= maxTotal {
@@ -69,10 +75,17 @@ type parser struct {
 	index    map[string]int // of vars, by name
 	total    int
 	problems diag.List
+	faults   int // the errors among them
+	warnings int
 	expander interpolate.Expander
 }
 
 func (p *parser) lookup(name string) (string, bool) {
+	if p.Above && p.Lookup != nil {
+		if value, ok := p.Lookup(name); ok {
+			return value, true
+		}
+	}
 	if i, ok := p.index[name]; ok && p.vars[i].Value != nil {
 		return *p.vars[i].Value, true
 	}
@@ -83,7 +96,16 @@ func (p *parser) lookup(name string) (string, bool) {
 }
 
 func (p *parser) fault(cure, format string, args ...any) {
+	p.faults++
 	p.problems = append(p.problems, diag.Problem{File: p.Path, Line: p.line, Col: 1, What: fmt.Sprintf(format, args...), Cure: cure})
+}
+
+// unset tells of a variable that gives "": often a password that has a dollar sign.
+func (p *parser) unset(name string) {
+	if p.warnings++; p.warnings <= maxFaults {
+		p.problems = append(p.problems, diag.Problem{File: p.Path, Line: p.line, Col: 1, Severity: diag.Warning, Rule: diag.RuleVariable,
+			What: "the variable " + name + " is not set and gives an empty string", Cure: "write $$ for a dollar sign, or put the value in single quotes"})
+	}
 }
 
 // takeLine cuts one line off.
@@ -164,9 +186,8 @@ func (p *parser) set(name string, value *string) {
 // value reads what stands behind the sign; in quotes it may go on over lines.
 func (p *parser) value(statement, line, value string) (string, bool) {
 	if value == "" || value[0] != '\'' && value[0] != '"' {
-		if at := commentStart(value); at >= 0 {
-			value = value[:at]
-		}
+		// Compose takes a # that begins the value for a part of it, as of a colour or a password.
+		value, _, _ = strings.Cut(value, " #")
 		return p.expand(strings.TrimRight(value, " \t"))
 	}
 	quote := value[0]
@@ -185,7 +206,7 @@ func (p *parser) value(statement, line, value string) (string, bool) {
 		return "", false
 	}
 	if quote == '\'' {
-		return text, true
+		return strings.NewReplacer(`\\`, `\\`, `\'`, `'`).Replace(text), true
 	}
 	return p.expand(unescape(text))
 }
@@ -193,16 +214,6 @@ func (p *parser) value(statement, line, value string) (string, bool) {
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
-}
-
-// commentStart finds a # that begins the value or follows a blank.
-func commentStart(s string) int {
-	for i := range len(s) {
-		if s[i] == '#' && (i == 0 || s[i-1] == ' ' || s[i-1] == '\t') {
-			return i
-		}
-	}
-	return -1
 }
 
 func closingQuote(s string, quote byte) int {

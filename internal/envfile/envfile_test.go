@@ -3,6 +3,7 @@
 package envfile
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestParse(t *testing.T) {
 		{"A=b\n", false, "A=b|"},
 		{"\ufeffA=b\r\nB=c\r\n", false, "A=b|B=c|"},
 		{"# comment\n\n  \n A = b \nexport C=d", false, "A=b|C=d|"},
-		{"A=b # c\nB=b#c\nC=#c\nD= # c", false, "A=b|B=b#c|C=|D=|"},
+		{"A=b # c\nB=b#c\nC=#c d # e\nD= # c\nE=\"\" # c\nF=a\t#b", false, "A=b|B=b#c|C=#c d|D=# c|E=|F=a\t#b|"},
 		{"A='b # $C' # c\nB=\"x\\n\\t\\\"y\\\" \\$C \\\\\"\n", false, "A=b # $C|B=x\n\t\"y\" $C \\|"},
 		{"A=\"one\ntwo\"\nB=c\nC='x\r\ny'\n", false, "A=one\ntwo|B=c|C=x\r\ny|"},
 		{"A=1\nB=${A}2\nC=\"$B-${D:-d}\"\nE=$HOST\nA=3\n", false, "A=3|B=12|C=12-d|E=host-HOST|"},
@@ -41,6 +42,8 @@ func TestParse(t *testing.T) {
 		{"A='b' # $C\nB= \"x\"\n", true, "A='b' # $C|B= \"x\"|"},
 		{"A.b-c=d", false, "A.b-c=d|"},
 		{"A=$$x", false, "A=$x|"},
+		{"A=$2y$10$$b. c$\nB=\"^x$ \\$2\"\n", false, "A=$2y$10$b. c$|B=^x$ $2|"},
+		{`A='it\'s \n \\'`, false, `A=it's \n \\|`},
 	} {
 		vars, problems := Parse(File{Path: "x.env", Data: []byte(c.in), Raw: c.raw, Lookup: lookup})
 		if got := show(vars); got != c.want || len(problems) > 0 {
@@ -55,7 +58,9 @@ func TestFaults(t *testing.T) {
 		{"A=b\nA B=c\n", "x.env:2:1: error: \"A B\" is no variable's name; write NAME=value\n"},
 		{"A='one\ntwo'\nB=\"open\nC=d\n", "x.env:3:1: error: a quote \" that is never closed; close the quote\n"},
 		{"A='b'c\n", "x.env:1:1: error: \"c\" stands behind the closing quote; put the whole value in quotes\n"},
-		{"A=b\nB=pa$\n", "x.env:2:1: error: a $ that begins no variable; write $$ for a dollar sign, or put the value in single quotes\n"},
+		{"A=b\nB=pa${\n", "x.env:2:1: error: a ${ without a variable's name; write ${NAME}, or $$ for a dollar sign, or put the value in single quotes\n"},
+		{"A=1\nB=p@ss$word\n", "x.env:2:1: warning: the variable word is not set and gives an empty string; write $$ for a dollar sign, or put the value in single quotes\n"},
+		{strings.Repeat("A=$x\n", 2*maxFaults) + "B='\n", strings.Join(unsetLines(maxFaults), "") + "x.env:41:1: error: a quote ' that is never closed; close the quote\n"},
 		{"A=${B:?gone}\n", "x.env:1:1: error: the variable B is not set: gone; set B, or put the value in single quotes\n"},
 		{"A=\xff\n", "x.env:1:1: error: the bytes are not valid UTF-8; save it as UTF-8 text\n"},
 		{"A=\x00\n", "x.env:1:1: error: a NUL byte stands in the file; save it as text\n"},
@@ -66,6 +71,13 @@ func TestFaults(t *testing.T) {
 			t.Errorf("Parse(%.40q) = %q, want %q", c.in, got, c.want)
 		}
 	}
+}
+
+func unsetLines(count int) (lines []string) {
+	for i := range count {
+		lines = append(lines, fmt.Sprintf("x.env:%d:1: warning: the variable x is not set and gives an empty string; write $$ for a dollar sign, or put the value in single quotes\n", i+1))
+	}
+	return lines
 }
 
 // FuzzParse: no panic, no hang, and what is read can be an environment.

@@ -2,7 +2,8 @@
 
 // Package interpolate fills variables into strings by the Compose
 // Specification's rules: $NAME, ${NAME}, ${NAME:-default}, ${NAME:?message},
-// ${NAME:+instead}, their forms without the colon, and $$ for a dollar sign.
+// ${NAME:+instead}, their forms without the colon, and $$ for a dollar sign, which
+// also stands for itself where no variable can begin.
 // It knows no environment; definitions and env files bring their variables.
 package interpolate
 
@@ -110,7 +111,7 @@ func (p *parser) variable(depth int) error {
 	}
 	name := leadingName(rest)
 	if name == "" {
-		return &Error{start, "a $ that begins no variable", "write $$ for a dollar sign"}
+		return p.write("$") // as in $2y$10$…, ^a$ and $(id): Compose leaves it alone
 	}
 	p.at += len(name)
 	return p.value(name)

@@ -67,7 +67,7 @@ func readGrant(g *definition.Grant, key string) ([]byte, error) {
 // this process's own environment.
 func readVariable(g *definition.Grant, key string) ([]byte, error) {
 	for _, path := range g.EnvFiles {
-		vars, err := readEnvFile(definition.EnvFile{Path: path, Optional: true})
+		vars, err := readEnvFile(definition.EnvFile{Path: path, Optional: true}, nil, false)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}

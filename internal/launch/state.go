@@ -141,12 +141,9 @@ func gather(s *definition.Service) (planner.Facts, error) {
 // inspect is gather without what changes the host.
 func inspect(s *definition.Service) (planner.Facts, error) {
 	f := planner.Facts{WatchdogUSec: os.Getenv("WATCHDOG_USEC")}
-	for i, e := range s.EnvFiles {
-		vars, err := readEnvFile(e)
-		if err != nil {
-			return f, &planner.KeyError{Key: fmt.Sprintf("env_file[%d]", i), What: err.Error(), Cure: "correct the path, or write `required: false`"}
-		}
-		f.EnvFiles = append(f.EnvFiles, vars)
+	var err error
+	if f.EnvFiles, err = readEnvFiles(s); err != nil {
+		return f, err
 	}
 	if err := inspectDevices(s, &f); err != nil {
 		return f, err
@@ -177,7 +174,6 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 			}
 		}
 	}
-	var err error
 	if f.Bundle, err = readBundle(s); err != nil {
 		return f, err
 	}

@@ -8,7 +8,6 @@ var (
 	stringShape   = shape{kinds: text}
 	hostPathShape = shape{kinds: text, format: &hostPathFormat}
 	targetShape   = shape{kinds: text, format: &targetFormat}
-	wordsShape    = shape{kinds: text | list, merge: mergeAppend, format: &wordFormat, item: &shape{kinds: text, format: &wordFormat}}
 	searchShape   = shape{kinds: text | list, merge: mergeAppend, format: &searchFormat, item: &shape{kinds: text, format: &searchFormat}}
 	boolShape     = shape{kinds: boolean}
 	intShape      = shape{kinds: integer, format: &format{name: "integer", pattern: integerPattern, bounds: &bounds{low: -1 << 53, high: 1 << 53, whole: true, cure: "write a whole number"}}}

@@ -300,16 +300,8 @@ func (c *Call) await(ctx context.Context) (bool, error) {
 		// with data left resets).
 		return false, nil
 	}
-	// It was executed again and has read the call. Whether it had come to make the
-	// scope, the process shows: a second one of the name would be the end of the first.
-	ctx, cancel := context.WithTimeout(ctx, reexecPatience)
-	defer cancel()
-	dir, err := AwaitScope(ctx, c.scope, c.pid, 0)
-	if err != nil {
-		return false, nil
-	}
-	dir.Close()
-	return true, nil
+	// It was executed again and has read the call.
+	return moved(ctx, c.scope, c.pid), nil
 }
 
 // reexecPatience is many times what PID 1 needs to go on after it was executed.

@@ -38,7 +38,7 @@ func LastEnd(ctx context.Context, unit string) (*End, error) {
 	}
 	// All at once: between two questions it may be started.
 	var all map[string]dbus.Variant
-	if err := m.conn.Object(managerName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll", 0, "").Store(&all); err != nil {
+	if err := m.ask(ctx, path, "org.freedesktop.DBus.Properties.GetAll", &all, ""); err != nil {
 		return nil, err
 	}
 	return readEnd(all), nil

@@ -34,7 +34,7 @@ func TestFirstCallIsNotReadWithBegin(t *testing.T) {
 	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal("1000")}); err != nil {
 		t.Fatal(err)
 	}
-	m := &Manager{conn, conn.Object(managerName, managerPath)}
+	m := &Manager{conn: conn}
 	var answer string
 	if err := m.call(ctx, "StopUnit", &answer, "web.service"); err != nil {
 		t.Fatalf("%v; the server: %s", err, <-served)

@@ -24,28 +24,43 @@ const (
 
 // Manager is a connection to systemd.
 type Manager struct {
-	conn    *dbus.Conn
-	manager dbus.BusObject
+	conn *dbus.Conn
+	dial func(context.Context) (*dbus.Conn, error)
 }
 
 // Connect opens PID 1's private socket, or the system bus where there is none.
 // ctx bounds the connection, not only its making.
-func Connect(ctx context.Context) (*Manager, error) {
+func Connect(ctx context.Context) (*Manager, error) { return connect(ctx, connectSystem) }
+
+func connect(ctx context.Context, dial func(context.Context) (*dbus.Conn, error)) (*Manager, error) {
+	conn, err := dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to systemd: %w", err)
+	}
+	return &Manager{conn, dial}, nil
+}
+
+func connectSystem(ctx context.Context) (*dbus.Conn, error) {
 	conn, err := connectPrivate(ctx)
 	if errors.Is(err, os.ErrNotExist) {
 		conn, err = dbus.ConnectSystemBus(dbus.WithContext(ctx))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("connecting to systemd: %w", err)
-	}
-	return &Manager{conn, conn.Object(managerName, managerPath)}, nil
+	return conn, err
 }
 
 // DialPrivate opens PID 1's private socket for those who speak more of its
 // language than a launch does. ctx bounds the connection.
 func DialPrivate(ctx context.Context) (*dbus.Conn, error) { return connectPrivate(ctx) }
 
-func connectPrivate(ctx context.Context) (*dbus.Conn, error) {
+func connectPrivate(ctx context.Context) (conn *dbus.Conn, err error) {
+	err = Patiently(ctx, func() error {
+		conn, err = connectNow(ctx)
+		return err
+	})
+	return conn, err
+}
+
+func connectNow(ctx context.Context) (*dbus.Conn, error) {
 	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: privateSocket, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -100,11 +115,35 @@ func heldByPID1(fd int, path string) error {
 func (m *Manager) Close() { m.conn.Close() }
 
 func (m *Manager) call(ctx context.Context, method string, out any, args ...any) error {
-	c := m.manager.CallWithContext(ctx, managerName+".Manager."+method, 0, args...)
+	return m.ask(ctx, managerPath, managerName+".Manager."+method, out, args...)
+}
+
+// ask asks again of a systemd that has begun anew.
+func (m *Manager) ask(ctx context.Context, path dbus.ObjectPath, method string, out any, args ...any) error {
+	return Patiently(ctx, func() error {
+		err := m.once(ctx, path, method, out, args...)
+		if HungUp(err) {
+			if next, dialErr := m.dial(ctx); dialErr == nil {
+				m.conn.Close()
+				m.conn = next
+			}
+		}
+		return err
+	})
+}
+
+func (m *Manager) once(ctx context.Context, path dbus.ObjectPath, method string, out any, args ...any) error {
+	c := m.conn.Object(managerName, path).CallWithContext(ctx, method, 0, args...)
 	if c.Err != nil || out == nil {
 		return c.Err
 	}
 	return c.Store(out)
+}
+
+// get reads one property of an object.
+func (m *Manager) get(ctx context.Context, path dbus.ObjectPath, kind, name string) (v dbus.Variant, err error) {
+	err = m.ask(ctx, path, "org.freedesktop.DBus.Properties.Get", &v, managerName+"."+kind, name)
+	return v, err
 }
 
 func (m *Manager) startTransient(ctx context.Context, name string, props []property) error {
@@ -112,7 +151,7 @@ func (m *Manager) startTransient(ctx context.Context, name string, props []prope
 	for i, p := range props {
 		variants[i] = variantProperty{p.Name, dbus.MakeVariant(p.Value)}
 	}
-	return m.call(ctx, "StartTransientUnit", nil, name, "fail", variants, []auxUnit{})
+	return m.once(ctx, managerPath, managerName+".Manager.StartTransientUnit", nil, name, "fail", variants, []auxUnit{})
 }
 
 // StopUnit stops a unit that may or may not exist; the job is only queued.
@@ -160,8 +199,7 @@ func (m *Manager) property(ctx context.Context, unit, kind, name string) (v dbus
 	if err := m.call(ctx, "GetUnit", &path, unit); err != nil {
 		return v, err
 	}
-	err = m.conn.Object(managerName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, managerName+"."+kind, name).Store(&v)
-	return v, err
+	return m.get(ctx, path, kind, name)
 }
 
 // Restarts is how often systemd has restarted a service by itself (NRestarts=).
@@ -195,9 +233,8 @@ func MainPID(ctx context.Context, name string) (int, error) {
 		}
 		return 0, err
 	}
-	var v dbus.Variant
-	call := m.conn.Object(managerName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, managerName+".Service", "MainPID")
-	if err := call.Store(&v); err != nil {
+	v, err := m.get(ctx, path, "Service", "MainPID")
+	if err != nil {
 		return 0, err
 	}
 	pid, _ := v.Value().(uint32)

@@ -81,12 +81,34 @@ func startScope(ctx context.Context, s *plan.Scope, pid int) error {
 	if err != nil {
 		return err
 	}
-	m, err := Connect(ctx)
-	if err != nil {
-		return err
+	for {
+		m, err := Connect(ctx)
+		if err != nil {
+			return err
+		}
+		err = m.startScope(ctx, s, props)
+		m.Close()
+		if !HungUp(err) || ctx.Err() != nil {
+			return err
+		}
+		if moved(ctx, s, pid) {
+			return nil
+		}
 	}
-	defer m.Close()
-	return m.startScope(ctx, s, props)
+}
+
+// moved tells of a scope that was asked for, and of which PID 1 said nothing
+// before it was executed again, whether it is there. The process shows it: a second
+// scope of the name would be the end of the first.
+func moved(ctx context.Context, s *plan.Scope, pid int) bool {
+	ctx, cancel := context.WithTimeout(ctx, reexecPatience)
+	defer cancel()
+	dir, err := AwaitScope(ctx, s, pid, 0)
+	if err != nil {
+		return false
+	}
+	dir.Close()
+	return true
 }
 
 // startScope starts it whatever an earlier start has left in the way.

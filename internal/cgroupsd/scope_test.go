@@ -70,7 +70,7 @@ func oldSystemd(t *testing.T, lacks, fault string) (*Manager, func() [][]string)
 		<-done
 		return calls
 	}
-	return &Manager{conn, conn.Object(managerName, managerPath)}, end
+	return &Manager{conn: conn}, end
 }
 
 // A systemd whose scopes have no OOMPolicy= is asked once more, without it and with

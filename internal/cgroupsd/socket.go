@@ -33,9 +33,8 @@ func SocketUnit(ctx context.Context, protocol string, port uint16) (string, erro
 	}
 	for _, u := range units {
 		var listens []struct{ Kind, Address string }
-		var v dbus.Variant
-		call := m.conn.Object(managerName, u.Path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, managerName+".Socket", "Listen")
-		if call.Store(&v) != nil || v.Store(&listens) != nil {
+		v, err := m.get(ctx, u.Path, "Socket", "Listen")
+		if err != nil || v.Store(&listens) != nil {
 			continue // it has gone meanwhile
 		}
 		for _, l := range listens {

@@ -66,10 +66,18 @@ func AwaitUserScope(ctx context.Context, s *plan.Scope, pid int, _ time.Duration
 }
 
 // connectUser opens the private socket of the caller's own systemd.
-func connectUser(ctx context.Context) (*Manager, error) {
+func connectUser(ctx context.Context) (m *Manager, err error) {
+	err = Patiently(ctx, func() error {
+		m, err = connect(ctx, dialUser)
+		return err
+	})
+	return m, err
+}
+
+func dialUser(ctx context.Context) (*dbus.Conn, error) {
 	dir := os.Getenv("XDG_RUNTIME_DIR")
 	if dir == "" {
-		return nil, errors.New("connecting to the user's systemd: XDG_RUNTIME_DIR is not set; log in as the user, or have the cgroups made by hand (cgroupfs)")
+		return nil, errors.New("the user's XDG_RUNTIME_DIR is not set; log in as the user, or have the cgroups made by hand (cgroupfs)")
 	}
 	uid, err := outerUID()
 	if err != nil {
@@ -77,14 +85,14 @@ func connectUser(ctx context.Context) (*Manager, error) {
 	}
 	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: dir + "/systemd/private", Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the user's systemd: %w", err)
+		return nil, fmt.Errorf("the user's own: %w", err)
 	}
 	conn, err := introduce(ctx, sock, uid)
 	if err != nil {
 		sock.Close()
-		return nil, fmt.Errorf("connecting to the user's systemd: %w", err)
+		return nil, fmt.Errorf("the user's own: %w", err)
 	}
-	return &Manager{conn, conn.Object(managerName, managerPath)}, nil
+	return conn, nil
 }
 
 // introduce begins a conversation as a user with the id that the other end knows

@@ -49,13 +49,13 @@ func Connect(ctx context.Context) (Bus, error) {
 		return nil, err
 	}
 	if os.Geteuid() == 0 {
-		return &direct{ctx: ctx}, nil
+		return direct{shared{&line{ctx: ctx, dial: openEither}}}, nil
 	}
-	conn, err := openShared(ctx)
-	if err != nil {
+	l := &line{ctx: ctx, dial: openShared}
+	if _, err := l.get(); err != nil {
 		return nil, err
 	}
-	return shared{conn}, nil
+	return shared{l}, nil
 }
 
 // BusError is a system bus that does not answer: those who are not root reach

@@ -5,7 +5,6 @@ package units
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
@@ -18,61 +17,33 @@ import (
 var services = []string{"*.service"}
 
 // shared is systemd on the system bus.
-type shared struct{ *dbus.Conn }
+type shared struct{ *line }
 
 func (s shared) ListServices(ctx context.Context) ([]dbus.UnitStatus, error) {
-	return s.ListUnitsByPatternsContext(ctx, nil, services)
+	return ask(ctx, s.line, func(conn *dbus.Conn) ([]dbus.UnitStatus, error) {
+		return conn.ListUnitsByPatternsContext(ctx, nil, services)
+	})
 }
 
 // direct is PID 1's private socket. The list of units is asked for by itself,
 // and a connection for all else is opened when there is something else to ask:
 // to `unitc ps` there mostly is not.
-type direct struct {
-	ctx  context.Context
-	once sync.Once
-	conn *dbus.Conn
-	err  error
-}
+type direct struct{ shared }
 
-func (d *direct) open() (*dbus.Conn, error) {
-	d.once.Do(func() {
-		d.conn, d.err = dbus.NewConnection(func() (*godbus.Conn, error) { return cgroupsd.DialPrivate(d.ctx) })
-		if d.err != nil {
-			d.conn, d.err = openShared(d.ctx)
+func (d direct) ListServices(ctx context.Context) (list []dbus.UnitStatus, err error) {
+	err = again(ctx, func() error {
+		var answer cgroupsd.Answer
+		if answer, err = cgroupsd.AskPrivate(ctx, "ListUnitsByPatterns", []string{}, services); err == nil {
+			list, err = readUnits(answer)
 		}
+		return err
 	})
-	return d.conn, d.err
-}
-
-func openShared(ctx context.Context) (*dbus.Conn, error) {
-	conn, err := dbus.NewSystemConnectionContext(ctx)
-	if err != nil {
-		return nil, &BusError{err}
-	}
-	return conn, nil
-}
-
-func (d *direct) Close() {
-	if d.conn != nil {
-		d.conn.Close()
-	}
-}
-
-func (d *direct) ListServices(ctx context.Context) ([]dbus.UnitStatus, error) {
-	answer, err := cgroupsd.AskPrivate(ctx, "ListUnitsByPatterns", []string{}, services)
 	var refused godbus.Error
-	switch {
-	case err == nil:
-		return readUnits(answer)
-	case errors.As(err, &refused):
-		return nil, err
+	if err == nil || errors.As(err, &refused) {
+		return list, err
 	}
 	// No private socket, or not PID 1's.
-	conn, err := d.open()
-	if err != nil {
-		return nil, err
-	}
-	return shared{conn}.ListServices(ctx)
+	return d.shared.ListServices(ctx)
 }
 
 // words that nearly every unit has take no memory of their own.
@@ -124,52 +95,4 @@ func readUnits(a cgroupsd.Answer) ([]dbus.UnitStatus, error) {
 		list = append(list, u)
 	}
 	return list, nil
-}
-
-func (d *direct) GetUnitPropertyContext(ctx context.Context, unit, name string) (*dbus.Property, error) {
-	conn, err := d.open()
-	if err != nil {
-		return nil, err
-	}
-	return conn.GetUnitPropertyContext(ctx, unit, name)
-}
-
-func (d *direct) GetUnitTypePropertyContext(ctx context.Context, unit, unitType, name string) (*dbus.Property, error) {
-	conn, err := d.open()
-	if err != nil {
-		return nil, err
-	}
-	return conn.GetUnitTypePropertyContext(ctx, unit, unitType, name)
-}
-
-func (d *direct) KillUnitWithTarget(ctx context.Context, name string, target dbus.Who, signal int32) error {
-	conn, err := d.open()
-	if err != nil {
-		return err
-	}
-	return conn.KillUnitWithTarget(ctx, name, target, signal)
-}
-
-func (d *direct) FreezeUnit(ctx context.Context, unit string) error {
-	conn, err := d.open()
-	if err != nil {
-		return err
-	}
-	return conn.FreezeUnit(ctx, unit)
-}
-
-func (d *direct) ThawUnit(ctx context.Context, unit string) error {
-	conn, err := d.open()
-	if err != nil {
-		return err
-	}
-	return conn.ThawUnit(ctx, unit)
-}
-
-func (d *direct) GetManagerProperty(name string) (string, error) {
-	conn, err := d.open()
-	if err != nil {
-		return "", err
-	}
-	return conn.GetManagerProperty(name)
 }

@@ -12,61 +12,20 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
-
-	"github.com/unitc/unitc/internal/cgroupsd"
 )
 
 // Jobs starts units and waits for them, over systemd's private socket.
-type Jobs struct{ conn *dbus.Conn }
-
-// reexecPatience is how long systemd may take to begin anew.
-const reexecPatience = 30 * time.Second
-
-// again asks, and once more where systemd has begun anew meanwhile (systemctl
-// daemon-reexec, an update of its package): that closes all connections.
-func (m *Jobs) again(ctx context.Context, ask func() error) error {
-	err := ask()
-	for deadline := time.Now().Add(reexecPatience); m.lost(err) && ctx.Err() == nil && time.Now().Before(deadline); {
-		next, dialErr := ConnectJobs(ctx)
-		if dialErr != nil {
-			time.Sleep(pollTime)
-			continue
-		}
-		m.conn.Close()
-		m.conn = next.conn
-		err = ask()
-	}
-	return err
-}
-
-// lost tells of an error whether it is the end of the connection, which this side
-// may notice a moment later.
-func (m *Jobs) lost(err error) bool {
-	var answer godbus.Error
-	if err == nil || errors.As(err, &answer) {
-		return false
-	}
-	for range 10 {
-		if !m.conn.Connected() {
-			return true
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return false
-}
+type Jobs struct{ *line }
 
 // ConnectJobs opens the private socket, which tells of jobs without being asked
 // to tell of everything (S-11).
 func ConnectJobs(ctx context.Context) (*Jobs, error) {
-	conn, err := dbus.NewConnection(func() (*godbus.Conn, error) { return cgroupsd.DialPrivate(ctx) })
-	if err != nil {
+	l := &line{ctx: ctx, dial: openPrivate}
+	if _, err := l.get(); err != nil {
 		return nil, fmt.Errorf("connecting to systemd: %w", err)
 	}
-	return &Jobs{conn}, nil
+	return &Jobs{l}, nil
 }
-
-// Close ends the connection.
-func (m *Jobs) Close() { m.conn.Close() }
 
 // Start ends with its job.
 func (m *Jobs) Start(ctx context.Context, unit string) error {
@@ -86,19 +45,20 @@ func (m *Jobs) job(ctx context.Context, unit string, call func(*dbus.Conn, conte
 	// A way there and back must not be stopped by the start limit, nor be judged
 	// by restarts of long ago.
 	var refused godbus.Error
-	err := m.again(ctx, func() error { return m.conn.ResetFailedUnitContext(ctx, unit) })
+	err := do(ctx, m.line, func(conn *dbus.Conn) error { return conn.ResetFailedUnitContext(ctx, unit) })
 	if err != nil && !(errors.As(err, &refused) && refused.Name == "org.freedesktop.systemd1.NoSuchUnit") {
 		return fmt.Errorf("resetting %s: %w", unit, err)
 	}
 	done := make(chan string, 1)
-	err = m.again(ctx, func() error {
-		_, err := call(m.conn, ctx, unit, "replace", done)
+	told := 0 // the connection that is told how the job ends
+	err = do(ctx, m.line, func(conn *dbus.Conn) error {
+		told = m.opened()
+		_, err := call(conn, ctx, unit, "replace", done)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", unit, err)
 	}
-	told := m.conn // only this connection is told how the job ends
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for {
@@ -110,13 +70,13 @@ func (m *Jobs) job(ctx context.Context, unit string, call func(*dbus.Conn, conte
 			return nil
 		case <-tick.C:
 			n, err := m.number(ctx, unit, "NRestarts")
-			if m.lost(err) && ctx.Err() == nil {
+			if isLost(err) && ctx.Err() == nil {
 				return fmt.Errorf("asking about %s: %w", unit, err)
 			}
 			if n > 0 {
 				return fmt.Errorf("%s: it does not start%s", unit, m.why(ctx, unit))
 			}
-			if m.conn != told && !m.hasJob(ctx, unit) {
+			if m.opened() != told && !m.hasJob(ctx, unit) {
 				return m.ended(ctx, unit)
 			}
 		case <-ctx.Done():
@@ -127,7 +87,7 @@ func (m *Jobs) job(ctx context.Context, unit string, call func(*dbus.Conn, conte
 
 // hasJob tells whether a unit is on its way.
 func (m *Jobs) hasJob(ctx context.Context, unit string) bool {
-	p, err := m.property(ctx, unit, "Job")
+	p, err := m.GetUnitPropertyContext(ctx, unit, "Job")
 	if err != nil {
 		return true // the next look asks again
 	}
@@ -148,17 +108,9 @@ func (m *Jobs) ended(ctx context.Context, unit string) error {
 	return err
 }
 
-func (m *Jobs) property(ctx context.Context, unit, name string) (p *dbus.Property, err error) {
-	err = m.again(ctx, func() error {
-		p, err = m.conn.GetUnitPropertyContext(ctx, unit, name)
-		return err
-	})
-	return p, err
-}
-
 // why is what the unit says of itself.
 func (m *Jobs) why(ctx context.Context, unit string) string {
-	p, err := m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", "StatusText")
+	p, err := m.GetUnitTypePropertyContext(ctx, unit, "Service", "StatusText")
 	if err != nil {
 		return ""
 	}
@@ -169,11 +121,7 @@ func (m *Jobs) why(ctx context.Context, unit string) string {
 }
 
 func (m *Jobs) number(ctx context.Context, unit, name string) (uint32, error) {
-	var p *dbus.Property
-	err := m.again(ctx, func() (err error) {
-		p, err = m.conn.GetUnitTypePropertyContext(ctx, unit, "Service", name)
-		return err
-	})
+	p, err := m.GetUnitTypePropertyContext(ctx, unit, "Service", name)
 	if err != nil {
 		return 0, err
 	}
@@ -233,7 +181,7 @@ func (m *Jobs) look(ctx context.Context, unit string) (state string, err error) 
 }
 
 func (m *Jobs) waitsForRestart(ctx context.Context, unit string) bool {
-	p, err := m.property(ctx, unit, "SubState")
+	p, err := m.GetUnitPropertyContext(ctx, unit, "SubState")
 	if err != nil {
 		return false // the next look asks again
 	}
@@ -242,7 +190,7 @@ func (m *Jobs) waitsForRestart(ctx context.Context, unit string) bool {
 }
 
 func (m *Jobs) state(ctx context.Context, unit string) (string, error) {
-	p, err := m.property(ctx, unit, "ActiveState")
+	p, err := m.GetUnitPropertyContext(ctx, unit, "ActiveState")
 	if err != nil {
 		return "", fmt.Errorf("asking about %s: %w", unit, err)
 	}
@@ -263,7 +211,7 @@ func (m *Jobs) Dependents(ctx context.Context, units []string) ([]string, error)
 	var found []string
 	for i := 0; i < len(seen); i++ {
 		for _, relation := range []string{"RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf"} {
-			p, err := m.property(ctx, seen[i], relation)
+			p, err := m.GetUnitPropertyContext(ctx, seen[i], relation)
 			if err != nil {
 				return nil, fmt.Errorf("asking who needs %s: %w", seen[i], err)
 			}

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -161,19 +160,4 @@ func (a *app) autostartUnit(out *catalog.Output, s *definition.Service) (autosta
 
 func (a *app) unitOf(out *catalog.Output, name, file string) autostart.Unit {
 	return autostart.Unit{Root: a.root, Name: name, Fragment: catalog.OutDir + "/" + file, Generated: catalog.OutDir, Starters: out.Starters(name)}
-}
-
-// systemctl runs systemctl with its own words on the terminal.
-func (a *app) systemctl(args ...string) error {
-	cmd := exec.Command("systemctl", args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
-	err := cmd.Run()
-	var status *exec.ExitError
-	if errors.As(err, &status) {
-		return statusError(exitFailed)
-	}
-	if err != nil {
-		return fmt.Errorf("running systemctl %s: %w", strings.Join(args, " "), err)
-	}
-	return nil
 }

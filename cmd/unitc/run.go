@@ -316,12 +316,8 @@ func (a *app) isTaken(name string) (bool, error) {
 func (a *app) startUnit(unit string) (done chan error, asked chan struct{}) {
 	done, asked = make(chan error, 1), make(chan struct{})
 	var said bytes.Buffer
-	cmd := exec.Command("systemctl", "start", "--quiet", "--", unit)
-	cmd.Stderr = &said
-	// An interrupt is for the container, whose end systemctl then sees.
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	go func() {
-		err := cmd.Run()
+		err := a.apart(&said, "start", "--quiet", "--", unit)
 		if err != nil {
 			err = fmt.Errorf("systemctl start %s: %w: %s", unit, err, bytes.TrimSpace(said.Bytes()))
 		}
@@ -333,7 +329,5 @@ func (a *app) startUnit(unit string) (done chan error, asked chan struct{}) {
 
 // stopUnit waits until nothing of it is left; a unit that is gone is fine.
 func (a *app) stopUnit(unit string) {
-	cmd := exec.Command("systemctl", "stop", "--quiet", "--", unit)
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
-	_ = cmd.Run()
+	_ = a.apart(nil, "stop", "--quiet", "--", unit)
 }

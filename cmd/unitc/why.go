@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unitc/unitc/internal/cli/dropin"
+	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/launch"
 )
 
@@ -114,9 +115,10 @@ func lookInto() {
 	// Failures of others start it too: one's job takes the place of another's, and
 	// its end may be that of the run before.
 	for deadline := time.Now().Add(lookPatience); time.Now().Before(deadline); {
+		before := units.Now()
 		_ = exec.Command("systemctl", "start", "--wait", launch.PostMortemUnit).Run()
 		out, err := exec.Command("systemctl", "show", "--property=ActiveState,Job", launch.PostMortemUnit).Output()
-		if err != nil || hasEnded(string(out)) {
+		if err != nil && !before.BegunAnew() || err == nil && hasEnded(string(out)) {
 			return
 		}
 	}

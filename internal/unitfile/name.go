@@ -58,6 +58,14 @@ func Type(name string) string {
 	return name[strings.LastIndexByte(name, '.')+1:]
 }
 
+// FullName is what systemctl(1) takes a name for: one without a type is a service's.
+func FullName(name string) string {
+	if strings.Contains(name, ".") && isUnitType(Type(name)) {
+		return name
+	}
+	return name + ".service"
+}
+
 // Instantiate puts an instance into the name of a template.
 func Instantiate(template, instance string) string {
 	at := strings.Index(template, "@.")

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package units
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupsd"
+)
+
+// privateSocket is bound anew by each systemd that is executed (bus_init_private
+// in systemd's src/core/dbus.c).
+const privateSocket = "/run/systemd/private"
+
+// Moment is one of a systemd, which may not be the same later.
+type Moment struct {
+	socket fs.FileInfo
+	// At is of the monotonic clock.
+	At   time.Duration
+	Time time.Time
+}
+
+// Now is the moment before something is asked of systemd.
+func Now() Moment {
+	m := Moment{Time: time.Now()}
+	m.socket, _ = os.Stat(privateSocket) // without it nothing is known
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
+		m.At = time.Duration(now.Nano())
+	}
+	return m
+}
+
+// BegunAnew waits for a systemd that is beginning anew, and tells whether it has
+// since.
+func (m Moment) BegunAnew() bool {
+	if m.socket == nil {
+		return false
+	}
+	for deadline := time.Now().Add(cgroupsd.AnewPatience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("unix", privateSocket)
+		if err == nil {
+			conn.Close()
+		}
+		if !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
+			break // who may not ask is told so by one who listens, too
+		}
+	}
+	now, err := os.Stat(privateSocket)
+	return err == nil && !os.SameFile(m.socket, now)
+}
+
+// Progress is how far a unit has come since a moment.
+type Progress int
+
+// Its values.
+const (
+	Untouched Progress = iota // nothing has been done with it
+	Underway                  // it is on its way, or runs
+	Over                      // it ran, and has ended well
+	Broken                    // its start, or what it ran, has failed
+)
+
+// ProgressOf is that of a unit whose start was asked for.
+func ProgressOf(ctx context.Context, bus Bus, unit string, since Moment) (Progress, error) {
+	var err error
+	ask := func(name string) any {
+		if err != nil {
+			return nil
+		}
+		p, askErr := bus.GetUnitPropertyContext(ctx, unit, name)
+		if err = askErr; err != nil {
+			return nil
+		}
+		return p.Value.Value()
+	}
+	after := func(name string) bool { return time.Duration(number(ask(name)))*time.Microsecond >= since.At }
+	job, _ := ask("Job").([]any)
+	state, _ := ask("ActiveState").(string)
+	begun, ended := after("InactiveExitTimestampMonotonic"), after("InactiveEnterTimestampMonotonic")
+	hasJob := len(job) > 0 && number(job[0]) != 0
+	switch {
+	case err != nil:
+		return Untouched, err
+	case hasJob:
+		return Underway, nil
+	case state == "failed" && ended:
+		return Broken, nil
+	case state == "inactive" && begun:
+		return Over, nil
+	case begun || ended:
+		return Underway, nil
+	}
+	return Untouched, nil
+}

@@ -148,7 +148,8 @@ func (a *app) problems(args []string) (diag.List, int, error) {
 	return slices.Compact(all), definitions, nil
 }
 
-// dryRunOf turns a FILE or DIR into a run over it. A file in the search path is
+// dryRunOf turns a FILE or DIR into a run over it. A file from elsewhere is checked as the
+// definition that unitc up would make of it, a file in the search path is
 // checked as it stands there, with drop-ins from all of the path.
 func (a *app) dryRunOf(arg string) (catalog.DryRun, error) {
 	abs, err := filepath.Abs(arg)
@@ -171,6 +172,10 @@ func (a *app) dryRunOf(arg string) (catalog.DryRun, error) {
 	run := catalog.DryRun{Select: func(e *searchpath.Entry) bool { return e.Path == abs }}
 	if dir := filepath.Dir(abs); !slices.Contains(searchpath.Dirs, dir) {
 		run.Dirs = []string{dir}
+		// What is wrong with a file that can't be read is told at its place.
+		if c, err := catalog.ReadCandidate(abs, "", nil); err == nil {
+			run.Found = c.As
+		}
 	}
 	return run, nil
 }

@@ -32,8 +32,8 @@ func (a *app) up() *cobra.Command {
 		Long: `Check definitions, install them in /etc/unitc, reload systemd, start them and wait
 until they are up. What runs already is brought to what its file now says, as by
 unitc apply. A file called compose.yaml becomes the project that its directory is
-called after, and takes the .env beside it along; relative paths begin where the
-file is. A definition that was there before is kept as NAME.yaml~.`,
+called after, and takes the .env and the compose.override.yaml beside it along;
+relative paths begin where the file is. A definition that was there before is kept as NAME.yaml~.`,
 		Example: "  unitc up web.yaml\n  unitc up --name blog ./compose.yaml",
 		Args:    some("the file of a definition"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -94,7 +94,27 @@ func (a *app) install(c *catalog.Candidate) error {
 	if c.Directory != "" {
 		fmt.Fprintf(a.stderr, "Relative paths of '%s' begin in '%s', as x-directory: says.\n", c.Target(), c.Directory)
 	}
+	if err := a.installOverride(c); err != nil {
+		return err
+	}
 	return a.installFile(c.Target(), c.Data, c.Mode)
+}
+
+// installOverride makes a drop-in of what Compose would merge, or takes the one of
+// an earlier time away.
+func (a *app) installOverride(c *catalog.Candidate) error {
+	target := c.OverrideTarget()
+	if c.Override == nil {
+		if err := a.removeFile(target, true); err != nil {
+			return err
+		}
+		_ = os.Remove(filepath.Dir(target)) // unless there are others
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	return a.installFile(target, c.Override.Data, c.Mode)
 }
 
 func (a *app) installFile(path string, data []byte, mode fs.FileMode) error {
@@ -387,7 +407,7 @@ func (a *app) removeFile(path string, purge bool) error {
 	return nil
 }
 
-// removeDropIns takes away what update-limits has made; what somebody wrote
+// removeDropIns takes away what update-limits and up have made; what somebody wrote
 // stays, and is named.
 func (a *app) removeDropIns(dir string, purge bool) error {
 	items, err := os.ReadDir(dir)
@@ -399,7 +419,7 @@ func (a *app) removeDropIns(dir string, purge bool) error {
 	}
 	left := 0
 	for _, item := range items {
-		if purge || strings.HasPrefix(item.Name(), limitsPrefix) {
+		if purge || strings.HasPrefix(item.Name(), limitsPrefix) || strings.TrimSuffix(item.Name(), "~") == catalog.OverrideName {
 			if err := a.removeFile(filepath.Join(dir, item.Name()), true); err != nil {
 				return err
 			}

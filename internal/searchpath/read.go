@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,13 +44,22 @@ type Source struct {
 func (t *Tree) Read(e *Entry) Source {
 	src := Source{Name: e.Name, Path: e.Path, Dir: e.base.dir.path, root: e.base.dir.root}
 	if strings.HasSuffix(e.base.name, endWrong) {
-		src.Problems = append(src.Problems, diag.Problem{File: e.Path, What: `the name of a definition ends in ".yaml"`,
+		src.Problems = append(src.Problems, diag.Problem{File: e.Path, What: wrongEnding,
 			Cure: "rename it to " + e.Name + endDefinition})
 	}
 	src.add(e.base)
 	e.readDropIns(&src)
 	e.readEnv(&src)
 	return src
+}
+
+const wrongEnding = `the name of a definition ends in ".yaml"`
+
+// Rename reads it as the definition that it would be under another name, whatever
+// its own ends in.
+func (src *Source) Rename(name string) {
+	src.Name = name
+	src.Problems = slices.DeleteFunc(src.Problems, func(p diag.Problem) bool { return p.File == src.Path && p.What == wrongEnding })
 }
 
 func (src *Source) add(f file) {

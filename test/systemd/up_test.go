@@ -115,6 +115,22 @@ func TestUpOfAProject(t *testing.T) {
 		if out := must(t, "unitc", "up", dir+"/compose.yaml"); strings.Contains(out, "Replaced") || mainPID(t, "verb-blog-web") != pid {
 			t.Errorf("the same file once more:\n%s", out)
 		}
+		// What Compose merges without being told is a drop-in, and no longer there is none.
+		const dropIn = "/etc/unitc/verb-blog.yaml.d/50-compose.override.yaml"
+		writeFile(t, dir+"/compose.override.yml", "services: {db: {hostname: override}}\n")
+		must(t, "unitc", "up", dir+"/compose.yaml")
+		if got := must(t, "unitc", "exec", "verb-blog-db", "cat", "/etc/hostname"); got != "override\n" || mainPID(t, "verb-blog-web") != pid {
+			t.Errorf("with an override the host name is %q, or the other one was restarted", got)
+		}
+		if out := must(t, "unitc", "up", dir+"/compose.yaml"); strings.Contains(out, "Replaced") {
+			t.Errorf("the same override once more:\n%s", out)
+		}
+		os.Remove(dir + "/compose.override.yml")
+		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "Removed '"+dropIn+"'") {
+			t.Errorf("without the override:\n%s", out)
+		}
+		writeFile(t, dir+"/compose.override.yml", "services: {db: {hostname: again}}\n") // for down to take away
+		must(t, "unitc", "up", dir+"/compose.yaml")
 		writeFile(t, dir+"/base.yaml", "services: {base: {hostname: base}}\n")
 		writeFile(t, dir+"/compose.yaml", strings.Replace(text, "  web:\n", "  web:\n    extends: {file: base.yaml, service: base}\n", 1))
 		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "line 3, services.web.extends") {
@@ -123,7 +139,10 @@ func TestUpOfAProject(t *testing.T) {
 		if out, status := command(t, "unitc", "down", "verb-blog-web"); status != 2 || !strings.Contains(out, "one service of the project verb-blog") {
 			t.Errorf("down of one service: %d\n%s", status, out)
 		}
-		must(t, "unitc", "down", "--purge", "verb-blog")
+		must(t, "unitc", "down", "verb-blog")
+		for _, path := range []string{"verb-blog.yaml", "verb-blog.env"} {
+			os.Remove("/etc/unitc/" + path + "~")
+		}
 
 		writeFile(t, dir+"/fails.yaml", "rootfs: /no/such/directory\ncommand: /bin/true\n")
 		out, status := command(t, "unitc", "up", "--name", "verb-fails", dir+"/fails.yaml")

@@ -28,6 +28,8 @@ type Candidate struct {
 	Path string // where it stands now; "-" = standard input
 	Data []byte
 	Env  *searchpath.Layer // variables that stand beside it
+	// Override stands beside a compose file, and Compose merges it without being told.
+	Override *searchpath.Layer
 	// Directory is where its relative paths begin once it is installed, as a line
 	// says that Check has added; "" = it needs none.
 	Directory string
@@ -37,6 +39,13 @@ type Candidate struct {
 
 // composeNames are files whose project is called as their directory is.
 var composeNames = []string{"compose", "docker-compose", "container-compose"}
+
+// overrideNames are Compose's, the first that is there.
+var overrideNames = []string{"compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"}
+
+// OverrideName is the drop-in that an override becomes: limits that are kept win
+// over it.
+const OverrideName = "50-compose.override.yaml"
 
 // ReadCandidate reads a file for installation under a name, "" for its own.
 func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
@@ -67,30 +76,50 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	if c.Data, err = os.ReadFile(c.Path); err != nil {
 		return nil, err
 	}
+	stem := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(c.Path), ".yaml"), ".yml")
+	whole := slices.Contains(composeNames, stem)
 	if name == "" {
-		c.Name = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(c.Path), ".yaml"), ".yml")
-		if slices.Contains(composeNames, c.Name) {
+		if c.Name = stem; whole {
 			c.Name = filepath.Base(filepath.Dir(c.Path))
 		}
 	}
-	return c, c.readEnv()
+	if whole {
+		if c.Override, err = c.readBeside(overrideNames); err != nil {
+			return nil, err
+		}
+	}
+	c.Env, err = c.readBeside([]string{c.Name + ".env", ".env"})
+	return c, err
 }
 
-// readEnv takes NAME.env, or the .env that a compose file has beside it.
-func (c *Candidate) readEnv() error {
-	for _, name := range []string{c.Name + ".env", ".env"} {
+// readBeside takes the first of these that stands beside the file, nil if none does.
+func (c *Candidate) readBeside(names []string) (*searchpath.Layer, error) {
+	for _, name := range names {
 		path := filepath.Join(filepath.Dir(c.Path), name)
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c.Env = &searchpath.Layer{Path: path, Data: data}
-		return nil
+		return &searchpath.Layer{Path: path, Data: data}, nil
 	}
-	return nil
+	return nil, nil
+}
+
+// As changes what was found of the file to what would be installed of it.
+func (c *Candidate) As(src *searchpath.Source) {
+	if c.Name != src.Name {
+		src.Env = nil
+		if c.Env != nil {
+			src.Env = []searchpath.Layer{*c.Env}
+		}
+	}
+	src.Rename(c.Name)
+	if c.Override != nil && len(src.Layers) > 0 {
+		src.Layers = slices.Insert(src.Layers, 1, *c.Override)
+	}
 }
 
 // Target is where it will stand.
@@ -99,9 +128,15 @@ func (c *Candidate) Target() string { return searchpath.Dirs[0] + "/" + c.Name +
 // EnvTarget is where its variables will stand.
 func (c *Candidate) EnvTarget() string { return searchpath.Dirs[0] + "/" + c.Name + ".env" }
 
+// OverrideTarget is where its override will stand.
+func (c *Candidate) OverrideTarget() string { return c.Target() + ".d/" + OverrideName }
+
 // Parse reads it as if it stood in dir.
 func (c *Candidate) Parse(dir string) definition.File {
 	src := searchpath.Source{Name: c.Name, Path: c.Path, Dir: dir, Layers: []searchpath.Layer{{Path: c.Path, Data: c.Data}}}
+	if c.Override != nil {
+		src.Layers = append(src.Layers, *c.Override)
+	}
 	if c.Env != nil {
 		src.Env = []searchpath.Layer{*c.Env}
 	}

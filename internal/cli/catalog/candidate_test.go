@@ -46,3 +46,37 @@ func TestDirectoryLine(t *testing.T) {
 		})
 	}
 }
+
+// What Compose merges without being told comes along, with its own paths and lines.
+func TestOverride(t *testing.T) {
+	for _, c := range []struct{ file, override, want string }{
+		{"compose.yaml", "docker-compose.override.yaml", "other"},
+		{"docker-compose.yml", "compose.override.yml", "other"},
+		{"blog.yaml", "compose.override.yml", ""},
+		{"compose.yaml", "compose.overrides.yml", ""},
+	} {
+		dir := filepath.Join(t.TempDir(), "site")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{
+			c.file:     "services:\n  web: {rootfs: host, command: x}\n",
+			c.override: "services:\n  web: {hostname: other, volumes: ['./root:/r']}\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := ReadCandidate(filepath.Join(dir, c.file), "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, err := got.Check(searchpath.Dirs[0])
+		if err != nil || problems.HasErrors() || got.File.Services[0].Hostname != c.want || (got.Directory != "") != (c.want != "") {
+			t.Errorf("%s with %s: %v, %s, %+v", c.file, c.override, err, problems, got.File.Services[0])
+		}
+		if c.want != "" && (got.Name != "site" || got.File.Services[0].Volumes[0].Source != dir+"/root") {
+			t.Errorf("%s is %s with %+v", c.file, got.Name, got.File.Services[0].Volumes)
+		}
+	}
+}

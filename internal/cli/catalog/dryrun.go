@@ -27,6 +27,8 @@ type DryRun struct {
 	Root   string
 	Dirs   []string // nil = the search path
 	OutDir string   // what the units name; "" = OutDir
+	// Found may change what was found, before it is parsed; nil = nothing.
+	Found func(*searchpath.Source)
 	// Parsed may change what was read, before it is written; nil = nothing.
 	Parsed func(*definition.File)
 	Select func(*searchpath.Entry) bool
@@ -60,6 +62,9 @@ func (d DryRun) Run() (*Output, error) {
 		Root: d.Root, Dirs: d.Dirs, Select: d.Select,
 		OutDir: cmp.Or(d.OutDir, OutDir), WriteTo: dir, Helper: buildinfo.HelperPath,
 		Parse: func(src searchpath.Source) definition.File {
+			if d.Found != nil {
+				d.Found(&src)
+			}
 			file := loader.Parse(src, library.Full)
 			if d.Parsed != nil {
 				d.Parsed(&file)

@@ -80,7 +80,7 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	whole := slices.Contains(composeNames, stem)
 	if name == "" {
 		if c.Name = stem; whole {
-			c.Name = filepath.Base(filepath.Dir(c.Path))
+			c.Name = projectName(filepath.Base(filepath.Dir(c.Path)))
 		}
 	}
 	if whole {
@@ -90,6 +90,21 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	}
 	c.Env, err = c.readBeside([]string{c.Name + ".env", ".env"})
 	return c, err
+}
+
+// projectName is a directory's name without what can't stand in a unit's, as Compose
+// leaves out what can't stand in a project's.
+func projectName(dir string) string {
+	kept := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_.:-", c) {
+			return c
+		}
+		return -1
+	}, dir)
+	if kept = strings.TrimLeft(kept, "-_."); kept == "" {
+		return dir // which is told
+	}
+	return kept
 }
 
 // readBeside takes the first of these that stands beside the file, nil if none does.

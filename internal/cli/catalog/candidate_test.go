@@ -80,3 +80,11 @@ func TestOverride(t *testing.T) {
 		}
 	}
 }
+
+func TestProjectName(t *testing.T) {
+	for dir, want := range map[string]string{"blog": "blog", "My App (2)": "MyApp2", "app+db@home": "appdbhome", "_.x": "x", "été": "t", "+": "+"} {
+		if got := projectName(dir); got != want {
+			t.Errorf("projectName(%q) = %q, want %q", dir, got, want)
+		}
+	}
+}

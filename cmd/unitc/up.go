@@ -31,8 +31,8 @@ func (a *app) up() *cobra.Command {
 		Short: "install definitions, start them and wait until they are up",
 		Long: `Check definitions, install them in /etc/unitc, reload systemd, start them and wait
 until they are up. What runs already is brought to what its file now says, as by
-unitc apply. A file called compose.yaml becomes the project that its directory is
-called after, and takes the .env and the compose.override.yaml beside it along;
+unitc apply. A file called compose.yaml becomes the project of the name that .env,
+name: or its directory gives, and takes the .env and the compose.override.yaml beside it along;
 relative paths begin where the file is. A definition that was there before is kept as NAME.yaml~.`,
 		Example: "  unitc up web.yaml\n  unitc up --name blog ./compose.yaml",
 		Args:    some("the file of a definition"),

@@ -184,6 +184,9 @@ var runtimeFormat = format{
 		if s == "" || s[0] == '-' || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") != "" {
 			return quote(s) + " is no name of a runtime", "write for example crun"
 		}
+		if s == "nvidia" { // Docker's name for a wrapper
+			return unsupported + "the runtime nvidia; the Container Device Interface does its work", "write gpus: all in its place"
+		}
 		return "", ""
 	},
 }

@@ -18,7 +18,7 @@ var topKeys = []field{
 		doc: "Compose files whose services, networks, volumes, secrets and configs are the project's too; keep them out of the search path, or they are definitions of their own."},
 	{name: "models", shape: &anyShape, refused: "run the model as a service of its own"},
 	{name: "name", shape: &shape{kinds: text, format: &projectNameFormat}, example: "blog",
-		doc: "Accepted and ignored: a project is named by its file."},
+		doc: "What unitc up calls the project of a compose.yaml; in the search path a project is named by its file."},
 	{name: "networks", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &networkShape}, example: "{front: {}}",
 		doc: "Networks that services join."},
 	{name: "secrets", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &secretShape}, example: "{token: {file: ./token}}",

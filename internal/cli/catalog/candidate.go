@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/interpolate"
 	"github.com/unitc/unitc/internal/loader"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/syntax"
@@ -37,7 +38,7 @@ type Candidate struct {
 	File      definition.File
 }
 
-// composeNames are files whose project is called as their directory is.
+// composeNames are files that do not give their project its name.
 var composeNames = []string{"compose", "docker-compose", "container-compose"}
 
 // overrideNames are Compose's, the first that is there.
@@ -80,7 +81,9 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	whole := slices.Contains(composeNames, stem)
 	if name == "" {
 		if c.Name = stem; whole {
-			c.Name = projectName(filepath.Base(filepath.Dir(c.Path)))
+			if c.Name, err = c.projectName(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if whole {
@@ -92,9 +95,46 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	return c, err
 }
 
-// projectName is a directory's name without what can't stand in a unit's, as Compose
+// projectName is what Compose would call the project: as .env says, as the file says
+// or else as the directory is called.
+func (c *Candidate) projectName() (string, error) {
+	env, err := c.readBeside([]string{".env"})
+	if err != nil {
+		return "", err
+	}
+	vars := map[string]string{}
+	if env != nil {
+		vars, _ = compose.Variables([]compose.Layer{compose.Layer(*env)}) // what is wrong with it is told later
+	}
+	for _, name := range []string{vars["COMPOSE_PROJECT_NAME"], c.writtenName(vars)} {
+		if name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == "" && strings.Trim(name[:1], "_-") != "" {
+			return name, nil
+		}
+	}
+	return directoryName(filepath.Base(filepath.Dir(c.Path))), nil
+}
+
+// writtenName is the value of name: at the left margin, "" without one.
+func (c *Candidate) writtenName(vars map[string]string) string {
+	documents, _ := library.Full.YAML(c.Data, 1)
+	if len(documents) == 0 || len(documents[0].Content) == 0 || documents[0].Content[0].Kind != syntax.Mapping {
+		return ""
+	}
+	pairs := documents[0].Content[0].Content
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i].Value != "name" || pairs[i+1].Kind != syntax.Scalar {
+			continue
+		}
+		x := interpolate.Expander{Lookup: func(name string) (string, bool) { value, ok := vars[name]; return value, ok }, Limit: 1 << 10}
+		name, _ := x.Expand(pairs[i+1].Value)
+		return name
+	}
+	return ""
+}
+
+// directoryName is a directory's name without what can't stand in a unit's, as Compose
 // leaves out what can't stand in a project's.
-func projectName(dir string) string {
+func directoryName(dir string) string {
 	kept := strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_.:-", c) {
 			return c

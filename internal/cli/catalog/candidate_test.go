@@ -81,10 +81,40 @@ func TestOverride(t *testing.T) {
 	}
 }
 
-func TestProjectName(t *testing.T) {
+func TestDirectoryName(t *testing.T) {
 	for dir, want := range map[string]string{"blog": "blog", "My App (2)": "MyApp2", "app+db@home": "appdbhome", "_.x": "x", "été": "t", "+": "+"} {
-		if got := projectName(dir); got != want {
-			t.Errorf("projectName(%q) = %q, want %q", dir, got, want)
+		if got := directoryName(dir); got != want {
+			t.Errorf("directoryName(%q) = %q, want %q", dir, got, want)
+		}
+	}
+}
+
+// A project is called what Compose calls it.
+func TestProjectName(t *testing.T) {
+	for _, c := range []struct{ text, env, want string }{
+		{"services: {}\n", "", "docker"},
+		{"name: blog\nservices: {}\n", "", "blog"},
+		{"name: blog\nservices: {}\n", "COMPOSE_PROJECT_NAME=shop\n", "shop"},
+		{"services: {}\nname: ${NAME:-blog}-${N}\n", "N=2\n", "blog-2"},
+		{"name: Not a name\nservices: {}\n", "", "docker"},
+		{"name: ${GONE:?}\nservices: {}\n", "A='\n", "docker"},
+		{"- name\n", "COMPOSE_PROJECT_NAME=../x\n", "docker"},
+		{"{", "", "docker"},
+	} {
+		dir := filepath.Join(t.TempDir(), "docker")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{"compose.yaml": c.text, ".env": c.env} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := ReadCandidate(dir+"/compose.yaml", "", nil); err != nil || got.Name != c.want {
+			t.Errorf("%q with %q is called %+v, %v; want %s", c.text, c.env, got, err, c.want)
+		}
+		if got, err := ReadCandidate(dir+"/compose.yaml", "given", nil); err != nil || got.Name != "given" {
+			t.Errorf("with a name it is called %+v, %v", got, err)
 		}
 	}
 }

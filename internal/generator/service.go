@@ -268,6 +268,7 @@ func (t *translation) launch() {
 	// The helper is one thread's work; more of Go's threads only cost start-up.
 	t.w.Set("Environment", "GOMAXPROCS=1")
 	t.w.Set("StandardOutput", "journal")
+	t.w.Set("SyslogLevelPrefix", "no") // package journal
 }
 
 // cleanUp: V-5, V-8. It runs after every kind of end, and needs nothing that is

@@ -104,6 +104,7 @@ var law = []struct {
 		{[]string{"internal/runtime", "golang.org/x/sys/..."}, "the plan is data"}}},
 	{"internal/planner", []ban{yaml, dbus, http, cobra, netAny,
 		{[]string{"internal/runtime", "internal/cgroupsd"}, "the planner decides and does nothing"}}},
+	{"internal/journal", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/relay", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"encoding/json", "os/exec", "internal/definition", "internal/cgroupsd"}, "it is resident once for each container that has probes"}}},
 	{"internal/relay/order", []ban{yaml, dbus, http, cobra, netAny, spec}},

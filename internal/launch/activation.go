@@ -17,6 +17,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 )
 
@@ -208,7 +209,7 @@ func Drain(name string) int {
 		_ = n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3*drainTimeout).Microseconds()), status("letting connections end"))
 	}
 	if err := os.WriteFile(stateDirOf(name)+drainingFile, nil, 0o600); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
+		fmt.Fprintf(journal.Stderr, "<4>%v\n", err)
 	}
 	deadline := time.Now().Add(drainTimeout)
 	// The proxy first: while rules lead past it, it gets nothing new.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/quickjson"
@@ -49,7 +50,7 @@ func Clean(name string, keep []string) int {
 		err = notify.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * cleanTimeout).Microseconds()))
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+		fmt.Fprintf(journal.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		notify = &notifier{fd: -1}
 	}
 	// It needs nothing but the name, and waits for the kernel's grace periods.
@@ -57,7 +58,7 @@ func Clean(name string, keep []string) int {
 	go func() { released <- network.Release(name, keep) }()
 	defer func() {
 		if err := <-released; err != nil {
-			fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
+			fmt.Fprintf(journal.Stderr, "<3>clean-up of %s: %v\n", name, err)
 		}
 	}()
 	unnameNetwork(dir)
@@ -68,21 +69,21 @@ func Clean(name string, keep []string) int {
 			err = nil
 		}
 		if err = errors.Join(err, releaseImage(name+".service")); err != nil {
-			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+			fmt.Fprintf(journal.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 		reportDeath(&plan.Plan{Unit: name + ".service"}, dir, notify)
 		return 0
 	}
 	if p.Runtime != "" {
 		if err := deleteContainer(p, dir); err != nil {
-			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+			fmt.Fprintf(journal.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 	} else if err := runtime.PostStop(p.Spec, strings.TrimSuffix(p.Unit, ".service"), cmp.Or(p.Bundle, dir)); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
+		fmt.Fprintf(journal.Stderr, "<4>%v\n", err)
 	}
 	if p.Root.Kind == plan.RootOverlay || len(p.Images) > 0 {
 		if err := releaseImage(p.Unit); err != nil {
-			fmt.Fprintf(os.Stderr, "<4>clean-up of %s: %v\n", name, err)
+			fmt.Fprintf(journal.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 	}
 	reportDeath(p, dir, notify)
@@ -94,7 +95,7 @@ func Clean(name string, keep []string) int {
 		stopPasta(p.Scope.Slice, p.Scope.Name)
 	}
 	if err := killScope(p.Scope); err != nil {
-		fmt.Fprintf(os.Stderr, "<3>clean-up of %s: %v\n", name, err)
+		fmt.Fprintf(journal.Stderr, "<3>clean-up of %s: %v\n", name, err)
 		return 1
 	}
 	return 0

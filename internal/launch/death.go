@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/protection"
 )
@@ -73,14 +74,14 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	// The payload's last words, before there are ours.
 	d.lines = lastLinesOf(append(linesOf(p), "+", "_SYSTEMD_INVOCATION_ID="+d.invocation, "_TRANSPORT=journal")...)
 	if d.cure != "" {
-		fmt.Fprintf(os.Stderr, "<3>%s; %s\n", d.cause, d.cure)
+		fmt.Fprintf(journal.Stderr, "<3>%s; %s\n", d.cause, d.cure)
 		// The journal has it in any case; the barrier lets systemd read it before
 		// this process is gone (S-9).
 		_ = notify.send(status(d.cause + "; " + d.cure))
 		_ = notify.barrier()
 	}
 	if err := writeJournal(d.entry()); err != nil {
-		fmt.Fprintf(os.Stderr, "<3>%v\n", err)
+		fmt.Fprintf(journal.Stderr, "<3>%v\n", err)
 	}
 }
 
@@ -200,7 +201,8 @@ func restarts(unit string) string {
 // linesOf matches the payload's output. Anybody may write under its identifier
 // (systemd-cat(1)): the unit is what journald itself knows.
 func linesOf(p *plan.Plan) []string {
-	matches := []string{"SYSLOG_IDENTIFIER=" + cmp.Or(p.Tag, strings.TrimSuffix(p.Unit, ".service")), "_TRANSPORT=stdout"}
+	name := strings.TrimSuffix(p.Unit, ".service") // unitc's own words have it too
+	matches := []string{"SYSLOG_IDENTIFIER=" + cmp.Or(p.Tag, name), "SYSLOG_IDENTIFIER=" + name, "_TRANSPORT=stdout"}
 	if protection.Off("lines-of-the-unit") {
 		return matches
 	}

@@ -5,12 +5,12 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/runtime"
@@ -58,7 +58,7 @@ func (s *starter) fail(step string, exit int, err error) int {
 	text := s.explain(step, err)
 	s.failSession(text)
 	for line := range strings.Lines(text) {
-		fmt.Fprintf(os.Stderr, "<3>%s\n", strings.TrimSuffix(line, "\n"))
+		fmt.Fprintf(journal.Stderr, "<3>%s\n", strings.TrimSuffix(line, "\n"))
 	}
 	lines := []string{status(text)}
 	var errno syscall.Errno

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/runtime"
 )
@@ -158,7 +159,7 @@ var hints = []hint{
 // set-id programs are none.
 func (s *starter) noteNosuid() {
 	if s.launch.IgnoresSetID() {
-		fmt.Fprintln(os.Stderr, "<4>"+nosuidRoot)
+		fmt.Fprintln(journal.Stderr, "<4>"+nosuidRoot)
 	}
 }
 

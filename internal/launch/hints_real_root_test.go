@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/journal"
 )
 
 // privately gives what f returns on a thread with a mount namespace of its own,
@@ -123,10 +124,10 @@ func standardError(t *testing.T, f func()) string {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	before := os.Stderr
-	os.Stderr = w
+	before := journal.Stderr
+	journal.Stderr = w
 	f()
-	os.Stderr = before
+	journal.Stderr = before
 	w.Close()
 	text, err := io.ReadAll(r)
 	if err != nil {

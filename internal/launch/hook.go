@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/journal"
 )
 
 // Variables that tests set on a unit. Each names a step of the launch before
@@ -21,7 +23,7 @@ const (
 func reach(step string) {
 	for name, signal := range map[string]unix.Signal{killAt: unix.SIGKILL, pauseAt: unix.SIGSTOP} {
 		if os.Getenv(name) == step {
-			fmt.Fprintf(os.Stderr, "<7>%s: %s\n", name, step)
+			fmt.Fprintf(journal.Stderr, "<7>%s: %s\n", name, step)
 			os.Unsetenv(name) // seal-helper starts the helper once more
 			// To this thread: a stop of another one takes effect here too late.
 			_ = unix.Tgkill(os.Getpid(), unix.Gettid(), signal)

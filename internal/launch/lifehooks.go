@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/runtime"
@@ -34,11 +35,11 @@ func PostStart(name string, byRelay bool) int {
 	}
 	if errors.Is(err, runtime.ErrNotRunning) {
 		// A payload with so little to do has ended well or badly by itself.
-		fmt.Fprintln(os.Stderr, "<4>post_start: the payload ended before")
+		fmt.Fprintln(journal.Stderr, "<4>post_start: the payload ended before")
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "<3>%v\n", err)
+		fmt.Fprintf(journal.Stderr, "<3>%v\n", err)
 		return exitFailure
 	}
 	return 0
@@ -55,7 +56,7 @@ func PreStop(name string) int {
 		err = runLifeHooks(ctx, "pre_stop", p, p.PreStop, pid, started)
 	}
 	if err != nil && !errors.Is(err, runtime.ErrNotRunning) {
-		fmt.Fprintf(os.Stderr, "<4>%v\n", err)
+		fmt.Fprintf(journal.Stderr, "<4>%v\n", err)
 	}
 	return 0
 }

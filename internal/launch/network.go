@@ -14,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/network/device"
 	"github.com/unitc/unitc/internal/network/lease"
@@ -152,7 +153,7 @@ func (s *starter) connect() error {
 		return keyed(err)
 	}
 	for _, text := range s.network.Outdated() {
-		fmt.Fprintf(os.Stderr, "<4>%s\n", text)
+		fmt.Fprintf(journal.Stderr, "<4>%s\n", text)
 	}
 	s.beforeNetwork("look-for-firewalls")
 	s.warnOfBarriers()
@@ -171,10 +172,10 @@ func (s *starter) beforeNetwork(step string) {
 func (s *starter) warnOfBarriers() {
 	list, err := s.network.Barriers()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "<4>looking for other firewalls: %v\n", err)
+		fmt.Fprintf(journal.Stderr, "<4>looking for other firewalls: %v\n", err)
 	}
 	for _, b := range list {
-		fmt.Fprintf(os.Stderr, "<4>%s; %s\n", b.String(), b.Cure)
+		fmt.Fprintf(journal.Stderr, "<4>%s; %s\n", b.String(), b.Cure)
 	}
 }
 
@@ -296,7 +297,7 @@ func tell(err error) int {
 		return 0
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(os.Stderr, "<3>%s\n", strings.TrimSuffix(line, "\n"))
+		fmt.Fprintf(journal.Stderr, "<3>%s\n", strings.TrimSuffix(line, "\n"))
 	}
 	return exitNetwork
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/planner"
 )
 
@@ -112,6 +113,6 @@ func unnameNetwork(dir string) {
 // stopPasta ends it where systemd's end of the cgroup would come later.
 func stopPasta(slice, unit string) {
 	if err := cgroupsd.KillNetwork(slice, unit, cleanTimeout); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>ending pasta: %v\n", err)
+		fmt.Fprintf(journal.Stderr, "<4>ending pasta: %v\n", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/resolved"
@@ -57,7 +58,7 @@ func PostMortem() int {
 	for {
 		names, err := failedNames(reported)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "<3>looking for failures: %v\n", err)
+			fmt.Fprintf(journal.Stderr, "<3>looking for failures: %v\n", err)
 			return exitFailure
 		}
 		if len(names) == 0 {
@@ -65,7 +66,7 @@ func PostMortem() int {
 		}
 		for _, name := range names {
 			if err := report(name, reported); err != nil {
-				fmt.Fprintf(os.Stderr, "<3>looking for failures of %s: %v\n", name, err)
+				fmt.Fprintf(journal.Stderr, "<3>looking for failures of %s: %v\n", name, err)
 				return exitFailure
 			}
 		}
@@ -338,7 +339,7 @@ func (s *starter) reportFormer() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
 	if err := cgroupsd.StartAfterRestart(ctx, s.plan.Unit, PostMortemUnit); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>asking why %s failed before: %v\n", s.plan.Unit, err)
+		fmt.Fprintf(journal.Stderr, "<4>asking why %s failed before: %v\n", s.plan.Unit, err)
 	}
 	return nil
 }

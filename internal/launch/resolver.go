@@ -5,10 +5,10 @@ package launch
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 )
 
@@ -33,9 +33,9 @@ func (s *starter) awaitResolver() error {
 		return nil
 	}
 	if state, err := awaitSocketUnit(resolverSocket); err != nil {
-		fmt.Fprintf(os.Stderr, "<4>whether the container's questions for names are answered: %v\n", err)
+		fmt.Fprintf(journal.Stderr, "<4>whether the container's questions for names are answered: %v\n", err)
 	} else if state != "active" {
-		fmt.Fprintf(os.Stderr, "<4>nobody answers the container's questions for names: %s is %s; `systemctl status %[1]s` says why\n", resolverSocket, state)
+		fmt.Fprintf(journal.Stderr, "<4>nobody answers the container's questions for names: %s is %s; `systemctl status %[1]s` says why\n", resolverSocket, state)
 	}
 	return nil
 }

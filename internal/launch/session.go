@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/journal"
 )
 
 // sessionVariable names the socket of an operator's program that waits for this
@@ -117,7 +119,7 @@ func endSession() {
 	c, err := dialSession()
 	if err != nil || c == nil {
 		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ECONNREFUSED) {
-			fmt.Fprintf(os.Stderr, "<4>%v\n", err)
+			fmt.Fprintf(journal.Stderr, "<4>%v\n", err)
 		}
 		return
 	}

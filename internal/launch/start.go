@@ -18,6 +18,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
@@ -394,7 +395,7 @@ func (s *starter) trace() {
 	times := s.child.Times()
 	for i, t := range times {
 		if i+1 < len(times) {
-			fmt.Fprintf(os.Stderr, "<7>step %-24s %6d µs%s\n", t.Name, (times[i+1].Start - t.Start).Microseconds(), reason(t.Name))
+			fmt.Fprintf(journal.Stderr, "<7>step %-24s %6d µs%s\n", t.Name, (times[i+1].Start - t.Start).Microseconds(), reason(t.Name))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -84,7 +85,7 @@ func (w *stopwatch) end() {
 
 func (w *stopwatch) print() {
 	for _, r := range w.rows {
-		fmt.Fprintf(os.Stderr, "<7>helper %-26s %6d µs %6d µs of CPU%s\n", r.name, r.wall.Microseconds(), r.cpu.Microseconds(), reason(r.name))
+		fmt.Fprintf(journal.Stderr, "<7>helper %-26s %6d µs %6d µs of CPU%s\n", r.name, r.wall.Microseconds(), r.cpu.Microseconds(), reason(r.name))
 	}
 	w.rows = nil
 }

@@ -216,6 +216,12 @@ var Relaxations = []Relaxation{
 		func(s *definition.Service) []string {
 			return directives("scope", s.System.Scope, func(d definition.Directive) bool { return d.Name == "DeviceAllow" || d.Name == "DevicePolicy" })
 		}},
+	{"systemd: service: SyslogLevelPrefix=", "journald heeds the priority in front of a line: emergencies it writes to the terminals of all who are logged in, control characters included",
+		func(s *definition.Service) []string {
+			return directives("service", s.System.Service, func(d definition.Directive) bool {
+				return d.Name == "SyslogLevelPrefix" && !slices.Contains([]string{"no", "false", "off", "0", "n", "f"}, d.Value)
+			})
+		}},
 	{"systemd: unit: FailureAction= and others that end in Action=", "the host is restarted or switched off when this unit ends so, and when that is the payload chooses",
 		func(s *definition.Service) []string {
 			return directives("unit", s.System.Unit, func(d definition.Directive) bool { return strings.HasSuffix(d.Name, "Action") && d.Value != "none" })

@@ -46,7 +46,7 @@ var loose = definition.Service{
 		Unit: []definition.Directive{{Name: "FailureAction", Value: "reboot-force"}, {Name: "SuccessAction", Value: "none"}, {Name: "Conflicts", Value: "shutdown.target"},
 			{Name: "Conflicts", Value: "ssh.service"}, {Name: "After", Value: "network.target"}},
 		Service: []definition.Directive{{Name: "ExecStartPre", Value: "/bin/a"}, {Name: "ExecStartPre", Value: "/bin/b"}, {Name: "OpenFile", Value: "/etc/shadow"}, {Name: "LoadCredential", Value: "d:/etc/shadow"},
-			{Name: "LoadCredential", Value: "e:/etc/web/e"}, {Name: "RestartSec", Value: "1"}},
+			{Name: "LoadCredential", Value: "e:/etc/web/e"}, {Name: "RestartSec", Value: "1"}, {Name: "SyslogLevelPrefix", Value: "true"}},
 		Scope:  []definition.Directive{{Name: "DeviceAllow", Value: "block-* rwm"}, {Name: "MemoryHigh", Value: "1G"}},
 		Socket: []definition.Directive{{Name: "ListenStream", Value: "80"}, {Name: "ListenSpecial", Value: "/dev/kmsg"}, {Name: "ExecStartPost", Value: "/bin/c"}},
 	},

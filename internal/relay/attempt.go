@@ -3,12 +3,14 @@
 package relay
 
 import (
+	"io"
 	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -134,7 +136,7 @@ func (r *relay) triggerAnswered() {
 	state, _ := r.trigger.wait()
 	r.trigger = nil
 	if state = strings.TrimSpace(state); (state == "active" || state == "activating") && !r.gone && !r.stopping && r.health.state == unhealthy {
-		os.Stderr.WriteString("<3>" + r.notify.last + "\n")
+		_, _ = io.WriteString(journal.Stderr, "<3>"+r.notify.last+"\n")
 		r.notify.send("WATCHDOG=trigger")
 	}
 }

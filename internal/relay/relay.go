@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -59,7 +60,7 @@ func Run() int {
 		err = r.loop()
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "<3>relay: %v\n", err)
+		fmt.Fprintf(journal.Stderr, "<3>relay: %v\n", err)
 		return 1
 	}
 	return 0

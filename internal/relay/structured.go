@@ -144,6 +144,9 @@ func (s *structured) line(line []byte) {
 	if priority < 0 {
 		priority = 6
 	}
+	if priority == 0 {
+		priority = 1 // journald shows emergencies on all terminals
+	}
 	s.field("MESSAGE", message)
 	s.field("PRIORITY", strconv.Itoa(priority))
 	s.field("SYSLOG_IDENTIFIER", s.tag)

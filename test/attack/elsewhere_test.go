@@ -48,6 +48,7 @@ var others = []elsewhere{
 	{"2026-48749, 2026-48755, newline injection", "strings and names of definitions that would add a directive to a unit", "internal/unitfile FuzzSet; test/systemd TestStringsReachTheKernel, TestStringsAddNoDirective; internal/generator/command TestHostileSearchPath", "one-line-values", ""},
 	{"aliases, huge, unreadable and doubled definitions", "definitions that would stop the generator", "internal/compose TestBombs; test/systemd TestBrokenDefinitions", "definition-limits", ""},
 	{"journal", "lines in the journal under a container's name, by a user of the host", "test/systemd TestAttackOnLastLines", "", "the test has clean-up leave `lines-of-the-unit` away"},
+	{"ForwardToWall=", "lines that a payload calls emergencies, for journald to write them to the terminals of all who are logged in, control characters included", "test/systemd TestAttackOnTerminals", "", "`SyslogLevelPrefix: true` lets them through"},
 	{"deep trees", "directories in each other that a container has written, more than a process may open: nothing removes them, nor what others have left behind them", "internal/store TestDeepTrees", "deep-trees", ""},
 	{"a replaced first process", "`unitc exec` into the process that got the number of the container's", "internal/runtime TestExecUserEnvironmentAndErrors", "start-time", ""},
 }

@@ -277,3 +277,36 @@ func TestAttackOnLastLines(t *testing.T) {
 		t.Errorf("it does not work without the protection either, so the test proves nothing:\n%s", said)
 	}
 }
+
+// A payload says of its lines that they are emergencies, which journald writes to the
+// terminals of all who are logged in, control characters included. They are filed as
+// something else, and what unitc itself says keeps its priority. Without the
+// protection they are emergencies.
+//
+//lab:once
+func TestAttackOnTerminals(t *testing.T) {
+	const json = `{"level":"emerg","msg":"shout"}`
+	for name, more := range map[string]string{
+		"plain": "", "direct": "logging: {driver: direct}\n", "service": "systemd: {cgroup: service}\n", "json": "logging: {options: {format: json}}\n",
+		"terminal": "tty: true\n", "open": "systemd: {service: {SyslogLevelPrefix: true}}\n",
+	} {
+		name := "attack-terminals-" + name
+		defineFor(t, name, "rootfs: host\nnetwork_mode: none\ncommand: [/bin/sh, -c, 'echo \"<0>shout\"; echo \"$$SHOUT\"; sleep 0.2']\nenvironment: {SHOUT: '"+json+"'}\n"+more)
+		must(t, "systemctl", "start", name)
+		lines := func(matches ...string) string {
+			must(t, "journalctl", "--sync")
+			out, _ := command(t, "journalctl", append([]string{"-q", "--no-pager", "-o", "cat", "-u", name}, matches...)...)
+			return out
+		}
+		await(t, name+" has shouted", func() bool { return strings.Count(lines(), "shout") >= 2 })
+		if found := lines("PRIORITY=0"); strings.Contains(found, "shout") != strings.HasSuffix(name, "open") {
+			t.Errorf("emergencies of %s:\n%s", name, found)
+		}
+	}
+	defineFor(t, "attack-terminals-none", "rootfs: host\nnetwork_mode: none\ncommand: [/nowhere/at/all]\n")
+	command(t, "systemctl", "start", "attack-terminals-none")
+	await(t, "the failed start to be told as an error", func() bool {
+		out, _ := command(t, "journalctl", "-q", "--no-pager", "-o", "cat", "_SYSTEMD_UNIT=attack-terminals-none.service", "SYSLOG_IDENTIFIER=attack-terminals-none", "PRIORITY=3")
+		return strings.Contains(out, "/nowhere/at/all") && !strings.Contains(out, "<3>")
+	})
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"io"
+	"os"
+	"testing"
+)
+
+// Where standard error is no stream of journald's, lines go there as they are.
+func TestNoJournal(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fd := connect(int(w.Fd())); fd != int(w.Fd()) {
+		t.Errorf("descriptor %d for %d", fd, w.Fd())
+	}
+	s := &stream{fd: int(w.Fd()), open: true}
+	if n, err := s.Write([]byte("<3>text\n")); n != 8 || err != nil {
+		t.Error(n, err)
+	}
+	w.Close()
+	if got, err := io.ReadAll(r); string(got) != "<3>text\n" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, want := header("web@1.service"), "web@1\nweb@1.service\n30\n1\n0\n0\n0\n"; got != want {
+		t.Errorf("%q", got)
+	}
+}

@@ -49,6 +49,10 @@ type History struct {
 	EmptyLayer bool       `json:"empty_layer,omitempty"`
 }
 
+// maxVolumes is far above any honest image: each is a directory of the host that
+// outlives the container, and a mount of each start.
+const maxVolumes = 256
+
 func parseConfig(raw []byte, layers int) (*configFile, error) {
 	c := &configFile{}
 	if err := json.Unmarshal(raw, c); err != nil {
@@ -67,6 +71,9 @@ func parseConfig(raw []byte, layers int) (*configFile, error) {
 		if strings.ContainsRune(s, 0) {
 			return nil, fmt.Errorf("%w: image configuration: a NUL byte in %q", ErrRefused, s)
 		}
+	}
+	if n := len(c.Config.Volumes); n > maxVolumes && !protection.Off("volumes-limit") {
+		return nil, fmt.Errorf("%w: image configuration: %d volumes, of which %d are allowed", ErrRefused, n, maxVolumes)
 	}
 	if c.OS != "" && c.OS != "linux" {
 		return nil, fmt.Errorf("%w: an image for %s; containers here run Linux", ErrRefused, c.OS)

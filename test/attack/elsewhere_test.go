@@ -36,6 +36,7 @@ var others = []elsewhere{
 	{"setuid, device nodes and steering attributes in layers", "files of a layer that the host's kernel would heed", "internal/image/layer TestApplyRefuses, TestApplyMetadata", "layer-files", ""},
 	{"2021-20291", "a bad layer that keeps a lock", "internal/image TestPullRefuses", "", "a good pull follows each bad one"},
 	{"2022-23648", "volumes of an image by paths that climb", "internal/image FuzzConfig", "clean-volumes", ""},
+	{"volumes without end", "an image that declares many thousand volumes, for each of which a start makes a directory of the host", "internal/image TestVolumesWithoutEnd", "volumes-limit", ""},
 	{"2026-31431: socketcall by the other architecture", "system calls of another architecture, by which a filter is gone around", "internal/seccomp TestKernelForeign, TestKernelDefault", "native-calls", ""},
 	{"GO-2022-0363, GO-2022-0396", "opening devices that were not asked for, whatever node leads to them", "test/vm TestDevicesAreClosed", "", "`device_cgroup_rules:` opens it"},
 	{"2024-3056", "shared memory that is charged to nobody and stays behind", "test/vm TestSharedMemoryIsCharged", "", "without `mem_limit:` it can be had"},

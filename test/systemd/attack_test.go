@@ -295,7 +295,7 @@ func TestAttackOnTerminals(t *testing.T) {
 		must(t, "systemctl", "start", name)
 		lines := func(matches ...string) string {
 			must(t, "journalctl", "--sync")
-			out, _ := command(t, "journalctl", append([]string{"-q", "--no-pager", "-o", "cat", "-u", name}, matches...)...)
+			out, _ := command(t, "journalctl", append([]string{"-q", "--no-pager", "-o", "cat", "SYSLOG_IDENTIFIER=" + name}, matches...)...)
 			return out
 		}
 		await(t, name+" has shouted", func() bool { return strings.Count(lines(), "shout") >= 2 })

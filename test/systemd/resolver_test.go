@@ -5,7 +5,9 @@
 package systemd
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,6 +71,50 @@ func TestNetworkWhoseUnitHasEnded(t *testing.T) {
 			last.stop()
 			if out, status := command(t, "ip", "link", "show", "unitc0"); status == 0 {
 				t.Errorf("the last container has ended, and there is\n%s", out)
+			}
+		})
+	})
+}
+
+// At shutdown containers have their names until the last of them has stopped: what
+// the shutdown stops, or stops with that, are neither the resolver nor its socket.
+func TestShutdownLeavesTheResolver(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			c := scoped.define(t, "names-last", named).start()
+			must(t, "systemctl", "start", "unitc-resolver.service")
+			with := map[string][]string{} // what a unit stops with
+			for block := range strings.SplitSeq(must(t, "systemctl", "show", "*", "-p", "Id,Conflicts,Requires,Requisite,BindsTo,PartOf,StopPropagatedFrom"), "\n\n") {
+				name, others := "", []string(nil)
+				for line := range strings.Lines(block) {
+					if key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key == "Id" {
+						name = value
+					} else {
+						others = append(others, strings.Fields(value)...)
+					}
+				}
+				with[name] = others
+			}
+			stops := map[string]bool{"shutdown.target": true, "umount.target": true}
+			for more := true; more; {
+				more = false
+				for name, others := range with {
+					if !stops[name] && slices.ContainsFunc(others, func(other string) bool { return stops[other] }) {
+						stops[name], more = true, true
+					}
+				}
+			}
+			if !stops[c.unit()] {
+				t.Errorf("a shutdown does not stop %s; it stops %v", c.unit(), slices.Sorted(maps.Keys(stops)))
+			}
+			for _, name := range []string{"unitc-resolver.socket", "unitc-resolver.service"} {
+				if stops[name] || with[name] == nil {
+					t.Errorf("a shutdown stops %s, which stops with %v", name, with[name])
+				}
+			}
+			c.stop()
+			for _, name := range []string{"unitc-resolver.socket", "unitc-resolver.service"} {
+				await(t, name+" has gone with the last container", func() bool { return property(t, name, "ActiveState") == "inactive" })
 			}
 		})
 	})

@@ -14,7 +14,7 @@ import (
 // plans as they are, another program's lines, or a word on what they have done.
 var notListings = []string{
 	"attach", "cat", "completion", "cp", "disable", "down", "edit", "enable", "exec", "generate", "help", "kill", "logs", "pause", "rmi", "run",
-	"save", "schema", "tag", "unpause", "up", "update-limits", "wait", "apply",
+	"save", "schema", "tag", "unpause", "up", "update-limits", "wait", "wait-for", "apply",
 	"inspect", "spec", "oci", "network inspect", "volume inspect", // JSON always
 	"network prune", "network reload", "network rm", "secret rm", "secret set", "volume create", "volume export", "volume import", "volume rm",
 }

@@ -113,7 +113,7 @@ func unknownUnit(name, stem string, list []units.Unit) error {
 
 // stateColour of a state's word.
 var stateColour = map[string]terminal.Colour{
-	"running": terminal.Good, "paused": terminal.Warn, "starting": terminal.Warn, "restarting": terminal.Warn, "stopping": terminal.Warn,
+	"running": terminal.Good, "paused": terminal.Warn, "waiting": terminal.Warn, "starting": terminal.Warn, "restarting": terminal.Warn, "stopping": terminal.Warn,
 	"failed": terminal.Bad, "stopped": terminal.Faint, "exited": terminal.Plain,
 }
 

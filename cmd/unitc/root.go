@@ -138,7 +138,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.secret(),
 		}) && yield(groupOther, []*cobra.Command{
 			a.doctor(), a.graph(), a.boot(), a.devices(),
-			a.oci(), a.version(), a.completion(),
+			a.waitFor(), a.oci(), a.version(), a.completion(),
 		})
 	}
 }

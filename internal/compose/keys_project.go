@@ -34,6 +34,9 @@ var projectKeys = []field{
 	{name: "scale", shape: &shape{kinds: integer, format: replicasFormat}, example: "2",
 		doc:    "The number of instances, which are units of their own: NAME-1, NAME-2 and so on.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Replicas = intOf(n) }},
+	{name: "x-wait-for", shape: &shape{kinds: text | list, merge: mergeAppend, format: &conditionFormat, item: &conditionShape, unique: true}, example: "[dns:db.example.com, tcp:192.0.2.7:5432, path:/mnt/nas/ready]",
+		doc:    "What a start waits for on the host: dns:NAME has an address, tcp:HOST:PORT takes a connection, address:IP is the host's, path:PATH is there.",
+		decode: func(_ *reader, s *definition.Service, n *node) { s.WaitFor = texts(n.asList()) }},
 }
 
 var extendsShape = shape{kinds: text | mapping, merge: mergeReplace, keys: []field{

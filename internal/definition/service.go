@@ -95,6 +95,10 @@ type Service struct {
 	// ContainerName is a further name by which neighbours know the service.
 	ContainerName string `json:"container_name,omitempty"`
 
+	// WaitFor is what a start waits for on the host: WaitDNS, WaitTCP, WaitAddress or
+	// WaitPath, a colon, and what it is about.
+	WaitFor []string `json:"x_wait_for,omitempty"`
+
 	DependsOn []Dependency `json:"depends_on,omitempty"` // the implied ones too (links, network_mode: service:…)
 	// AwaitedCompletion is true if another service waits for this one to end
 	// well: then it is a job, active once it has exited.
@@ -329,6 +333,14 @@ func (s *Service) NeedsRelay() bool {
 	format, _ := s.Logging.Option(LogFormat)
 	return s.StdinOpen || format == LogFormatJSON || s.System.Probe != nil && s.System.Probe.Kind == ProbeLog
 }
+
+// What a start can wait for.
+const (
+	WaitDNS     = "dns"     // a name has an address
+	WaitTCP     = "tcp"     // HOST:PORT takes a connection
+	WaitAddress = "address" // the host has it
+	WaitPath    = "path"    // an absolute path is there
+)
 
 // Placements of the payload's cgroup (DESIGN, launch).
 const (

@@ -70,6 +70,8 @@ var goldenCases = []struct {
 		{Name: "shop-a", Project: "shop", Image: "nginx", Platform: "riscv64"}, {Name: "shop-b", Project: "shop", Image: "nginx"}}}},
 	{"image-mount", "web", one(definition.Service{RootFS: "/srv/web", Volumes: []definition.Volume{
 		{Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/a"}, {Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/b"}}})},
+	{"wait-for", "web", one(definition.Service{RootFS: "/srv/web", WaitFor: []string{"dns:db.example.com", "path:/mnt/a $b%c"}})},
+	{"wait-for-template", "web@", one(definition.Service{RootFS: "/srv/web", WaitFor: []string{"path:/mnt/%i/100%%"}})},
 	{"update", "web", one(definition.Service{Image: "nginx", Update: "registry", PullPolicy: "always"})},
 	{"hooks", "web", one(definition.Service{RootFS: "/srv/web",
 		PostStart: []definition.Hook{{Command: []string{"/prepare"}}}, PreStop: []definition.Hook{{Command: []string{"/drain"}}}})},

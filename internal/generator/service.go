@@ -102,6 +102,7 @@ func (t *translation) unitSection(problems diag.List) {
 	for _, path := range t.paths() {
 		t.w.Set("RequiresMountsFor", path) // V-6
 	}
+	t.waitDependency()
 	t.imageDependency()
 	t.volumeDependencies()
 	t.projectDependencies()

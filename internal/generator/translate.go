@@ -98,6 +98,7 @@ func translateService(units []unit, file definition.File, s *definition.Service,
 		triggers[i].starts = t.unit.name
 	}
 	units = append(append(units, t.unit), triggers...)
+	units = append(units, t.waitUnits()...)
 	units = append(units, t.imageUnits()...)
 	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
 }

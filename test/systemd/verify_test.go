@@ -128,7 +128,7 @@ func TestVerifyEarlyContainersMakeNoCycle(t *testing.T) {
 	out := "/run/cycle-test"
 	t.Cleanup(func() { os.RemoveAll(out) })
 	must(t, "mkdir", "-p", out)
-	place(t, definitions+"early.yaml", "rootfs: host\ncommand: [sleep, inf]\nrestart: always\n"+early+"\n")
+	place(t, definitions+"early.yaml", "rootfs: host\ncommand: [sleep, inf]\nrestart: always\nx-wait-for: path:/mnt/x\n"+early+"\n")
 	place(t, definitions+"earlier.yaml", `services:
   one:
     image: nginx

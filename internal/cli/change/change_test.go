@@ -58,7 +58,7 @@ func TestCompare(t *testing.T) {
 func TestRowsAreKeys(t *testing.T) {
 	count, n := 3, int64(1)
 	everything := &definition.Service{
-		Image: "x", RootFS: "x", Bundle: "x", Platform: "x", UsernsMode: "x", StopSignal: "x", StopGracePeriod: 1, PullPolicy: "x", PullRefreshAfter: 1,
+		Image: "x", RootFS: "x", Bundle: "x", Platform: "x", UsernsMode: "x", StopSignal: "x", StopGracePeriod: 1, PullPolicy: "x", PullRefreshAfter: 1, WaitFor: []string{"x"},
 		Restart: definition.Restart{Policy: "x"}, Replicas: &count, Active: true, Profiles: []string{"x"},
 		DependsOn: []definition.Dependency{{Service: "db"}},
 		Resources: definition.Resources{

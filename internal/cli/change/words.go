@@ -86,7 +86,7 @@ func LiveOnly(running, file *definition.Service) *definition.Service {
 	s.Resources = file.Resources
 	s.Restart, s.StopSignal, s.StopGracePeriod = file.Restart, file.StopSignal, file.StopGracePeriod
 	s.DependsOn, s.Profiles, s.Active, s.Replicas = file.DependsOn, file.Profiles, file.Active, file.Replicas
-	s.PullPolicy, s.PullRefreshAfter = file.PullPolicy, file.PullRefreshAfter
+	s.PullPolicy, s.PullRefreshAfter, s.WaitFor = file.PullPolicy, file.PullRefreshAfter, file.WaitFor
 	s.System.Scope, s.System.Unit, s.System.Install, s.System.Timer = file.System.Scope, file.System.Unit, file.System.Install, file.System.Timer
 	// What is no limit of a cgroup is the kernel's for the whole life of a process.
 	s.Resources.MemSwappiness, s.Resources.OOMKillDisable = running.Resources.MemSwappiness, running.Resources.OOMKillDisable

@@ -73,7 +73,7 @@ func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Un
 	var found []listed
 	add := func(g *Generated, k dbus.UnitStatus) {
 		named := q.Names == nil || slices.Contains(q.Names, strings.TrimSuffix(k.Name, ".service"))
-		if named && (q.Wanted == nil || q.Wanted(state(k.ActiveState, k.SubState))) {
+		if named && (q.Wanted == nil || q.Wanted(state(&k))) {
 			found = append(found, listed{*g, k})
 		}
 	}
@@ -120,7 +120,7 @@ func (q *Question) look(found []listed, cgroups map[string]string) (list []Unit,
 			defer survey.Close()
 			for i := part * len(found) / parts; i < (part+1)*len(found)/parts; i++ {
 				list[i] = newUnit(&survey, found[i])
-				rest[i] = list[i].State != "stopped" && !q.lookAt(&survey, &list[i], live.PayloadOf(cgroups, list[i].Name, scopeOf))
+				rest[i] = list[i].State != "stopped" && list[i].State != waiting && !q.lookAt(&survey, &list[i], live.PayloadOf(cgroups, list[i].Name, scopeOf))
 			}
 		})
 	}
@@ -142,13 +142,20 @@ func newUnit(s *live.Survey, l listed) Unit {
 	return Unit{
 		Name: name, Unit: l.k.Name, Description: l.k.Description,
 		Definition: l.g.Source, Image: l.g.Image, Ports: l.g.Ports,
-		State: state(l.k.ActiveState, l.k.SubState), Active: l.k.ActiveState, Sub: l.k.SubState,
+		State: state(&l.k), Active: l.k.ActiveState, Sub: l.k.SubState,
 	}
 }
 
-// state is one word for systemd's two.
-func state(active, sub string) string {
+// waiting is a unit whose start is queued behind another's: of its image, its
+// dependencies, or what it waits for.
+const waiting = "waiting"
+
+// state is one word for systemd's.
+func state(k *dbus.UnitStatus) string {
+	active, sub := k.ActiveState, k.SubState
 	switch {
+	case (active == "inactive" || active == "failed") && k.JobType == "start":
+		return waiting
 	case sub == "auto-restart" || sub == "auto-restart-queued":
 		return "restarting"
 	case active == "active" && sub == "exited":

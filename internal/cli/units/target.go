@@ -153,7 +153,7 @@ func State(ctx context.Context, bus Bus, unit string) (string, error) {
 		}
 		words[i], _ = p.Value.Value().(string)
 	}
-	return state(words[0], words[1]), nil
+	return state(&dbus.UnitStatus{ActiveState: words[0], SubState: words[1]}), nil
 }
 
 // NameOfScope is the container whose payload is in a scope, "" for another's.

@@ -102,9 +102,12 @@ func (p *parser) fault(cure, format string, args ...any) {
 
 // unset tells of a variable that gives "": often a password that has a dollar sign.
 func (p *parser) unset(name string) {
+	p.warn("write $$ for a dollar sign, or put the value in single quotes", "the variable "+name+" is not set and gives an empty string")
+}
+
+func (p *parser) warn(cure, what string) {
 	if p.warnings++; p.warnings <= maxFaults {
-		p.problems = append(p.problems, diag.Problem{File: p.Path, Line: p.line, Col: 1, Severity: diag.Warning, Rule: diag.RuleVariable,
-			What: "the variable " + name + " is not set and gives an empty string", Cure: "write $$ for a dollar sign, or put the value in single quotes"})
+		p.problems = append(p.problems, diag.Problem{File: p.Path, Line: p.line, Col: 1, Severity: diag.Warning, Rule: diag.RuleVariable, What: what, Cure: cure})
 	}
 }
 
@@ -142,6 +145,9 @@ func (p *parser) statement() {
 		return
 	}
 	if !p.Raw {
+		if blank := strings.TrimLeft(value, " \t"); blank != value && blank[:min(1, len(blank))] == "#" {
+			p.warn("put the comment on a line of its own, or the value in quotes", "what looks like a comment is the value of "+name+", as with Compose")
+		}
 		var ok bool
 		if value, ok = p.value(before, line, strings.TrimLeft(value, " \t")); !ok {
 			return

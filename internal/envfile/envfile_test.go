@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 		{"A=b\n", false, "A=b|"},
 		{"\ufeffA=b\r\nB=c\r\n", false, "A=b|B=c|"},
 		{"# comment\n\n  \n A = b \nexport C=d", false, "A=b|C=d|"},
-		{"A=b # c\nB=b#c\nC=#c d # e\nD= # c\nE=\"\" # c\nF=a\t#b", false, "A=b|B=b#c|C=#c d|D=# c|E=|F=a\t#b|"},
+		{"A=b # c\nB=b#c\nC=#c d # e\nE=\"\" # c\nF=a\t#b", false, "A=b|B=b#c|C=#c d|E=|F=a\t#b|"},
 		{"A='b # $C' # c\nB=\"x\\n\\t\\\"y\\\" \\$C \\\\\"\n", false, "A=b # $C|B=x\n\t\"y\" $C \\|"},
 		{"A=\"one\ntwo\"\nB=c\nC='x\r\ny'\n", false, "A=one\ntwo|B=c|C=x\r\ny|"},
 		{"A=1\nB=${A}2\nC=\"$B-${D:-d}\"\nE=$HOST\nA=3\n", false, "A=3|B=12|C=12-d|E=host-HOST|"},
@@ -61,6 +61,7 @@ func TestFaults(t *testing.T) {
 		{"A=b\nB=pa${\n", "x.env:2:1: error: a ${ without a variable's name; write ${NAME}, or $$ for a dollar sign, or put the value in single quotes\n"},
 		{"A=1\nB=p@ss$word\n", "x.env:2:1: warning: the variable word is not set and gives an empty string; write $$ for a dollar sign, or put the value in single quotes\n"},
 		{strings.Repeat("A=$x\n", 2*maxFaults) + "B='\n", strings.Join(unsetLines(maxFaults), "") + "x.env:41:1: error: a quote ' that is never closed; close the quote\n"},
+		{"A=\nB= # c\n", "x.env:2:1: warning: what looks like a comment is the value of B, as with Compose; put the comment on a line of its own, or the value in quotes\n"},
 		{"A=${B:?gone}\n", "x.env:1:1: error: the variable B is not set: gone; set B, or put the value in single quotes\n"},
 		{"A=\xff\n", "x.env:1:1: error: the bytes are not valid UTF-8; save it as UTF-8 text\n"},
 		{"A=\x00\n", "x.env:1:1: error: a NUL byte stands in the file; save it as text\n"},
@@ -78,6 +79,12 @@ func unsetLines(count int) (lines []string) {
 		lines = append(lines, fmt.Sprintf("x.env:%d:1: warning: the variable x is not set and gives an empty string; write $$ for a dollar sign, or put the value in single quotes\n", i+1))
 	}
 	return lines
+}
+
+func TestCommentAsValue(t *testing.T) {
+	if vars, _ := Parse(File{Data: []byte("A= # c\n")}); show(vars) != "A=# c|" {
+		t.Errorf("the value is %q", show(vars))
+	}
 }
 
 // FuzzParse: no panic, no hang, and what is read can be an environment.

@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,8 @@ type Candidate struct {
 	Env  *searchpath.Layer // variables that stand beside it
 	// Override stands beside a compose file, and Compose merges it without being told.
 	Override *searchpath.Layer
+	// others is the fault of files that Compose would merge as well.
+	others diag.List
 	// Directory is where its relative paths begin once it is installed, as a line
 	// says that Check has added; "" = it needs none.
 	Directory string
@@ -92,7 +95,28 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 		}
 	}
 	c.Env, err = c.readBeside([]string{c.Name + ".env", ".env"})
+	if whole && c.Env != nil {
+		c.others = c.otherFiles()
+	}
 	return c, err
+}
+
+// otherFiles finds what COMPOSE_FILE names besides this file and its override.
+func (c *Candidate) otherFiles() diag.List {
+	vars, _ := compose.Variables([]compose.Layer{compose.Layer(*c.Env)})
+	for _, name := range strings.Split(vars["COMPOSE_FILE"], cmp.Or(vars["COMPOSE_PATH_SEPARATOR"], ":")) {
+		path := filepath.Join(filepath.Dir(c.Path), name)
+		if filepath.IsAbs(name) {
+			path = filepath.Clean(name)
+		}
+		if name == "" || path == c.Path || c.Override != nil && path == c.Override.Path {
+			continue
+		}
+		line := 1 + bytes.Count(c.Env.Data[:max(0, bytes.Index(c.Env.Data, []byte("COMPOSE_FILE")))], []byte("\n"))
+		return diag.List{{File: c.Env.Path, Line: line, Col: 1, Rule: diag.RuleUnsupported, What: fmt.Sprintf("COMPOSE_FILE has Compose merge %q too", name),
+			Cure: "copy it to " + c.Target() + ".d/ as a drop-in, and take COMPOSE_FILE away"}}
+	}
+	return nil
 }
 
 // projectName is what Compose would call the project: as .env says, as the file says
@@ -172,6 +196,7 @@ func (c *Candidate) As(src *searchpath.Source) {
 		}
 	}
 	src.Rename(c.Name)
+	src.Problems = append(src.Problems, c.others...)
 	if c.Override != nil && len(src.Layers) > 0 {
 		src.Layers = slices.Insert(src.Layers, 1, *c.Override)
 	}
@@ -195,6 +220,7 @@ func (c *Candidate) Parse(dir string) definition.File {
 	if c.Env != nil {
 		src.Env = []searchpath.Layer{*c.Env}
 	}
+	src.Problems = c.others
 	return loader.Parse(src, library.Full)
 }
 

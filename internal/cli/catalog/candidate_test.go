@@ -118,3 +118,30 @@ func TestProjectName(t *testing.T) {
 		}
 	}
 }
+
+// Files that Compose would merge are not passed over.
+func TestOtherFiles(t *testing.T) {
+	for env, want := range map[string]string{
+		"":                          "",
+		"COMPOSE_FILE=compose.yaml": "",
+		"COMPOSE_FILE=./compose.yaml:compose.override.yaml\n":         "",
+		"A=1\nCOMPOSE_FILE=compose.yaml:prod/more.yaml\n":             ".env:2:1",
+		"COMPOSE_PATH_SEPARATOR=,\nCOMPOSE_FILE=/x.yaml,compose.yaml": ".env:2:1",
+	} {
+		dir := t.TempDir()
+		const text = "services: {web: {rootfs: host, command: x}}\n"
+		for name, text := range map[string]string{"compose.yaml": text, "compose.override.yaml": text, ".env": env} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := ReadCandidate(dir+"/compose.yaml", "site", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, err := c.Check(searchpath.Dirs[0])
+		if err != nil || problems.HasErrors() != (want != "") || !strings.Contains(problems.String(), want) {
+			t.Errorf("with %q: %v, %s", env, err, problems)
+		}
+	}
+}

@@ -2,17 +2,18 @@
 
 package definition
 
-// traces are what of a container outlives its payload and nobody but unitc takes
-// away. All else has an owner: mounts, namespaces and what was loaded in them end
-// with their last process, the scope with its service, /run/unitc/NAME is a
-// RuntimeDirectory= of systemd's.
-var traces = []struct {
+// trace is something of a container's that outlives its payload.
+type trace struct {
 	why    string
 	leaves func(*Service) bool
-}{
-	{"what the image's container wrote, and the note that the image is in use", func(s *Service) bool { return s.Image != "" }},
-	{"the note that an image is in use", func(s *Service) bool { return s.hasVolume(VolumeImage) }},
-	{"addresses, interfaces and ports on the host", func(s *Service) bool { return s.NetworkMode == "" || s.NetworkMode == "pasta" }},
+}
+
+// traces are what of a container outlives its payload and nobody but unitc takes
+// away, at its end. All else has an owner: mounts, namespaces and what was loaded in
+// them end with their last process, the scope with its service, /run/unitc/NAME is a
+// RuntimeDirectory= of systemd's.
+var traces = []trace{
+	{"the process that passes on what goes through its ports", func(s *Service) bool { return s.NetworkMode == "pasta" }},
 	{"processes in somebody else's PID namespace", func(s *Service) bool { return s.PID != "" }},
 	{"another runtime's state", func(s *Service) bool { return s.Runtime != "" }},
 	{"hooks to run after the end", func(s *Service) bool { return s.Bundle != "" || len(s.CDI) > 0 }},
@@ -20,11 +21,24 @@ var traces = []struct {
 	{"the last word of the checks, which is evidence", func(s *Service) bool { return s.Healthcheck != nil || s.System.Probe != nil }},
 }
 
+// remains are what may be taken away behind the end: it has a record of its own, by
+// which whoever comes knows whose it was, and nothing of the next start hangs on it.
+var remains = []trace{
+	{"what the image's container wrote, and the note that the image is in use", func(s *Service) bool { return s.Image != "" }},
+	{"the note that an image is in use", func(s *Service) bool { return s.hasVolume(VolumeImage) }},
+	{"addresses, interfaces and ports on the host", func(s *Service) bool { return s.NetworkMode == "" }},
+}
+
 // LeavesTraces tells whether a container needs clean-up after its end, however
 // that came. Of a start that was killed half-way the same holds: each trace is
 // of a key that the definition has from the beginning.
-func (s *Service) LeavesTraces() bool {
-	for _, t := range traces {
+func (s *Service) LeavesTraces() bool { return s.leavesAny(traces) }
+
+// LeavesRemains tells whether there is something to sweep up behind its end.
+func (s *Service) LeavesRemains() bool { return s.leavesAny(remains) }
+
+func (s *Service) leavesAny(list []trace) bool {
+	for _, t := range list {
 		if t.leaves(s) {
 			return true
 		}

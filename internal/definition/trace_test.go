@@ -6,30 +6,30 @@ import "testing"
 
 func TestLeavesTraces(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*Service)
-		want   bool
+		change         func(*Service)
+		traces, remain bool
 	}{
-		"alone":        {func(*Service) {}, false},
-		"host network": {func(s *Service) { s.NetworkMode = "host" }, false},
-		"joined":       {func(s *Service) { s.NetworkMode = "service:db" }, false},
-		"volume":       {func(s *Service) { s.Volumes = []Volume{{Type: VolumeNamed, Source: "db"}} }, false},
-		"life hooks":   {func(s *Service) { s.PreStop = []Hook{{}} }, false},
-		"bridge":       {func(s *Service) { s.NetworkMode = "" }, true},
-		"pasta":        {func(s *Service) { s.NetworkMode = "pasta" }, true},
-		"pid":          {func(s *Service) { s.PID = "host" }, true},
-		"image":        {func(s *Service) { s.Image, s.RootFS = "nginx", "" }, true},
-		"image volume": {func(s *Service) { s.Volumes = []Volume{{Type: VolumeImage, Source: "nginx"}} }, true},
-		"bundle":       {func(s *Service) { s.Bundle, s.RootFS = "/b", "" }, true},
-		"runtime":      {func(s *Service) { s.Runtime = "crun" }, true},
-		"vendor":       {func(s *Service) { s.CDI = []CDIDevice{{}} }, true},
-		"healthcheck":  {func(s *Service) { s.Healthcheck = &Healthcheck{} }, true},
-		"quiet":        {func(s *Service) { s.System.Service = []Directive{{Name: "LogLevelMax", Value: "err"}} }, true},
-		"probe":        {func(s *Service) { s.System.Probe = &Probe{} }, true},
+		"alone":        {func(*Service) {}, false, false},
+		"host network": {func(s *Service) { s.NetworkMode = "host" }, false, false},
+		"joined":       {func(s *Service) { s.NetworkMode = "service:db" }, false, false},
+		"volume":       {func(s *Service) { s.Volumes = []Volume{{Type: VolumeNamed, Source: "db"}} }, false, false},
+		"life hooks":   {func(s *Service) { s.PreStop = []Hook{{}} }, false, false},
+		"bridge":       {func(s *Service) { s.NetworkMode = "" }, false, true},
+		"pasta":        {func(s *Service) { s.NetworkMode = "pasta" }, true, false},
+		"pid":          {func(s *Service) { s.PID = "host" }, true, false},
+		"image":        {func(s *Service) { s.Image, s.RootFS = "nginx", "" }, false, true},
+		"image volume": {func(s *Service) { s.Volumes = []Volume{{Type: VolumeImage, Source: "nginx"}} }, false, true},
+		"bundle":       {func(s *Service) { s.Bundle, s.RootFS = "/b", "" }, true, false},
+		"runtime":      {func(s *Service) { s.Runtime = "crun" }, true, false},
+		"vendor":       {func(s *Service) { s.CDI = []CDIDevice{{}} }, true, false},
+		"healthcheck":  {func(s *Service) { s.Healthcheck = &Healthcheck{} }, true, false},
+		"quiet":        {func(s *Service) { s.System.Service = []Directive{{Name: "LogLevelMax", Value: "err"}} }, true, false},
+		"probe":        {func(s *Service) { s.System.Probe = &Probe{} }, true, false},
 	} {
 		s := Service{RootFS: "/srv", NetworkMode: "none"}
 		c.change(&s)
-		if got := s.LeavesTraces(); got != c.want {
-			t.Errorf("%s: %v", name, got)
+		if traces, remain := s.LeavesTraces(), s.LeavesRemains(); traces != c.traces || remain != c.remain {
+			t.Errorf("%s: %v, %v", name, traces, remain)
 		}
 	}
 }

@@ -4,7 +4,6 @@ package generator
 
 import (
 	"path"
-	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
@@ -96,29 +95,12 @@ func (t *translation) networkDependencies() {
 	}
 	for _, name := range networks {
 		// It takes the network away when the last container has ended.
-		if use := networkUseUnit(name); use != "" {
+		if use := definition.NetworkUseUnit(name); use != "" {
 			t.w.Set("Wants", use)
 		}
 	}
 	t.w.Set("Wants", resolverSocket)
 	t.w.Set("After", sysctlService)
-}
-
-const (
-	networkUse     = "unitc-network-use@"
-	loneNetworkUse = networkUse + definition.LoneNetwork + serviceSuffix
-)
-
-// networkUseUnit is what ends when the last container has left a network; "" =
-// no unit can be called so.
-func networkUseUnit(network string) string {
-	if network == definition.LoneNetwork {
-		return loneNetworkUse
-	}
-	if name := networkUse + network + serviceSuffix; unitfile.NameKind(name) == unitfile.Instance && !strings.ContainsAny(network, `%$ \"'`) {
-		return name
-	}
-	return ""
 }
 
 // ownNetworks are those that a start joins.

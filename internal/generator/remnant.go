@@ -75,7 +75,7 @@ func (r *run) needsCleanUp(u unit) bool {
 		return false
 	}
 	s := launchedAs(data)
-	return s == nil || s.LeavesTraces()
+	return s == nil || s.LeavesTraces() || s.LeavesRemains()
 }
 
 // knows tells whether a definition has made the unit, or its template.

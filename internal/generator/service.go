@@ -24,6 +24,8 @@ const (
 	// postMortemUnit is one for all: unitc.slice keeps it loaded, while systemd
 	// would load an instance at each start and at each look at what has stopped.
 	postMortemUnit = "unitc-postmortem.service"
+	// sweepUnit is one for all, too: it finds what those have left that have ended.
+	sweepUnit = "unitc-sweep.service"
 )
 
 // translation is one unit being written. service is nil if none was decoded.
@@ -112,6 +114,11 @@ func (t *translation) unitSection(problems diag.List) {
 	if !t.cleansUp() {
 		// It says why the container has failed. No other end costs a process.
 		t.w.Set("OnFailure", postMortemUnit)
+		if t.service.LeavesRemains() {
+			// Behind the end: what runs in it takes three quarters of a stop.
+			t.w.Set("OnFailure", sweepUnit)
+			t.w.Set("OnSuccess", sweepUnit)
+		}
 	}
 	t.pass(t.service.System.Unit)
 }
@@ -280,7 +287,7 @@ func (t *translation) cleanUp() {
 	}
 	clean := unitfile.Exec(t.helper, "clean") + " %N"
 	for _, name := range t.ownNetworks() {
-		if networkUseUnit(name) != "" {
+		if definition.NetworkUseUnit(name) != "" {
 			clean += " " + name // what takes it away is in this file too
 		}
 	}

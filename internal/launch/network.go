@@ -30,7 +30,7 @@ func (s *starter) claimNetwork() error {
 		request := network.Request{
 			Container: strings.TrimSuffix(s.plan.Unit, ".service"),
 			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Sysctls: n.Sysctls, Before: s.beforeNetwork,
-			SocketUnit: socketUnit,
+			SocketUnit: socketUnit, Over: isOver,
 		}
 		for _, a := range n.Attachments {
 			d, err := s.readNetwork(a.Network)
@@ -283,7 +283,7 @@ func NetworkUp(path string) int {
 func NetworkDown(name string) int { return tell(network.Down(name)) }
 
 // NetworkIdle takes a network away that the last container has left.
-func NetworkIdle(name string) int { return tell(network.Idle(name)) }
+func NetworkIdle(name string) int { return tell(network.Idle(name, isOver)) }
 
 // NetworkReload puts back what somebody has flushed. It runs whenever nftables.service
 // has flushed everything (packaging/nftables.conf).

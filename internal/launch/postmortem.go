@@ -141,8 +141,9 @@ func report(name string, reported map[string]bool) error {
 		reported[d.invocation] = true
 		d.plan = p
 		d.found = kernelFindings(p, d.at)
-		d.explain()
 		d.lines = d.output()
+		d.probe = lastCheck(d.lines)
+		d.explain()
 		// So that `journalctl -u` and `systemctl status` of the container show it.
 		if err := writeJournal(append(d.entry(), field{"OBJECT_SYSTEMD_UNIT", unit})); err != nil {
 			return err
@@ -185,6 +186,16 @@ func (d *fatality) output() string {
 		}
 	}
 	return strings.Join(lines[max(0, len(lines)-lastLines):], "\n")
+}
+
+// lastCheck is what the relay says before it has systemd end an unhealthy service.
+func lastCheck(lines string) (check string) {
+	for line := range strings.Lines(lines) {
+		if strings.HasPrefix(line, "unhealthy: ") {
+			check = strings.TrimSpace(line)
+		}
+	}
+	return check
 }
 
 // unreported are the failures of which there is no entry of ours.

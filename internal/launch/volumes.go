@@ -42,6 +42,12 @@ func (f *volumeFinder) findVolumes(facts *planner.Image) (map[string]planner.Vol
 				return nil, err
 			}
 			found = map[string]planner.VolumeSource{}
+			if f.make && f.service.Image == "" {
+				// What an earlier start noted, nothing may have swept up yet.
+				if err := f.store.Unuse(f.service.UnitName()); err != nil {
+					return nil, err
+				}
+			}
 		}
 		source, err := f.find(v)
 		if err != nil {

@@ -33,6 +33,8 @@ type Request struct {
 	Sysctls     []definition.KeyValue // of single interfaces
 	// SocketUnit names the socket unit that listens on a port; nil, or "" = none.
 	SocketUnit func(lease.Port) string
+	// Over tells of a container whether it has ended; nil = none has.
+	Over func(container string) bool
 	// Before is called with each step's name.
 	Before func(step string)
 }
@@ -84,7 +86,18 @@ func Take(r Request) (*Claim, error) {
 		return nil, err
 	}
 	defer locked.Unlock()
-	// What a start left that was killed, and whose clean-up was killed too.
+	c, err := take(locked, r)
+	if err != nil && r.Over != nil {
+		// Who is in the way may have ended, and nobody has swept that up yet.
+		if left, forgetErr := forgetOver(locked, r.Over); len(left) > 0 && forgetErr == nil {
+			c, err = take(locked, r)
+		}
+	}
+	return c, err
+}
+
+func take(locked *lease.Locked, r Request) (*Claim, error) {
+	// What its last run left, if nobody has swept that up yet.
 	if _, err := forget(locked, r.Container); err != nil {
 		return nil, err
 	}
@@ -139,6 +152,41 @@ func Release(container string, keep []string) error {
 	})
 }
 
+// ReleaseOver is Release of all containers that have ended. The networks that keeps
+// names have units of their own that take them away.
+func ReleaseOver(over func(container string) bool, keeps func(network string) bool) error {
+	locked, err := lockIfAny()
+	if locked == nil || err != nil {
+		return err
+	}
+	defer locked.Unlock()
+	left, err := forgetOver(locked, over)
+	return errors.Join(err, removeIdle(locked, func(n *lease.Network) bool { return left[n.Name] && (n.Orphaned || !keeps(n.Name)) }))
+}
+
+// forgetOver takes all containers off their networks that have ended, and gives the
+// names of these networks. A container that starts meanwhile waits for the lock,
+// and writes its records then.
+func forgetOver(locked *lease.Locked, over func(container string) bool) (left map[string]bool, err error) {
+	names, err := locked.Containers()
+	if err != nil {
+		return nil, err
+	}
+	left = map[string]bool{}
+	for _, name := range names {
+		if !over(name) {
+			continue
+		}
+		records, forgetErr := forget(locked, name)
+		forgetFlows(records...)
+		for _, r := range records {
+			left[r.Network] = true
+		}
+		err = errors.Join(err, forgetErr, locked.DropUnfinished(name))
+	}
+	return left, err
+}
+
 // lockIfAny is nil where no network is.
 func lockIfAny() (*lease.Locked, error) {
 	if _, err := os.Stat(lease.Root); errors.Is(err, fs.ErrNotExist) {
@@ -149,13 +197,17 @@ func lockIfAny() (*lease.Locked, error) {
 
 // Idle takes a network away if nobody is in it and its unit is not active. If
 // somebody is, who may have come since or be about to end, it is left to them:
-// systemd orders neither before this.
-func Idle(name string) error {
+// systemd orders neither before this. Those of whom over says that they have ended
+// are not in it.
+func Idle(name string, over func(container string) bool) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()
+	if _, err := forgetOver(locked, over); err != nil {
+		return err
+	}
 	if err := removeIdle(locked, func(n *lease.Network) bool { return n.Name == name }); err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/unitc/unitc/internal/invocation"
 )
 
 const (
@@ -54,6 +56,7 @@ var ErrInUse = errors.New("in use")
 type Store struct {
 	dir     string
 	runDir  string
+	over    func(unit string) bool // its last invocation
 	commits commitGroup
 	disk    disk
 }
@@ -67,9 +70,10 @@ func Open(dir string) (*Store, error) {
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 		return nil, fmt.Errorf("store directory %q: not an absolute, clean path", dir)
 	}
-	s := &Store{dir: dir, runDir: DefaultRunDir}
+	s := &Store{dir: dir, runDir: DefaultRunDir, over: invocation.Over}
 	if dir != DefaultDir {
-		s.runDir = filepath.Join(dir, "run")
+		// Whoever has it there, no unit of systemd's does.
+		s.runDir, s.over = filepath.Join(dir, "run"), func(string) bool { return false }
 	}
 	return s, nil
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -361,6 +363,49 @@ func TestUpper(t *testing.T) {
 		if _, err := s.Upper(unit, Attr{}); err == nil {
 			t.Errorf("unit name %q was accepted", unit)
 		}
+	}
+}
+
+// What units have left that have ended is taken away, and nothing else.
+func TestSweep(t *testing.T) {
+	s := open(t)
+	if err := s.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	addImage(t, s, 1, []int{1}, "a/b")
+	for _, unit := range []string{"ended.service", "runs.service"} {
+		if _, err := s.Use("a/b", "", unit); err != nil {
+			t.Fatal(err)
+		}
+		u, err := s.Upper(unit, Attr{Mode: 0o755})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(u.Dir+"/x", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A sweep that was killed, and somebody else's.
+	for _, name := range []string{"upper-1/y", "layers-1/y"} {
+		if err := os.MkdirAll(s.path("trash", name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.over = func(unit string) bool { return unit == "ended.service" }
+	users, err := s.Users()
+	if err != nil || len(users) != 1 || !slices.Equal(slices.Concat(slices.Collect(maps.Values(users))...), []string{"runs.service"}) {
+		t.Errorf("before it is swept up the image is used by %v, %v", users, err)
+	}
+	if err := s.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{s.path("containers"): "runs.service", s.runDir: "runs.service", s.path("trash"): "layers-1"} {
+		if got, err := readDir(dir); err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s has %q, not %s (%v)", dir, got, want, err)
+		}
+	}
+	if _, err := os.Stat(s.path("containers", "runs.service", "upper", "x")); err != nil {
+		t.Error(err)
 	}
 }
 

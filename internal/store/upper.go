@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,16 +29,23 @@ func (s *Store) Upper(unit string, root Attr) (Upper, error) {
 	}
 	dir := s.path("containers", unit)
 	u := Upper{Dir: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
-	if err := s.RemoveUpper(unit); err != nil {
+	trash := ""
+	err := s.whileNoneStarts(func() (err error) {
+		if trash, err = s.trashUpper(unit); err != nil {
+			return err
+		}
+		if err := s.Init(); err != nil {
+			return err
+		}
+		if err := makeUpper(u, root); err != nil {
+			return fmt.Errorf("creating the upper directory of %s: %w", unit, err)
+		}
+		return nil
+	})
+	if err != nil {
 		return Upper{}, err
 	}
-	if err := s.Init(); err != nil {
-		return Upper{}, err
-	}
-	if err := makeUpper(u, root); err != nil {
-		return Upper{}, fmt.Errorf("creating the upper directory of %s: %w", unit, err)
-	}
-	return u, nil
+	return u, removeTrash(trash)
 }
 
 // KeptUpper gives the writable directories that a unit finds again at each
@@ -82,22 +88,21 @@ func makeUpper(u Upper, root Attr) error {
 	return os.Rename(temp, u.Dir)
 }
 
-// RemoveUpper removes what a unit wrote. It may be called again. The rename
-// makes it gone at once, whatever its size and whenever we are killed.
+// RemoveUpper removes what a unit wrote. It may be called again.
 func (s *Store) RemoveUpper(unit string) error {
 	if err := checkUnit(unit); err != nil {
 		return err
 	}
-	trash := s.path("trash", tempName("upper"))
-	err := os.Rename(s.path("containers", unit), trash)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = removeTree(trash)
-	}
+	trash, err := s.trashUpper(unit)
 	if err != nil {
-		return fmt.Errorf("removing the upper directory of %s: %w", unit, err)
+		return err
+	}
+	return removeTrash(trash)
+}
+
+func removeTrash(trash string) error {
+	if err := removeTree(trash); err != nil {
+		return fmt.Errorf("removing an upper directory: %w", err)
 	}
 	return nil
 }

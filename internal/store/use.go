@@ -38,14 +38,14 @@ func (s *Store) use(ref, platform, unit string, add func(note, hex string) strin
 		if err != nil {
 			return err
 		}
-		if err := os.MkdirAll(s.runDir, 0o700); err != nil {
-			return fmt.Errorf("noting that %s uses an image: %w", unit, err)
-		}
-		note, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("noting that %s uses an image: %w", unit, err)
-		}
-		if err := os.WriteFile(path, []byte(add(string(note), hexOf(img.Digest))), 0o600); err != nil {
+		err = s.whileNoneStarts(func() error {
+			note, err := os.ReadFile(path)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			return os.WriteFile(path, []byte(add(string(note), hexOf(img.Digest))), 0o600)
+		})
+		if err != nil {
 			return fmt.Errorf("noting that %s uses an image: %w", unit, err)
 		}
 		return nil
@@ -123,6 +123,9 @@ func (s *Store) notes(each func(unit string, digests []string)) error {
 		return fmt.Errorf("listing running images: %w", err)
 	}
 	for _, unit := range units {
+		if s.over(unit) {
+			continue // nobody has swept it up yet
+		}
 		note, err := os.ReadFile(filepath.Join(s.runDir, unit))
 		if errors.Is(err, os.ErrNotExist) {
 			continue

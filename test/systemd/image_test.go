@@ -172,9 +172,10 @@ func TestImageStarts(t *testing.T) {
 		t.Errorf("ConditionResult of the image unit is %s", got)
 	}
 	must(t, "systemctl", "stop", "one", "two")
-	if left, _ := filepath.Glob("/var/lib/unitc/containers/*"); len(left) > 0 {
-		t.Errorf("after the stop there is %v", left)
-	}
+	await(t, "what they wrote is gone", func() bool {
+		left, _ := filepath.Glob("/var/lib/unitc/containers/*")
+		return len(left) == 0
+	})
 	if got := property(t, "two", "Result"); got != "success" {
 		t.Errorf("Result of two is %s", got)
 	}

@@ -129,15 +129,15 @@ func (s snapshot) diff(now snapshot) string {
 }
 
 // isSettled tells whether nothing is on its way that no container is there for:
-// why one has failed is told, and a network is taken away, behind its stop.
+// why one has failed is told, and what it has left is taken away, behind its stop.
 func isSettled() bool {
-	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--full", "unitc-postmortem.service", "unitc-network-use@*.service").Output()
+	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--full", "unitc-postmortem.service", sweepUnit, "unitc-network-use@*.service").Output()
 	if err != nil {
 		return false
 	}
 	containers, _ := filepath.Glob("/run/unitc/[!.]*")
 	for line := range strings.Lines(string(out)) {
-		if !strings.Contains(line, " failed ") && (len(containers) == 0 || strings.HasPrefix(line, "unitc-postmortem")) {
+		if !strings.Contains(line, " failed ") && (len(containers) == 0 || !strings.HasPrefix(line, "unitc-network-use@")) {
 			return false
 		}
 	}

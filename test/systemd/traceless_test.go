@@ -20,10 +20,10 @@ import (
 // traceless is what makes a container one that leaves nothing to clean up.
 const traceless = "\nnetwork_mode: none"
 
-// both runs a test with a definition that needs clean-up and with one that does
-// not.
+// both runs a test with a definition that needs clean-up, with one that does not,
+// and with one that is swept up after.
 func both(t *testing.T, name string, test func(t *testing.T, kind, more string)) {
-	for kind, more := range map[string]string{"cleans": "", "traceless": traceless} {
+	for kind, more := range map[string]string{"cleans": traceless + "\npid: host", "traceless": traceless, "swept": ""} {
 		t.Run(name+"-"+kind, func(t *testing.T) {
 			t.Parallel()
 			test(t, kind, more)
@@ -31,23 +31,28 @@ func both(t *testing.T, name string, test func(t *testing.T, kind, more string))
 	}
 }
 
-// A container that leaves nothing has no process of ours run at its stop, all
-// others have one.
+// A container that leaves nothing has no process of ours run at its stop, one that
+// leaves records has one behind it, all others have one in it.
 func TestWhoNeedsCleanUp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		more string
-		want bool
+		more           string
+		cleans, sweeps bool
 	}{
-		"alone": {traceless, false}, "host": {"\nnetwork_mode: host", false}, "bridge": {"", true},
-		"pid": {traceless + "\npid: host", true}, "probe": {traceless + "\nhealthcheck: {test: [CMD, 'true']}", true},
+		"alone": {traceless, false, false}, "host": {"\nnetwork_mode: host", false, false}, "bridge": {"", false, true},
+		"pid": {"\npid: host", true, false}, "probe": {traceless + "\nhealthcheck: {test: [CMD, 'true']}", true, false},
 	} {
 		u := scoped.define(t, "needs-"+name, endless+c.more)
-		if got := u.show("ExecStopPost") != ""; got != c.want {
-			t.Errorf("%s: clean-up %v", name, got)
+		cleans, success, failure := u.show("ExecStopPost") != "", u.show("OnSuccess"), u.show("OnFailure")
+		sweeps := success == sweepUnit && strings.Contains(failure, sweepUnit)
+		if cleans != c.cleans || sweeps != c.sweeps || !sweeps && success != "" {
+			t.Errorf("%s: clean-up %v, after its end %q and %q", name, cleans, success, failure)
 		}
 	}
 }
+
+// sweepUnit is what takes away what containers leave that have ended.
+const sweepUnit = "unitc-sweep.service"
 
 // "The payload killed", "the relay killed", "the scope stopped by hand", a stop, a
 // stop that has to kill, and a start that fails, of containers without clean-up:

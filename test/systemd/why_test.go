@@ -241,6 +241,7 @@ func TestWhyOnlyFailures(t *testing.T) {
 	f := scoped.define(t, "why-catalog", "rootfs: host\ncommand: [\"false\"]").startAsync()
 	f.await("ActiveState", "failed")
 	must(t, "journalctl", "--update-catalog")
+	await(t, "there is an entry", func() bool { return len(f.entries()) == 1 })
 	out := must(t, "journalctl", "-q", "--no-pager", "-x", "UNITC_UNIT="+f.unit())
 	if !strings.Contains(out, "Subject: Container "+f.unit()+" has failed") || !strings.Contains(out, "exited with status 1") {
 		t.Errorf("journalctl -x says\n%s", out)

@@ -154,7 +154,7 @@ func (u *Unit) Install() error {
 		}
 		data := f.Data
 		if f.Path == u.Name {
-			data = append(data, u.addition(data)...)
+			data = u.ending(data)
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
@@ -178,14 +178,24 @@ func (u *Unit) Install() error {
 	return nil
 }
 
-// addition makes the unit end with its container: what systemd runs last
-// removes its files, also where nobody waits for it.
-func (u *Unit) addition(text []byte) string {
+// ending makes the unit end with its container: what systemd runs last removes its
+// files, also where nobody waits for it.
+func (u *Unit) ending(text []byte) []byte {
 	clean := "" // clean-up tells those who wait how the payload ended
 	if !bytes.Contains(text, []byte("\nExecStopPost=")) {
-		clean = "ExecStopPost=" + unitfile.Exec(buildinfo.HelperPath, "clean") + " %N\n"
+		clean = unitfile.Exec(buildinfo.HelperPath, "clean") + " %N"
+		for line := range bytes.Lines(text) {
+			// What takes the network away is wanted by this unit, too.
+			if network, ok := strings.CutPrefix(strings.TrimSuffix(string(line), ".service\n"), "Wants=unitc-network-use@"); ok {
+				clean += " " + network
+			}
+		}
+		clean = "ExecStopPost=" + clean + "\n"
+		for _, sweep := range []string{"OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n"} {
+			text = bytes.ReplaceAll(text, []byte(sweep), nil) // it has nothing left to find
+		}
 	}
-	return fmt.Sprintf("\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\n%sExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
+	return fmt.Appendf(text, "\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\n%sExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
 		u.Socket, clean, u.dir, unitDir, u.Name)
 }
 

@@ -34,6 +34,9 @@ const (
 	takenDir    = ".taken"
 	portsDir    = ".ports"
 	recordEnd   = ".json"
+
+	// unfinishedStart begins the name of a file that is being written.
+	unfinishedStart = ".new"
 )
 
 // SysctlsFile has the sysctls of the host that networks have changed, by their
@@ -207,6 +210,35 @@ func (s Store) Records(network string) ([]Record, error) {
 	return list, nil
 }
 
+// Containers are all of whom there is a record, whole or not.
+func (s Store) Containers() ([]string, error) {
+	networks, err := os.ReadDir(s.dir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, n := range networks {
+		if strings.HasPrefix(n.Name(), ".") {
+			continue
+		}
+		entries, err := os.ReadDir(s.dir(n.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.Name() == networkFile {
+				continue
+			}
+			name, isRecord := strings.CutSuffix(strings.TrimPrefix(e.Name(), unfinishedStart), recordEnd)
+			if isRecord && name != "" && name[0] != '.' {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 // RecordsOf reads a container's places in all networks.
 func (s Store) RecordsOf(container string) ([]Record, error) {
 	entries, err := os.ReadDir(s.dir())
@@ -251,7 +283,7 @@ func writeJSON(path string, value any) error {
 
 // unfinished is the name of a file that is being written.
 func unfinished(path string) string {
-	return filepath.Join(filepath.Dir(path), ".new"+filepath.Base(path))
+	return filepath.Join(filepath.Dir(path), unfinishedStart+filepath.Base(path))
 }
 
 // PortHolders are who has which ports of the host.

@@ -125,7 +125,8 @@ func (t *translation) unitSection(problems diag.List) {
 
 // cleansUp tells whether the unit has an ExecStopPost=: one more process for
 // systemd to start at each stop, which waits for a grace period of the kernel
-// when it writes itself into its cgroup.
+// when it writes itself into its cgroup. What it would take away of others is swept
+// up behind their end.
 func (t *translation) cleansUp() bool {
 	return t.cleans || t.broken || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory()
 }

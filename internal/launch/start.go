@@ -3,8 +3,9 @@
 // Package launch is the helper: what ExecStart= and ExecStopPost= of a
 // generated unit run. Start reads the resolved definition beside the unit,
 // makes the plan, has the runtime fork the payload and systemd make its scope,
-// says READY=1 and becomes the log relay or exits. Clean is idempotent and
-// leaves nothing behind, whatever the helper died of.
+// says READY=1 and becomes the log relay or exits. Clean, and Sweep for those whose
+// remains can wait, are idempotent and leave nothing behind, whatever the helper
+// died of.
 package launch
 
 import (

@@ -159,7 +159,7 @@ func checkUnit(t *testing.T, out, name string, good bool) {
 		t.Errorf("%s: problems %s(%v)", name, r.Problems, err)
 	}
 	text, err := os.ReadFile(filepath.Join(out, name+".service"))
-	if err != nil || strings.Count(string(text), "\nExec")+strings.Count(string(text), "\nOnSuccess") != 2 || strings.Count(string(text), "\n[") != 2 {
+	if err != nil || strings.Count(string(text), "\nExec")+strings.Count(string(text), "\nOnSuccess=") != 2 || strings.Count(string(text), "\n[") != 2 {
 		t.Errorf("%s: %v\n%s", name, err, text)
 	}
 	if broken := strings.Contains(string(text), "(broken: "); broken == good {

@@ -99,8 +99,9 @@ func TestStatusNamesTheCure(t *testing.T) {
 			t.Fatalf("it is still %s", property(t, "killed", "ActiveState"))
 		}
 	}
-	if out, _ := command(t, "systemctl", "status", "-l", "killed"); !strings.Contains(out, "killed: the program made a system call that its seccomp profile answers with death") {
-		t.Errorf("systemctl status says:\n%s", out)
-	}
+	await(t, "systemctl status says why", func() bool {
+		out, _ := command(t, "systemctl", "status", "-l", "killed")
+		return strings.Contains(out, "killed: the program made a system call that its seccomp profile answers with death")
+	})
 	must(t, "systemctl", "reset-failed", "killed")
 }

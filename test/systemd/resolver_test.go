@@ -69,9 +69,10 @@ func TestNetworkWhoseUnitHasEnded(t *testing.T) {
 			first.stop()
 			must(t, "ip", "link", "show", "unitc0")
 			last.stop()
-			if out, status := command(t, "ip", "link", "show", "unitc0"); status == 0 {
-				t.Errorf("the last container has ended, and there is\n%s", out)
-			}
+			await(t, "the network is gone with its last container", func() bool {
+				_, status := command(t, "ip", "link", "show", "unitc0")
+				return status != 0
+			})
 		})
 	})
 }

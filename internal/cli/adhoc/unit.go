@@ -191,8 +191,9 @@ func (u *Unit) ending(text []byte) []byte {
 			}
 		}
 		clean = "ExecStopPost=" + clean + "\n"
-		for _, sweep := range []string{"OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n"} {
-			text = bytes.ReplaceAll(text, []byte(sweep), nil) // it has nothing left to find
+		// These have nothing left to say, or to find.
+		for _, behind := range []string{"OnFailure=unitc-postmortem.service\n", "OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n"} {
+			text = bytes.ReplaceAll(text, []byte(behind), nil)
 		}
 	}
 	return fmt.Appendf(text, "\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\n%sExecStopPost=-/bin/rm -rf -- %s %s/%s\n",

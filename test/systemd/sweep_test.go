@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// written are the directories in which containers have written.
+func written() string {
+	left, _ := filepath.Glob("/var/lib/unitc/containers/*")
+	return strings.Join(left, " ")
+}
+
+// What has been left by containers that have ended is in nobody's way as long as no
+// sweep comes: they start again, another one gets their ports, and their image can
+// be removed. The next sweep takes all of it away.
+func TestSweepThatComesLate(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			const gate = "/run/lab-sweep"
+			cleanReload(t)
+			loadBusybox(t, "localhost/late:1")
+			place(t, "/run/systemd/system/"+sweepUnit+".d/late.conf", "[Unit]\nConditionPathExists="+gate+"\n")
+			ports := "\nports: ['127.0.0.1:18097:80']\n"
+			place(t, definitions+"late-a.yaml", "image: localhost/late:1\ninit: true"+ports)
+			place(t, definitions+"late-b.yaml", endless+"\ninit: true"+ports)
+			place(t, definitions+"late-c.yaml", endless+"\ninit: true\n")
+			reload(t)
+			t.Cleanup(func() { must(t, "systemctl", "stop", "late-a", "late-b", "late-c") })
+			must(t, "systemctl", "start", "late-c") // the network stays
+			for range 2 {
+				must(t, "systemctl", "start", "late-a")
+				awaitLine(t, "late-a", "from the image")
+				must(t, "systemctl", "stop", "late-a")
+			}
+			const record = "/run/unitc/.networks/unitc0/late-a.json"
+			if _, err := os.Stat(record); err != nil || written() == "" {
+				t.Fatalf("it was swept up all the same: %v, %q", err, written())
+			}
+			must(t, "systemctl", "start", "late-b")
+			if _, err := os.Stat(record); !os.IsNotExist(err) {
+				t.Errorf("the record of who had the port: %v", err)
+			}
+			must(t, "unitc", "rmi", "localhost/late:1")
+			place(t, gate, "")
+			must(t, "systemctl", "stop", "late-b")
+			await(t, "all is swept up", func() bool {
+				notes, _ := filepath.Glob("/run/unitc/.images/*")
+				records, _ := filepath.Glob("/run/unitc/.networks/unitc0/late-b.json")
+				return written() == "" && len(notes)+len(records) == 0
+			})
+		})
+	})
+}
+
+// Nobody is forgotten who ends while others are swept up after.
+func TestSweepOfManyEnds(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			const count = 8
+			cleanReload(t)
+			loadBusybox(t, "localhost/ends:1")
+			var names []string
+			for i := range count {
+				names = append(names, fmt.Sprint("ends-", i))
+				place(t, definitions+names[i]+".yaml", "image: localhost/ends:1\ninit: true\n")
+			}
+			reload(t)
+			t.Cleanup(func() { must(t, "systemctl", append([]string{"stop"}, names...)...) })
+			for range 3 {
+				must(t, "systemctl", append([]string{"start"}, names...)...)
+				var stops sync.WaitGroup
+				for i, name := range names {
+					stops.Go(func() {
+						time.Sleep(time.Duration(i) * 7 * time.Millisecond) // so that they do not end at once
+						command(t, "systemctl", "stop", name)
+					})
+				}
+				stops.Wait()
+				await(t, "all is swept up", func() bool {
+					_, err := os.Stat("/run/unitc/.networks")
+					return written() == "" && os.IsNotExist(err)
+				})
+			}
+		})
+	})
+}

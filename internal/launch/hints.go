@@ -42,6 +42,7 @@ var hints = []hint{
 	{step: "connect-network", errno: unix.ENOSPC, cure: fullRun},
 	{step: "prepare-relay", errno: unix.ENOSPC, cure: fullRun},
 	{step: "build-plan", errno: unix.EROFS, call: "symlink", cure: readOnlyRun}, // of a range of ids
+	{step: "build-plan", errno: unix.EROFS, call: "mkdir", cure: readOnlyRun},   // of the first one
 	{step: "write-state", errno: unix.EROFS, cure: readOnlyRun},
 
 	{step: "open-notify-socket", errno: unix.EAFNOSUPPORT, cure: "a drop-in of the unit keeps the helper from opening sockets: take RestrictAddressFamilies= out of it"},

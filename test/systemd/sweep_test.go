@@ -29,6 +29,7 @@ func TestSweepThatComesLate(t *testing.T) {
 			const gate = "/run/lab-sweep"
 			cleanReload(t)
 			loadBusybox(t, "localhost/late:1")
+			t.Cleanup(func() { os.Remove("/run/systemd/system/" + sweepUnit + ".d") })
 			place(t, "/run/systemd/system/"+sweepUnit+".d/late.conf", "[Unit]\nConditionPathExists="+gate+"\n")
 			ports := "\nports: ['127.0.0.1:18097:80']\n"
 			place(t, definitions+"late-a.yaml", "image: localhost/late:1\ninit: true"+ports)

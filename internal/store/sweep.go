@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ func (s *Store) Sweep() error {
 		}
 	}
 	err := s.whileNoneStarts(s.forgetOver)
-	return errors.Join(err, s.emptyTrashOf(trashedUppers))
+	return errors.Join(err, s.emptyTrashOf(trashedUppers, trashedDepths))
 }
 
 // forgetOver: a note goes after what it is for, so that a sweep which is killed
@@ -77,14 +78,14 @@ func (s *Store) trashUpper(unit string) (trash string, err error) {
 	return trash, nil
 }
 
-// emptyTrashOf deletes what has such a name. Several may do it at once.
-func (s *Store) emptyTrashOf(kind string) error {
+// emptyTrashOf deletes what is of such kinds by its name. Several may do it at once.
+func (s *Store) emptyTrashOf(kinds ...string) error {
 	entries, err := readDir(s.path("trash"))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e, kind+"-") {
+		if kind, _, _ := strings.Cut(e, "-"); slices.Contains(kinds, kind) {
 			err = errors.Join(err, removeTree(s.path("trash", e)))
 		}
 	}

@@ -21,6 +21,9 @@ import (
 // mostOpen bounds the directories that are open at once.
 const mostOpen = 256
 
+// trashedDepths begins the names of what is taken out of deep trees.
+const trashedDepths = "deep"
+
 // removeTree removes a file, or a directory with all that is in it. Nobody else
 // may use it any more. What is in the way of being deep is renamed into the
 // directory that the tree is in, under names of the trash.
@@ -59,7 +62,7 @@ func (r *remover) remove(dir int, name string, depth int) error {
 	}
 	if depth >= mostOpen {
 		// Its own directory is empty without it, and goes.
-		moved := tempName("deep")
+		moved := tempName(trashedDepths)
 		r.left = append(r.left, moved)
 		return unlessGone("renameat", name, unix.Renameat(dir, name, r.top, moved))
 	}

@@ -182,7 +182,7 @@ func (u *Unit) Install() error {
 // files, also where nobody waits for it.
 func (u *Unit) ending(text []byte) []byte {
 	clean := "" // clean-up tells those who wait how the payload ended
-	if !bytes.Contains(text, []byte("\nExecStopPost=")) {
+	if !bytes.Contains(text, []byte("\nExecStopPost="+unitfile.Exec(buildinfo.HelperPath, "clean")+" ")) {
 		clean = unitfile.Exec(buildinfo.HelperPath, "clean") + " %N"
 		for line := range bytes.Lines(text) {
 			// What takes the network away is wanted by this unit, too.

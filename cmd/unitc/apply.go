@@ -210,8 +210,12 @@ func (a *app) writeLimits(launched *plan.Plan, s *definition.Service) error {
 		return err
 	}
 	temp := path + ".new" // systemd reads only what ends in ".conf"
-	if err := os.WriteFile(temp, []byte("# Made by unitc; it goes with the container.\n"+text), 0o644); err != nil {
-		return err
+	err := os.WriteFile(temp, []byte("# Made by unitc; it goes with the container.\n"+text), 0o644)
+	if err == nil {
+		err = os.Rename(temp, path)
 	}
-	return os.Rename(temp, path)
+	if err != nil {
+		_ = os.Remove(temp)
+	}
+	return err
 }

@@ -7,9 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/image"
 )
 
 // Exit statuses; unitc(1) documents them.
@@ -70,8 +74,24 @@ func cure(err error) string {
 		return "run it as root, or have polkit allow org.freedesktop.systemd1.manage-units"
 	case errors.As(err, &bus):
 		return "start dbus (systemctl start dbus.socket), or run it as root, which needs no bus"
+	case errors.Is(err, unix.ENOSPC):
+		return whatIsFull(err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return "systemd is busy or hangs; systemctl list-jobs shows what it does"
 	}
 	return ""
+}
+
+// whatIsFull names a file system, which may be another than that of what was
+// copied.
+func whatIsFull(err error) string {
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, image.ErrSpace):
+		return "`unitc prune` removes unused images"
+	case errors.As(err, &path) && filepath.IsAbs(path.Path):
+		dir := filepath.Dir(path.Path)
+		return fmt.Sprintf("its file system is full: look with `df %s` and `df -i %[1]s`", dir)
+	}
+	return "the file system that it goes to is full: look there with `df` and `df -i`"
 }

@@ -654,6 +654,9 @@ func TestPullOnFullDisk(t *testing.T) {
 			t.Errorf("with %d in reserve: %v", reserve, err)
 		}
 	}
+	if left := leftovers(t, s, "staging"); len(left) > 0 {
+		t.Errorf("what filled the disk is left: %v", left)
+	}
 	if _, err := s.Collect(store.Prune{Partial: true}); err != nil {
 		t.Error(err)
 	}

@@ -104,6 +104,8 @@ func (a *assembler) download(ctx context.Context, j *layerJob, staged *store.Sta
 		}
 		// What was kept may be the culprit: a power cut leaves zeros in it.
 		return err, kept > 0 && ctx.Err() == nil
+	case isFull(err):
+		return errors.Join(err, blob.Discard()), false // others need the room, too
 	}
 	return err, false // broken off: the next pull goes on from here
 }
@@ -145,7 +147,7 @@ func (a *assembler) unpack(ctx context.Context, j *layerJob, r io.Reader, staged
 // and only the digest of the whole shows that it was damage.
 func (a *assembler) blame(err error, blob *hashReader, j *layerJob) error {
 	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+	case isFull(err):
 		return fmt.Errorf("%w in %s: %w", ErrSpace, a.store.Dir(), err)
 	case errors.Is(err, layer.ErrRefused), errors.Is(err, layer.ErrNeedsLower), errors.Is(err, ErrSpace), errors.Is(err, errSource),
 		errors.Is(err, errLocal), errors.Is(err, unix.EIO), errors.Is(err, unix.EROFS), errors.Is(err, ErrRefused),
@@ -160,6 +162,8 @@ func (a *assembler) blame(err error, blob *hashReader, j *layerJob) error {
 	}
 	return fmt.Errorf("%w: %w", ErrRefused, err)
 }
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 func (a *assembler) apply(ctx context.Context, j *layerJob, blob io.Reader, root *os.File, lowers []*os.File) (layer.Result, string, error) {
 	plain, err := decompress(blob)

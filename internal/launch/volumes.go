@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -190,6 +191,7 @@ func (f *volumeFinder) fault(v definition.Volume, err error) error {
 	var options *optionsError
 	var undeclared *undeclaredError
 	var noImage *noImageError
+	var file *fs.PathError
 	switch {
 	case errors.As(err, &noImage):
 		cure = "fetch it with `unitc pull " + v.Source + "` or look at its image unit in `systemctl --failed`"
@@ -198,6 +200,8 @@ func (f *volumeFinder) fault(v definition.Volume, err error) error {
 	case errors.Is(err, store.ErrNoQuota):
 		cure = "mount it with prjquota, for ext4 after `tune2fs -O project,quota DEVICE` while it is not mounted (the root file system takes rootflags=prjquota), or " +
 			"give the volume a file system of its own with type:, device: and o:, or remove size:"
+	case errors.Is(err, unix.ENOSPC) && errors.As(err, &file):
+		cure = "the file system of volumes is full, in bytes or inodes: look with `df " + store.DefaultDir + "/volumes`; `unitc prune` removes unused images"
 	case errors.Is(err, unix.EDQUOT):
 		cure = "write a larger size:, or nocopy: true at the mount"
 	case errors.As(err, &options):

@@ -204,7 +204,7 @@ func TestFullDisk(t *testing.T) {
 	big := t.TempDir() + "/file"
 	writeFile(t, big, strings.Repeat("x", 1<<20))
 	out, status := command(t, "unitc", "cp", big, "verb-full:/data/file")
-	if status != 1 || !strings.Contains(out, "no space left") {
+	if status != 1 || !strings.Contains(out, "no space left") || !strings.Contains(out, "the file system that it goes to is full") {
 		t.Errorf("cp: %d\n%s", status, out)
 	}
 	items, _ := os.ReadDir(dir)
@@ -212,6 +212,11 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the directory has %v, the file %q", items, text)
 	}
 	must(t, "systemctl", "stop", "verb-full")
+	loadConfigured(t, "localhost/full:1", `{}`)
+	out, status = command(t, "unitc", "save", "-o", dir+"/saved.tar", "localhost/full:1")
+	if items, _ := os.ReadDir(dir); status != 1 || !strings.Contains(out, "look with `df "+dir+"`") || len(items) != 1 {
+		t.Errorf("save: %d, %s; the directory has %v", status, out, items)
+	}
 
 	// Where definitions are: the mount is of this command alone.
 	files := t.TempDir()
@@ -220,7 +225,7 @@ func TestFullDisk(t *testing.T) {
 	const script = `mount -t tmpfs -o size=4k none /etc/unitc && cp "$1/small.yaml" /etc/unitc/verb-small.yaml
 unitc up --name verb-small "$1/large.yaml"; echo $?; cat /etc/unitc/verb-small.yaml; ls -A /etc/unitc | grep -v verb-small.yaml`
 	out, _ = command(t, "unshare", "-m", "sh", "-c", script, "sh", files)
-	if !strings.Contains(out, "no space left") || !strings.HasSuffix(out, "\n1\n"+sleeper) {
+	if !strings.Contains(out, "no space left") || !strings.Contains(out, "look with `df /etc/unitc`") || !strings.HasSuffix(out, "\n1\n"+sleeper) {
 		t.Errorf("up on a full disk:\n%s", out)
 	}
 }

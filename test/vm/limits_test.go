@@ -149,11 +149,11 @@ command: [perl, -e, 'sleep 1; $$x = "x" x (1 << 30); sleep 1000']`},
 		if code, status := c.show("ExecMainCode"), c.show("ExecMainStatus"); code != "2" || status != "9" {
 			t.Errorf("it ended by code %s, status %s", code, status)
 		}
-		// It exits with 3 for a unit that has failed.
-		said, _ := exec.Command("systemctl", "status", "--full", c.name).Output()
-		if !strings.Contains(string(said), "the memory limit of 64 MiB was hit") {
-			t.Errorf("`systemctl status` does not tell of the limit:\n%s", said)
-		}
+		await(t, "`systemctl status` tells of the limit", func() bool {
+			// It exits with 3 for a unit that has failed.
+			said, _ := exec.Command("systemctl", "status", "--full", c.name).Output()
+			return strings.Contains(string(said), "the memory limit of 64 MiB was hit")
+		})
 		if after := neighbour.show("MainPID"); after != before || neighbour.show("ActiveState") != "active" {
 			t.Errorf("the neighbour was process %s and is %s", before, after)
 		}

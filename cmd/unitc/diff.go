@@ -326,7 +326,7 @@ func (a *app) compareNetworks(d *difference, found *catalog.Found) error {
 		if len(changes) == 0 {
 			continue
 		}
-		others, err := a.leases().Records(r.Network)
+		others, err := a.members(r.Network)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/invocation"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/network/lease"
 )
@@ -27,6 +28,15 @@ func (a *app) network() *cobra.Command {
 
 func (a *app) leases() lease.Store { return lease.Store{Root: a.root + lease.Root} }
 
+// members are those who are in a network. What has ended is not in it, also where
+// nobody has swept that up yet.
+func (a *app) members(network string) ([]lease.Record, error) {
+	records, err := a.leases().Records(network)
+	return slices.DeleteFunc(records, func(r lease.Record) bool { return a.root == "" && isOver(r.Container) }), err
+}
+
+func isOver(container string) bool { return invocation.Over(container + ".service") }
+
 // networkRow is a network with those who are in it.
 type networkRow struct {
 	lease.Network
@@ -35,14 +45,16 @@ type networkRow struct {
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 }
 
-func (a *app) networkRows() ([]networkRow, error) {
+func (a *app) networkRows() ([]networkRow, error) { return a.networkRowsOf(a.members) }
+
+func (a *app) networkRowsOf(members func(network string) ([]lease.Record, error)) ([]networkRow, error) {
 	all, err := a.leases().Networks()
 	if err != nil {
 		return nil, err
 	}
 	rows := []networkRow{}
 	for _, n := range all {
-		records, err := a.leases().Records(n.Name)
+		records, err := members(n.Name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -172,7 +184,7 @@ func (a *app) removeNetwork(name string) error {
 	} else if err != nil {
 		return err
 	}
-	records, err := a.leases().Records(name)
+	records, err := a.members(name)
 	if err != nil {
 		return err
 	}
@@ -189,7 +201,7 @@ func (a *app) removeNetwork(name string) error {
 			return err
 		}
 	}
-	return network.Down(name)
+	return network.Down(name, isOver)
 }
 
 func (a *app) networkPrune() *cobra.Command {
@@ -203,7 +215,7 @@ and the networks that nobody is in. Those whose units are active stay.`,
 			if a.root != "" {
 				return usagef("network prune: networks are this host's, not of %s", a.root)
 			}
-			rows, err := a.networkRows()
+			rows, err := a.networkRowsOf(a.leases().Records)
 			if err != nil {
 				return err
 			}

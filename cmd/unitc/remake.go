@@ -127,7 +127,7 @@ func (a *app) makeAnew(networks []outdatedNetwork) ([]string, error) {
 	defer signal.Stop(signals)
 	stopErr := a.systemctl(append([]string{"stop", "--"}, stopped...)...)
 	for _, n := range networks {
-		if others, _ := a.leases().Records(n.Name); stopErr == nil && len(others) > 0 {
+		if others, _ := a.members(n.Name); stopErr == nil && len(others) > 0 {
 			fmt.Fprintf(a.stderr, "%s has come into the network %s meanwhile\n", others[0].Container, n.Name)
 		}
 	}
@@ -151,7 +151,7 @@ func (a *app) remadeAsDefined(names []string) error {
 		if err != nil {
 			return err
 		}
-		records, err := a.leases().Records(name)
+		records, err := a.members(name)
 		if err != nil {
 			return err
 		}

@@ -280,7 +280,7 @@ func NetworkUp(path string) int {
 }
 
 // NetworkDown is its ExecStopPost=.
-func NetworkDown(name string) int { return tell(network.Down(name)) }
+func NetworkDown(name string) int { return tell(network.Down(name, isOver)) }
 
 // NetworkIdle takes a network away that the last container has left.
 func NetworkIdle(name string) int { return tell(network.Idle(name, isOver)) }

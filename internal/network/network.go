@@ -315,12 +315,15 @@ func Up(d *definition.Network) error {
 }
 
 // Down lets a network go as soon as nobody is in it.
-func Down(name string) error {
+func Down(name string, over func(container string) bool) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()
+	if _, err := forgetOver(locked, over); err != nil {
+		return err
+	}
 	n, err := locked.Network(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

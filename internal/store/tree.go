@@ -78,6 +78,9 @@ func (r *remover) remove(dir int, name string, depth int) error {
 				return err
 			}
 		}
+		if errors.Is(err, unix.ENOENT) {
+			return nil // another one has removed it since it was opened
+		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("reading %q: %w", name, err)
 		}
@@ -160,7 +163,7 @@ func (c *counter) entry(dir int, name string, depth int) error {
 				return err
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ package store
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,5 +87,27 @@ func TestDeepTrees(t *testing.T) {
 	// t.TempDir removes the rest, which has to be possible for it.
 	if err := removeTree(dir + "/store"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A sweep and a start may remove the same at once.
+func TestTreeRemovedByMany(t *testing.T) {
+	for range 5 {
+		top := filepath.Join(t.TempDir(), "tree")
+		for i := range 100 {
+			makeDeep(t, filepath.Join(top, strconv.Itoa(i)), 3)
+		}
+		ends := make(chan error, 4)
+		for range cap(ends) {
+			go func() { ends <- removeTree(top) }()
+		}
+		for range cap(ends) {
+			if err := <-ends; err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := os.Lstat(top); !os.IsNotExist(err) {
+			t.Errorf("the tree is still there: %v", err)
+		}
 	}
 }

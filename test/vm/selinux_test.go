@@ -489,9 +489,10 @@ func selinuxImages(t *testing.T) {
 	again.has(map[string]string{"/made": fileLabelOf(hostIDs.label)})
 
 	run(t, "systemctl", "stop", c.name, other.name, hostIDs.name)
-	if _, err := os.Stat(upper); !os.IsNotExist(err) {
-		t.Errorf("what was written to the image is there after the stop (%v)", err)
-	}
+	await(t, "what was written to the image is gone", func() bool {
+		_, err := os.Stat(upper)
+		return os.IsNotExist(err)
+	})
 	run(t, "unitc", "rmi", labelledImage)
 	run(t, "unitc", "prune", "--all")
 	if left := run(t, "unitc", "images", "--quiet"); left != "" {

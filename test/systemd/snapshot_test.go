@@ -135,9 +135,11 @@ func isSettled() bool {
 	if err != nil {
 		return false
 	}
-	containers, _ := filepath.Glob("/run/unitc/[!.]*")
 	for line := range strings.Lines(string(out)) {
-		if !strings.Contains(line, " failed ") && (len(containers) == 0 || !strings.HasPrefix(line, "unitc-network-use@")) {
+		unit, _, _ := strings.Cut(line, " ")
+		name, isUse := strings.CutPrefix(strings.TrimSuffix(unit, ".service"), "unitc-network-use@")
+		members, _ := filepath.Glob("/run/unitc/.networks/" + name + "/[!.]*.json")
+		if !strings.Contains(line, " failed ") && (!isUse || len(members) == 0) {
 			return false
 		}
 	}

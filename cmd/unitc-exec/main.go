@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command unitc-exec is the helper of generated units: `start` is ExecStart=,
-// `clean` is ExecStopPost= of some, `sweep` comes behind the end of others. Operators do not run it; unitc(1) is for them.
+// `clean` is ExecStopPost= of some, `sweep` comes behind the end of others. Operators
+// do not run it; unitc(1) is for them.
 package main
 
 import (

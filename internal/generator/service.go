@@ -115,7 +115,7 @@ func (t *translation) unitSection(problems diag.List) {
 		// It says why the container has failed. No other end costs a process.
 		t.w.Set("OnFailure", postMortemUnit)
 		if t.service.LeavesRemains() {
-			// Behind the end: what runs in it takes three quarters of a stop.
+			// Behind the end: any process in it takes half of a stop.
 			t.w.Set("OnFailure", sweepUnit)
 			t.w.Set("OnSuccess", sweepUnit)
 		}

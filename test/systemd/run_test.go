@@ -117,6 +117,7 @@ volumes: ["./beside:/mnt/beside:ro"]
 mem_limit: 64m
 restart: always
 tty: true
+x-wait-for: path:/no/such
 systemd:
   timer: {OnCalendar: daily}
 `)

@@ -82,7 +82,7 @@ func (u *Unit) generate(o *Options, text []byte) error {
 			s := &f.Services[i]
 			s.TTY, s.StdinOpen = o.TTY, o.Interactive
 			// It runs now and once, with the image that was fetched.
-			s.PullPolicy, s.Update, s.System.Timer = definition.PullNever, "", nil
+			s.PullPolicy, s.Update, s.System.Timer, s.WaitFor = definition.PullNever, "", nil, nil
 		}
 	}}.Run()
 	if err != nil {
@@ -112,6 +112,9 @@ func (u *Unit) write(o *Options, options []byte) error {
 	}
 	if err == nil {
 		err = os.Mkdir(path+".d", 0o700)
+	}
+	if err == nil && o.File.Override != nil {
+		err = os.WriteFile(path+".d/"+catalog.OverrideName, o.File.Override.Data, 0o600)
 	}
 	if err == nil {
 		err = os.WriteFile(path+".d/options.yaml", options, 0o600)

@@ -40,7 +40,8 @@ func (a *app) update() *cobra.Command {
 them, restart what runs an older one, and go back to that if a container does not
 become ready or does not stay up; one that ends with success stays down only where its
 restart policy says so. Without names all are looked at, as the timer
-unitc-update.timer does every day. An image from which there was a way back is not
+unitc-update.timer does every day; those with x-update: fetch or check are then not
+restarted, and an image that was fetched so is the one that their names bring. An image from which there was a way back is not
 tried again unless --retry says so, and counts as a failure until there is a newer one.`,
 		ValidArgsFunction: a.completeRunning,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,6 +55,7 @@ tried again unless --retry says so, and counts as a failure until there is a new
 						return usagef("update: %s has no x-update: in its definition", c.Unit)
 					}
 				}
+				u.Named = len(args) > 0
 				return u.Run(ctx, slices.DeleteFunc(all, func(c updater.Container) bool { return c.Service.Update == "" || c.Service.Image == "" }))
 			})
 		},
@@ -147,8 +149,8 @@ func (p puller) Newest(ctx context.Context, name, platform string) (string, erro
 	return p.client.Remote(ctx, name, platform)
 }
 
-func (p puller) Pull(ctx context.Context, name, platform string) (store.Image, error) {
-	return p.client.Pull(ctx, name, image.PullOptions{Policy: image.PullAlways, Platform: platform})
+func (p puller) Pull(ctx context.Context, name, platform string, later bool) (store.Image, error) {
+	return p.client.Pull(ctx, name, image.PullOptions{Policy: image.PullAlways, Platform: platform, Later: later})
 }
 
 // containers are those that run an image, the named ones or all.
@@ -213,6 +215,9 @@ func (a *app) printOutcome(o updater.Outcome, asJSON bool) {
 	line := fmt.Sprintf("%s: %s", strings.Join(o.Units, " "), o.Result)
 	if o.From != "" {
 		line += fmt.Sprintf(" (%s: %s → %s)", o.Image, shortDigest(o.From), shortDigest(o.To))
+	}
+	if o.Result == updater.Pending || o.Result == updater.Fetched {
+		line += "; `unitc update " + strings.ReplaceAll(strings.Join(o.Units, " "), ".service", "") + "` brings it"
 	}
 	if len(o.Ended) > 0 {
 		line += fmt.Sprintf("; ended with success since: %s (`restart: always` has it run again, and an image that ends too soon gone back from)", strings.Join(o.Ended, " "))

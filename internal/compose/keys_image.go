@@ -32,8 +32,8 @@ var imageKeys = []field{
 	{name: "x-persist", shape: &boolShape, example: "true",
 		doc:    "Keep what the container writes to its root file system, as a volume of the unit's own.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Persist = n.truth() }},
-	{name: "x-update", shape: &shape{kinds: text, words: []string{definition.UpdateRegistry, definition.UpdateLocal}}, example: "registry",
-		doc:    "Have unitc update look for a newer image every day, in the registry or among the local ones, and go back if it does not start.",
+	{name: "x-update", shape: &shape{kinds: text, words: []string{definition.UpdateRegistry, definition.UpdateLocal, definition.UpdateFetch, definition.UpdateCheck}}, example: "registry",
+		doc:    "Have unitc update look for a newer image every day, in the registry or among the local ones, and go back if it does not start; fetch and check only bring it here, or tell of it.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Update = n.text }},
 }
 

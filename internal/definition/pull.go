@@ -15,10 +15,13 @@ const (
 	PullNever   = "never"
 )
 
-// Where `unitc update` finds newer images.
+// How far `unitc update` goes by itself, from the least to the most; where it
+// finds newer images is the registry but for UpdateLocal.
 const (
-	UpdateRegistry = "registry"
+	UpdateCheck    = "check" // says that there is one
+	UpdateFetch    = "fetch" // has it here
 	UpdateLocal    = "local"
+	UpdateRegistry = "registry"
 )
 
 // Pull is the pull policy in the words of `unitc pull --policy`: missing,

@@ -89,8 +89,8 @@ type Service struct {
 	PullRefreshAfter time.Duration `json:"pull_refresh_after,omitempty"`
 	// Persist keeps what the container writes to the image's root file system.
 	Persist bool `json:"x_persist,omitempty"`
-	// Update says where newer images come from: UpdateRegistry, UpdateLocal, "" =
-	// none is looked for.
+	// Update says where newer images come from and what is done with them:
+	// UpdateRegistry and its like, "" = none is looked for.
 	Update string `json:"x_update,omitempty"`
 	// ContainerName is a further name by which neighbours know the service.
 	ContainerName string `json:"container_name,omitempty"`

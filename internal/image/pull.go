@@ -42,6 +42,9 @@ const (
 type PullOptions struct {
 	Policy   string // "" = missing for a name that is there, see Due
 	Platform string // "linux/arm64/v8"; "" = this machine
+	// Later leaves a name that means an image already as it is, and notes the one
+	// that is fetched as its next.
+	Later bool
 }
 
 // Due tells whether a policy asks the registry about a name that was last
@@ -217,6 +220,11 @@ func (c *Client) fetchFrom(ctx context.Context, e endpoint, asked, ref reference
 	names := []store.Name{store.NewName(ref, target, c.Now())}
 	if ref.Name() != asked.Name() {
 		names = append(names, store.NewAlias(asked, ref, target, c.Now()))
+	}
+	if o.Later {
+		for i := range names {
+			names[i] = names[i].Later()
+		}
 	}
 	a := &assembler{store: c.Store, source: r, report: report, limits: c.Limits}
 	return a.run(ctx, doc, names...)

@@ -102,8 +102,15 @@ func (c *collector) images() error {
 	byImage := map[string][]Name{}
 	for _, n := range names {
 		byImage[n.Image] = append(byImage[n.Image], n)
-		if n.Previous != "" && !c.p.All && c.p.only == "" {
+		if c.p.All || c.p.only != "" {
+			continue
+		}
+		if n.Previous != "" {
 			c.keep["images/"+hexOf(n.Previous)] = true // the way back
+		}
+		if n.Next != nil {
+			c.keep["images/"+hexOf(n.Next.Image)] = true // the way forward
+			c.keep["blobs/"+hexOf(n.Next.Target)] = true
 		}
 	}
 	for _, img := range images {

@@ -256,6 +256,10 @@ func (s *Store) PutImage(img Image, names ...Name) error {
 		}
 		for _, n := range names {
 			n.Image = img.Digest
+			n, err := s.postponed(n)
+			if err != nil {
+				return err
+			}
 			if err := s.writeName(n); err != nil {
 				return err
 			}

@@ -33,8 +33,28 @@ type Name struct {
 	// kept for the way back; Rejected is one that was gone back from.
 	Previous string `json:"previous,omitempty"`
 	Rejected string `json:"rejected,omitempty"`
+	// Next is the entry of a newer image that is here and that the name does not
+	// mean yet: an update makes it the name's.
+	Next *Name `json:"next,omitempty"`
 
-	file string
+	file  string
+	later bool
+}
+
+// Later has PutImage note an image as the name's next one, where the name
+// means one already.
+func (n Name) Later() Name {
+	n.later = true
+	return n
+}
+
+// Advance makes the next image, if there is one, the name's.
+func (n *Name) Advance() {
+	if n.Next != nil {
+		file := n.file
+		*n = *n.Next
+		n.file = file
+	}
 }
 
 // NewName makes the entry for a reference.
@@ -68,6 +88,22 @@ func (s *Store) writeName(n Name) error {
 		return fmt.Errorf("naming %s: %w", n.Ref, err)
 	}
 	return nil
+}
+
+// postponed is the entry to write: that of the name as it is, with the new one
+// as its next, if it is for later.
+func (s *Store) postponed(n Name) (Name, error) {
+	if !n.later {
+		return n, nil
+	}
+	old, err := s.readNameFile(n.file)
+	if errors.Is(err, os.ErrNotExist) {
+		return n, nil
+	}
+	if old.Next = &n; old.Image == n.Image {
+		old.Next = nil
+	}
+	return old, err
 }
 
 // LookupName gives the entry of a name.

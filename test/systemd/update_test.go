@@ -76,6 +76,50 @@ func TestUpdate(t *testing.T) {
 	runs("version two")
 }
 
+// With x-update: fetch the timer's run brings a newer image and restarts nothing,
+// a restart has the image of before, and a name brings what was fetched without
+// the registry. With check it only says so.
+//
+//lab:once
+func TestUpdateByHand(t *testing.T) {
+	cleanReload(t)
+	r := startRegistry(t)
+	for _, level := range []string{"fetch", "check"} {
+		name := r.offer(t, level+":1", saying("version one of "+level))
+		place(t, definitions+level+".yaml", "image: "+name+"\ninit: true\nnetwork_mode: none\nx-update: "+level+"\n")
+	}
+	reload(t)
+	t.Cleanup(func() { command(t, "systemctl", "stop", "fetch", "check", "unitc-update.timer") })
+	must(t, "systemctl", "start", "fetch", "check")
+	for _, level := range []string{"fetch", "check"} {
+		awaitLine(t, level, "version one of "+level)
+		r.offer(t, level+":1", saying("version two of "+level))
+	}
+	must(t, "systemctl", "start", "unitc-update")
+	said := must(t, "journalctl", "-q", "-o", "cat", "-u", "unitc-update")
+	for _, want := range []string{"fetch.service: newer image fetched (", "check.service: newer image (", "`unitc update check` brings it"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the timer's service says %s; want %q in it", said, want)
+		}
+	}
+	must(t, "unitc", "prune")
+	must(t, "systemctl", "restart", "fetch")
+	await(t, "the first version runs again", func() bool {
+		return strings.Count(must(t, "journalctl", "-q", "-o", "cat", "-u", "fetch"), "version one of fetch\n") == 2
+	})
+	r.count("manifests")
+	if out := must(t, "unitc", "update", "--settle", "200ms", "fetch"); !strings.Contains(out, "fetch.service: updated") {
+		t.Errorf("an update by name says %s", out)
+	}
+	awaitLine(t, "fetch", "version two of fetch")
+	if n := r.count("manifests"); n > 0 {
+		t.Errorf("what was here was asked for %d times", n)
+	}
+	must(t, "unitc", "rollback", "--settle", "200ms", "fetch")
+	must(t, "unitc", "update", "--settle", "200ms", "check")
+	awaitLine(t, "check", "version two of check")
+}
+
 // An end with success is none of an update to a service that is to run, however
 // long systemd waits before it starts it again. One that may end is named.
 func TestUpdateToOneThatEnds(t *testing.T) {

@@ -42,7 +42,8 @@ type Systemd interface {
 type Registry interface {
 	// Newest is the digest that a name means in the registry.
 	Newest(ctx context.Context, name, platform string) (string, error)
-	Pull(ctx context.Context, name, platform string) (store.Image, error)
+	// Pull brings it; for later, the name keeps its meaning.
+	Pull(ctx context.Context, name, platform string, later bool) (store.Image, error)
 }
 
 // Updater is one run.
@@ -51,6 +52,9 @@ type Updater struct {
 	Systemd  Systemd
 	Registry Registry
 	DryRun   bool
+	// Named are containers that somebody asked for: all of them are restarted,
+	// however far their definitions have an update go by itself.
+	Named bool
 	// Retry tries an image again from which there was a way back.
 	Retry bool
 	// Settle is how long a container must stay up to be an update.
@@ -61,7 +65,8 @@ type Updater struct {
 // What happened to the containers of one image.
 const (
 	UpToDate   = "up to date"
-	Pending    = "newer image" // of a dry run
+	Pending    = "newer image" // that nothing is done about
+	Fetched    = "newer image fetched"
 	Updated    = "updated"
 	RolledBack = "rolled back"
 	Rejected   = "newer image was rejected"
@@ -88,6 +93,7 @@ type group struct {
 	name       string
 	platform   string
 	registry   bool
+	fetch      bool
 	containers []Container
 }
 
@@ -122,7 +128,8 @@ func groupByImage(all []Container) ([]*group, error) {
 			i = len(groups) - 1
 		}
 		g := groups[i]
-		g.registry = g.registry || c.Service.Update == definition.UpdateRegistry
+		g.registry = g.registry || c.Service.Update != definition.UpdateLocal
+		g.fetch = g.fetch || c.Service.Update == definition.UpdateFetch
 		g.containers = append(g.containers, c)
 	}
 	return groups, errors.Join(errs...)
@@ -147,8 +154,18 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 		return fail(err)
 	}
 	o.To = n.Image
-	if g.registry {
+	fetched := u.fetched(n)
+	switch {
+	case u.Named && fetched != "":
+		o.To = fetched // and not what the registry has got since
+	case g.registry:
 		if o.To, err = u.Registry.Newest(ctx, g.name, g.platform); err != nil {
+			return fail(err)
+		}
+	}
+	if n.Next != nil && o.To == n.Image && !u.DryRun {
+		// What was fetched is no longer what the registry gives.
+		if err := u.Store.ChangeName(g.ref, func(n *store.Name) { n.Next = nil }); err != nil {
 			return fail(err)
 		}
 	}
@@ -166,14 +183,31 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 		o.Result = Pending
 		return o
 	}
-	if o.To != n.Image {
-		img, err := u.Registry.Pull(ctx, g.name, g.platform)
+	isHere := o.To == n.Image || o.To == fetched
+	restarting := outdated.restarting(u.Named)
+	if len(restarting.containers) == 0 && !g.fetch {
+		o.Result = Pending
+		return o
+	}
+	if !isHere {
+		img, err := u.Registry.Pull(ctx, g.name, g.platform, len(restarting.containers) == 0)
 		if err != nil {
 			return fail(err)
 		}
 		o.To = img.Digest
 	}
-	if err := u.Store.ChangeName(g.ref, func(n *store.Name) { n.Previous = o.From }); err != nil {
+	if len(restarting.containers) == 0 {
+		o.Result = Fetched
+		return o
+	}
+	outdated, o.Units = restarting, restarting.units()
+	err = u.Store.ChangeName(g.ref, func(n *store.Name) {
+		if n.Next != nil && n.Next.Image == o.To {
+			n.Advance()
+		}
+		n.Previous = o.From
+	})
+	if err != nil {
 		return fail(err)
 	}
 	before, err := u.Systemd.Dependents(ctx, o.Units)
@@ -201,6 +235,26 @@ func (g *group) outdated(digest string) *group {
 	old := *g
 	old.containers = slices.DeleteFunc(slices.Clone(g.containers), func(c Container) bool { return c.Running == digest || c.Running == "" })
 	return &old
+}
+
+// restarting are those that this run restarts.
+func (g *group) restarting(named bool) *group {
+	some := *g
+	some.containers = slices.DeleteFunc(slices.Clone(g.containers), func(c Container) bool {
+		return !named && c.Service.Update != definition.UpdateRegistry && c.Service.Update != definition.UpdateLocal
+	})
+	return &some
+}
+
+// fetched is the image that an earlier run has brought and left for later.
+func (u *Updater) fetched(n store.Name) string {
+	if n.Next == nil {
+		return ""
+	}
+	if _, err := u.Store.Resolve(n.Next.Image); err != nil {
+		return "" // pruned
+	}
+	return n.Next.Image
 }
 
 // restart is done when all of them are ready and have stayed up.

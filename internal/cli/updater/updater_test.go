@@ -27,6 +27,7 @@ type world struct {
 	asked      []string
 	outcomes   []Outcome
 	ended      []string
+	pulls      int
 	interrupt  func() // while a unit restarts
 }
 
@@ -44,7 +45,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, store: s, newest: digest("a"), bad: map[string]bool{}, down: map[string]bool{}}
-	w.Pull(t.Context(), app, "")
+	w.Pull(t.Context(), app, "", false)
 	return w
 }
 
@@ -63,14 +64,19 @@ func (w *world) name() store.Name {
 
 func (w *world) Newest(context.Context, string, string) (string, error) { return w.newest, nil }
 
-func (w *world) Pull(context.Context, string, string) (store.Image, error) {
+func (w *world) Pull(_ context.Context, _, _ string, later bool) (store.Image, error) {
 	w.t.Helper()
+	w.pulls++
 	ref, err := reference.Parse(app)
 	if err != nil {
 		return store.Image{}, err
 	}
 	img := store.Image{Digest: w.newest, ID: w.newest}
-	return img, w.store.PutImage(img, store.NewName(ref, w.newest, time.Unix(0, 0)))
+	n := store.NewName(ref, w.newest, time.Unix(0, 0))
+	if later {
+		n = n.Later()
+	}
+	return img, w.store.PutImage(img, n)
 }
 
 func (w *world) Start(_ context.Context, unit string) error {
@@ -213,6 +219,81 @@ func TestUpdateGoesBack(t *testing.T) {
 		t.Error(err)
 	}
 	w.expect(Updated, "restart a.service b")
+}
+
+// x-update: check and fetch restart nothing by themselves, and what was fetched
+// is what a name brings, whatever the registry has got since.
+func TestUpdateByHand(t *testing.T) {
+	w := newWorld(t)
+	update := func(named bool, levels ...string) {
+		t.Helper()
+		w.asked, w.outcomes, w.pulls = nil, nil, 0
+		var all []Container
+		for i, level := range levels {
+			all = append(all, Container{Unit: string(rune('a'+i)) + ".service", Running: digest("a"), Service: &definition.Service{Image: app, Update: level}})
+		}
+		u := &Updater{Store: w.store, Systemd: w, Registry: w, Named: named, Report: func(o Outcome) { w.outcomes = append(w.outcomes, o) }}
+		if err := u.Run(t.Context(), all); err != nil {
+			t.Error(err)
+		}
+	}
+	means := func(image, next string) {
+		t.Helper()
+		n := w.name()
+		got := ""
+		if n.Next != nil {
+			got = n.Next.Image
+		}
+		if next != "" {
+			next = digest(next)
+		}
+		if n.Image != digest(image) || got != next {
+			t.Errorf("the name is %+v, next %q; want %s, %s", n, got, image, next)
+		}
+	}
+	w.newest = digest("b")
+	update(false, "check")
+	w.expect(Pending)
+	means("a", "")
+	for pulls := 1; pulls >= 0; pulls-- {
+		update(false, "fetch", "check")
+		w.expect(Fetched)
+		means("a", "b")
+		if w.pulls != pulls {
+			t.Errorf("%d pulls, want %d", w.pulls, pulls)
+		}
+	}
+	// It stays until it is wanted.
+	if _, err := w.store.Collect(store.Prune{Dangling: true}); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.store.Resolve(digest("b")); err != nil {
+		t.Errorf("what was fetched: %v", err)
+	}
+	w.newest = digest("c")
+	update(true, "fetch")
+	w.expect(Updated, "restart a.service b")
+	means("b", "")
+	if n := w.name(); n.Previous != digest("a") || w.pulls != 0 {
+		t.Errorf("%d pulls, the name is %+v", w.pulls, n)
+	}
+
+	// One that is withdrawn is brought to nobody.
+	w = newWorld(t)
+	w.newest = digest("b")
+	update(false, "fetch")
+	means("a", "b")
+	w.newest = digest("a")
+	update(false, "fetch")
+	w.expect(UpToDate)
+	means("a", "")
+	// Beside one that is to be restarted the name goes on, and the other waits.
+	w.newest = digest("b")
+	update(false, "fetch", "registry")
+	w.expect(Updated, "restart b.service b")
+	means("b", "")
+	update(false, "fetch")
+	w.expect(Fetched)
 }
 
 func TestRollback(t *testing.T) {

@@ -106,7 +106,7 @@ func (r *relay) finish(now time.Time, failure string) {
 	if before != r.health.state || failure != "" {
 		r.writeHealth(out.status)
 	}
-	if out.trigger && r.trigger == nil {
+	if out.trigger && r.trigger == nil && r.ask.IsZero() {
 		r.askBeforeTrigger()
 	}
 }
@@ -127,17 +127,48 @@ func (r *relay) askBeforeTrigger() {
 	if err != nil {
 		p, err = start([]string{"/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil, nil)
 	}
-	if err == nil {
-		r.trigger = p
+	if err != nil {
+		r.ask = time.Now().Add(askPause)
+		return
+	}
+	r.trigger, r.ask = p, time.Now().Add(askPatience)
+}
+
+// A systemd that begins anew (systemctl daemon-reexec) answers no question, or has
+// systemctl 252 wait for 25 s.
+const (
+	askPatience = 3 * time.Second
+	askPause    = time.Second // between two questions
+)
+
+// triggerAnswered: a failure is told once, so that no answer is not the end of it.
+func (r *relay) triggerAnswered() {
+	state, _ := r.trigger.wait()
+	r.trigger, r.ask = nil, time.Time{}
+	state = strings.TrimSpace(state)
+	switch {
+	case r.gone || r.stopping || r.health.state != unhealthy:
+	case state == "":
+		r.ask = time.Now().Add(askPause)
+	case state != "deactivating" && state != "inactive" && state != "failed":
+		_, _ = io.WriteString(journal.Stderr, "<3>"+r.notify.last+"\n")
+		r.notify.send("WATCHDOG=trigger")
 	}
 }
 
-func (r *relay) triggerAnswered() {
-	state, _ := r.trigger.wait()
-	r.trigger = nil
-	if state = strings.TrimSpace(state); (state == "active" || state == "activating") && !r.gone && !r.stopping && r.health.state == unhealthy {
-		_, _ = io.WriteString(journal.Stderr, "<3>"+r.notify.last+"\n")
-		r.notify.send("WATCHDOG=trigger")
+// askAgain ends a question without an answer, and asks the next one when its time
+// has come, if there still is a reason.
+func (r *relay) askAgain(now time.Time) {
+	if r.ask.IsZero() || now.Before(r.ask) {
+		return
+	}
+	r.ask = time.Time{}
+	if r.trigger != nil {
+		_ = unix.PidfdSendSignal(r.trigger.pidfd, unix.SIGKILL, nil, 0) // which ends it without an answer
+		return
+	}
+	if !r.gone && !r.stopping && r.health.state == unhealthy {
+		r.askBeforeTrigger()
 	}
 }
 

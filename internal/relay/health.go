@@ -29,6 +29,7 @@ type health struct {
 	o       *order.Order
 	begun   time.Time
 	state   string // "" = starting
+	ready   bool   // it has been healthy
 	tries   int    // of the start
 	streak  int    // failures in a row that count
 	counted time.Time
@@ -48,8 +49,9 @@ func (h *health) result(now time.Time, failure string) outcome {
 	h.failure = failure
 	first := h.state == "" || h.state == starting
 	if failure == "" {
-		h.state, h.streak = healthy, 0
-		out := outcome{next: now.Add(h.o.Interval), status: healthy, ready: first}
+		// Also after the start has failed: it is not over before systemd has said so.
+		out := outcome{next: now.Add(h.o.Interval), status: healthy, ready: !h.ready}
+		h.state, h.ready, h.streak = healthy, true, 0
 		if h.o.Probe == order.ProbeLog {
 			out.next = time.Time{} // a line that was written stays written
 		}

@@ -83,3 +83,18 @@ func TestUnhealthyWithoutRestartIsOnlyTold(t *testing.T) {
 		}
 	}
 }
+
+// Healthy before systemd could be told that the start has failed: it is told that.
+func TestReadyAfterAFailedStart(t *testing.T) {
+	now := time.Unix(1000, 0)
+	h := health{o: check(), begun: now}
+	for trigger := false; !trigger; now = now.Add(h.o.Interval) {
+		trigger = h.result(now, "refused").trigger
+	}
+	if out := h.result(now, ""); !out.ready {
+		t.Error("nobody is told that it is healthy")
+	}
+	if out := h.result(now, ""); out.ready {
+		t.Error("it is told twice")
+	}
+}

@@ -45,6 +45,7 @@ type relay struct {
 	next     time.Time // of the next attempt
 	hooks    *process  // runs the commands of post_start; nil = it does not
 	trigger  *process  // asks systemd before it is told of an unhealthy payload
+	ask      time.Time // when that has taken too long, or it is asked again; zero = never
 	fds      []unix.PollFd
 	datagram []byte
 }
@@ -172,6 +173,7 @@ func (r *relay) loop() error {
 		if a := r.attempt; a != nil && !now.Before(a.deadline) {
 			r.finish(now, a.timedOut(r.o.Timeout))
 		}
+		r.askAgain(now)
 	}
 	return nil
 }
@@ -236,6 +238,9 @@ func (r *relay) timeout(now time.Time) int {
 	at := r.next
 	if r.attempt != nil {
 		at = r.attempt.deadline
+	}
+	if at.IsZero() || !r.ask.IsZero() && r.ask.Before(at) {
+		at = r.ask
 	}
 	if at.IsZero() {
 		return -1

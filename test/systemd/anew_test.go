@@ -7,6 +7,7 @@ package systemd
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -156,4 +157,27 @@ func TestVerbsThatWaitWhileSystemdBeginsAnew(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A start whose check fails while systemd begins anew has failed all the same: the
+// relay asks systemd before it tells, and asks again where there was no answer.
+func TestUnhealthyWhileSystemdBeginsAnew(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := scoped.define(t, "anew-unwell", "rootfs: host\nstop_grace_period: 1s\nvolumes: ['"+dir+":/go']\n"+
+		"healthcheck: {test: [CMD, sh, -c, 'until test -e /go/go; do sleep 0.05; done; exit 1'], interval: 100ms, timeout: 1h, retries: 1}\n"+
+		"command: [sleep, infinity]"+traceless, "TimeoutStartSec=1h").startAsync()
+	await(t, "it is checked", func() bool { return slices.Contains(processes(t, c.leaf()), "sleep infinity") })
+	anew(t, func() {
+		writeFile(t, dir+"/go", "")
+		await(t, "the check has failed", func() bool {
+			health, _ := os.ReadFile("/run/unitc/" + c.name + "/health")
+			return strings.HasPrefix(string(health), "unhealthy")
+		})
+		await(t, "the relay has asked", func() bool { return !c.runs("systemctl") })
+	})
+	c.await("ActiveState", "failed")
+	c.expect(c.unit(), "Result=watchdog")
 }

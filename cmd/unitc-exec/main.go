@@ -29,6 +29,8 @@ func run(args []string) int {
 		return launch.Clean(args[1], args[2:])
 	case len(args) == 1 && args[0] == "sweep":
 		return launch.Sweep()
+	case len(args) == 1 && args[0] == "idle":
+		return launch.Idle()
 	case len(args) == 1 && args[0] == "postmortem":
 		return launch.PostMortem()
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay
@@ -62,6 +64,7 @@ func run(args []string) int {
 const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
        unitc-exec clean NAME [NETWORK…]
        unitc-exec sweep
+       unitc-exec idle
        unitc-exec postmortem
        unitc-exec post-start NAME
        unitc-exec pre-stop NAME

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -190,6 +191,30 @@ func (m *Manager) HasJob(ctx context.Context, name string) (bool, error) {
 		err = v.Store(&job)
 	}
 	return job.ID != 0, err
+}
+
+// IsNeeded tells whether units are active that systemd would stop with this one.
+func (m *Manager) IsNeeded(ctx context.Context, name string) (bool, error) {
+	for _, relation := range []string{"RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf"} {
+		v, err := m.property(ctx, name, "Unit", relation)
+		if err != nil {
+			return false, err
+		}
+		units, _ := v.Value().([]string)
+		for _, unit := range units {
+			if strings.HasSuffix(unit, ".scope") || strings.HasSuffix(unit, ".mount") {
+				continue // its own
+			}
+			state, err := m.ActiveState(ctx, unit)
+			if IsNotLoaded(err) {
+				continue
+			}
+			if err != nil || state == "active" || state == "reloading" || state == "activating" {
+				return true, err
+			}
+		}
+	}
+	return false, nil
 }
 
 // property reads one property of a unit; one that is not loaded gives the error

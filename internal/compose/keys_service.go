@@ -15,7 +15,7 @@ var serviceKeys = joinTables(processKeys, imageKeys, fileKeys, resourceKeys, sec
 	networkKeys, grantKeys, projectKeys, deployKeys, laterKeys)
 
 // ownExtensions are keys of unitc that other readers of a compose file pass over.
-var ownExtensions = []string{"x-net-devices", "x-nftables", "x-persist", "x-systemd", "x-time-offsets", "x-update", "x-wait-for"}
+var ownExtensions = []string{"x-idle-timeout", "x-net-devices", "x-nftables", "x-persist", "x-systemd", "x-time-offsets", "x-update", "x-wait-for"}
 
 var serviceShape = shape{kinds: mapping, keys: serviceKeys}
 

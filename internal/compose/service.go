@@ -27,6 +27,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	}
 	r.checkChecks(s, n)
 	r.checkPorts(s, n)
+	r.checkIdle(s, n)
 	r.checkRules(s, n)
 	r.checkNetDevices(s, n)
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
@@ -56,6 +57,16 @@ func (r *reader) checkChecks(s *definition.Service, n *node) {
 		r.report(diag.Error, probe.place, join(r.pathOf(n), block)+".probe", "keep one of the two, the times of healthcheck: aside",
 			"conflicts with healthcheck at %s: a service has one check", r.where(probe.place, health.place)).Rule = diag.RuleConflict
 	}
+}
+
+// checkIdle: only a socket of systemd's brings the container back.
+func (r *reader) checkIdle(s *definition.Service, n *node) {
+	if s.IdleTimeout == 0 || slices.ContainsFunc(s.Ports, func(p definition.Port) bool { return p.Activation }) {
+		return
+	}
+	p := findPair(n, "x-idle-timeout")
+	r.faultKey(n, p, "write a port in its long form, as in {target: 80, published: 8080, x-activation: true}",
+		"nothing would start the container again: none of its ports has x-activation").Rule = diag.RuleConflict
 }
 
 // checkPorts: ports are published on a network of the container's own.

@@ -108,6 +108,8 @@ func TestExamples(t *testing.T) {
 			text += "image: web\n"
 		case "memswap_limit":
 			text += "mem_limit: 512m\nrootfs: host\n"
+		case "x-idle-timeout":
+			text += "rootfs: host\nports: [{target: 80, published: 80, x-activation: true}]\n"
 		default:
 			text += "rootfs: host\n"
 		}

@@ -98,6 +98,9 @@ type Service struct {
 	// WaitFor is what a start waits for on the host: WaitDNS, WaitTCP, WaitAddress or
 	// WaitPath, a colon, and what it is about.
 	WaitFor []string `json:"x_wait_for,omitempty"`
+	// IdleTimeout is how long nobody is connected to its activated ports when it is
+	// stopped; 0 = it runs on.
+	IdleTimeout time.Duration `json:"x_idle_timeout,omitempty"`
 
 	DependsOn []Dependency `json:"depends_on,omitempty"` // the implied ones too (links, network_mode: service:…)
 	// AwaitedCompletion is true if another service waits for this one to end

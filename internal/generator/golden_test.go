@@ -71,6 +71,8 @@ var goldenCases = []struct {
 	{"image-mount", "web", one(definition.Service{RootFS: "/srv/web", Volumes: []definition.Volume{
 		{Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/a"}, {Type: definition.VolumeImage, Source: "localhost/assets:1", Target: "/b"}}})},
 	{"wait-for", "web", one(definition.Service{RootFS: "/srv/web", WaitFor: []string{"dns:db.example.com", "path:/mnt/a $b%c"}})},
+	{"idle", "web", one(definition.Service{RootFS: "/srv/web", IdleTimeout: 15 * time.Minute,
+		Ports: []definition.Port{{Target: 80, Published: 8080, Protocol: "tcp", Activation: true}}})},
 	{"wait-for-template", "web@", one(definition.Service{RootFS: "/srv/web", WaitFor: []string{"path:/mnt/%i/100%%"}})},
 	{"update", "web", one(definition.Service{Image: "nginx", Update: "registry", PullPolicy: "always"})},
 	{"hooks", "web", one(definition.Service{RootFS: "/srv/web",

@@ -110,6 +110,7 @@ func (t *translation) unitSection(problems diag.List) {
 	t.projectDependencies()
 	t.networkDependencies()
 	t.portDependencies()
+	t.idleDependency()
 	t.restartLimit()
 	if !t.cleansUp() {
 		// It says why the container has failed. No other end costs a process.

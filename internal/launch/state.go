@@ -72,6 +72,11 @@ func (s *starter) writeState() error {
 	if s.plan.Scope != nil {
 		removeLimits(s.plan.Scope.Name)
 	}
+	if t := s.service.IdleTimeout; t > 0 {
+		if err := writeIdle(s.stateDir, idleness{timeout: t, since: monotonic()}); err != nil {
+			return err
+		}
+	}
 	// The plan comes last: it says that all is there.
 	if err := os.WriteFile(s.stateDir+"/definition.json", s.resolved, 0o600); err != nil {
 		return err
@@ -103,7 +108,7 @@ func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.B
 // may be a mount.
 func removeState(dir string) {
 	_ = os.RemoveAll(dir + "/runtime") // another runtime's own state
-	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", drainingFile, "/attach", "/console", "/stdin", "/hosts", "/resolv.conf", "/hostname", "/.newhosts", "/.newresolv.conf", "/.newhostname", "/root", ""} {
+	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", drainingFile, idleFile, idleFile + ".new", "/attach", "/console", "/stdin", "/hosts", "/resolv.conf", "/hostname", "/.newhosts", "/.newresolv.conf", "/.newhostname", "/root", ""} {
 		_ = os.Remove(dir + name)
 	}
 }

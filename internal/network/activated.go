@@ -3,7 +3,12 @@
 package network
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/network/lease"
 )
@@ -50,6 +55,32 @@ func changeActivated(container string, asked func(lease.Port) bool, add bool) er
 		}
 	}
 	return ignoreMissing(flush(conn))
+}
+
+// FlowTable has the connections that the kernel leads to containers.
+type FlowTable map[netip.AddrPort]bool
+
+// Flows reads them. Those that have ended are there for two minutes more, if
+// nobody has set nf_conntrack_tcp_timeout_time_wait.
+func Flows() (FlowTable, error) {
+	table := FlowTable{}
+	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+		list, err := netlink.ConntrackTableList(netlink.ConntrackTable, family)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return nil, fmt.Errorf("listing connections: %w", err)
+		}
+		for _, f := range list {
+			if f.Forward.Protocol == unix.IPPROTO_TCP {
+				table[netip.AddrPortFrom(address(f.Reverse.SrcIP), f.Reverse.SrcPort)] = true
+			}
+		}
+	}
+	return table, nil
+}
+
+// To tells whether there is one to a container's port.
+func (t FlowTable) To(container netip.Addr, target uint16) bool {
+	return t[netip.AddrPortFrom(container, target)]
 }
 
 // Activated are the ports of a container that have socket units, by the

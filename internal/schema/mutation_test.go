@@ -65,6 +65,8 @@ func corpus(t *testing.T) []any {
 			root = "image: web\n"
 		case "memswap_limit":
 			root += "mem_limit: 512m\n"
+		case "x-idle-timeout":
+			root += "ports: [{target: 80, published: 80, x-activation: true}]\n"
 		}
 		texts = append(texts, root+k.Name+": "+k.Example+"\n")
 	}

@@ -82,7 +82,7 @@ func (u *Unit) generate(o *Options, text []byte) error {
 			s := &f.Services[i]
 			s.TTY, s.StdinOpen = o.TTY, o.Interactive
 			// It runs now and once, with the image that was fetched.
-			s.PullPolicy, s.Update, s.System.Timer, s.WaitFor = definition.PullNever, "", nil, nil
+			s.PullPolicy, s.Update, s.System.Timer, s.WaitFor, s.IdleTimeout = definition.PullNever, "", nil, nil, 0
 		}
 	}}.Run()
 	if err != nil {

@@ -5,7 +5,7 @@
 // program's own, and has nothing sampled for a memory profile that nobody reads,
 // which Go heeds only after its first allocations. All is one thread's work there,
 // and what Go prepares for others is a tenth of the time with few definitions
-// (docs/PERFORMANCE.md). For the generator it also has Go open no files before the
+// (docs/PERFORMANCE.md). Go's monitor wakes less often (internal/slack). For the generator it also has Go open no files before the
 // program's own packages begin.
 //
 // Nothing rests on it: on other processors, and in builds whose linker was not

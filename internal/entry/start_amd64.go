@@ -5,6 +5,8 @@ package entry
 import (
 	"runtime"
 	"syscall"
+
+	_ "github.com/unitc/unitc/internal/slack" // which start calls
 )
 
 // memProfileRate is where the linker has put it: no assembler may name what is

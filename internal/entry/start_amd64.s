@@ -56,6 +56,7 @@ limited:
 // variable takes the place that is free then, in front of the environment's end.
 // Of two of one name Go takes the first. DX stays as the kernel left it.
 TEXT ·start(SB), NOSPLIT|NOFRAME, $0
+	CALL github·com∕unitc∕unitc∕internal∕slack·begin(SB)
 	MOVQ ·memProfileRate(SB), AX
 	MOVQ $0, (AX)
 	MOVQ 0(SP), CX

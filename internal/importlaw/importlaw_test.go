@@ -50,6 +50,7 @@ var law = []struct {
 	{"internal/definition", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/rawcall", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/bigstack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
+	{"internal/slack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	{"internal/entry", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	{"internal/resolved", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"internal/definition"}, "it keeps bytes by name; the helper and the generator know what they mean"}}},

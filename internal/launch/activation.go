@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // How long connections are kept waiting for a container that runs and does not
@@ -161,7 +162,9 @@ func becomeProxy(to netip.AddrPort) error {
 		return err
 	}
 	for _, path := range proxyPaths {
-		err = syscall.Exec(path, []string{path, "--exit-idle-time=1s", to.String()}, os.Environ())
+		err = slack.Run(func() error {
+			return syscall.Exec(path, []string{path, "--exit-idle-time=1s", to.String()}, os.Environ())
+		})
 	}
 	return fmt.Errorf("exec %s: %w", proxyPaths[0], err)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // inspectDevices asks for the nodes of devices, those that specifications of
@@ -71,7 +72,7 @@ func askCDI(devices []definition.CDIDevice) (*cdi.Edits, error) {
 	cmd := exec.CommandContext(ctx, buildinfo.CommandPath, args...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
+	if err := slack.Run(cmd.Run); err != nil {
 		what := strings.TrimPrefix(strings.TrimSpace(complaint.String()), "unitc: ")
 		if what == "" {
 			return nil, fmt.Errorf("%s: %w", buildinfo.CommandPath, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/runtime"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // foreignSteps hand the container to another OCI runtime (`runtime: crun`).
@@ -169,8 +170,10 @@ func callRuntime(p *plan.Plan, dir string, args ...string) error {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = []string{"PATH=" + strings.Join(runtimeDirs, ":")}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s%s", p.Runtime, args[0], err, bytes.TrimSpace(out), runtimeMessage(dir))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := slack.Run(cmd.Run); err != nil {
+		return fmt.Errorf("%s %s: %w: %s%s", p.Runtime, args[0], err, bytes.TrimSpace(out.Bytes()), runtimeMessage(dir))
 	}
 	return nil
 }

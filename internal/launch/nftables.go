@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // nftPaths are where nft(8) is.
@@ -114,6 +115,7 @@ func startWithin(ns *os.File, cmd *exec.Cmd) error {
 		goruntime.UnlockOSThread()
 		return fmt.Errorf("setns to the container's network: %w", err)
 	}
+	slack.Restore()
 	err = cmd.Start()
 	if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
 		// This thread is not to be used again: locked, it ends with its goroutine.

@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // pastaPaths are where pasta(1) is.
@@ -81,7 +82,7 @@ func (s *starter) startPasta() error {
 	}
 	defer said.Close()
 	cmd.Stderr = said
-	if err := cmd.Run(); err != nil {
+	if err := slack.Run(cmd.Run); err != nil {
 		text := make([]byte, 2048)
 		n, _ := said.ReadAt(text, 0)
 		return &planner.KeyError{Key: "network_mode", What: fmt.Sprintf("pasta: %s (%v)", strings.TrimSpace(strings.ReplaceAll(string(text[:n]), "\n", ", ")), err), Cure: "correct the ports, or the host's own network"}

@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/pump"
 	"github.com/unitc/unitc/internal/relay/order"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // waitingFor is what `systemctl status` shows until READY=1.
@@ -173,6 +174,8 @@ func (s *starter) becomeRelay() error {
 	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
 		return fmt.Errorf("dup3 of the log pipe: %w", err)
 	}
+	goruntime.LockOSThread()
+	slack.Restore()
 	_ = pump.Exec([]string{"unitc-relay"})
 	// It cannot be here: then cat(1) does the same.
 	cat, err := catPath()
@@ -256,6 +259,7 @@ func forkRelay(network *os.File, files []uintptr) error {
 		// A huge page would be three times what the relay has in all; the word to the
 		// kernel is inherited (prctl(2), PR_SET_THP_DISABLE), the other is Go's.
 		_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
+		slack.Restore()
 		_, err := syscall.ForkExec(buildinfo.RelayPath, []string{"unitc-relay"},
 			&syscall.ProcAttr{Env: []string{"GOMAXPROCS=1", "GODEBUG=disablethp=1"}, Files: files})
 		failed <- err

@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // Fork's hooks into the Go runtime, the same that syscall.forkAndExecInChild
@@ -211,6 +213,7 @@ func fork(c *child, opt ForkOptions) (int, syscall.Errno) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	slack.Restore()
 	syscall.ForkLock.Lock()
 	runtimeBeforeFork()
 	r, e := rawFork(args, c)

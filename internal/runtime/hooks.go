@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // hooks are the plan's, never nil.
@@ -247,7 +248,7 @@ func runHook(h specs.Hook, state []byte) error {
 	cmd.WaitDelay = 5 * time.Second
 	var output bytes.Buffer
 	cmd.Stderr = &output
-	err := cmd.Run()
+	err := slack.Run(cmd.Run)
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s did not end within %v: %w", h.Path, hookTimeout(h), ctx.Err())
 	}

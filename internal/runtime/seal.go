@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 // Seal keeps a payload that shares the host's user ids from writing to this
@@ -47,9 +48,11 @@ func Seal(env ...string) error {
 		return err
 	}
 	var empty [1]byte
-	_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
-		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
-	return fmt.Errorf("execveat of the sealed program: %w", errno)
+	return slack.Run(func() error {
+		_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
+			uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
+		return fmt.Errorf("execveat of the sealed program: %w", errno)
+	})
 }
 
 // SealFor is Seal before an Exec into the container of pid, where that shares

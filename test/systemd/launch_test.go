@@ -33,6 +33,29 @@ func TestPayloadIsTheMainProcess(t *testing.T) {
 	})
 }
 
+// The helper lets its own timers be later (internal/slack), and nobody else's.
+func TestTimerSlack(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, p placement) {
+		texts := map[string]string{"slack": endless}
+		if p.driver != "direct" {
+			texts["slack-terminal"] = endless + "\ntty: true" // with a relay of its own
+		}
+		for name, definition := range texts {
+			c := p.define(t, name, definition, "TimerSlackNSec=70us").start()
+			all := append(pids("/unitc.slice/"+c.unit()), pids(c.leaf())...)
+			if len(all) == 0 {
+				t.Errorf("%s has no process", c.unit())
+			}
+			for _, pid := range all {
+				if got := file(t, "/proc/"+pid+"/timerslack_ns"); got != "70000\n" {
+					t.Errorf("timers of %q may be %s ns late", file(t, "/proc/"+pid+"/cmdline"), strings.TrimSpace(got))
+				}
+			}
+		}
+	})
+}
+
 const limited = endless + `
 mem_limit: 64m
 mem_reservation: 32m

@@ -103,6 +103,10 @@ var clauseCases = []ociCase{
 		own, err := os.ReadFile("/proc/self/oom_score_adj")
 		return errors.Join(err, b.prints("cat /proc/self/oom_score_adj", strings.TrimSpace(string(own))))
 	}},
+	{"timers are as late as the caller's", func(b *bundle) error {
+		own, err := os.ReadFile("/proc/self/timerslack_ns")
+		return errors.Join(err, b.prints("cat /proc/self/timerslack_ns", strings.TrimSpace(string(own))))
+	}},
 	{"the cgroup belongs to who may write there", cgroupOwner},
 	{"a cgroup that is another's", foundCgroup},
 	{"a user namespace is joined with its own mapping alone", joinedMapping},

@@ -2,7 +2,11 @@
 
 package entry
 
-import "runtime"
+import (
+	"runtime"
+
+	_ "github.com/unitc/unitc/internal/slack" // which start calls
+)
 
 // memProfileRate is where the linker has put it: no assembler may name what is
 // the runtime's.

@@ -143,6 +143,7 @@ close:
 
 begin:
 	MOVQ R12, SP
+	CALL github·com∕unitc∕unitc∕internal∕slack·begin(SB)
 	XORL DX, DX // no function for the end (3.4.1, rdx)
 	MOVQ ·memProfileRate(SB), AX
 	MOVQ $0, (AX) // as internal/entry

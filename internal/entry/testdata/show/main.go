@@ -12,13 +12,15 @@ import (
 	"syscall"
 
 	"github.com/unitc/unitc/internal/entry"
+	"github.com/unitc/unitc/internal/slack"
 )
 
 func main() {
 	// Without this the linker itself has no memory profile made.
 	runtime.MemProfile(nil, false)
-	text, _ := os.ReadFile("/proc/self/timerslack_ns")
-	slack, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	runtime.LockOSThread() // it is the first one, which /proc/self is
+	began := ownSlack()
+	slack.Restore()
 	var files syscall.Rlimit
 	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files)
 	entry.RestoreLimits()
@@ -30,7 +32,14 @@ func main() {
 		Processors     int
 		PageSize       int // of the auxiliary vector
 		Slack          int // ns
+		Restored       int // the slack of what it starts
 		MemProfileRate int
 		Files          uint64 // that may be open
-	}{os.Args, os.Environ(), runtime.GOMAXPROCS(0), os.Getpagesize(), slack, runtime.MemProfileRate, files.Cur})
+	}{os.Args, os.Environ(), runtime.GOMAXPROCS(0), os.Getpagesize(), began, ownSlack(), runtime.MemProfileRate, files.Cur})
+}
+
+func ownSlack() int {
+	text, _ := os.ReadFile("/proc/self/timerslack_ns")
+	ns, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return ns
 }

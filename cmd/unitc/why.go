@@ -16,8 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/cli/dropin"
-	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/launch"
 )
 
@@ -60,7 +60,9 @@ that systemd did not start in this boot, to break an ordering cycle, the cycle i
 			if err != nil {
 				return err
 			}
-			lookInto()
+			if err := lookInto(); err != nil {
+				fmt.Fprintf(a.stderr, "systemd was asked for what failed last: %v; of that something may be missing here\n", err)
+			}
 			all := []failure{}
 			for _, name := range names {
 				f, err := droppedStart(name + ".service")
@@ -107,33 +109,44 @@ func (a *app) dropIns(name string) (list []string) {
 
 // lookInto has what is not in the journal yet written there: systemd restarts a
 // container that has failed only after a while, and what says why follows that.
-// Who may not start a unit sees what there is.
-func lookInto() {
+// Who may not start a unit sees what there is. systemd itself is asked, whatever a
+// bus daemon does.
+func lookInto() error {
 	if os.Geteuid() != 0 {
-		return
+		return nil
 	}
-	// Failures of others start it too: one's job takes the place of another's, and
-	// its end may be that of the run before.
-	for deadline := time.Now().Add(lookPatience); time.Now().Before(deadline); {
-		before := units.Now()
-		_ = exec.Command("systemctl", "start", "--wait", launch.PostMortemUnit).Run()
-		out, err := exec.Command("systemctl", "show", "--property=ActiveState,Job", launch.PostMortemUnit).Output()
-		if err != nil && !before.BegunAnew() || err == nil && hasEnded(string(out)) {
-			return
+	ctx, cancel := context.WithTimeout(context.Background(), lookPatience)
+	defer cancel()
+	m, err := cgroupsd.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.StartUnit(ctx, launch.PostMortemUnit); err != nil {
+		return err
+	}
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		if ended, err := hasEnded(ctx, m, launch.PostMortemUnit); ended || err != nil {
+			return err
 		}
+		time.Sleep(pause)
 	}
 }
 
-// hasEnded reads ActiveState= and Job= as systemctl shows them: a unit without a
-// job has the latter too, with nothing behind it.
-func hasEnded(shown string) bool {
-	for line := range strings.Lines(shown) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		if name == "Job" && value != "" || name == "ActiveState" && value != "inactive" && value != "failed" {
-			return false
-		}
+// hasEnded: a unit's job is looked for first, as it may begin and end meanwhile.
+func hasEnded(ctx context.Context, m *cgroupsd.Manager, unit string) (bool, error) {
+	job, err := m.HasJob(ctx, unit)
+	if err == nil && job {
+		return false, nil
 	}
-	return true
+	state := ""
+	if err == nil {
+		state, err = m.ActiveState(ctx, unit)
+	}
+	if cgroupsd.IsNotLoaded(err) {
+		return true, nil
+	}
+	return state == "inactive" || state == "failed", err
 }
 
 // lookPatience is for a machine on which much fails.

@@ -4,24 +4,6 @@ package main
 
 import "testing"
 
-func TestHasEnded(t *testing.T) {
-	for shown, want := range map[string]bool{
-		"ActiveState=inactive\nJob=\n":      true,
-		"Job=\nActiveState=failed\n":        true,
-		"ActiveState=inactive\n":            true,
-		"ActiveState=inactive\nJob=512\n":   false,
-		"ActiveState=active\nJob=\n":        false,
-		"ActiveState=activating\nJob=7\n":   false,
-		"ActiveState=deactivating\nJob=\n":  false,
-		"Job=512\nActiveState=inactive\n":   false,
-		"ActiveState=maintenance\nJob=\n\n": false,
-	} {
-		if got := hasEnded(shown); got != want {
-			t.Errorf("hasEnded(%q) = %v", shown, got)
-		}
-	}
-}
-
 func TestFindDropped(t *testing.T) {
 	line := func(text string) string {
 		return `{"__REALTIME_TIMESTAMP":"1795326783716045","MESSAGE":"` + text + "\"}\n"

@@ -55,6 +55,10 @@ command: [sh, -c, "trap exit TERM; while :; do sleep 0.1; done"]`)
 		}
 		defer syscall.Kill(daemon, syscall.SIGCONT)
 		starts(t)
+		// systemctl waits 90 s for it where it does not ask systemd itself.
+		if out, status := command(t, "timeout", "60", "unitc", "why", c.name); status != 0 {
+			t.Errorf("unitc why: %d, %s", status, out)
+		}
 	})
 	t.Run("it is not there", func(t *testing.T) {
 		hide(t)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -18,7 +19,9 @@ import (
 // inactive as one that nobody wanted, and what systemd says of it at boot has
 // gone to the kernel's log, where `journalctl -u` does not look.
 func droppedStart(unit string) (*failure, error) {
-	out, err := exec.Command("systemctl", "show", "--property=ActiveState,InactiveExitTimestampMonotonic", unit).Output()
+	ctx, cancel := context.WithTimeout(context.Background(), droppedPatience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", "show", "--property=ActiveState,InactiveExitTimestampMonotonic", unit).Output()
 	if err != nil || !strings.Contains(string(out), "ActiveState=inactive\n") || !strings.Contains(string(out), "InactiveExitTimestampMonotonic=0\n") {
 		return nil, nil // what cannot be asked has nothing to say here
 	}
@@ -32,6 +35,10 @@ func droppedStart(unit string) (*failure, error) {
 	}
 	return findDropped(unit, out)
 }
+
+// droppedPatience: systemctl waits 90 s for a bus daemon that does not answer, which
+// who is not root needs.
+const droppedPatience = 10 * time.Second
 
 // findDropped looks for the last such start in entries of systemd's own, as
 // journalctl's JSON. The words are those of systemd's

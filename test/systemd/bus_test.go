@@ -59,6 +59,9 @@ command: [sh, -c, "trap exit TERM; while :; do sleep 0.1; done"]`)
 		if out, status := command(t, "timeout", "60", "unitc", "why", c.name); status != 0 {
 			t.Errorf("unitc why: %d, %s", status, out)
 		}
+		if out, status := command(t, "timeout", "60", "setpriv", "--reuid=65534", "--groups=systemd-journal", "unitc", "why", c.name); status != 0 {
+			t.Errorf("unitc why of who is not root: %d, %s", status, out)
+		}
 	})
 	t.Run("it is not there", func(t *testing.T) {
 		hide(t)

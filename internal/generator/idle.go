@@ -55,7 +55,7 @@ func (t *translation) idleUnits() []unit {
 	w.Set("SyslogIdentifier", "%N")
 	w.Set("LogLevelMax", "notice") // two lines for each look would fill the log
 	w.Set("Environment", "GOMAXPROCS=1")
-	w.Set("CapabilityBoundingSet", "CAP_NET_ADMIN CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE")
+	w.Set("CapabilityBoundingSet", "CAP_NET_ADMIN") // for the list of connections
 	w.Set("NoNewPrivileges", "yes")
 	w.Set("Slice", defaultSlice)
 	service, _ := w.Bytes()

@@ -4,6 +4,8 @@ package cgroup
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,11 +115,12 @@ func verdict(t *testing.T, p []instruction, kind, access int32, major, minor int
 	for i := 0; i < len(p); i++ {
 		in := p[i]
 		dst, src := in.regs&15, in.regs>>4
+		if src > 1 {
+			t.Fatalf("instruction %d reads register %d", i, src)
+		}
 		switch in.code {
 		case bpfLoadWord:
 			r[dst] = map[int16]int64{0: int64(access)<<16 | int64(kind), 4: major, 8: minor}[in.off]
-		case bpfMovReg:
-			r[dst] = r[src]
 		case bpfMovImm:
 			r[dst] = int64(in.imm)
 		case bpfAndImm:
@@ -165,6 +168,42 @@ func TestDeviceRules(t *testing.T) {
 	} {
 		if got := verdict(t, compileDevices(c.rules), c.kind, c.access, c.major, c.minor); got != c.want {
 			t.Errorf("%+v: kind %d access %d %d:%d: %v", c.rules, c.kind, c.access, c.major, c.minor, got)
+		}
+	}
+}
+
+// Whatever the rules, the program answers as they read: the last that matches
+// decides, one that allows if it has all that is asked for, one that denies if it has
+// any of it.
+func TestDeviceProgramIsTheRules(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	number := func() int64 { return random.Int64N(4) - 1 }
+	for range 500 {
+		var rules []device
+		for range random.IntN(6) {
+			rules = append(rules, device{random.IntN(2) == 0, random.Int32N(3), 1 + random.Int32N(7), number(), number()})
+		}
+		program := compileDevices(rules)
+		for kind := int32(devBlock); kind <= devChar; kind++ {
+			for access := int32(1); access <= accessAll; access++ {
+				for n := range int64(9) {
+					major, minor := n/3, n%3
+					want := false
+					for _, r := range slices.Backward(rules) {
+						asked := r.access&access != 0
+						if r.allow {
+							asked = r.access&access == access
+						}
+						if asked && (r.kind == 0 || r.kind == kind) && (r.major < 0 || r.major == major) && (r.minor < 0 || r.minor == minor) {
+							want = r.allow
+							break
+						}
+					}
+					if got := verdict(t, program, kind, access, major, minor); got != want {
+						t.Fatalf("%+v: kind %d access %d %d:%d: %v", rules, kind, access, major, minor, got)
+					}
+				}
+			}
 		}
 	}
 }

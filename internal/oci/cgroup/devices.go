@@ -105,7 +105,6 @@ type instruction struct {
 
 const (
 	bpfLoadWord  = 0x61 // dst = *(u32 *)(src + off)
-	bpfMovReg    = 0xbf
 	bpfMovImm    = 0xb7
 	bpfAndImm    = 0x57
 	bpfShiftImm  = 0x77
@@ -115,33 +114,33 @@ const (
 )
 
 // compileDevices: the last rule that matches decides, so they are asked from
-// the end; what none matches is denied.
+// the end; what none matches is denied. Each question loads what it asks for: of
+// values that stay in registers the verifier knows more on some ways to a rule than on
+// others, and follows each of these: 0.3 ms in place of 0.2.
 func compileDevices(rules []device) []instruction {
-	const kind, access, major, minor, scratch = 2, 3, 4, 5, 6
-	p := []instruction{
-		{bpfLoadWord, kind | 1<<4, 0, 0}, {bpfMovReg, access | kind<<4, 0, 0},
-		{bpfAndImm, kind, 0, 0xffff}, {bpfShiftImm, access, 0, 16},
-		{bpfLoadWord, major | 1<<4, 4, 0}, {bpfLoadWord, minor | 1<<4, 8, 0},
-	}
+	const value = 2
+	field := func(at int16) instruction { return instruction{bpfLoadWord, value | 1<<4, at, 0} }
+	const typeAndAccess, major, minor = 0, 4, 8 // struct bpf_cgroup_dev_ctx
+	var p []instruction
 	for i := len(rules) - 1; i >= 0; i-- {
 		r := rules[i]
 		var block []instruction
 		if r.kind != 0 {
-			block = append(block, instruction{bpfJumpNeImm, kind, 0, r.kind})
+			block = append(block, field(typeAndAccess), instruction{bpfAndImm, value, 0, 0xffff}, instruction{bpfJumpNeImm, value, 0, r.kind})
 		}
 		if r.access != accessAll {
-			block = append(block, instruction{bpfMovReg, scratch | access<<4, 0, 0})
+			block = append(block, field(typeAndAccess), instruction{bpfShiftImm, value, 0, 16})
 			if r.allow { // all that is asked for
-				block = append(block, instruction{bpfAndImm, scratch, 0, ^r.access}, instruction{bpfJumpNeImm, scratch, 0, 0})
+				block = append(block, instruction{bpfAndImm, value, 0, ^r.access}, instruction{bpfJumpNeImm, value, 0, 0})
 			} else { // any of it
-				block = append(block, instruction{bpfAndImm, scratch, 0, r.access}, instruction{bpfJumpEqImm, scratch, 0, 0})
+				block = append(block, instruction{bpfAndImm, value, 0, r.access}, instruction{bpfJumpEqImm, value, 0, 0})
 			}
 		}
 		if r.major >= 0 {
-			block = append(block, instruction{bpfJumpNeImm, major, 0, int32(r.major)})
+			block = append(block, field(major), instruction{bpfJumpNeImm, value, 0, int32(r.major)})
 		}
 		if r.minor >= 0 {
-			block = append(block, instruction{bpfJumpNeImm, minor, 0, int32(r.minor)})
+			block = append(block, field(minor), instruction{bpfJumpNeImm, value, 0, int32(r.minor)})
 		}
 		verdict := int32(0)
 		if r.allow {

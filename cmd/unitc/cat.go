@@ -17,8 +17,8 @@ func (a *app) cat() *cobra.Command {
 		Use:   "cat NAME…",
 		Short: "print all files of a definition",
 		Long: `Print all files that make up a definition, each under its path: the definition,
-its drop-ins in the order in which they are merged, and the files of its
-variables. systemctl cat prints the unit that becomes of them.`,
+its drop-ins in the order in which they are merged, what it extends and includes,
+and the files of its variables. systemctl cat prints the unit that becomes of them.`,
 		Args:              some("the name of a definition"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -29,7 +29,7 @@ variables. systemctl cat prints the unit that becomes of them.`,
 				if err != nil {
 					return err
 				}
-				for _, layer := range slices.Concat(found.Source.Layers, found.Source.Env) {
+				for _, layer := range slices.Concat(found.Source.Layers, found.Named, found.Source.Env) {
 					if !first {
 						fmt.Fprintln(a.stdout)
 					}

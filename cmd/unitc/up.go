@@ -33,7 +33,7 @@ func (a *app) up() *cobra.Command {
 until they are up. What runs already is brought to what its file now says, as by
 unitc apply. A file called compose.yaml becomes the project of the name that .env,
 name: or its directory gives, and takes the .env and the compose.override.yaml beside it along;
-relative paths begin where the file is. A definition that was there before is kept as NAME.yaml~.`,
+relative paths begin where the file is, and copies of what it extends and includes are installed too. A definition that was there before is kept as NAME.yaml~.`,
 		Example: "  unitc up web.yaml\n  unitc up --name blog ./compose.yaml",
 		Args:    some("the file of a definition"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,8 +86,16 @@ func (a *app) install(c *catalog.Candidate) error {
 	if err := os.MkdirAll(searchpath.Dirs[0], 0o755); err != nil {
 		return err
 	}
-	if c.Env != nil {
-		if err := a.installFile(c.EnvTarget(), c.Env.Data, 0o600); err != nil {
+	if c.Path == c.Target() {
+		return nil // with all that stands beside it
+	}
+	files, err := stageFiles(c)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(files)
+	if len(c.Env) > 0 {
+		if err := a.installFile(c.EnvTarget(), c.EnvData(), 0o600); err != nil {
 			return err
 		}
 	}
@@ -97,7 +105,57 @@ func (a *app) install(c *catalog.Candidate) error {
 	if err := a.installOverride(c); err != nil {
 		return err
 	}
-	return a.installFile(c.Target(), c.Data, c.Mode)
+	if err := a.installFile(c.Target(), c.Data, c.Mode); err != nil {
+		return err
+	}
+	return a.placeFiles(c, files)
+}
+
+// stageFiles writes copies of the files that a definition names beside their place;
+// "" = they are there already, or there are none.
+func stageFiles(c *catalog.Candidate) (string, error) {
+	if len(c.Named) == 0 || c.HasFiles(c.FilesTarget()) {
+		return "", nil
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(c.FilesTarget()), "."+filepath.Base(c.FilesTarget())+"-")
+	if err != nil {
+		return "", err
+	}
+	if err = os.Chmod(dir, 0o755); err == nil {
+		err = c.WriteFiles(dir)
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
+	}
+	return dir, err
+}
+
+// placeFiles has the copies take the place of those of an earlier time, which are
+// kept as the definition of that time is.
+func (a *app) placeFiles(c *catalog.Candidate, staged string) error {
+	target := c.FilesTarget()
+	if len(c.Named) == 0 {
+		return a.removeFile(target, true)
+	}
+	if staged == "" {
+		return nil
+	}
+	verb := "Installed"
+	err := unix.Renameat2(unix.AT_FDCWD, staged, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = os.Rename(staged, target)
+	case err == nil:
+		verb = "Replaced"
+		if err = os.RemoveAll(target + "~"); err == nil {
+			err = os.Rename(staged, target+"~")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "%s '%s', copies of what it names.\n", verb, target)
+	return nil
 }
 
 // installOverride makes a drop-in of what Compose would merge, or takes the one of
@@ -371,7 +429,7 @@ func (a *app) takeDown(found *catalog.Found, purge bool) error {
 		}
 	}
 	base := strings.TrimSuffix(found.Entry.Path, ".yaml")
-	for _, path := range []string{base + ".env", base + ".yaml"} {
+	for _, path := range []string{strings.TrimSuffix(base, "@") + ".env", base + ".yaml", base + searchpath.EndCopies} {
 		if err := a.removeFile(path, purge); err != nil {
 			return err
 		}
@@ -396,8 +454,8 @@ func (a *app) removeFile(path string, purge bool) error {
 	}
 	var err error
 	if purge {
-		err = os.Remove(path)
-	} else {
+		err = os.RemoveAll(path)
+	} else if err = os.RemoveAll(path + "~"); err == nil {
 		err = os.Rename(path, path+"~")
 	}
 	if err != nil {

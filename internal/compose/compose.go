@@ -36,8 +36,11 @@ type Input struct {
 	// Dir is the definition's directory: relative host paths start there.
 	Dir string
 	// Read gives the files that the definition names and whose content is part
-	// of its meaning (extends, label_file), by absolute path. Nil reads none.
+	// of its meaning (extends, include, label_file), by absolute path. Nil reads none.
 	Read func(path string) ([]byte, error)
+	// Files is the directory with copies of these files, each below it by its absolute
+	// path; "" = they are read where they stand.
+	Files string
 	// Library reads what is not plain.
 	Library syntax.Library
 	// Memory is used for the file that is given, which is overwritten when it is used

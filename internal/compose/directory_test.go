@@ -10,12 +10,11 @@ import (
 	"github.com/unitc/unitc/internal/syntax/library"
 )
 
-// Relative paths begin in x-directory, those of files that are read to know what the
-// definition is aside; it is read as it is written.
+// Relative paths begin in x-directory; it is read as it is written.
 func TestDirectory(t *testing.T) {
 	files := map[string]string{
-		"/etc/unitc/base.yaml": "services: {base: {env_file: base.env}}\n",
-		"/opt/more/more.yaml":  "services: {more: {rootfs: /r, command: /x, volumes: ['./root:/r']}}\nx-directory: /nowhere\n",
+		"/srv/blog/base.yaml": "services: {base: {env_file: base.env}}\n",
+		"/opt/more/more.yaml": "services: {more: {rootfs: /r, command: /x, volumes: ['./root:/r']}}\nx-directory: /nowhere\n",
 	}
 	read := func(path string) ([]byte, error) {
 		if text, ok := files[path]; ok {
@@ -49,7 +48,7 @@ func TestDirectory(t *testing.T) {
 		{"one definition", []string{"rootfs: /r\ncommand: /x\nvolumes: ['./root:/r', '../data:/data', '/abs:/abs']\nx-directory: /srv/blog/\n"}, "/srv/blog/root /srv/data /abs"},
 		{"a dollar", []string{"rootfs: /r\ncommand: /x\nvolumes: ['./root:/r']\nx-directory: \"/srv/$x ${Y}\"\n"}, "/srv/$x ${Y}/root"},
 		{"a project", []string{"services: {web: {rootfs: /r, command: /x, volumes: ['./root:/r'], extends: {file: base.yaml, service: base}}}\ninclude: [/opt/more/more.yaml]\nx-directory: /srv/blog\n"},
-			"/srv/blog/root /etc/unitc/base.env /opt/more/root"},
+			"/srv/blog/root /srv/blog/base.env /opt/more/root"},
 		{"a drop-in's", []string{"rootfs: /r\ncommand: /x\nvolumes: ['./root:/r']\nx-directory: /srv/blog\n", "volumes: ['./data:/data']\nx-directory: /srv/other\n"}, "/srv/other/root /srv/other/data"},
 	} {
 		if paths, problems := parse(c.layers...); paths != c.want || problems != "" {

@@ -100,7 +100,7 @@ func (r *reader) readExtends(p *pair) (file, name string, ok bool) {
 		name = n.get("service").text
 	}
 	if path := n.get("file"); path != nil {
-		file = r.hostPath(path, path.str())
+		file = r.namedPath(path)
 		return file, name, file != ""
 	}
 	if r.services() == nil {
@@ -140,26 +140,36 @@ func cureName(name string, names []string) string {
 	return "there is " + strings.Join(names, ", ")
 }
 
+// extendedFile is a file that is extended, and the variables that it may use.
+type extendedFile struct {
+	path string
+	*scope
+}
+
 // extendsFile reads the services of another file, once.
 func (r *reader) extendsFile(p *pair, file string) *node {
-	if services, known := r.extended[file]; known {
+	at := extendedFile{file, r.scopes[p.place.layer]}
+	if services, known := r.extended[at]; known {
 		return services
 	}
 	if r.extended == nil {
-		r.extended = map[string]*node{}
+		r.extended = map[extendedFile]*node{}
 	}
-	r.extended[file] = nil
+	r.extended[at] = nil
 	if r.in.Read == nil || len(r.in.Layers) >= maxLayers {
 		r.faultExtends(p, "write the keys themselves", "no further file can be read here")
 		return nil
 	}
-	data, err := r.in.Read(file)
+	layer, err := r.readNamed(file)
 	if err != nil {
-		r.faultExtends(p, "write the path of a compose file", "reading the extended file: "+err.Error())
+		r.faultExtends(p, r.cureNamed(file, "write the path of a compose file"), "reading the extended file: "+err.Error())
 		return nil
 	}
-	r.in.Layers = append(r.in.Layers[:len(r.in.Layers):len(r.in.Layers)], Layer{Path: file, Data: data})
+	r.in.Layers = append(r.in.Layers[:len(r.in.Layers):len(r.in.Layers)], layer)
 	index := len(r.in.Layers) - 1
+	if at.scope != nil {
+		r.setScope(int32(index), at.scope)
+	}
 	r.readFrom(int32(index), path.Dir(file))
 	tree := r.load(index)
 	if tree == nil {
@@ -172,7 +182,7 @@ func (r *reader) extendsFile(p *pair, file string) *node {
 		stem := strings.TrimSuffix(path.Base(file), ".yaml")
 		services = &node{kind: mapping, place: tree.place, pairs: []pair{{key: stem, place: tree.place, value: tree}}}
 	}
-	r.extended[file] = services
+	r.extended[at] = services
 	return services
 }
 

@@ -32,7 +32,6 @@ func (r *reader) decodeFile() definition.File {
 		r.decodeNetworkFile(&file)
 		return file
 	}
-	r.readDirectory()
 	if r.isTemplate() {
 		r.checkSpecifiers(r.root)
 	}
@@ -47,9 +46,7 @@ func (r *reader) decodeFile() definition.File {
 	return file
 }
 
-// readDirectory has the paths of all values begin elsewhere. Files that are read to
-// know what the definition is (extends, include) have been found by then: at boot
-// there may be nothing yet but the root file system.
+// readDirectory has all relative paths begin elsewhere.
 func (r *reader) readDirectory() {
 	p := findPair(r.root, directoryKey)
 	if p == nil || p.value.isNull() {

@@ -3,7 +3,9 @@
 package compose
 
 import (
+	"maps"
 	"path"
+	"strings"
 
 	"github.com/unitc/unitc/internal/diag"
 )
@@ -13,7 +15,7 @@ const maxIncludes = 16
 
 var includeShape = shape{kinds: list, item: &shape{kinds: text | mapping, format: &hostPathFormat, keys: []field{
 	{name: "env_file", shape: &shape{kinds: text | list, format: &hostPathFormat, item: &hostPathShape}, example: "[./db.env]",
-		doc: "Files with variables for the included file; .env in its directory if left out. The project's own variables win."},
+		doc: "Files with variables for the included file; .env in its directory if left out, /dev/null for none. The project's own variables win."},
 	{name: "path", shape: &shape{kinds: text | list, format: &hostPathFormat, item: &hostPathShape, min: 1}, example: "./db/compose.yaml", required: true,
 		doc: "The file; of several, each is merged over those before it."},
 	{name: "project_directory", shape: &hostPathShape, example: "./db",
@@ -48,7 +50,7 @@ func (r *reader) includeOne(item *node, chain []string) *node {
 	}
 	var paths []string
 	for _, n := range files {
-		p := r.hostPath(n, n.str())
+		p := r.namedPath(n)
 		if p == "" {
 			return nil
 		}
@@ -64,7 +66,7 @@ func (r *reader) includeOne(item *node, chain []string) *node {
 			return nil
 		}
 	}
-	vars := r.includeVariables(item, dir)
+	vars := r.includeScope(item, dir)
 	var all *node
 	for i, p := range paths {
 		tree := r.includeFile(files[i], p, dir, vars)
@@ -81,60 +83,119 @@ func (r *reader) includeOne(item *node, chain []string) *node {
 	return all
 }
 
-// includeVariables reads what an included file may use beside the project's
-// own variables, which win.
-func (r *reader) includeVariables(item *node, dir string) map[string]string {
-	given := item.get("env_file")
+// scope is what an included file may use beside the project's own variables.
+type scope struct {
+	vars map[string]string
+	// files gave them: those of the outermost file that includes come first, and win.
+	files [][]string
+}
+
+// includeScope reads what an included file may use. The variables of whoever
+// includes it win.
+func (r *reader) includeScope(item *node, dir string) *scope {
 	if r.in.Read == nil {
 		return nil
 	}
+	outer := r.scopes[item.place.layer]
+	s := &scope{vars: map[string]string{}}
+	if outer != nil {
+		maps.Copy(s.vars, outer.vars)
+		s.files = outer.files
+	}
+	layers := r.includeEnvFiles(item.get("env_file"), dir)
+	if len(layers) == 0 {
+		return s
+	}
+	vars, problems := variables(layers, func(name string) (string, bool) { return r.variable(item.place.layer, name) })
+	r.problems = append(r.problems, problems...)
+	var paths []string
+	for _, l := range layers {
+		paths = append(paths, l.Path)
+	}
+	s.files = append(s.files[:len(s.files):len(s.files)], paths)
+	for name, value := range vars {
+		if _, known := s.vars[name]; !known {
+			s.vars[name] = value
+		}
+	}
+	return s
+}
+
+func (r *reader) includeEnvFiles(given *node, dir string) []Layer {
 	if given == nil {
-		data, err := r.in.Read(path.Join(dir, ".env"))
+		layer, err := r.readNamed(path.Join(dir, ".env"))
 		if err != nil {
 			return nil // nobody asked for it
 		}
-		return r.variables([]Layer{{Path: path.Join(dir, ".env"), Data: data}})
+		return []Layer{layer}
 	}
 	var layers []Layer
 	for _, n := range given.asList().items {
 		p := r.hostPath(n, n.str())
-		if p == "" {
-			continue
+		if p == "" || p == "/dev/null" {
+			continue // Compose's word for none
 		}
-		data, err := r.in.Read(p)
+		layer, err := r.readNamed(p)
 		if err != nil {
-			r.fault(n, "write the path of a file of KEY=value lines", "reading the env file: %v", err).Rule = diag.RuleReference
+			r.fault(n, r.cureNamed(p, "write the path of a file of KEY=value lines"), "reading the env file: %v", err).Rule = diag.RuleReference
 			continue
 		}
-		layers = append(layers, Layer{Path: p, Data: data})
+		layers = append(layers, layer)
 	}
-	return r.variables(layers)
+	return layers
 }
 
-func (r *reader) variables(layers []Layer) map[string]string {
-	vars, problems := Variables(layers)
-	r.problems = append(r.problems, problems...)
-	return vars
+// readNamed reads a file that the definition names, or the copy of it.
+func (r *reader) readNamed(file string) (Layer, error) {
+	data, err := r.in.Read(r.in.Files + file)
+	return Layer{Path: r.in.Files + file, Data: data}, err
 }
 
-func (r *reader) includeFile(n *node, file, dir string, vars map[string]string) *node {
+// cureNamed is for a file that could not be read: of one that has copies, the cure
+// is another.
+func (r *reader) cureNamed(file, cure string) string {
+	if r.in.Files == "" {
+		return cure
+	}
+	return "install it anew with unitc up, or copy the file to " + r.in.Files + file
+}
+
+// isRemote tells whether Compose would fetch a file from elsewhere.
+func isRemote(p string) bool {
+	return strings.Contains(p, "://") || strings.HasPrefix(p, "git@") || strings.HasPrefix(p, "github.com/")
+}
+
+// namedPath is the path of a file that is read to know what the definition is.
+func (r *reader) namedPath(n *node) string {
+	if isRemote(n.str()) {
+		r.fault(n, "fetch it, for example with git clone, and write the path of the file", "%sfiles from elsewhere: %s", unsupported, quote(n.str())).Rule = diag.RuleUnsupported
+		return ""
+	}
+	return r.hostPath(n, n.str())
+}
+
+func (r *reader) includeFile(n *node, file, dir string, vars *scope) *node {
 	if r.in.Read == nil || len(r.in.Layers) >= maxLayers {
 		r.fault(n, "write the services themselves", "no further file can be read here")
 		return nil
 	}
-	data, err := r.in.Read(file)
+	layer, err := r.readNamed(file)
 	if err != nil {
-		r.fault(n, "write the path of a compose file", "reading the included file: %v", err).Rule = diag.RuleReference
+		r.fault(n, r.cureNamed(file, "write the path of a compose file"), "reading the included file: %v", err).Rule = diag.RuleReference
 		return nil
 	}
-	r.in.Layers = append(r.in.Layers[:len(r.in.Layers):len(r.in.Layers)], Layer{Path: file, Data: data})
+	r.in.Layers = append(r.in.Layers[:len(r.in.Layers):len(r.in.Layers)], layer)
 	index := int32(len(r.in.Layers) - 1)
 	r.readFrom(index, dir)
-	if r.layerEnv == nil {
-		r.layerEnv = map[int32]map[string]string{}
-	}
-	r.layerEnv[index] = vars
+	r.setScope(index, vars)
 	return r.load(int(index))
+}
+
+func (r *reader) setScope(layer int32, s *scope) {
+	if r.scopes == nil {
+		r.scopes = map[int32]*scope{}
+	}
+	r.scopes[layer] = s
 }
 
 // readFrom says where the relative paths of a layer begin.
@@ -145,8 +206,8 @@ func (r *reader) readFrom(layer int32, dir string) {
 	r.dirs[layer] = dir
 }
 
-// adopt adds the parts of an included tree. A name that is there already is
-// refused, as in Compose: it would mean two things.
+// adopt puts the parts of an included tree below what is there already: as in
+// Compose, whoever includes a file may change what it has.
 func (r *reader) adopt(root, tree *node) {
 	for _, kind := range shared {
 		from := tree.get(kind)
@@ -154,24 +215,25 @@ func (r *reader) adopt(root, tree *node) {
 			continue
 		}
 		into := findPair(root, kind)
-		if into == nil || into.value.kind != mapping {
-			if into != nil && !into.value.isNull() {
-				continue // its shape is wrong, and that is told
-			}
-			made := pair{key: kind, place: from.place, value: &node{kind: mapping, place: from.place}}
-			if into == nil {
-				root.pairs = append(root.pairs, made)
-				into = &root.pairs[len(root.pairs)-1]
-			} else {
-				*into = made
-			}
+		switch {
+		case into == nil:
+			root.pairs = append(root.pairs, pair{key: kind, place: from.place, value: from})
+		case into.value.isNull():
+			into.value = from
+		case into.value.kind == mapping: // else its shape is wrong, and that is told
+			r.adoptPairs(into.value, from, projectShape.child(kind))
 		}
-		for _, p := range from.pairs {
-			if first := findPair(into.value, p.key); first != nil {
-				r.report(diag.Error, p.place, join(kind, p.key), "rename one of the two", "%s is there already: at %s", quote(p.key), r.where(p.place, first.place)).Rule = diag.RuleDuplicate
-				continue
-			}
-			into.value.pairs = append(into.value.pairs, p)
+	}
+}
+
+func (r *reader) adoptPairs(into, from *node, s *shape) {
+	for _, p := range from.pairs {
+		own := findPair(into, p.key)
+		if own == nil {
+			into.pairs = append(into.pairs, p)
+			continue
 		}
+		r.mergePair(&p, *own, s.child(p.key))
+		own.value = p.value
 	}
 }

@@ -18,11 +18,24 @@ const maxExpanded = 4 << 20
 // Variables reads the files that give variables to a definition, .env and then
 // NAME.env: what the later ones set wins, and they may use what the earlier set.
 func Variables(layers []Layer) (map[string]string, diag.List) {
+	return variables(layers, nil)
+}
+
+// variables is Variables with what the files may use beside their own, which wins.
+func variables(layers []Layer, outside func(string) (string, bool)) (map[string]string, diag.List) {
 	vars := map[string]string{}
 	var problems diag.List
 	for _, layer := range layers {
-		lookup := func(name string) (string, bool) { value, ok := vars[name]; return value, ok }
-		read, faults := envfile.Parse(envfile.File{Path: layer.Path, Data: layer.Data, Lookup: lookup})
+		lookup := func(name string) (string, bool) {
+			if outside != nil {
+				if value, ok := outside(name); ok {
+					return value, true
+				}
+			}
+			value, ok := vars[name]
+			return value, ok
+		}
+		read, faults := envfile.Parse(envfile.File{Path: layer.Path, Data: layer.Data, Lookup: lookup, Above: outside != nil})
 		problems = append(problems, faults...)
 		set := make(map[string]string, len(read))
 		for _, v := range read {
@@ -64,8 +77,8 @@ func (l *loader) fillIn(n *node) {
 // variable is what a name stands for in a layer.
 func (r *reader) variable(layer int32, name string) (string, bool) {
 	value, ok := r.in.Env[name]
-	if !ok {
-		value, ok = r.layerEnv[layer][name]
+	if s := r.scopes[layer]; !ok && s != nil {
+		value, ok = s.vars[name]
 	}
 	if !ok && name == "COMPOSE_PROJECT_NAME" {
 		return r.in.Name, true

@@ -85,12 +85,12 @@ func (r *reader) grants(n *node, kind string) (all []definition.Grant) {
 func (r *reader) fillGrants(file *definition.File) {
 	for i := range file.Services {
 		s := &file.Services[i]
-		r.fillGrant(s.Secrets, file.Secrets)
-		r.fillGrant(s.Configs, file.Configs)
+		r.fillGrant("secrets", s.Secrets, file.Secrets)
+		r.fillGrant("configs", s.Configs, file.Configs)
 	}
 }
 
-func (r *reader) fillGrant(grants []definition.Grant, declared []definition.Material) {
+func (r *reader) fillGrant(kind string, grants []definition.Grant, declared []definition.Material) {
 	for i := range grants {
 		g := &grants[i]
 		for j := range declared {
@@ -100,10 +100,23 @@ func (r *reader) fillGrant(grants []definition.Grant, declared []definition.Mate
 			}
 			g.Name, g.File, g.Environment, g.Content, g.Encrypted = m.Name, m.File, m.Environment, m.Content, m.Encrypted
 			if g.Environment != "" {
-				g.EnvFiles = []string{path.Join(r.in.Dir, r.in.Name+".env"), path.Join(r.in.Dir, ".env")}
+				g.EnvFiles = r.variableFiles(findPair(r.root.get(kind), g.Source).place.layer)
 			}
 		}
 	}
+}
+
+// variableFiles are where a variable of a layer is looked up, the first that has it.
+func (r *reader) variableFiles(layer int32) []string {
+	files := []string{path.Join(r.in.Dir, r.envName()), path.Join(r.in.Dir, ".env")}
+	if scope := r.scopes[layer]; scope != nil {
+		for _, list := range scope.files {
+			for _, file := range slices.Backward(list) {
+				files = append(files, file)
+			}
+		}
+	}
+	return files
 }
 
 // grantTarget makes a target absolute as Compose does: a secret's bare name is

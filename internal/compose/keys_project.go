@@ -218,11 +218,11 @@ func decodeLabelFile(r *reader, s *definition.Service, n *node) {
 			r.fault(item, "write the labels under labels:", "no further file can be read here")
 			continue
 		}
-		data, err := r.in.Read(file)
+		layer, err := r.readNamed(file)
 		if err != nil {
-			r.fault(item, "write the path of a file of KEY=value lines", "reading the label file: %v", err)
+			r.fault(item, r.cureNamed(file, "write the path of a file of KEY=value lines"), "reading the label file: %v", err)
 			continue
 		}
-		r.readLabels(file, data)
+		r.readLabels(layer.Path, layer.Data)
 	}
 }

@@ -42,7 +42,13 @@ func joinTables(tables ...[]field) []field {
 // what is right is kept.
 func (r *reader) decodeService(s *definition.Service, name string, at place, n *node) {
 	s.Name, s.Key = name, name
-	s.Source = definition.Source{File: r.path(place{}), Line: int(at.line), Col: int(at.col)}
+	s.Source = definition.Source{File: r.path(place{})}
+	if at.layer == 0 {
+		s.Source.Line, s.Source.Col = int(at.line), int(at.col)
+	}
+	if scope := r.scopes[at.layer]; scope != nil {
+		s.Variables = scope.files
+	}
 	if n == nil || n.kind != mapping {
 		return
 	}

@@ -33,6 +33,9 @@ func (r *reader) readLayers() {
 		r.merge(r.root, n, r.rootShape())
 	}
 	if r.root != nil {
+		if !r.isNetwork() {
+			r.readDirectory()
+		}
 		r.include(r.root, []string{r.path(place{})})
 		r.extend()
 		r.dropResets(r.root)

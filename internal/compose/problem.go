@@ -29,12 +29,12 @@ type reader struct {
 	fileLabels map[string]string // from its label_file
 	published  map[string]place  // the host's ports that the definition takes
 
-	extended map[string]*node // services of files named by extends, by path
+	extended map[extendedFile]*node // services of files named by extends
 	// directory is where relative paths begin that are of no such file; "" = in.Dir.
 	directory string
-	dirs      map[int32]string            // directories of those files and of included ones, by layer
-	layerEnv  map[int32]map[string]string // further variables of included files
-	cloned    int                         // values that extends has copied
+	dirs      map[int32]string // directories of those files and of included ones, by layer
+	scopes    map[int32]*scope // what included files may use, by layer
+	cloned    int              // values that extends has copied
 }
 
 // fault reports an error at a value.

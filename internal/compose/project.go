@@ -15,7 +15,7 @@ var topKeys = []field{
 	{name: "configs", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &configShape}, example: "{site.conf: {file: ./site.conf}}",
 		doc: "Configuration files that services mount."},
 	{name: "include", shape: &includeShape, example: "[./db/compose.yaml]",
-		doc: "Compose files whose services, networks, volumes, secrets and configs are the project's too; keep them out of the search path, or they are definitions of their own."},
+		doc: "Compose files whose services, networks, volumes, secrets and configs are the project's too, and may be changed here; keep them out of the search path, or they are definitions of their own."},
 	{name: "models", shape: &anyShape, refused: "run the model as a service of its own"},
 	{name: "name", shape: &shape{kinds: text, format: &projectNameFormat}, example: "blog",
 		doc: "What unitc up calls the project of a compose.yaml; in the search path a project is named by its file."},
@@ -30,7 +30,7 @@ var topKeys = []field{
 	{name: "volumes", shape: &shape{kinds: null | mapping, name: &plainNameFormat, open: &volumeShape}, example: "{data: {}}",
 		doc: "Volumes that services mount."},
 	{name: directoryKey, shape: &directoryShape, example: "/srv/blog",
-		doc: "Where relative paths begin, those of extends and include aside; the definition's own directory if left out. Also at the top of a definition without services."},
+		doc: "Where relative paths begin; the definition's own directory if left out. Also at the top of a definition without services."},
 }
 
 // directoryKey is read as it is: a path may have a $.

@@ -41,11 +41,15 @@ type Service struct {
 	Command     []string  `json:"command"`
 	Environment []Env     `json:"environment,omitempty"` // in the order of the file, no key twice
 	EnvFiles    []EnvFile `json:"env_file,omitempty"`
-	WorkingDir  string    `json:"working_dir,omitempty"`
-	User        string    `json:"user,omitempty"` // "name", "uid", "name:group", "uid:gid"; looked up inside the rootfs
-	GroupAdd    []string  `json:"group_add,omitempty"`
-	Hostname    string    `json:"hostname,omitempty"`
-	Domainname  string    `json:"domainname,omitempty"`
+	// Variables are further files that EnvFiles may use, of an included compose file: of
+	// each list the last that sets a variable wins, of the lists the first. Those beside
+	// the definition win over all.
+	Variables  [][]string `json:"variables,omitempty"`
+	WorkingDir string     `json:"working_dir,omitempty"`
+	User       string     `json:"user,omitempty"` // "name", "uid", "name:group", "uid:gid"; looked up inside the rootfs
+	GroupAdd   []string   `json:"group_add,omitempty"`
+	Hostname   string     `json:"hostname,omitempty"`
+	Domainname string     `json:"domainname,omitempty"`
 
 	Volumes           []Volume `json:"volumes,omitempty"` // volumes: and tmpfs:, in the order of the file
 	ReadOnly          bool     `json:"read_only,omitempty"`

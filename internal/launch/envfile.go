@@ -60,7 +60,9 @@ type variables struct {
 func (v *variables) lookup(name string) (string, bool) {
 	if !v.read {
 		v.read = true
-		v.beside, v.err = besideDefinition(v.service.Source.File)
+		if v.beside, v.err = besideDefinition(v.service.Source.File); v.err == nil {
+			v.err = addIncluded(v.beside, v.service.Variables)
+		}
 	}
 	if value, ok := v.beside[name]; ok {
 		return value, true
@@ -71,6 +73,37 @@ func (v *variables) lookup(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// addIncluded adds what the file that was included has of its own.
+func addIncluded(all map[string]string, lists [][]string) error {
+	for _, list := range lists {
+		own := map[string]string{}
+		lookup := func(name string) (string, bool) {
+			value, ok := all[name]
+			if !ok {
+				value, ok = own[name]
+			}
+			return value, ok
+		}
+		for _, file := range list {
+			vars, err := readEnvFile(definition.EnvFile{Path: file, Optional: true}, lookup, true)
+			if err != nil {
+				return err
+			}
+			for _, v := range vars {
+				if v.Value != nil {
+					own[v.Name] = *v.Value
+				}
+			}
+		}
+		for name, value := range own {
+			if _, known := all[name]; !known {
+				all[name] = value
+			}
+		}
+	}
+	return nil
 }
 
 // besideDefinition reads .env and NAME.env, which wins.

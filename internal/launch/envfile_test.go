@@ -43,6 +43,19 @@ func TestReadEnvFiles(t *testing.T) {
 		t.Errorf("read %q, want %q", got.String(), want)
 	}
 
+	// What an included file may use comes behind these.
+	for name, text := range map[string]string{"outer.env": "BOTH=outer\nNEW=${BASE}-outer\n", "one.env": "NEW=inner\nLAST=1\n", "two.env": "LAST=${LAST}2$NEW\n", "c.env": "C=$BOTH $NEW $LAST\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	included := &definition.Service{Source: s.Source, EnvFiles: []definition.EnvFile{{Path: dir + "/c.env"}},
+		Variables: [][]string{{dir + "/outer.env"}, {dir + "/one.env", dir + "/gone.env", dir + "/two.env"}}}
+	all, err = readEnvFiles(included)
+	if err != nil || len(all) != 1 || len(all[0]) != 1 || *all[0][0].Value != "own base base-outer 12base-outer" {
+		t.Errorf("of an included file: %v, %v", all, err)
+	}
+
 	if err := os.WriteFile(dir+"/blog.env", []byte("A='open\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

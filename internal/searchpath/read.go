@@ -33,9 +33,15 @@ type Source struct {
 	Dir    string  // where it stands: relative paths in it begin here
 	Layers []Layer // the definition, then its drop-ins in the order of merging
 	Env    []Layer // .env, then NAME.env, which wins
+	Files  string  // where copies of the files that it names are, "" = they are read where they stand
 	// Problems are of files that could not be read; with an error among them
 	// the layers are incomplete.
 	Problems diag.List
+
+	// Copies are such files before they are there; nil = they are read.
+	Copies map[string][]byte
+	// Named, if it is not nil, is told of each such file that was read.
+	Named *[]Layer
 
 	root string // what Open was given
 }
@@ -43,13 +49,16 @@ type Source struct {
 // Read reads a definition that Entry found and that is not masked.
 func (t *Tree) Read(e *Entry) Source {
 	src := Source{Name: e.Name, Path: e.Path, Dir: e.base.dir.path, root: e.base.dir.root}
+	if slices.Contains(e.copies, e.base.dir) {
+		src.Files = e.base.dir.path + "/" + e.Name + EndCopies
+	}
 	if strings.HasSuffix(e.base.name, endWrong) {
 		src.Problems = append(src.Problems, diag.Problem{File: e.Path, What: wrongEnding,
 			Cure: "rename it to " + e.Name + endDefinition})
 	}
 	src.add(e.base)
 	e.readDropIns(&src)
-	e.readEnv(&src)
+	e.readEnv(&src, t.envOf(e))
 	return src
 }
 
@@ -70,7 +79,20 @@ func (src *Source) add(f file) {
 	}
 }
 
-func (e *Entry) readEnv(src *Source) {
+// envOf is the file of variables of a definition's own; that of a template is named
+// without the @.
+func (t *Tree) envOf(e *Entry) file {
+	stem, template := strings.CutSuffix(e.Name, "@")
+	if !template {
+		return e.env
+	}
+	if plain := t.entries[stem]; plain != nil {
+		return plain.env
+	}
+	return file{}
+}
+
+func (e *Entry) readEnv(src *Source, own file) {
 	d := e.base.dir
 	if d.hasEnv {
 		if d.env == nil && d.envFaults == nil {
@@ -81,8 +103,8 @@ func (e *Entry) readEnv(src *Source) {
 			src.Env = append(src.Env, *d.env)
 		}
 	}
-	if e.env.dir != nil && !e.env.isMask() {
-		layer, faults := e.env.read()
+	if own.dir != nil && !own.isMask() {
+		layer, faults := own.read()
 		src.Problems = append(src.Problems, faults...)
 		if layer != nil {
 			src.Env = append(src.Env, *layer)

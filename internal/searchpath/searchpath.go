@@ -23,6 +23,10 @@ import (
 // Dirs are searched in this order; the first file of a name wins.
 var Dirs = []string{"/etc/unitc", "/run/unitc/definitions", "/usr/lib/unitc/definitions"}
 
+// EndCopies ends the name of the directory with copies of the files that a definition
+// names: web.yaml.files/srv/web/base.yaml stands for /srv/web/base.yaml.
+const EndCopies = ".yaml.files"
+
 // Endings of the files of a definition named web: web.yaml, web.yaml.d/*.yaml, web.env.
 const (
 	endDefinition = ".yaml"
@@ -53,6 +57,7 @@ type Entry struct {
 
 	base    file
 	dropIns []file // directories NAME.yaml.d, first search directory first
+	copies  []*dir // with a directory NAME.yaml.files in them
 	env     file
 }
 
@@ -170,6 +175,9 @@ func (t *Tree) add(f file) {
 			return
 		}
 		e.base, e.Path = f, f.path()
+	case strings.HasSuffix(f.name, EndCopies):
+		e := t.entry(strings.TrimSuffix(f.name, EndCopies))
+		e.copies = append(e.copies, f.dir)
 	case strings.HasSuffix(f.name, endEnv):
 		if e := t.entry(strings.TrimSuffix(f.name, endEnv)); e.env.dir == nil {
 			e.env = f

@@ -107,6 +107,39 @@ func TestDropInsOfAllDirectories(t *testing.T) {
 	}
 }
 
+// Copies of what a definition names count where the definition itself stands.
+func TestCopies(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"etc/unitc/web.yaml":                              "base",
+		"etc/unitc/web.yaml.files/srv/web/base.yaml":      "copy",
+		"srv/web/base.yaml":                               "original",
+		"etc/unitc/gone.yaml.files/x":                     "of nothing",
+		"usr/lib/unitc/definitions/db.yaml":               "vendor",
+		"etc/unitc/db.yaml.files/x":                       "of another",
+		"usr/lib/unitc/definitions/web.yaml.files/x.yaml": "of another",
+	}))
+	if tree.Problems != nil || !slices.Equal(tree.Names(), []string{"db", "web"}) {
+		t.Errorf("names are %q, %s", tree.Names(), tree.Problems)
+	}
+	if src := read(t, tree, "db"); src.Files != "" {
+		t.Errorf("those of db are in %s", src.Files)
+	}
+	src := read(t, tree, "web")
+	var named []Layer
+	src.Named = &named
+	for range 2 {
+		if data, err := src.ReadNamed(src.Files + "/srv/web/base.yaml"); err != nil || string(data) != "copy" {
+			t.Errorf("%q, %v", data, err)
+		}
+	}
+	if _, err := src.ReadNamed(src.Files + "/x.yaml"); err == nil {
+		t.Error("a copy that is not there is read")
+	}
+	if len(named) != 1 || named[0].Path != "/etc/unitc/web.yaml.files/srv/web/base.yaml" {
+		t.Errorf("named are %+v", named)
+	}
+}
+
 func TestMasks(t *testing.T) {
 	tree := open(t, place(t, map[string]string{
 		"etc/unitc/web.yaml":                 "-> /dev/null",
@@ -133,10 +166,14 @@ func TestEnvironment(t *testing.T) {
 		"etc/unitc/other.env":               "of nothing",
 		"usr/lib/unitc/definitions/db.yaml": "vendor",
 		"etc/unitc/db.env":                  "admin",
+		"etc/unitc/worker@.yaml":            "template",
+		"etc/unitc/worker.env":              "its own",
+		"etc/unitc/worker@.env":             "of nothing",
 	}))
 	for name, want := range map[string]string{
-		"web": "/etc/unitc/web.yaml=base env /etc/unitc/.env=shared env /etc/unitc/web.env=own",
-		"db":  "/usr/lib/unitc/definitions/db.yaml=vendor env /etc/unitc/db.env=admin",
+		"worker@": "/etc/unitc/worker@.yaml=template env /etc/unitc/.env=shared env /etc/unitc/worker.env=its own",
+		"web":     "/etc/unitc/web.yaml=base env /etc/unitc/.env=shared env /etc/unitc/web.env=own",
+		"db":      "/usr/lib/unitc/definitions/db.yaml=vendor env /etc/unitc/db.env=admin",
 	} {
 		if got := shape(read(t, tree, name)); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)

@@ -158,6 +158,16 @@ systemd:
 			t.Errorf("%s: %d, want %d and %q:\n%s", name, status, c.status, c.says, out)
 		}
 	}
+	// What Compose merges with it, and what it extends, comes along.
+	leavesNothing(t, func() {
+		write("base.yaml", "services: {base: {environment: {A: base, B: base}, volumes: ['./beside:/mnt/beside:ro']}}\n")
+		write(".env", "GREETING=dot\n")
+		path := write("compose.yaml", "rootfs: host\ncommand: [sh, -c, 'echo $$A $$B $$C; cat /mnt/beside; exit 3']\nextends: {file: base.yaml, service: base}\n")
+		write("compose.override.yaml", "environment: {B: override, C: \"${GREETING}\"}\n")
+		if out, status := command(t, "unitc", "run", "--name", "verb-once", "--file", path); status != 3 || out != "base override dot\nfrom beside\n" {
+			t.Errorf("with an override: %d %q", status, out)
+		}
+	})
 	if out, status := command(t, "unitc", "run", path); status != 2 || !strings.Contains(out, "--file "+path) {
 		t.Errorf("a file in the place of an image: %d\n%s", status, out)
 	}

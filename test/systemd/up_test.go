@@ -131,11 +131,6 @@ func TestUpOfAProject(t *testing.T) {
 		}
 		writeFile(t, dir+"/compose.override.yml", "services: {db: {hostname: again}}\n") // for down to take away
 		must(t, "unitc", "up", dir+"/compose.yaml")
-		writeFile(t, dir+"/base.yaml", "services: {base: {hostname: base}}\n")
-		writeFile(t, dir+"/compose.yaml", strings.Replace(text, "  web:\n", "  web:\n    extends: {file: base.yaml, service: base}\n", 1))
-		if out, status := command(t, "unitc", "up", dir+"/compose.yaml"); status != 1 || !strings.Contains(out, "line 3, services.web.extends") {
-			t.Errorf("another file: %d\n%s", status, out)
-		}
 		if out, status := command(t, "unitc", "down", "verb-blog-web"); status != 2 || !strings.Contains(out, "one service of the project verb-blog") {
 			t.Errorf("down of one service: %d\n%s", status, out)
 		}
@@ -150,6 +145,80 @@ func TestUpOfAProject(t *testing.T) {
 			t.Errorf("one that does not start: %d\n%s", status, out)
 		}
 		must(t, "unitc", "down", "--purge", "verb-fails")
+	})
+}
+
+// What a project extends and includes comes along as copies, and goes with it.
+//
+//lab:once
+func TestUpOfManyFiles(t *testing.T) {
+	dir := t.TempDir() + "/verb-many"
+	const files = "/etc/unitc/verb-many.yaml.files"
+	compose := dir + "/compose.yaml"
+	leavesNothing(t, func() {
+		indented := strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ")
+		writeFile(t, compose, "include: [parts/more.yaml]\nservices:\n  web:\n    extends: {file: ../common/base.yaml, service: base}\n    "+indented+"\n")
+		writeFile(t, dir+"/.env", "NAME=project\n")
+		writeFile(t, dir+"/../common/base.yaml", "services: {base: {hostname: base, volumes: ['./data:/data']}}\n")
+		writeFile(t, dir+"/../common/data/word", "from-data")
+		writeFile(t, dir+"/parts/more.yaml", "services:\n  more:\n    "+indented+"\n    hostname: ${PART}\n    env_file: more.env\n")
+		writeFile(t, dir+"/parts/.env", "PART=part\n")
+		writeFile(t, dir+"/parts/more.env", "GOT=${PART}-${NAME}\n")
+		if out := must(t, "unitc", "up", compose); !strings.Contains(out, "Installed '"+files+"'") {
+			t.Errorf("up says\n%s", out)
+		}
+		// The originals of what systemd reads may go.
+		for _, path := range []string{dir + "/parts/.env", dir + "/parts/more.yaml"} {
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(t, "systemctl", "daemon-reload")
+		must(t, "systemctl", "restart", "verb-many-more")
+		if got := must(t, "unitc", "exec", "verb-many-more", "sh", "-c", "echo $GOT; cat /etc/hostname"); got != "part-project\npart\n" {
+			t.Errorf("what is included has %q", got)
+		}
+		if got := must(t, "unitc", "exec", "verb-many-web", "cat", "/data/word", "/etc/hostname"); got != "from-database\n" {
+			t.Errorf("what extends has %q", got)
+		}
+		if out := must(t, "unitc", "cat", "verb-many"); !strings.Contains(out, "# "+files+dir+"/parts/more.yaml\n") || !strings.Contains(out, "PART=part") {
+			t.Errorf("cat prints\n%s", out)
+		}
+		if out := must(t, "unitc", "diff"); out != "" {
+			t.Errorf("what was just started differs:\n%s", out)
+		}
+		for _, path := range []string{dir + "/parts/.env", dir + "/parts/more.yaml"} {
+			if err := os.Rename(path+".away", path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out := must(t, "unitc", "up", compose); strings.Contains(out, "'"+files) {
+			t.Errorf("the same once more:\n%s", out)
+		}
+		writeFile(t, dir+"/../common/base.yaml", "services: {base: {hostname: other}}\n")
+		if out := must(t, "unitc", "up", compose); !strings.Contains(out, "Replaced '"+files+"'") || !strings.Contains(out, "verb-many-web: restarted") {
+			t.Errorf("with another file:\n%s", out)
+		}
+		// As it stands there, it is complete.
+		if out := must(t, "unitc", "up", "/etc/unitc/verb-many.yaml"); strings.Contains(out, "Installed") || strings.Contains(out, "Removed") {
+			t.Errorf("up of what is installed:\n%s", out)
+		}
+		must(t, "unitc", "check", "/etc/unitc/verb-many.yaml")
+		must(t, "unitc", "down", "verb-many")
+		if got := must(t, "sh", "-c", "ls -d /etc/unitc/verb-many*"); got != "/etc/unitc/verb-many.env~\n/etc/unitc/verb-many.yaml.files~\n/etc/unitc/verb-many.yaml~\n" {
+			t.Errorf("down leaves\n%s", got)
+		}
+		must(t, "unitc", "up", compose)
+		// One that names none has none.
+		writeFile(t, compose, "services:\n  web:\n    "+indented+"\n")
+		if out := must(t, "unitc", "up", compose); !strings.Contains(out, "Removed '"+files+"'") || !strings.Contains(out, "verb-many-more runs and is no longer in") {
+			t.Errorf("without other files:\n%s", out)
+		}
+		must(t, "unitc", "down", "--purge", "verb-many")
+		must(t, "sh", "-c", "rm -r /etc/unitc/verb-many*~")
+		if got, _ := command(t, "sh", "-c", "ls -d /etc/unitc/.verb-many* /etc/unitc/verb-many*"); !strings.Contains(got, "cannot access") {
+			t.Errorf("left are\n%s", got)
+		}
 	})
 }
 

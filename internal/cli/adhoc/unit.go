@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
@@ -107,8 +108,11 @@ func (u *Unit) write(o *Options, options []byte) error {
 		return os.WriteFile(path, options, 0o600)
 	}
 	err := os.WriteFile(path, o.File.Data, 0o600)
-	if err == nil && o.File.Env != nil {
-		err = os.WriteFile(u.dir+"/"+o.Name+".env", o.File.Env.Data, 0o600)
+	if err == nil && len(o.File.Env) > 0 {
+		err = os.WriteFile(u.dir+"/"+o.Name+".env", o.File.EnvData(), 0o600)
+	}
+	if err == nil {
+		err = o.File.WriteFiles(u.dir + "/" + o.Name + searchpath.EndCopies)
 	}
 	if err == nil {
 		err = os.Mkdir(path+".d", 0o700)

@@ -29,7 +29,7 @@ type Candidate struct {
 	Name string // web
 	Path string // where it stands now; "-" = standard input
 	Data []byte
-	Env  *searchpath.Layer // variables that stand beside it
+	Env  []searchpath.Layer // variables that stand beside it: .env, then NAME.env, which wins
 	// Override stands beside a compose file, and Compose merges it without being told.
 	Override *searchpath.Layer
 	// others is the fault of files that Compose would merge as well.
@@ -37,9 +37,23 @@ type Candidate struct {
 	// Directory is where its relative paths begin once it is installed, as a line
 	// says that Check has added; "" = it needs none.
 	Directory string
-	Mode      fs.FileMode
-	File      definition.File
+	// Named are the files that it extends and includes, those of labels and of included
+	// variables: by their absolute paths, as Check has found them. Copies of them are
+	// installed with it.
+	Named []Named
+	Mode  fs.FileMode
+	File  definition.File
 }
+
+// Named is a file that a definition names and whose content is part of its meaning.
+type Named struct {
+	Path string
+	Data []byte
+	Mode fs.FileMode
+}
+
+// maxNamed bounds what is copied of such files, in bytes.
+const maxNamed = 16 << 20
 
 // composeNames are files that do not give their project its name.
 var composeNames = []string{"compose", "docker-compose", "container-compose"}
@@ -94,16 +108,46 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 			return nil, err
 		}
 	}
-	c.Env, err = c.readBeside([]string{c.Name + ".env", ".env"})
-	if whole && c.Env != nil {
+	size := 0
+	for _, name := range []string{".env", c.envName()} {
+		layer, err := c.readBeside([]string{name})
+		if err != nil {
+			return nil, err
+		}
+		if layer != nil {
+			c.Env = append(c.Env, *layer)
+			size += len(layer.Data)
+		}
+	}
+	if size > searchpath.MaxSize {
+		return nil, fmt.Errorf("the variables beside %s have %d bytes, at most %d are read", path, size, searchpath.MaxSize)
+	}
+	if whole {
 		c.others = c.otherFiles()
 	}
 	return c, err
 }
 
+// EnvData is what its variables are installed as: one file.
+func (c *Candidate) EnvData() []byte {
+	if len(c.Env) == 1 {
+		return c.Env[0].Data
+	}
+	var data []byte
+	for _, layer := range c.Env {
+		text := bytes.TrimPrefix(layer.Data, []byte("\ufeff"))
+		data = fmt.Appendf(data, "# Of %s:\n%s\n", strings.ReplaceAll(layer.Path, "\n", " "), bytes.TrimRight(text, "\n"))
+	}
+	return data
+}
+
 // otherFiles finds what COMPOSE_FILE names besides this file and its override.
 func (c *Candidate) otherFiles() diag.List {
-	vars, _ := compose.Variables([]compose.Layer{compose.Layer(*c.Env)})
+	var layers []compose.Layer
+	for _, layer := range c.Env {
+		layers = append(layers, compose.Layer(layer))
+	}
+	vars, _ := compose.Variables(layers)
 	for _, name := range strings.Split(vars["COMPOSE_FILE"], cmp.Or(vars["COMPOSE_PATH_SEPARATOR"], ":")) {
 		path := filepath.Join(filepath.Dir(c.Path), name)
 		if filepath.IsAbs(name) {
@@ -112,8 +156,10 @@ func (c *Candidate) otherFiles() diag.List {
 		if name == "" || path == c.Path || c.Override != nil && path == c.Override.Path {
 			continue
 		}
-		line := 1 + bytes.Count(c.Env.Data[:max(0, bytes.Index(c.Env.Data, []byte("COMPOSE_FILE")))], []byte("\n"))
-		return diag.List{{File: c.Env.Path, Line: line, Col: 1, Rule: diag.RuleUnsupported, What: fmt.Sprintf("COMPOSE_FILE has Compose merge %q too", name),
+		key := []byte("COMPOSE_FILE")
+		env := c.Env[max(0, slices.IndexFunc(c.Env, func(l searchpath.Layer) bool { return bytes.Contains(l.Data, key) }))]
+		line := 1 + bytes.Count(env.Data[:max(0, bytes.Index(env.Data, key))], []byte("\n"))
+		return diag.List{{File: env.Path, Line: line, Col: 1, Rule: diag.RuleUnsupported, What: fmt.Sprintf("COMPOSE_FILE has Compose merge %q too", name),
 			Cure: "copy it to " + c.Target() + ".d/ as a drop-in, and take COMPOSE_FILE away"}}
 	}
 	return nil
@@ -190,10 +236,7 @@ func (c *Candidate) readBeside(names []string) (*searchpath.Layer, error) {
 // As changes what was found of the file to what would be installed of it.
 func (c *Candidate) As(src *searchpath.Source) {
 	if c.Name != src.Name {
-		src.Env = nil
-		if c.Env != nil {
-			src.Env = []searchpath.Layer{*c.Env}
-		}
+		src.Env = c.Env
 	}
 	src.Rename(c.Name)
 	src.Problems = append(src.Problems, c.others...)
@@ -206,35 +249,90 @@ func (c *Candidate) As(src *searchpath.Source) {
 func (c *Candidate) Target() string { return searchpath.Dirs[0] + "/" + c.Name + ".yaml" }
 
 // EnvTarget is where its variables will stand.
-func (c *Candidate) EnvTarget() string { return searchpath.Dirs[0] + "/" + c.Name + ".env" }
+func (c *Candidate) EnvTarget() string { return searchpath.Dirs[0] + "/" + c.envName() }
+
+func (c *Candidate) envName() string { return strings.TrimSuffix(c.Name, "@") + ".env" }
+
+// FilesTarget is the directory where copies of the files that it names will stand.
+func (c *Candidate) FilesTarget() string { return copiesIn(searchpath.Dirs[0], c.Name) }
+
+func copiesIn(dir, name string) string { return dir + "/" + name + searchpath.EndCopies }
 
 // OverrideTarget is where its override will stand.
 func (c *Candidate) OverrideTarget() string { return c.Target() + ".d/" + OverrideName }
 
-// Parse reads it as if it stood in dir.
-func (c *Candidate) Parse(dir string) definition.File {
+// source is what searchpath would find if it stood in dir.
+func (c *Candidate) source(dir string) searchpath.Source {
 	src := searchpath.Source{Name: c.Name, Path: c.Path, Dir: dir, Layers: []searchpath.Layer{{Path: c.Path, Data: c.Data}}}
 	if c.Override != nil {
 		src.Layers = append(src.Layers, *c.Override)
 	}
-	if c.Env != nil {
-		src.Env = []searchpath.Layer{*c.Env}
-	}
+	src.Env = c.Env
 	src.Problems = c.others
+	return src
+}
+
+// here reads it where it stands, and the files that it names.
+func (c *Candidate) here() (definition.File, []Named, error) {
+	src := c.source(filepath.Dir(c.Path))
+	src.Files = c.copies()
+	var read []searchpath.Layer
+	src.Named = &read
+	file := loader.Parse(src, library.Full)
+	var list []Named
+	size := 0
+	for _, l := range read {
+		n := Named{Path: strings.TrimPrefix(l.Path, src.Files), Data: l.Data, Mode: 0o600} // it may hold passwords
+		if ext := filepath.Ext(l.Path); ext == ".yaml" || ext == ".yml" {
+			st, err := os.Stat(l.Path)
+			if err != nil {
+				return file, nil, err
+			}
+			n.Mode = st.Mode().Perm() & 0o644
+		}
+		if size += len(l.Data); size > maxNamed {
+			return file, nil, fmt.Errorf("the files that %s names have more than %d MiB together; name fewer of them", c.Path, maxNamed>>20)
+		}
+		list = append(list, n)
+	}
+	return file, list, nil
+}
+
+// copies are those that it has where it stands, as one that was installed has.
+func (c *Candidate) copies() string {
+	base, found := strings.CutSuffix(c.Path, ".yaml")
+	if st, err := os.Stat(base + searchpath.EndCopies); !found || err != nil || !st.IsDir() {
+		return ""
+	}
+	return base + searchpath.EndCopies
+}
+
+// there reads it as if it stood in dir, with copies of the files that it names.
+func (c *Candidate) there(dir string) definition.File {
+	src := c.source(dir)
+	if len(c.Named) > 0 {
+		src.Files, src.Copies = copiesIn(dir, c.Name), map[string][]byte{}
+		for _, n := range c.Named {
+			src.Copies[src.Files+n.Path] = n.Data
+		}
+	}
 	return loader.Parse(src, library.Full)
 }
 
 // Check finds faults, and paths that would mean another file in dir, where it will
 // stand: it adds a line that says where they begin.
 func (c *Candidate) Check(dir string) (diag.List, error) {
-	c.File = c.Parse(dir)
-	if c.Path == "-" || filepath.Dir(c.Path) == dir {
+	if c.Path == "-" {
+		c.File = c.there(dir)
 		return c.File.Problems, nil
 	}
-	here := c.Parse(filepath.Dir(c.Path))
-	if here.Problems.HasErrors() {
-		return here.Problems, nil
+	here, named, err := c.here()
+	inPlace := filepath.Dir(c.Path) == dir && (c.Path == dir+"/"+c.Name+".yaml" || c.copies() == "")
+	if c.File = here; err != nil || here.Problems.HasErrors() || inPlace {
+		return here.Problems, err
 	}
+	c.Named = named
+	c.File = c.there(dir)
 	fields, err := c.moved(here)
 	if err != nil || len(fields) == 0 {
 		return here.Problems, err
@@ -246,15 +344,63 @@ func (c *Candidate) Check(dir string) (diag.List, error) {
 		if c.Data = placed(data, line); c.Data == nil {
 			continue
 		}
-		c.File = c.Parse(dir)
+		c.File = c.there(dir)
 		if left, err := c.moved(here); err != nil || len(left) == 0 {
 			return here.Problems, err
 		}
 	}
-	// What it extends and includes is not found so.
 	c.File, c.Data, c.Directory = before, data, ""
 	return here.Problems, fmt.Errorf("%s has paths that begin at its directory and would mean others in %s: %s; write absolute paths, or put it there with what it names",
 		c.Path, dir, strings.Join(fields, ", "))
+}
+
+// WriteFiles makes a directory with the copies.
+func (c *Candidate) WriteFiles(dir string) error {
+	for _, n := range c.Named {
+		if err := os.MkdirAll(filepath.Dir(dir+n.Path), 0o755); err != nil {
+			return err
+		}
+		if err := writeSynced(dir+n.Path, n.Data, n.Mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HasFiles tells whether a directory has these copies and no other file.
+func (c *Candidate) HasFiles(dir string) bool {
+	count := 0
+	err := filepath.WalkDir(dir, func(path string, item fs.DirEntry, err error) error {
+		if err != nil || item.IsDir() {
+			return err
+		}
+		count++
+		i := slices.IndexFunc(c.Named, func(n Named) bool { return dir+n.Path == path })
+		if i < 0 || !item.Type().IsRegular() {
+			return fs.ErrExist
+		}
+		data, err := os.ReadFile(path)
+		if err == nil && !bytes.Equal(data, c.Named[i].Data) {
+			err = fs.ErrExist
+		}
+		return err
+	})
+	return err == nil && count == len(c.Named)
+}
+
+func writeSynced(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return cmp.Or(err, f.Close())
 }
 
 // atEnd leaves all lines where they are.

@@ -61,6 +61,8 @@ type Found struct {
 	Entry  *searchpath.Entry
 	Source searchpath.Source
 	File   definition.File
+	// Named are the files that it extends and includes, and their like.
+	Named []searchpath.Layer
 	// Services are those that the name means: of a project's name all, else one.
 	// It is empty if nothing of the file could be decoded.
 	Services []definition.Service
@@ -98,6 +100,7 @@ func Find(root, name string) (*Found, error) {
 
 func read(tree *searchpath.Tree, entry *searchpath.Entry) *Found {
 	f := &Found{Entry: entry, Source: tree.Read(entry)}
+	f.Source.Named = &f.Named
 	f.File = loader.Parse(f.Source, library.Full)
 	return f
 }

@@ -18,6 +18,7 @@ type shape struct {
 	words  []string // the scalar is one of these
 	item   *shape   // of a list
 	unique bool     // no item of a list twice
+	last   bool     // of items of a list that are the same the last counts
 	first  []string // a list begins with one of these (its decoder sees to it)
 	keys   []field  // of a mapping with known keys
 	open   *shape   // the values of a mapping whose keys are free
@@ -184,7 +185,39 @@ func (r *reader) checkList(n *node, s *shape, key *field) bool {
 	if s.unique && !r.checkUnique(n) {
 		ok = false
 	}
+	if s.last {
+		r.dropRepeats(n, s)
+	}
 	return ok
+}
+
+// dropRepeats has the last of items that are the same take the place of the first,
+// as Compose does within a file as between files.
+func (r *reader) dropRepeats(n *node, s *shape) {
+	if len(n.items) < 2 {
+		return
+	}
+	identity := identifyText
+	if s.identity != nil {
+		identity = s.identity
+	}
+	at := make(map[string]int, len(n.items))
+	kept := n.items[:0]
+	for _, item := range n.items {
+		id := ""
+		if !item.bad {
+			id = identity(item)
+		}
+		i, again := at[id]
+		if !again || id == "" {
+			at[id] = len(kept)
+			kept = append(kept, item)
+			continue
+		}
+		r.report(diag.Warning, item.place, r.pathOf(n), "keep one of the two", "%s stands twice: first at %s; the last one counts", quote(id), r.where(item.place, kept[i].place)).Rule = diag.RuleDuplicate
+		kept[i] = item
+	}
+	n.items = kept
 }
 
 // checkUnique reports scalars that stand twice in a list.

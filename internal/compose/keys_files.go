@@ -25,7 +25,7 @@ var fileKeys = []field{
 	{name: "shm_size", shape: &memoryShape, example: "64m",
 		doc:    "The size of /dev/shm.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.ShmSize, _ = ParseBytes(n.text) }},
-	{name: "tmpfs", shape: &shape{kinds: text | list, format: &tmpfsFormat, item: &shape{kinds: text, format: &tmpfsFormat}, merge: mergeAppend, identity: identifyTmpfs}, example: "/run:size=16m",
+	{name: "tmpfs", shape: &shape{kinds: text | list, format: &tmpfsFormat, item: &shape{kinds: text, format: &tmpfsFormat}, merge: mergeAppend, identity: identifyTmpfs, last: true}, example: "/run:size=16m",
 		doc:    "Directories that are empty and in memory, as TARGET:OPTIONS; with tmpcopyup they begin with what the root file system has there.",
 		decode: decodeTmpfs},
 	{name: "volumes", shape: &volumesShape, example: "[/srv/data:/data:ro]",
@@ -53,7 +53,7 @@ func isAccess(s string) bool {
 	return s != "" && strings.Trim(s, "rwm") == "" && strings.Count(s, "r") < 2 && strings.Count(s, "w") < 2 && strings.Count(s, "m") < 2
 }
 
-var devicesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, format: &deviceFormat, keys: []field{
+var devicesShape = shape{kinds: list, last: true, identity: identifyTarget, item: &shape{kinds: text | mapping, format: &deviceFormat, keys: []field{
 	{name: "permissions", shape: &shape{kinds: text, format: &format{name: "access", pattern: `^(r?w?m?|r?m?w?|w?r?m?|w?m?r?|m?r?w?|m?w?r?)$`}}, example: "rw", doc: "What may be done: r, w and m (mknod)."},
 	{name: "source", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/dev/fuse", required: true, doc: "The node on the host."},
 	{name: "target", shape: &shape{kinds: text, format: &format{name: "device-target", pattern: `^(/.*[^/.].*)?$`}}, example: "/dev/fuse", doc: "The node in the container; the source's path if left out."},

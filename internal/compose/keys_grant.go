@@ -39,7 +39,7 @@ var plainNameFormat = format{
 	},
 }
 
-var grantsShape = shape{kinds: list, identity: identifyGrant, item: &shape{kinds: text | mapping, format: &plainNameFormat, keys: []field{
+var grantsShape = shape{kinds: list, last: true, identity: identifyGrant, item: &shape{kinds: text | mapping, format: &plainNameFormat, keys: []field{
 	{name: "gid", shape: &shape{kinds: text | integer, format: &groupFormat}, example: "\"1000\"", doc: "The group that owns the file."},
 	{name: "mode", shape: &shape{kinds: integer | text, format: &modeFormat}, example: "0o440", doc: "The file's permissions, in octal."},
 	{name: "source", shape: &shape{kinds: text, format: &plainNameFormat}, example: "token", required: true, doc: "The name under secrets: or configs:."},

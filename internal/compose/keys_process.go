@@ -57,7 +57,7 @@ var processKeys = []field{
 
 var environmentShape = shape{kinds: list | mapping, item: &shape{kinds: text, format: &pairFormat}, open: &valueShape, name: &envNameFormat, merge: mergePairs}
 
-var envFileShape = shape{kinds: text | list, merge: mergeAppend, identity: identifyEnvFile, format: &hostPathFormat, item: &shape{kinds: text | mapping, format: &hostPathFormat, keys: []field{
+var envFileShape = shape{kinds: text | list, merge: mergeAppend, identity: identifyEnvFile, last: true, format: &hostPathFormat, item: &shape{kinds: text | mapping, format: &hostPathFormat, keys: []field{
 	{name: "format", shape: &shape{kinds: text, words: []string{"raw"}}, example: "raw", doc: "raw takes values as they stand, quotes and $ included."},
 	{name: "path", shape: &hostPathShape, example: "/etc/web/web.env", required: true, doc: "The file; relative to the definition's directory."},
 	{name: "required", shape: &boolShape, example: "false", doc: "false lets the file be missing."},

@@ -28,7 +28,7 @@ var projectKeys = []field{
 	{name: "pre_stop", shape: &hooksShape, example: "[{command: /drain}]",
 		doc:    "Commands to run in the container before it is sent the stop signal, for `stop_grace_period` at most.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.PreStop = r.hooks(n) }},
-	{name: "profiles", shape: &shape{kinds: list, item: &shape{kinds: text, format: &plainNameFormat}, unique: true}, example: "[debug]",
+	{name: "profiles", shape: &shape{kinds: list, item: &shape{kinds: text, format: &plainNameFormat}, last: true}, example: "[debug]",
 		doc:    "The profiles in which the project starts the service.",
 		decode: decodeProfiles},
 	{name: "scale", shape: &shape{kinds: integer, format: replicasFormat}, example: "2",

@@ -45,7 +45,7 @@ var securityKeys = []field{
 		decode: func(_ *reader, s *definition.Service, n *node) { s.UTS = n.text }},
 }
 
-var capabilitiesShape = shape{kinds: list, item: &shape{kinds: text, format: &capabilityFormat}, unique: true}
+var capabilitiesShape = shape{kinds: list, item: &shape{kinds: text, format: &capabilityFormat}, last: true}
 
 // capabilityNames are those of capabilities(7), kernel 5.9 and later, without CAP_.
 var capabilityNames = []string{

@@ -182,3 +182,48 @@ func TestAliasFault(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// Of items that are the same the last takes the place of the first within a file
+// too, where Compose has it so; elsewhere they are a fault.
+func TestRepeats(t *testing.T) {
+	const file = `services:
+  web:
+    image: x
+    ports: ["80:80", "81:81", "80:80", {target: 81, published: 81}]
+    expose: [80, 80]
+    volumes: ["a:/data", "b:/other", "b:/data/"]
+    env_file: [x.env, y.env, {path: x.env, required: false}]
+    cap_add: [NET_ADMIN, SYS_TIME, NET_ADMIN]
+    dns_opt: [rotate, rotate]
+    tmpfs: ["/t:size=1m", "/t:size=2m"]
+    devices: ["/dev/null:/dev/x", "/dev/zero:/dev/x"]
+    secrets: [s, {source: s, mode: 0400}]
+    profiles: [p, p]
+    networks: {n: {aliases: [q, r, q]}}
+secrets: {s: {environment: S}}
+networks: {n: {}}
+volumes: {a: , b: }
+`
+	f := parse(parseText("blog", file))
+	if f.Problems.HasErrors() || len(f.Problems) != 12 {
+		t.Fatalf("%d problems: %s", len(f.Problems), f.Problems)
+	}
+	s := &f.Services[0]
+	if len(s.Ports) != 2 || len(s.Volumes) != 3 || s.Volumes[0].Source != "blog_b" || s.Volumes[0].Target != "/data" || s.Volumes[2].Size != 2<<20 ||
+		len(s.EnvFiles) != 2 || !s.EnvFiles[0].Optional || len(s.CapAdd) != 2 || len(s.Devices) != 1 || s.Devices[0].Source != "/dev/zero" ||
+		len(s.Secrets) != 1 || s.Secrets[0].Mode != 0o400 || len(s.Networks[0].Aliases) != 2 {
+		t.Errorf("%+v", s)
+	}
+	if want := `blog.yaml:6:38: warning: services.web.volumes: "/data" stands twice: first at line 6; the last one counts; keep one of the two`; !strings.Contains(f.Problems.String(), want) {
+		t.Errorf("%s\nlacks %s", f.Problems, want)
+	}
+	for _, text := range []string{
+		`ports: ["80:80", "80:81"]`, `security_opt: ["no-new-privileges:true", "no-new-privileges:true"]`, `networks: [n, n]`,
+		`{tmpfs: /t, volumes: ["a:/t"]}`,
+	} {
+		in := parseText("blog", "services: {web: {image: x, "+strings.Trim(text, "{}")+"}}\nnetworks: {n: {}}\nvolumes: {a: }\n")
+		if f := parse(in); !f.Problems.HasErrors() || !strings.Contains(f.Problems.String(), "twice") {
+			t.Errorf("%s: %s", text, f.Problems)
+		}
+	}
+}

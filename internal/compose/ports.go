@@ -16,7 +16,7 @@ const maxPorts = 1024
 
 var protocols = []string{"tcp", "udp", "sctp"}
 
-var portsShape = shape{kinds: list, unique: true, item: &shape{kinds: integer | text | mapping, format: &portFormat, keys: []field{
+var portsShape = shape{kinds: list, last: true, item: &shape{kinds: integer | text | mapping, format: &portFormat, keys: []field{
 	{name: "app_protocol", shape: &stringShape, example: "http", doc: "What is spoken there; a note."},
 	{name: "host_ip", shape: &shape{kinds: text, format: &addressFormat}, example: "127.0.0.1", doc: "The host's address; all if left out."},
 	{name: "mode", shape: &shape{kinds: text, words: []string{"host", "ingress"}}, example: "host", doc: "Swarm's; accepted and ignored."},
@@ -188,11 +188,18 @@ func (r *reader) addPorts(s *definition.Service, n *node, p definition.Port, sho
 	}
 }
 
-// addPort refuses a port of the host that is published twice.
+// addPort refuses a port of the host that is published twice, for two ports.
 func (r *reader) addPort(s *definition.Service, n *node, p definition.Port) {
 	key := p.HostIP + "|" + itoa(p.Published) + "|" + itoa(p.PublishedEnd) + "/" + p.Protocol
 	if p.Published != 0 {
 		if first, again := r.published[key]; again {
+			same := p
+			for _, other := range s.Ports {
+				if same.Item = other.Item; same == other {
+					r.warn(n, "keep one of the two", "the host's port %d is published twice: first at %s", p.Published, r.where(n.place, first)).Rule = diag.RuleDuplicate
+					return
+				}
+			}
 			r.fault(n, "keep one of the two", "the host's port %d is published twice: first at %s", p.Published, r.where(n.place, first)).Rule = diag.RuleDuplicate
 			return
 		}

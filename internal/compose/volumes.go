@@ -10,7 +10,7 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 )
 
-var volumesShape = shape{kinds: list, identity: identifyTarget, item: &shape{kinds: text | mapping, format: &volumeFormat, keys: []field{
+var volumesShape = shape{kinds: list, last: true, identity: identifyTarget, item: &shape{kinds: text | mapping, format: &volumeFormat, keys: []field{
 	{name: "bind", doc: "Options of a bind mount.", example: "{propagation: rslave}", shape: &shape{kinds: mapping, keys: []field{
 		{name: "create_host_path", shape: &boolShape, example: "false", doc: "Make the host's directory if it is missing (the default)."},
 		{name: "propagation", shape: &shape{kinds: text, words: propagations}, example: "rslave", doc: "How mounts below it travel between host and container."},

@@ -97,6 +97,7 @@ func (r *reader) decodeProject(file *definition.File) {
 	for i := range services.pairs {
 		r.projectService(&file.Services[i], services, &services.pairs[i])
 	}
+	r.checkPublished()
 	r.joinDefault(file)
 	r.fillGrants(file)
 	r.checkDependencies(file)

@@ -227,3 +227,37 @@ volumes: {a: , b: }
 		}
 	}
 }
+
+// Services that are there in the place of another may publish the same port.
+func TestPortsOfProfiles(t *testing.T) {
+	const file = `services:
+  a: {image: x, ports: ["80:80"], profiles: [one]}
+  b: {image: x, ports: ["80:81"], profiles: [two]}
+  c: {image: x, ports: ["80:82"]}
+  d: {image: x, ports: ["80:83"], scale: 0}
+`
+	for _, c := range []struct{ more, profiles, want string }{
+		{"", "", ""},
+		{"", "one", "blog.yaml:4:25: error: services.c.ports[0]: the host's port 80 is published twice: first at line 2"},
+		{"", "*", "blog.yaml:3:25: error: services.b.ports[0]: the host's port 80 is published twice: first at line 2"},
+		{"  e: {image: x, ports: ['80:84']}\n", "", "blog.yaml:6:25: error: services.e.ports[0]: the host's port 80 is published twice: first at line 4"},
+	} {
+		in := parseText("blog", file+c.more)
+		in.Env = map[string]string{"COMPOSE_PROFILES": c.profiles}
+		f := parse(in)
+		if f.Problems.HasErrors() != (c.want != "") || !strings.Contains(f.Problems.String(), c.want) {
+			t.Errorf("with profiles %q: %swant %s", c.profiles, f.Problems, c.want)
+		}
+		if len(f.Services[1].Ports) != 1 {
+			t.Errorf("b has the ports %v", f.Services[1].Ports)
+		}
+	}
+}
+
+func TestGluedVolumeOptions(t *testing.T) {
+	f := parse(parseText("web", "image: x\nvolumes: ['/a:/a:roz', '/b:/b:rwZ']\n"))
+	v := f.Services[0].Volumes
+	if f.Problems.HasErrors() || len(f.Problems) != 2 || !v[0].ReadOnly || v[0].SELinux != "z" || v[1].ReadOnly || v[1].SELinux != "Z" {
+		t.Errorf("%s%+v", f.Problems, v)
+	}
+}

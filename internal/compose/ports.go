@@ -196,17 +196,54 @@ func (r *reader) addPort(s *definition.Service, n *node, p definition.Port) {
 			same := p
 			for _, other := range s.Ports {
 				if same.Item = other.Item; same == other {
-					r.warn(n, "keep one of the two", "the host's port %d is published twice: first at %s", p.Published, r.where(n.place, first)).Rule = diag.RuleDuplicate
+					r.warn(n, "keep one of the two", "the host's port %d is published twice: first at %s", p.Published, r.where(n.place, first.place)).Rule = diag.RuleDuplicate
 					return
 				}
 			}
-			r.fault(n, "keep one of the two", "the host's port %d is published twice: first at %s", p.Published, r.where(n.place, first)).Rule = diag.RuleDuplicate
+			if first.service != s {
+				r.clashes = append(r.clashes, clash{s, n, p.Published, key})
+				s.Ports = append(s.Ports, p)
+				return
+			}
+			r.faultPublished(n, p.Published, first.place)
 			return
 		}
 		if r.published == nil {
-			r.published = map[string]place{}
+			r.published = map[string]publisher{}
 		}
-		r.published[key] = n.place
+		r.published[key] = publisher{s, n.place}
 	}
 	s.Ports = append(s.Ports, p)
+}
+
+// publisher is who publishes a port, and where that stands.
+type publisher struct {
+	service *definition.Service
+	place   place
+}
+
+// clash is a port of the host that a second one publishes.
+type clash struct {
+	service *definition.Service
+	node    *node
+	port    int
+	key     string // of published
+}
+
+func (r *reader) faultPublished(n *node, port int, first place) {
+	r.fault(n, "keep one of the two", "the host's port %d is published twice: first at %s", port, r.where(n.place, first)).Rule = diag.RuleDuplicate
+}
+
+// checkPublished finds services that would be started together and take the same
+// port. Of profiles, one may be there in the place of another.
+func (r *reader) checkPublished() {
+	for _, c := range r.clashes {
+		switch first := r.published[c.key]; {
+		case !c.service.StartsWithProject():
+		case first.service.StartsWithProject():
+			r.faultPublished(c.node, c.port, first.place)
+		default:
+			r.published[c.key] = publisher{c.service, c.node.place}
+		}
+	}
 }

@@ -25,9 +25,10 @@ type reader struct {
 	pending  []pendingProblem
 	delayed  tally // of pending
 
-	service    *node             // the service being read
-	fileLabels map[string]string // from its label_file
-	published  map[string]place  // the host's ports that the definition takes
+	service    *node                // the service being read
+	fileLabels map[string]string    // from its label_file
+	published  map[string]publisher // the host's ports that the definition takes
+	clashes    []clash              // those that two of its services take
 
 	extended map[extendedFile]*node // services of files named by extends
 	// directory is where relative paths begin that are of no such file; "" = in.Dir.

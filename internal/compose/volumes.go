@@ -193,8 +193,11 @@ func (r *reader) volumeOption(n *node, v *definition.Volume, option string) bool
 		}
 		cure := "write some of " + strings.Join(volumeOptions[:10], ", ")
 		if mode, label := option[:min(len(option), 2)], option[min(len(option), 2):]; (mode == "ro" || mode == "rw") && contains([]string{"z", "Z"}, label) {
-			cure = "write " + mode + "," + label
-		} else if near := nearest(option, volumeOptions); near != "" {
+			r.warn(n, "write "+mode+","+label, "%s is taken for %s,%s; Compose passes over it, and the volume can be written to", quote(option), mode, label)
+			v.ReadOnly, v.SELinux = mode == "ro", label
+			break
+		}
+		if near := nearest(option, volumeOptions); near != "" {
 			cure = "did you mean " + near + "?"
 		}
 		r.fault(n, cure, "%s is no option of a volume", quote(option))

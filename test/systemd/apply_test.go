@@ -6,6 +6,7 @@ package systemd
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -104,6 +105,15 @@ func TestDiffAndApply(t *testing.T) {
 		}
 		if got := names(); got != "50-unitc.conf" {
 			t.Errorf("apply has left %s", got)
+		}
+		if err := errors.Join(os.Rename(limits+"/50-unitc.conf", limits+"/kept"), os.MkdirAll(limits+"/50-unitc.conf/full", 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if out, status := command(t, "unitc", "update-limits", "verb-apply", "mem_limit=48m"); status != 1 || names() != "50-unitc.conf kept" {
+			t.Errorf("limits that can't be written: %d, left are %s\n%s", status, names(), out)
+		}
+		if err := errors.Join(os.RemoveAll(limits+"/50-unitc.conf"), os.Rename(limits+"/kept", limits+"/50-unitc.conf")); err != nil {
+			t.Fatal(err)
 		}
 
 		// By hand, until it stops.

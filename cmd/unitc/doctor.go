@@ -54,6 +54,8 @@ func (a *app) machine() doctor.Machine {
 		Proc: "/proc", Sys: "/sys", Run: "/run", Store: "/var/lib/unitc", Helper: buildinfo.HelperPath, Relay: buildinfo.RelayPath, YAMLGenerator: buildinfo.YAMLGeneratorPath,
 		// systemd.generator(7).
 		Generators: []string{"/run/systemd/system-generators", "/etc/systemd/system-generators", "/usr/local/lib/systemd/system-generators", "/usr/lib/systemd/system-generators"},
+		// systemd.unit(5), those in which somebody may put or mask it.
+		Units: []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"},
 		Label: func() (string, bool) {
 			labels := launch.ContainerLabels()
 			return labels.Process, labels.Loaded

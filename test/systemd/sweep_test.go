@@ -95,3 +95,28 @@ func TestSweepOfManyEnds(t *testing.T) {
 		})
 	})
 }
+
+// What a sweep leaves that is killed is not there until some other container ends.
+func TestSweepThatIsKilled(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			const killed = "/run/lab-sweep-killed"
+			cleanReload(t)
+			loadBusybox(t, "localhost/killed:1")
+			t.Cleanup(func() { os.Remove("/run/systemd/system/" + sweepUnit + ".d"); os.Remove(killed) })
+			place(t, "/run/systemd/system/"+sweepUnit+".d/killed.conf",
+				"[Service]\nRestartSec=100ms\nExecStart=\nExecStart=/bin/sh -c 'test -e "+killed+" && exec "+helper+" sweep; echo >"+killed+"; kill -KILL $$$$'\n")
+			place(t, definitions+"killed-sweep.yaml", "image: localhost/killed:1\ninit: true\n")
+			reload(t)
+			t.Cleanup(func() { must(t, "systemctl", "stop", "killed-sweep") })
+			must(t, "systemctl", "start", "killed-sweep")
+			must(t, "systemctl", "stop", "killed-sweep")
+			await(t, "it is swept up by another one", func() bool {
+				_, err := os.Stat(killed)
+				notes, _ := filepath.Glob("/run/unitc/.images/*")
+				return err == nil && written() == "" && len(notes) == 0
+			})
+			await(t, "the sweep is over", func() bool { return property(t, sweepUnit, "ActiveState") == "inactive" })
+		})
+	})
+}

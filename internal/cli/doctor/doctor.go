@@ -39,6 +39,7 @@ type Machine struct {
 	Helper         string
 	Relay          string
 	Generators     []string
+	Units          []string // directories of units, the first wins
 	YAMLGenerator  string
 	Systemd        func(ctx context.Context) (version string, err error)
 	// Label is the SELinux label that the host's policy has for containers, "" =
@@ -86,6 +87,7 @@ var checks = []check{
 	{"systemd", "private socket", privateSocket},
 	{"systemd", "generator", generator},
 	{"systemd", "helper", helper},
+	{"systemd", "sweep", sweep},
 	{"systemd", "journal", journal},
 	{"namespaces", "kinds", namespaces},
 	{"namespaces", "user", userNamespace},

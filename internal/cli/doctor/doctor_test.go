@@ -36,10 +36,13 @@ func broken(t *testing.T) Machine {
 	if err := os.Symlink("/dev/null", masked+"/unitc-generator"); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("/dev/null", masked+"/unitc-sweep.service"); err != nil {
+		t.Fatal(err)
+	}
 	return Machine{
 		Proc: dir + "/proc", Sys: dir + "/sys", Run: dir + "/run", Store: dir + "/no/such/store", Helper: dir + "/no-helper", Relay: dir + "/no-relay",
-		Generators: []string{masked},
-		Systemd:    func(context.Context) (string, error) { return "", errors.New("read: connection reset by peer") },
+		Generators: []string{masked}, Units: []string{dir + "/nowhere", masked},
+		Systemd: func(context.Context) (string, error) { return "", errors.New("read: connection reset by peer") },
 	}
 }
 
@@ -61,6 +64,7 @@ func TestFaultsHaveCures(t *testing.T) {
 		"systemd/private socket": {Warning, "only after dbus", "daemon-reexec"},
 		"systemd/generator":      {Failed, "link to /dev/null", "remove the link"},
 		"systemd/helper":         {Failed, "no-helper", "make install"},
+		"systemd/sweep":          {Warning, "stays until they start again", "systemctl unmask"},
 		"systemd/journal":        {Warning, "logs are lost", "systemd-journald"},
 		"namespaces/kinds":       {Failed, "no namespaces of kind mnt", "build the kernel"},
 		"namespaces/user":        {Failed, "forbidden", "sysctl"},

@@ -76,6 +76,22 @@ func helper(m Machine) result {
 	return good("%s", filepath.Dir(m.Helper))
 }
 
+// sweep: nothing but disk space tells that nobody takes away what is left.
+func sweep(m Machine) result {
+	const unit = "unitc-sweep.service"
+	for _, dir := range m.Units {
+		path := dir + "/" + unit
+		target, err := os.Readlink(path)
+		if err == nil && target == "/dev/null" {
+			return warn("systemctl unmask "+unit, "%s is a link to /dev/null: what containers leave at their end stays until they start again", path)
+		}
+		if _, err := os.Stat(path); err == nil {
+			return good("%s", path)
+		}
+	}
+	return warn("make install, or install the package", "no %s: what containers leave at their end stays until they start again", unit)
+}
+
 func journal(m Machine) result {
 	if _, err := os.Stat(m.Run + "/systemd/journal/stdout"); err != nil {
 		return warn("systemctl start systemd-journald", "journald does not listen: logs are lost")

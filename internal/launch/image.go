@@ -5,6 +5,7 @@ package launch
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,10 +49,19 @@ func useImage(s *definition.Service) (*store.Image, store.Upper, error) {
 	}
 	if s.Persist {
 		u, err := st.KeptUpper(context.Background(), s.UnitName(), img.Root)
-		return &img, u, err
+		return &img, u, upperError(s, err)
 	}
 	u, err := st.Upper(s.UnitName(), img.Root)
-	return &img, u, err
+	return &img, u, upperError(s, err)
+}
+
+// upperError has the cure of what may be of either file system that a start with
+// an image writes to.
+func upperError(s *definition.Service, err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EROFS) {
+		return imageError(s, err)
+	}
+	return err
 }
 
 func imageFacts(img *store.Image, u store.Upper) *planner.Image {
@@ -83,6 +93,14 @@ func imageError(s *definition.Service, err error) error {
 	}
 	if errors.Is(err, unix.EROFS) {
 		cure = "/var/lib/unitc must be writable for the helper: its file system is mounted read-only, as after a fault of the disk (`findmnt -T /var/lib/unitc`, `journalctl -k`), or a drop-in of the unit makes it so (ProtectSystem=, ReadOnlyPaths=)"
+	}
+	var file *fs.PathError
+	switch {
+	case !errors.Is(err, unix.ENOSPC):
+	case errors.As(err, &file) && strings.HasPrefix(file.Path, "/run/"):
+		cure = fullRun
+	default:
+		cure = "the file system of images is full, in bytes or inodes: look with `df " + store.DefaultDir + "` and `df -i " + store.DefaultDir + "`; `unitc prune` removes unused images"
 	}
 	what := err.Error()
 	if errors.Is(err, store.ErrNotFound) {

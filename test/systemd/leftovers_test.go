@@ -104,3 +104,54 @@ func TestFullRun(t *testing.T) {
 		})
 	})
 }
+
+// A start with an image writes to /run and to the store: it names which of them is
+// full, and works when there is room.
+//
+//lab:once
+func TestFullForAnImage(t *testing.T) {
+	const store, notes = "/var/lib/unitc", "/run/unitc/.images"
+	mount := func(dir, options string) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,"+options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Lazily: a sweep may be looking there.
+	unmount := func(dir string) { must(t, "umount", "--lazy", dir) }
+	cleanReload(t)
+	mount(store, "size=64m,nr_inodes=500")
+	t.Cleanup(func() { unmount(store); os.Remove(store) })
+	loadBusybox(t, "localhost/full:1")
+	place(t, definitions+"full-image.yaml", "image: localhost/full:1\ninit: true"+traceless+"\n")
+	reload(t)
+	t.Cleanup(func() { must(t, "systemctl", "stop", "full-image") })
+	expect := func(want string) {
+		if out, status := command(t, "systemctl", "start", "full-image"); status == 0 {
+			t.Errorf("it starts: %s", out)
+		}
+		if got := property(t, "full-image", "StatusText"); !strings.Contains(got, "no space left on device; "+want) {
+			t.Errorf("it says %s", got)
+		}
+		command(t, "systemctl", "reset-failed", "full-image")
+	}
+	works := func() {
+		must(t, "systemctl", "start", "full-image")
+		must(t, "systemctl", "stop", "full-image")
+		await(t, "all is swept up", func() bool { return written() == "" && property(t, sweepUnit, "ActiveState") == "inactive" })
+	}
+	mount(notes, "size=4k")
+	writeFile(t, notes+"/.filler", strings.Repeat("x", 4096))
+	expect("/run is full: look with `df /run`")
+	unmount(notes)
+	works()
+	var err error
+	for i := 0; err == nil; i++ {
+		err = os.WriteFile(fmt.Sprint(store, "/filler", i), nil, 0o600)
+	}
+	expect("the file system of images is full, in bytes or inodes: look with `df /var/lib/unitc`")
+	must(t, "sh", "-c", "rm "+store+"/filler*")
+	works()
+}

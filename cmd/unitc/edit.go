@@ -116,6 +116,9 @@ func (a *app) editFound(found *catalog.Found) error {
 var errUnchanged = errors.New("given up")
 
 func (a *app) replaceDefinition(path string, data []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil && a.root == "" {
+		path = target // a link is another name of the file, and stays one
+	}
 	mode := fs.FileMode(0o644)
 	if st, err := os.Stat(a.root + path); err == nil {
 		mode = st.Mode().Perm()

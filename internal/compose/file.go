@@ -68,7 +68,8 @@ func (r *reader) bareService(name string) definition.Service {
 func (r *reader) decodeProject(file *definition.File) {
 	file.Project = true
 	if r.isTemplate() {
-		r.faultFile(place{}, "rename the file to "+strings.TrimSuffix(r.in.Name, "@")+".yaml", "a template can't be a project of several services")
+		stem := strings.TrimSuffix(r.in.Name, "@")
+		r.faultFile(place{}, "rename the file to "+stem+".yaml; for a further instance of all of it make a link of another name, as in `ln -s "+stem+".yaml "+stem+"-two.yaml`", "a template can't be a project of several services")
 	}
 	for i := range r.root.pairs {
 		p := &r.root.pairs[i]

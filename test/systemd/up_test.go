@@ -247,6 +247,23 @@ func TestEdit(t *testing.T) {
 	if text, _ := os.ReadFile("/etc/unitc/verb-edit.yaml"); string(text) != sleeper+"mem_limit: 16m\n" {
 		t.Errorf("the definition is\n%s", text)
 	}
+	// Another name of the file stays one.
+	const link = "/etc/unitc/verb-edit-two.yaml"
+	if err := os.Symlink("verb-edit.yaml", link); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(link)
+	if out, status := command(t, "env", "EDITOR=sed -i s/16m/32m/", "SYSTEMD_EDITOR=", "unitc", "edit", "verb-edit-two"); status != 0 || !strings.Contains(out, "Wrote '/etc/unitc/verb-edit.yaml'") {
+		t.Errorf("by another name: %d\n%s", status, out)
+	}
+	if target, err := os.Readlink(link); err != nil || target != "verb-edit.yaml" {
+		t.Errorf("the link is %q, %v", target, err)
+	}
+	if out, status := command(t, "env", "EDITOR=sed -i s/32m/16m/", "SYSTEMD_EDITOR=", "unitc", "edit", "verb-edit"); status != 0 {
+		t.Errorf("back again: %d\n%s", status, out)
+	}
+	os.Remove(link)
+	must(t, "systemctl", "daemon-reload")
 	must(t, "systemctl", "start", "verb-edit")
 	if got := property(t, "unitc-verb-edit.scope", "MemoryMax"); got != "16777216" {
 		t.Errorf("systemd was not reloaded: MemoryMax is %s", got)

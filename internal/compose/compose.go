@@ -33,6 +33,8 @@ type Input struct {
 	Layers []Layer
 	// Env holds the variables for interpolation.
 	Env map[string]string
+	// EnvFile is NAME.env where it stands in another directory than the definition.
+	EnvFile string
 	// Dir is the definition's directory: relative host paths start there.
 	Dir string
 	// Read gives the files that the definition names and whose content is part

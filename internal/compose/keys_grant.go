@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"cmp"
 	"maps"
 	"path"
 	"slices"
@@ -108,7 +109,7 @@ func (r *reader) fillGrant(kind string, grants []definition.Grant, declared []de
 
 // variableFiles are where a variable of a layer is looked up, the first that has it.
 func (r *reader) variableFiles(layer int32) []string {
-	files := []string{path.Join(r.in.Dir, r.envName()), path.Join(r.in.Dir, ".env")}
+	files := []string{cmp.Or(r.in.EnvFile, path.Join(r.in.Dir, r.envName())), path.Join(r.in.Dir, ".env")}
 	if scope := r.scopes[layer]; scope != nil {
 		for _, list := range scope.files {
 			for _, file := range slices.Backward(list) {

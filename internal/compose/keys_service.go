@@ -46,6 +46,7 @@ func (r *reader) decodeService(s *definition.Service, name string, at place, n *
 	if at.layer == 0 {
 		s.Source.Line, s.Source.Col = int(at.line), int(at.col)
 	}
+	s.OwnVariables = r.in.EnvFile
 	if scope := r.scopes[at.layer]; scope != nil {
 		s.Variables = scope.files
 	}

@@ -41,6 +41,8 @@ type Service struct {
 	Command     []string  `json:"command"`
 	Environment []Env     `json:"environment,omitempty"` // in the order of the file, no key twice
 	EnvFiles    []EnvFile `json:"env_file,omitempty"`
+	// OwnVariables is NAME.env where it stands in another directory than the definition.
+	OwnVariables string `json:"own_variables,omitempty"`
 	// Variables are further files that EnvFiles may use, of an included compose file: of
 	// each list the last that sets a variable wins, of the lists the first. Those beside
 	// the definition win over all.

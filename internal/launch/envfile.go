@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +61,7 @@ type variables struct {
 func (v *variables) lookup(name string) (string, bool) {
 	if !v.read {
 		v.read = true
-		if v.beside, v.err = besideDefinition(v.service.Source.File); v.err == nil {
+		if v.beside, v.err = besideDefinition(v.service.Source.File, v.service.OwnVariables); v.err == nil {
 			v.err = addIncluded(v.beside, v.service.Variables)
 		}
 	}
@@ -106,16 +107,17 @@ func addIncluded(all map[string]string, lists [][]string) error {
 	return nil
 }
 
-// besideDefinition reads .env and NAME.env, which wins.
-func besideDefinition(file string) (map[string]string, error) {
+// besideDefinition reads .env and NAME.env, which wins, or what is in its place.
+func besideDefinition(file, own string) (map[string]string, error) {
 	all := map[string]string{}
 	if file == "" {
 		return all, nil // it stands in none
 	}
 	name := strings.TrimSuffix(path.Base(file), path.Ext(file))
-	for _, base := range []string{".env", strings.TrimSuffix(name, "@") + ".env"} {
+	dir := path.Dir(file)
+	for _, at := range []string{path.Join(dir, ".env"), cmp.Or(own, path.Join(dir, strings.TrimSuffix(name, "@")+".env"))} {
 		earlier := func(name string) (string, bool) { value, ok := all[name]; return value, ok }
-		vars, err := readEnvFile(definition.EnvFile{Path: path.Join(path.Dir(file), base), Optional: true}, earlier, false)
+		vars, err := readEnvFile(definition.EnvFile{Path: at, Optional: true}, earlier, false)
 		if err != nil {
 			return nil, err
 		}

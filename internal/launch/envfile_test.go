@@ -56,6 +56,12 @@ func TestReadEnvFiles(t *testing.T) {
 		t.Errorf("of an included file: %v, %v", all, err)
 	}
 
+	// NAME.env may stand elsewhere.
+	elsewhere := &definition.Service{Source: s.Source, OwnVariables: dir + "/one.env", EnvFiles: included.EnvFiles}
+	if all, err = readEnvFiles(elsewhere); err != nil || *all[0][0].Value != "dot inner 1" {
+		t.Errorf("with another file of its own: %v, %v", all, err)
+	}
+
 	if err := os.WriteFile(dir+"/blog.env", []byte("A='open\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@
 package loader
 
 import (
+	"path"
+
 	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
@@ -28,6 +30,11 @@ func ParseInto(memory *compose.Memory, src searchpath.Source, library syntax.Lib
 	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed, Files: src.Files, Library: library, Memory: memory}
 	for i, layer := range src.Layers {
 		in.Layers[i] = compose.Layer(layer)
+	}
+	for _, layer := range src.Env {
+		if path.Dir(layer.Path) != src.Dir {
+			in.EnvFile = layer.Path // an administrator's, of a definition that a package has
+		}
 	}
 	vars, problems := variables(src.Env)
 	// Without a first layer there is nothing to parse, and nothing to say but

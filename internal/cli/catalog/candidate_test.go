@@ -294,3 +294,19 @@ func TestEnvOfCandidate(t *testing.T) {
 		t.Errorf("%v, %+v", err, c)
 	}
 }
+
+// The variables that an administrator sets of a package's definition are its secrets' too.
+func TestEnvElsewhere(t *testing.T) {
+	root := place(t, map[string]string{
+		"usr/lib/unitc/definitions/blog.yaml": "services: {web: {image: x, env_file: /x.env, secrets: [s]}}\nsecrets: {s: {environment: S}}\n",
+		"etc/unitc/blog.env":                  "S=1\n",
+	})
+	found, err := Find(root, "blog")
+	if err != nil || found.File.Problems.HasErrors() {
+		t.Fatalf("%v, %s", err, found.File.Problems)
+	}
+	s := found.Services[0]
+	if got := strings.Join(s.Secrets[0].EnvFiles, " "); s.OwnVariables != "/etc/unitc/blog.env" || got != "/etc/unitc/blog.env /usr/lib/unitc/definitions/.env" {
+		t.Errorf("%s, and for the secret %s", s.OwnVariables, got)
+	}
+}

@@ -136,7 +136,7 @@ func Compare(running, file *definition.Service) ([]Change, error) {
 
 // notCompared are no wishes of the operator: where it stands, what it is called. Of
 // files with variables, what they give is compared.
-var notCompared = []string{"name", "instance", "source", "project", "key", "variables"}
+var notCompared = []string{"name", "instance", "source", "project", "key", "own_variables", "variables"}
 
 // flatten makes a list of fields of a definition, by way of its JSON form: so
 // no field can be forgotten here.

@@ -16,7 +16,8 @@ stop_units() {
 		# A failed unit would be listed for as long as the system runs.
 		systemctl reset-failed "$unit" 2>/dev/null || true
 	done
-	systemctl stop 'unitc-network-use@*.service' 2>/dev/null || true
+	# What they have left, networks among it.
+	systemctl start --wait unitc-sweep.service || true
 	systemctl stop unitc-resolver.socket unitc-resolver.service 2>/dev/null || true
 	systemctl stop unitc.slice 2>/dev/null || true
 }

@@ -25,8 +25,10 @@ func run(args []string) int {
 		return launch.Start(args[1], "")
 	case len(args) == 3 && args[0] == "start":
 		return launch.Start(args[1], args[2])
-	case len(args) >= 2 && args[0] == "clean":
-		return launch.Clean(args[1], args[2:])
+	case len(args) == 2 && args[0] == "clean":
+		return launch.Clean(args[1], false)
+	case len(args) >= 3 && args[0] == "clean": // of an earlier version, with networks
+		return launch.Clean(args[1], true)
 	case len(args) == 1 && args[0] == "sweep":
 		return launch.Sweep()
 	case len(args) == 1 && args[0] == "idle":
@@ -49,8 +51,8 @@ func run(args []string) int {
 		return launch.NetworkUp(args[1])
 	case len(args) == 2 && args[0] == "network-down":
 		return launch.NetworkDown(args[1])
-	case len(args) == 2 && args[0] == "network-idle":
-		return launch.NetworkIdle(args[1])
+	case len(args) == 2 && args[0] == "network-idle": // of an earlier version, until systemd has reloaded
+		return launch.Sweep()
 	case len(args) == 1 && args[0] == "network-reload":
 		return launch.NetworkReload()
 	case len(args) == 2 && args[0] == "steps": // for the tests
@@ -62,7 +64,7 @@ func run(args []string) int {
 }
 
 const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
-       unitc-exec clean NAME [NETWORK…]
+       unitc-exec clean NAME [swept]
        unitc-exec sweep
        unitc-exec idle
        unitc-exec postmortem
@@ -72,6 +74,5 @@ const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
        unitc-exec drain NAME
        unitc-exec network-up RESOLVED.json
        unitc-exec network-down NAME
-       unitc-exec network-idle NAME
        unitc-exec network-reload
 run by the units that unitc-generator writes`

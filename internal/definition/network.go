@@ -5,9 +5,6 @@ package definition
 import (
 	"net/netip"
 	"strconv"
-	"strings"
-
-	"github.com/unitc/unitc/internal/unitfile"
 )
 
 // NetworkUnit begins the name of a network's unit; the network's name follows.
@@ -20,20 +17,6 @@ const NetworkFile = ".network"
 // LoneNetwork is the network of containers that belong to no project and name
 // none.
 const LoneNetwork = "unitc0"
-
-const loneNetworkUse = "unitc-network-use@" + LoneNetwork + ".service"
-
-// NetworkUseUnit is what ends when the last container has left a network; "" =
-// no unit can be called so.
-func NetworkUseUnit(network string) string {
-	if network == LoneNetwork {
-		return loneNetworkUse
-	}
-	if name := "unitc-network-use@" + network + ".service"; unitfile.NameKind(name) == unitfile.Instance && !strings.ContainsAny(network, `%$ \"'`) {
-		return name
-	}
-	return ""
-}
 
 // Network is one entry of a project's `networks:`, or the project's default.
 type Network struct {

@@ -81,39 +81,21 @@ func networkUnits(file definition.File, outDir, helper string) []unit {
 }
 
 // networkDependencies order a container behind its networks' units, if they
-// are started, and have its names answered and its networks removed. It does not
-// wait for the units that do that: opening sockets takes systemd as long as the
-// helper's own start, which makes sure of them before the payload runs
-// (launch, await-resolver). Networks have the lock of their records.
+// are started, and have its names answered. It does not wait for the sockets of
+// names: to open them takes systemd as long as the helper's own start, which makes
+// sure of them before the payload runs (launch, await-resolver).
 func (t *translation) networkDependencies() {
-	networks := t.ownNetworks()
-	if len(networks) == 0 {
+	if !t.joinsNetworks() {
 		return
 	}
 	for _, a := range t.service.Networks {
 		t.w.Set("After", networkUnitName(a.Network))
 	}
-	for _, name := range networks {
-		// It takes the network away when the last container has ended.
-		if use := definition.NetworkUseUnit(name); use != "" {
-			t.w.Set("Wants", use)
-		}
-	}
 	t.w.Set("Wants", resolverSocket)
 	t.w.Set("After", sysctlService)
 }
 
-// ownNetworks are those that a start joins.
-func (t *translation) ownNetworks() []string {
-	if t.service == nil || t.broken || t.service.NetworkMode != "" {
-		return nil
-	}
-	if len(t.service.Networks) == 0 {
-		return []string{definition.LoneNetwork}
-	}
-	names := make([]string, 0, len(t.service.Networks))
-	for _, a := range t.service.Networks {
-		names = append(names, a.Network)
-	}
-	return names
+// joinsNetworks tells whether a start joins any.
+func (t *translation) joinsNetworks() bool {
+	return t.service != nil && !t.broken && t.service.NetworkMode == ""
 }

@@ -115,11 +115,12 @@ func (t *translation) unitSection(problems diag.List) {
 	if !t.cleansUp() {
 		// It says why the container has failed. No other end costs a process.
 		t.w.Set("OnFailure", postMortemUnit)
-		if t.service.LeavesRemains() {
-			// Behind the end: any process in it takes half of a stop.
-			t.w.Set("OnFailure", sweepUnit)
-			t.w.Set("OnSuccess", sweepUnit)
-		}
+	}
+	if t.joinsNetworks() || !t.cleansUp() && t.service.LeavesRemains() {
+		// Behind the end: any process in it takes half of a stop, and the kernel longer
+		// to remove a bridge.
+		t.w.Set("OnFailure", sweepUnit)
+		t.w.Set("OnSuccess", sweepUnit)
 	}
 	t.pass(t.service.System.Unit)
 }
@@ -288,10 +289,8 @@ func (t *translation) cleanUp() {
 		return
 	}
 	clean := unitfile.Exec(t.helper, "clean") + " %N"
-	for _, name := range t.ownNetworks() {
-		if definition.NetworkUseUnit(name) != "" {
-			clean += " " + name // what takes it away is in this file too
-		}
+	if t.joinsNetworks() {
+		clean += " swept"
 	}
 	t.w.Set("ExecStopPost", clean)
 }

@@ -32,9 +32,9 @@ const stateRoot = "/run/unitc"
 // Clean is ExecStopPost=: it runs after every kind of death and may run twice.
 // Mounts, namespaces and the relay end with their last process; the scope ends
 // with its service (BindsTo=). What could outlive a payload is stopped here by
-// name, and why the payload ended badly is said in words. The networks in
-// keep have units of their own that take them away.
-func Clean(name string, keep []string) int {
+// name, and why the payload ended badly is said in words. Where a sweep comes
+// behind it (swept), that takes networks away that nobody is in any more.
+func Clean(name string, swept bool) int {
 	// stop_grace_period bounds this process too. systemd ends one that is late by
 	// the stop signal first, and only after as much time again kills it: until then
 	// its word that it needs more has been read, however busy the machine is.
@@ -55,7 +55,7 @@ func Clean(name string, keep []string) int {
 	}
 	// It needs nothing but the name, and waits for the kernel's grace periods.
 	released := make(chan error, 1)
-	go func() { released <- network.Release(name, keep) }()
+	go func() { released <- network.Release(name, swept) }()
 	defer func() {
 		if err := <-released; err != nil {
 			fmt.Fprintf(journal.Stderr, "<3>clean-up of %s: %v\n", name, err)

@@ -282,9 +282,6 @@ func NetworkUp(path string) int {
 // NetworkDown is its ExecStopPost=.
 func NetworkDown(name string) int { return tell(network.Down(name, isOver)) }
 
-// NetworkIdle takes a network away that the last container has left.
-func NetworkIdle(name string) int { return tell(network.Idle(name, isOver)) }
-
 // NetworkReload puts back what somebody has flushed. It runs whenever nftables.service
 // has flushed everything (packaging/nftables.conf).
 func NetworkReload() int {

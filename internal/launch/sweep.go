@@ -5,7 +5,6 @@ package launch
 import (
 	"errors"
 
-	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/invocation"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/store"
@@ -13,7 +12,8 @@ import (
 
 // Sweep takes away what containers have left that have ended: addresses, ports and
 // records of networks, what they wrote, their notes that images are in use. It is
-// for those whose units have no clean-up of their own. systemd starts it whenever
+// for those whose units have no clean-up of their own, and for networks that the
+// last container has left. systemd starts it whenever
 // one of them becomes inactive or fails, one process for all that end meanwhile,
 // and it looks for all: what a sweep that was killed has left is the next one's.
 func Sweep() int {
@@ -23,7 +23,7 @@ func Sweep() int {
 	}
 	// Each waits for something else: the one for the kernel's grace periods.
 	released := make(chan error, 1)
-	go func() { released <- network.ReleaseOver(isOver, hasUseUnit) }()
+	go func() { released <- network.ReleaseOver(isOver) }()
 	st, err := store.Open("")
 	if err == nil {
 		err = st.Sweep()
@@ -50,5 +50,3 @@ func beginSweep() error {
 }
 
 func isOver(container string) bool { return invocation.Over(container + ".service") }
-
-func hasUseUnit(network string) bool { return definition.NetworkUseUnit(network) != "" }

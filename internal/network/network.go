@@ -133,10 +133,10 @@ func take(locked *lease.Locked, r Request) (*Claim, error) {
 	return c, nil
 }
 
-// Release takes a container off its networks, and takes those away that nobody
-// is in any more, but for those in keep, which have units of their own for that
-// (Idle). It may run at any time and twice.
-func Release(container string, keep []string) error {
+// Release takes a container off its networks. Those that nobody is in then are
+// left to a sweep that comes behind, or else taken away too. It may run at any time
+// and twice.
+func Release(container string, swept bool) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
@@ -144,24 +144,24 @@ func Release(container string, keep []string) error {
 	defer locked.Unlock()
 	records, err := forget(locked, container)
 	forgetFlows(records...)
-	if err := errors.Join(err, locked.DropUnfinished(container)); err != nil {
+	if err := errors.Join(err, locked.DropUnfinished(container)); err != nil || swept {
 		return err
 	}
-	return removeIdle(locked, func(n *lease.Network) bool {
-		return (n.Orphaned || !slices.Contains(keep, n.Name)) && slices.ContainsFunc(records, func(r lease.Record) bool { return r.Network == n.Name })
-	})
+	return sweep(locked)
 }
 
-// ReleaseOver is Release of all containers that have ended. The networks that keeps
-// names have units of their own that take them away.
-func ReleaseOver(over func(container string) bool, keeps func(network string) bool) error {
+// ReleaseOver is Release of all containers that have ended. It takes all networks
+// away that nobody is in then: who starts meanwhile has a record in its networks
+// from the moment it has the lock, and who was killed before it wrote that has left
+// them empty.
+func ReleaseOver(over func(container string) bool) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()
-	left, err := forgetOver(locked, over)
-	return errors.Join(err, removeIdle(locked, func(n *lease.Network) bool { return left[n.Name] && (n.Orphaned || !keeps(n.Name)) }))
+	_, err = forgetOver(locked, over)
+	return errors.Join(err, sweep(locked))
 }
 
 // forgetOver takes all containers off their networks that have ended, and gives the
@@ -193,33 +193,6 @@ func lockIfAny() (*lease.Locked, error) {
 		return nil, nil
 	}
 	return lease.Store{}.Lock()
-}
-
-// Idle takes a network away if nobody is in it and its unit is not active. If
-// somebody is, who may have come since or be about to end, it is left to them:
-// systemd orders neither before this. Those of whom over says that they have ended
-// are not in it.
-func Idle(name string, over func(container string) bool) error {
-	locked, err := lockIfAny()
-	if locked == nil || err != nil {
-		return err
-	}
-	defer locked.Unlock()
-	if _, err := forgetOver(locked, over); err != nil {
-		return err
-	}
-	if err := removeIdle(locked, func(n *lease.Network) bool { return n.Name == name }); err != nil {
-		return err
-	}
-	n, err := locked.Network(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	n.Orphaned = true
-	return locked.PutNetwork(n)
 }
 
 // forget takes one container off its networks, and gives what it had there.

@@ -287,8 +287,8 @@ func TestWays(t *testing.T) {
 		t.Logf("%s", out)
 	}
 	for _, name := range []string{"web", "app", "other", "closed", "late"} {
-		must(t, Release(name, nil))
-		must(t, Release(name, nil))
+		must(t, Release(name, false))
+		must(t, Release(name, false))
 	}
 	if after := links(t); after != before+" wire" {
 		t.Errorf("links: before %s, after %s", before, after)

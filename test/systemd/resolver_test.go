@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -57,22 +58,26 @@ func TestStartWithoutTheResolver(t *testing.T) {
 	})
 }
 
-// The unit that takes a network away may end before its last container, as with
-// unitc.slice: then the container does.
-func TestNetworkWhoseUnitHasEnded(t *testing.T) {
+// systemd opens the sockets of names behind the first container, whose start does
+// not wait for that, and tells nobody of the unit by which it does.
+func TestSocketsOfNamesComeBehind(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
-			first, last := scoped.define(t, "orphan-first", named), scoped.define(t, "orphan-last", named)
-			first.start()
-			last.start()
-			must(t, "systemctl", "stop", "unitc-network-use@unitc0.service")
-			first.stop()
-			must(t, "ip", "link", "show", "unitc0")
-			last.stop()
-			await(t, "the network is gone with its last container", func() bool {
-				_, status := command(t, "ip", "link", "show", "unitc0")
-				return status != 0
-			})
+			const turn = "unitc-resolver-turn.service"
+			openSockets(t, "-/bin/true")
+			place(t, "/run/systemd/system/unitc-resolver.socket.d/test.conf", "")
+			must(t, "systemctl", "daemon-reload")
+			c := scoped.define(t, "names-behind", named).start()
+			when := map[string]int{}
+			for _, unit := range []string{c.unit(), "unitc-resolver.socket"} {
+				when[unit], _ = strconv.Atoi(property(t, unit, "InactiveExitTimestampMonotonic"))
+			}
+			if own, sockets := when[c.unit()], when["unitc-resolver.socket"]; own == 0 || sockets <= own {
+				t.Errorf("the container began at %d, the sockets were open at %d", own, sockets)
+			}
+			if out := must(t, "journalctl", "--quiet", "-u", turn); out != "" || property(t, turn, "ActiveState") != "inactive" {
+				t.Errorf("%s is %s, and the journal has %q", turn, property(t, turn, "ActiveState"), out)
+			}
 		})
 	})
 }

@@ -131,15 +131,13 @@ func (s snapshot) diff(now snapshot) string {
 // isSettled tells whether nothing is on its way that no container is there for:
 // why one has failed is told, and what it has left is taken away, behind its stop.
 func isSettled() bool {
-	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--full", "unitc-postmortem.service", sweepUnit, "unitc-network-use@*.service").Output()
+	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--full", "unitc-postmortem.service", sweepUnit, "unitc-resolver.socket").Output()
 	if err != nil {
 		return false
 	}
 	for line := range strings.Lines(string(out)) {
-		unit, _, _ := strings.Cut(line, " ")
-		name, isUse := strings.CutPrefix(strings.TrimSuffix(unit, ".service"), "unitc-network-use@")
-		members, _ := filepath.Glob("/run/unitc/.networks/" + name + "/[!.]*.json")
-		if !strings.Contains(line, " failed ") && (!isUse || len(members) == 0) {
+		members, _ := filepath.Glob("/run/unitc/.networks/*/[!.]*.json")
+		if !strings.Contains(line, " failed ") && (!strings.HasPrefix(line, "unitc-resolver.") || len(members) == 0) {
 			return false
 		}
 	}

@@ -53,7 +53,7 @@ func TestSweepThatComesLate(t *testing.T) {
 			}
 			must(t, "unitc", "rmi", "localhost/late:1")
 			place(t, gate, "")
-			must(t, "systemctl", "stop", "late-b")
+			must(t, "systemctl", "stop", "late-b", "late-c")
 			await(t, "all is swept up", func() bool {
 				notes, _ := filepath.Glob("/run/unitc/.images/*")
 				records, _ := filepath.Glob("/run/unitc/.networks/unitc0/late-b.json")
@@ -119,4 +119,44 @@ func TestSweepThatIsKilled(t *testing.T) {
 			await(t, "the sweep is over", func() bool { return property(t, sweepUnit, "ActiveState") == "inactive" })
 		})
 	})
+}
+
+// A network goes behind its last container, whatever that has for clean-up and
+// whoever wrote its unit: an earlier version had a unit for that.
+func TestNetworkGoesWithItsLastContainer(t *testing.T) {
+	for name, c := range map[string]struct{ more, service, unit string }{
+		"swept":   {},
+		"cleaned": {more: "\npid: host"},
+		"earlier": {
+			service: "[Unit]\nWants=unitc-network-use@unitc0.service\n[Service]\nExecStopPost=" + helper + " clean %N unitc0\n",
+			unit:    "[Unit]\nStopWhenUnneeded=yes\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStop=" + helper + " network-idle %i\nSlice=unitc.slice\n",
+		},
+	} {
+		sameNetworks(t, func() {
+			t.Run(name, func(t *testing.T) {
+				cleanReload(t)
+				dropIn, use := "/run/systemd/system/goes.service.d", "/run/systemd/system/unitc-network-use@.service"
+				t.Cleanup(func() { os.RemoveAll(dropIn); os.Remove(use) })
+				if c.unit != "" {
+					place(t, dropIn+"/earlier.conf", c.service)
+					place(t, use, c.unit)
+				}
+				place(t, definitions+"goes.yaml", endless+"\ninit: true"+c.more)
+				reload(t)
+				t.Cleanup(func() { must(t, "systemctl", "stop", "goes") })
+				for range 2 {
+					must(t, "systemctl", "start", "goes")
+					must(t, "ip", "link", "show", "unitc0")
+					must(t, "systemctl", "stop", "goes")
+					await(t, "the network has gone", func() bool {
+						_, err := os.Stat("/run/unitc/.networks")
+						return os.IsNotExist(err)
+					})
+				}
+				if out := must(t, "systemctl", "list-units", "--failed", "--plain", "--no-legend", "unitc-*"); out != "" {
+					t.Errorf("failed: %s", out)
+				}
+			})
+		})
+	}
 }

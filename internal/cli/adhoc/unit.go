@@ -191,17 +191,17 @@ func (u *Unit) ending(text []byte) []byte {
 	clean := "" // clean-up tells those who wait how the payload ended
 	if !bytes.Contains(text, []byte("\nExecStopPost="+unitfile.Exec(buildinfo.HelperPath, "clean")+" ")) {
 		clean = unitfile.Exec(buildinfo.HelperPath, "clean") + " %N"
-		for line := range bytes.Lines(text) {
-			// What takes the network away is wanted by this unit, too.
-			if network, ok := strings.CutPrefix(strings.TrimSuffix(string(line), ".service\n"), "Wants=unitc-network-use@"); ok {
-				clean += " " + network
-			}
+		// It leaves these nothing to say, or to find, but networks.
+		useless := []string{"OnFailure=unitc-postmortem.service\n"}
+		if bytes.Contains(text, []byte("\nWants=unitc-resolver.socket\n")) {
+			clean += " swept"
+		} else {
+			useless = append(useless, "OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n")
+		}
+		for _, line := range useless {
+			text = bytes.ReplaceAll(text, []byte(line), nil)
 		}
 		clean = "ExecStopPost=" + clean + "\n"
-		// These have nothing left to say, or to find.
-		for _, behind := range []string{"OnFailure=unitc-postmortem.service\n", "OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n"} {
-			text = bytes.ReplaceAll(text, []byte(behind), nil)
-		}
 	}
 	return fmt.Appendf(text, "\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\n%sExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
 		u.Socket, clean, u.dir, unitDir, u.Name)

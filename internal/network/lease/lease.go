@@ -83,9 +83,6 @@ type Network struct {
 	Foreign bool `json:"foreign,omitempty"`
 	// Held: its unit is active, so that it stays without a container.
 	Held bool `json:"held,omitempty"`
-	// Orphaned: the unit that would take it away (unitc-network-use@) has ended
-	// before its containers, so that the last of them does.
-	Orphaned bool `json:"orphaned,omitempty"`
 }
 
 // Subnet is one of a network's address ranges.

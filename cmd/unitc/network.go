@@ -233,7 +233,7 @@ and the networks that nobody is in. Those whose units are active stay.`,
 					if s, _ := state.Value.Value().(string); s != "inactive" && s != "failed" {
 						continue
 					}
-					if err := network.Release(r.Container, false); err != nil {
+					if err := network.Release(r.Container); err != nil {
 						return err
 					}
 					fmt.Fprintf(a.stdout, "%s of %s\n", strings.Join(texts(r.Addresses()), " "), r.Container)

@@ -39,7 +39,15 @@ func Clean(name string, swept bool) int {
 	// the stop signal first, and only after as much time again kills it: until then
 	// its word that it needs more has been read, however busy the machine is.
 	signal.Ignore(order.StopSignals()...)
-	defer endSession() // last: nothing of the container is left then
+	if !swept {
+		// It takes longer than all else, and nobody has to wait for it.
+		defer func() {
+			if err := network.Sweep(); err != nil {
+				fmt.Fprintf(journal.Stderr, "<3>clean-up of %s: %v\n", name, err)
+			}
+		}()
+	}
+	defer endSession() // last of what is the container's
 	dir := os.Getenv("RUNTIME_DIRECTORY")
 	if dir == "" {
 		dir = stateDirOf(name)
@@ -55,7 +63,7 @@ func Clean(name string, swept bool) int {
 	}
 	// It needs nothing but the name, and waits for the kernel's grace periods.
 	released := make(chan error, 1)
-	go func() { released <- network.Release(name, swept) }()
+	go func() { released <- network.Release(name) }()
 	defer func() {
 		if err := <-released; err != nil {
 			fmt.Fprintf(journal.Stderr, "<3>clean-up of %s: %v\n", name, err)

@@ -113,7 +113,7 @@ func TestDatagrams(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"web", "app"} {
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 	}
 }
 
@@ -143,12 +143,12 @@ func TestDatagramsAfterARestart(t *testing.T) {
 		for to, c := range clients {
 			hears(t, name+" at "+to, c, name)
 		}
-		must(t, Release("dns", false))
+		must(t, releaseAll("dns"))
 		for to, c := range clients {
 			refused(t, name+" at "+to, c)
 		}
 	}
-	must(t, Release("other", false))
+	must(t, releaseAll("other"))
 }
 
 func subnetOf(t *testing.T, network string) netip.Prefix {
@@ -202,7 +202,7 @@ func TestPort53IsFree(t *testing.T) {
 			t.Errorf("a question to %s is answered with %q", a, got)
 		}
 	}
-	must(t, Release("dns", false))
+	must(t, releaseAll("dns"))
 	// Somebody else's is taken.
 	fd, err := freeBound(netip.MustParseAddr("127.0.0.1"), unix.SOCK_DGRAM)
 	must(t, err)
@@ -212,7 +212,7 @@ func TestPort53IsFree(t *testing.T) {
 		t.Errorf("a port of UDP in use gives %v", err)
 	}
 	for _, name := range []string{"app", "dns"} {
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 	}
 }
 

@@ -102,7 +102,7 @@ func TestInternalHasNoWayOut(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"web", "closed", "near"} {
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 	}
 }
 
@@ -173,7 +173,7 @@ func TestSysctlsAreNarrow(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"inner", "both", "four"} {
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 	}
 	if got := changed(before); len(got) != 0 {
 		t.Errorf("afterwards %q differ", got)
@@ -204,7 +204,7 @@ func TestStrictReversePaths(t *testing.T) {
 	}
 	hears(t, "the host over UDP", sender(t, here, "127.0.0.1:5300"), "web")
 	hears(t, "outside over UDP", sender(t, client, "192.0.2.1:5300"), "web")
-	must(t, Release("web", false))
+	must(t, releaseAll("web"))
 }
 
 // Ranges that the host has addresses in or routes to are left alone.
@@ -221,7 +221,7 @@ func TestRangesInUseAreSkipped(t *testing.T) {
 		connect(t, name, d)
 		n, err := lease.Store{}.Network(name)
 		must(t, err)
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 		return n
 	}
 	first := wanted("front")
@@ -249,7 +249,7 @@ func TestRangesInUseAreSkipped(t *testing.T) {
 	if _, err := Take(Request{Container: "mine", Attachments: on(d)}); err == nil || !strings.Contains(err.Error(), "overlaps") {
 		t.Errorf("a range in use gives %v", err)
 	}
-	must(t, Release("mine", false))
+	must(t, releaseAll("mine"))
 }
 
 // Starts at one instant on networks that are made and removed meanwhile.
@@ -291,7 +291,7 @@ func TestAtOneInstant(t *testing.T) {
 			}
 		}
 		for i := range count {
-			all.Go(func() { errs[i] = Release(fmt.Sprint("c", i), false) })
+			all.Go(func() { errs[i] = releaseAll(fmt.Sprint("c", i)) })
 		}
 		all.Wait()
 		for _, err := range errs {
@@ -341,5 +341,5 @@ func TestSCTP(t *testing.T) {
 		defer unix.Close(fd)
 		return unix.Connect(fd, &unix.SockaddrInet4{Port: 8080, Addr: [4]byte{192, 0, 2, 1}})
 	}))
-	must(t, Release("web", false))
+	must(t, releaseAll("web"))
 }

@@ -89,7 +89,7 @@ func TestNothingLeavesUntranslated(t *testing.T) {
 		t.Errorf("segments come from %q, want %q", from, want)
 	}
 	for _, name := range []string{"web", "own"} {
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 	}
 }
 
@@ -124,5 +124,5 @@ func TestStraySegmentsResetNothing(t *testing.T) {
 			break
 		}
 	}
-	must(t, Release("web", false))
+	must(t, releaseAll("web"))
 }

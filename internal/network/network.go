@@ -133,10 +133,9 @@ func take(locked *lease.Locked, r Request) (*Claim, error) {
 	return c, nil
 }
 
-// Release takes a container off its networks. Those that nobody is in then are
-// left to a sweep that comes behind, or else taken away too. It may run at any time
-// and twice.
-func Release(container string, swept bool) error {
+// Release takes a container off its networks, which are left to Sweep. It may run at
+// any time and twice.
+func Release(container string) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
@@ -144,16 +143,12 @@ func Release(container string, swept bool) error {
 	defer locked.Unlock()
 	records, err := forget(locked, container)
 	forgetFlows(records...)
-	if err := errors.Join(err, locked.DropUnfinished(container)); err != nil || swept {
-		return err
-	}
-	return sweep(locked)
+	return errors.Join(err, locked.DropUnfinished(container))
 }
 
-// ReleaseOver is Release of all containers that have ended. It takes all networks
-// away that nobody is in then: who starts meanwhile has a record in its networks
-// from the moment it has the lock, and who was killed before it wrote that has left
-// them empty.
+// ReleaseOver is Release of all containers that have ended, and Sweep: who starts
+// meanwhile has a record in its networks before it gives the lock back, and who was
+// killed before it wrote that has left them empty.
 func ReleaseOver(over func(container string) bool) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {

@@ -67,7 +67,7 @@ func TestBarriers(t *testing.T) {
 	if !answers() {
 		t.Error("the port does not answer after the other table has gone")
 	}
-	must(t, Release("web", false))
+	must(t, releaseAll("web"))
 }
 
 // A firewall that drops what the host is asked drops questions for names: that
@@ -108,7 +108,7 @@ func TestBarriersOfNames(t *testing.T) {
 		c.DelTable(filter)
 		must(t, c.Flush())
 	}
-	must(t, Release("web", false))
+	must(t, releaseAll("web"))
 }
 
 // A chain for IPv6 is in the way of networks that have it.
@@ -128,6 +128,6 @@ func TestBarriersOfOtherFamilies(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	for _, name := range []string{"four", "six", "inner"} {
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 	}
 }

@@ -79,7 +79,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("with a bridge made anew by the next container is missing: %q, %v", what, err)
 	}
 	for _, name := range []string{"web", "idle", "third"} {
-		must(t, Release(name, false))
+		must(t, releaseAll(name))
 	}
 	if names, err := Reload(); len(names) != 0 || err != nil {
 		t.Errorf("without networks: %q, %v", names, err)
@@ -116,7 +116,7 @@ func TestRecordsRemoved(t *testing.T) {
 			t.Errorf("%s: the port does not answer: %v", name, err)
 		}
 		for _, c := range []string{"again", "web", "other"} {
-			must(t, Release(c, false))
+			must(t, releaseAll(c))
 		}
 		must(t, Sweep())
 		for _, n := range []string{"front", "other"} {

@@ -52,7 +52,7 @@ func tryWays(t *testing.T, client *os.File) {
 			t.Errorf("%s: %q, %v; want %s", name, got, err, w.want)
 		}
 	}
-	must(t, Release("web", false))
+	must(t, releaseAll("web"))
 	nothingLeft(t, before)
 	if n := rules(t); n != 0 {
 		t.Errorf("%d tables are left", n)
@@ -89,7 +89,7 @@ func TestWithoutIPv6(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "networks.six: it has IPv6, and the kernel has none; remove enable_ipv6") {
 		t.Errorf("a network of IPv6 gives %v", err)
 	}
-	must(t, Release("six", false))
+	must(t, releaseAll("six"))
 	nothingLeft(t, before)
 }
 
@@ -103,7 +103,7 @@ func TestWithoutNFTables(t *testing.T) {
 	front := &definition.Network{Key: "front", Name: "front"}
 	connect(t, "web", front, definition.Port{Published: 8080, Target: 80, Protocol: "udp"})
 	refuseSockets(t, unix.EPROTONOSUPPORT, argument(0, unix.AF_NETLINK), argument(2, unix.NETLINK_NETFILTER))
-	must(t, Release("web", false))
+	must(t, releaseAll("web"))
 	nothingLeft(t, before)
 	c, err := Take(Request{Container: "late", Attachments: on(front)})
 	if err == nil {
@@ -112,6 +112,6 @@ func TestWithoutNFTables(t *testing.T) {
 	if !errors.Is(err, unix.EPROTONOSUPPORT) || !strings.Contains(err.Error(), "inet unitc") {
 		t.Errorf("a network without rules gives %v", err)
 	}
-	must(t, Release("late", false))
+	must(t, releaseAll("late"))
 	nothingLeft(t, before)
 }

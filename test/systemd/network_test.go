@@ -31,6 +31,7 @@ func networks(t *testing.T) string {
 // they were.
 func sameNetworks(t *testing.T, test func()) {
 	t.Helper()
+	await(t, "the networks of the tests before have gone", isSettled)
 	before := networks(t)
 	leavesNothing(t, test)
 	after := ""

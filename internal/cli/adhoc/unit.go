@@ -190,19 +190,14 @@ func (u *Unit) Install() error {
 func (u *Unit) ending(text []byte) []byte {
 	clean := "" // clean-up tells those who wait how the payload ended
 	if !bytes.Contains(text, []byte("\nExecStopPost="+unitfile.Exec(buildinfo.HelperPath, "clean")+" ")) {
-		clean = unitfile.Exec(buildinfo.HelperPath, "clean") + " %N"
-		// It leaves these nothing to say, or to find, but networks.
-		useless := []string{"OnFailure=unitc-postmortem.service\n"}
-		if bytes.Contains(text, []byte("\nWants=unitc-resolver.socket\n")) {
-			clean += " swept"
-		} else {
-			useless = append(useless, "OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n")
-		}
-		for _, line := range useless {
-			text = bytes.ReplaceAll(text, []byte(line), nil)
-		}
-		clean = "ExecStopPost=" + clean + "\n"
+		clean = "ExecStopPost=" + unitfile.Exec(buildinfo.HelperPath, "clean") + " %N\n"
 	}
+	// These have nothing left to say, or to find. systemd keeps the units loaded that
+	// name them.
+	for _, behind := range []string{"OnFailure=unitc-postmortem.service\n", "OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n"} {
+		text = bytes.ReplaceAll(text, []byte(behind), nil)
+	}
+	text = bytes.ReplaceAll(text, []byte(" clean %N swept\n"), []byte(" clean %N\n"))
 	return fmt.Appendf(text, "\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\n%sExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
 		u.Socket, clean, u.dir, unitDir, u.Name)
 }

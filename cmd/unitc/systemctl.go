@@ -65,12 +65,15 @@ func (a *app) control(prepare func(*exec.Cmd), words io.Writer, args []string) e
 		if err != nil {
 			return err
 		}
+		if err := a.awaitJobs(&l, before); err != nil {
+			return err
+		}
 		for _, unit := range l.failed {
 			failed = true
 			say(words, "%s has failed to start meanwhile; `systemctl status %[1]s` says more", unit)
 		}
 		if len(l.await) > 0 {
-			if err := a.control(prepare, words, l.await); err != nil {
+			if err := a.control(prepare, words, append([]string{"start", "--"}, l.await...)); err != nil {
 				return err
 			}
 		}
@@ -91,8 +94,47 @@ func say(to io.Writer, format string, values ...any) {
 // left is what is left of a command to a systemd that has begun anew.
 type left struct {
 	again  []string // the command, for what systemd knows nothing of
-	await  []string // the command that waits for what is on its way
+	await  []string // units that are on their way
+	queued []string // units whose jobs are to be waited for
 	failed []string // units
+}
+
+// awaitJobs waits until systemd has no job for the units any more, and only then has
+// systemctl look at them: it would start once more what has failed by then.
+func (a *app) awaitJobs(l *left, since units.Moment) error {
+	for _, unit := range l.queued {
+		for progress := units.Queued; progress == units.Queued; time.Sleep(jobPause) {
+			var err error
+			if progress, err = a.progressOf(unit, since); err != nil {
+				return err
+			}
+			switch progress {
+			case units.Broken:
+				l.failed = append(l.failed, unit)
+			case units.Underway:
+				l.await = append(l.await, unit)
+			}
+		}
+	}
+	return nil
+}
+
+// jobPause is between two questions for a job that others have asked for.
+const jobPause = 100 * time.Millisecond
+
+func (a *app) progressOf(unit string, since units.Moment) (units.Progress, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), busTimeout)
+	defer cancel()
+	bus, err := a.connect(ctx)
+	if err != nil {
+		return units.Untouched, err
+	}
+	defer bus.Close()
+	progress, err := units.ProgressOf(ctx, bus, unit, since)
+	if err != nil {
+		return progress, fmt.Errorf("asking systemd what has become of %s: %w", unit, err)
+	}
+	return progress, nil
 }
 
 // leftOf asks how far the units have come: what has run since is not started a
@@ -102,35 +144,27 @@ func (a *app) leftOf(args []string, since units.Moment) (left, error) {
 	if at == 0 || args[0] != "start" && args[0] != "try-restart" {
 		return left{again: args}, nil // twice is as once
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), busTimeout)
-	defer cancel()
-	bus, err := a.connect(ctx)
-	if err != nil {
-		return left{}, err
-	}
-	defer bus.Close()
 	var l left
-	var again, await []string
+	var again []string
 	for _, word := range args[at:] {
 		unit := unitfile.FullName(word)
-		progress, err := units.ProgressOf(ctx, bus, unit, since)
+		progress, err := a.progressOf(unit, since)
 		if err != nil {
-			return l, fmt.Errorf("asking systemd what has become of %s: %w", unit, err)
+			return l, err
 		}
 		switch {
+		case progress == units.Queued:
+			l.queued = append(l.queued, unit)
 		case progress == units.Broken:
 			l.failed = append(l.failed, unit)
 		case progress == units.Underway:
-			await = append(await, unit)
+			l.await = append(l.await, unit)
 		case progress == units.Untouched && !begunByJournal(unit, since.Time):
 			again = append(again, unit)
 		}
 	}
 	if len(again) > 0 {
 		l.again = append(slices.Clone(args[:at]), again...)
-	}
-	if len(await) > 0 {
-		l.await = append([]string{"start", "--"}, await...)
 	}
 	return l, nil
 }

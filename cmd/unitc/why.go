@@ -150,7 +150,7 @@ func hasEnded(ctx context.Context, m *cgroupsd.Manager, unit string) (bool, erro
 }
 
 // lookPatience is for a machine on which much fails.
-const lookPatience = 20 * time.Second
+const lookPatience = time.Minute
 
 // lastFailure asks the journal, nil = it has none.
 func lastFailure(unit string) (*failure, error) {

@@ -105,6 +105,9 @@ func take(locked *lease.Locked, r Request) (*Claim, error) {
 	asked := slices.Clone(r.Attachments)
 	slices.SortStableFunc(asked, func(a, b Attachment) int { return cmp.Compare(b.Priority, a.Priority) })
 	for i, a := range asked {
+		if err := removeOutdated(locked, a.Definition, r.Over); err != nil {
+			return nil, fmt.Errorf("network %s: %w", a.Definition.Name, err)
+		}
 		n, err := arrange(locked, a.Definition)
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", a.Definition.Name, err)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -56,6 +57,25 @@ func Outdated(n *lease.Network, d *definition.Network) (list []Difference) {
 		add(family.name, is, written)
 	}
 	return list
+}
+
+// removeOutdated takes a network away that is not as its definition says by now, if
+// all that was in it has ended: who starts makes it anew. A sweep may be on its way
+// that would do it, too, and may come behind the start.
+func removeOutdated(locked *lease.Locked, d *definition.Network, over func(container string) bool) error {
+	n, err := locked.Network(d.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || n.Held || len(Outdated(n, d)) == 0 {
+		return err
+	}
+	if over != nil {
+		if _, err := forgetOver(locked, over); err != nil {
+			return err
+		}
+	}
+	return removeIdle(locked, func(idle *lease.Network) bool { return idle.Name == n.Name })
 }
 
 // staleCure says of a fault that the network's definition has mended it already.

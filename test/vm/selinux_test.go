@@ -494,10 +494,11 @@ func selinuxImages(t *testing.T) {
 		return os.IsNotExist(err)
 	})
 	run(t, "unitc", "rmi", labelledImage)
-	run(t, "unitc", "prune", "--all")
-	if left := run(t, "unitc", "images", "--quiet"); left != "" {
-		t.Errorf("after the removal there are %s", left)
-	}
+	// What the others have left is taken away behind their stops, too.
+	await(t, "the image is gone", func() bool {
+		run(t, "unitc", "prune", "--all")
+		return run(t, "unitc", "images", "--quiet") == ""
+	})
 }
 
 // runAs is run with a label.

@@ -63,6 +63,7 @@ type Progress int
 // Its values.
 const (
 	Untouched Progress = iota // nothing has been done with it
+	Queued                    // systemd has a job for it
 	Underway                  // it is on its way, or runs
 	Over                      // it ran, and has ended well
 	Broken                    // its start, or what it ran, has failed
@@ -90,7 +91,7 @@ func ProgressOf(ctx context.Context, bus Bus, unit string, since Moment) (Progre
 	case err != nil:
 		return Untouched, err
 	case hasJob:
-		return Underway, nil
+		return Queued, nil
 	case state == "failed" && ended:
 		return Broken, nil
 	case state == "inactive" && begun:

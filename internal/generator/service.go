@@ -116,13 +116,19 @@ func (t *translation) unitSection(problems diag.List) {
 		// It says why the container has failed. No other end costs a process.
 		t.w.Set("OnFailure", postMortemUnit)
 	}
-	if t.joinsNetworks() || !t.cleansUp() && t.service.LeavesRemains() {
+	if t.isSwept() {
 		// Behind the end: any process in it takes half of a stop, and the kernel longer
 		// to remove a bridge.
 		t.w.Set("OnFailure", sweepUnit)
 		t.w.Set("OnSuccess", sweepUnit)
 	}
 	t.pass(t.service.System.Unit)
+}
+
+// isSwept tells whether a sweep comes behind the end. None does behind an instance's:
+// systemd, which is to forget it when it has stopped, keeps it loaded then.
+func (t *translation) isSwept() bool {
+	return t.joinsNetworks() && !t.isTemplate() || !t.cleansUp() && t.service.LeavesRemains()
 }
 
 // cleansUp tells whether the unit has an ExecStopPost=: one more process for
@@ -289,7 +295,7 @@ func (t *translation) cleanUp() {
 		return
 	}
 	clean := unitfile.Exec(t.helper, "clean") + " %N"
-	if t.joinsNetworks() {
+	if t.isSwept() {
 		clean += " swept"
 	}
 	t.w.Set("ExecStopPost", clean)

@@ -160,3 +160,18 @@ func TestNetworkGoesWithItsLastContainer(t *testing.T) {
 		})
 	}
 }
+
+// An instance that has stopped is forgotten by systemd: there may be any number of
+// them.
+func TestStoppedInstanceIsForgotten(t *testing.T) {
+	c := placements[0].defineTemplate(t, "forgotten@", endless)
+	for _, instance := range []string{"1", "2"} {
+		i := c.instance(t, instance)
+		must(t, "systemctl", "start", i.unit())
+		i.end()
+	}
+	time.Sleep(300 * time.Millisecond) // a sweep that were behind them would have come
+	await(t, "no instance is loaded", func() bool {
+		return must(t, "systemctl", "list-units", "--all", "--plain", "--no-legend", "forgotten@*") == ""
+	})
+}

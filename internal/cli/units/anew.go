@@ -64,8 +64,8 @@ type Progress int
 const (
 	Untouched Progress = iota // nothing has been done with it
 	Queued                    // systemd has a job for it
-	Underway                  // it is on its way, or runs
-	Over                      // it ran, and has ended well
+	Underway                  // it is on its way
+	Over                      // it runs, or ran and has ended well
 	Broken                    // its start, or what it ran, has failed
 )
 
@@ -94,7 +94,7 @@ func ProgressOf(ctx context.Context, bus Bus, unit string, since Moment) (Progre
 		return Queued, nil
 	case state == "failed" && ended:
 		return Broken, nil
-	case state == "inactive" && begun:
+	case begun && state != "activating" && state != "failed":
 		return Over, nil
 	case begun || ended:
 		return Underway, nil

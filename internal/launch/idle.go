@@ -105,8 +105,12 @@ func idle(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, dir
 		return nil
 	}
 	state, err := m.ActiveState(ctx, unit)
-	if err != nil || state != "active" {
+	if err != nil {
 		return err
+	}
+	if state != "active" {
+		i.since = now // its time begins when it is up
+		return writeIdle(dir, i)
 	}
 	if busy, err := m.HasJob(ctx, unit); err != nil || busy {
 		return err

@@ -118,3 +118,33 @@ x-idle-timeout: 1s
 		})
 	})
 }
+
+// The time of a container begins when it is up, however long its start takes.
+//
+//lab:once
+func TestIdleTimeoutOfASlowStart(t *testing.T) {
+	const unit, look = "idle-slow.service", "unitc-idle.service"
+	dir := t.TempDir()
+	defineFor(t, "idle-slow", `rootfs: host
+command: [sleep, infinity]
+init: true
+volumes: ['`+dir+`:/word:ro']
+healthcheck: {test: [CMD, test, -e, /word/up], interval: 100ms, retries: 1000}
+ports: [{target: 80, published: 18421, x-activation: true}]
+x-idle-timeout: 5s
+`)
+	t.Cleanup(func() {
+		must(t, "systemctl", "stop", "unitc-port@idle-slow:80.socket", unit)
+		command(t, "systemctl", "reset-failed", unit)
+	})
+	must(t, "systemctl", "start", "--no-block", unit)
+	await(t, "it starts", func() bool { _, err := os.Stat("/run/unitc/idle-slow/idle"); return err == nil })
+	time.Sleep(5500 * time.Millisecond)
+	must(t, "systemctl", "start", look)
+	writeFile(t, dir+"/up", "")
+	await(t, "it is up", func() bool { return property(t, unit, "ActiveState") == "active" })
+	must(t, "systemctl", "start", look)
+	if state := property(t, unit, "ActiveState"); state != "active" {
+		t.Errorf("at the first look after its start it is %s", state)
+	}
+}

@@ -251,19 +251,17 @@ func MainPID(ctx context.Context, name string) (int, error) {
 		return 0, err
 	}
 	defer m.Close()
-	var path dbus.ObjectPath
-	if err := m.call(ctx, "GetUnit", &path, name); err != nil {
-		if errorName(err) == errNoSuchUnit {
-			return 0, nil
-		}
-		return 0, err
-	}
-	v, err := m.get(ctx, path, "Service", "MainPID")
-	if err != nil {
-		return 0, err
+	return m.MainPID(ctx, name)
+}
+
+// MainPID is the function of that name over this connection.
+func (m *Manager) MainPID(ctx context.Context, name string) (int, error) {
+	v, err := m.property(ctx, name, "Service", "MainPID")
+	if IsNotLoaded(err) {
+		return 0, nil
 	}
 	pid, _ := v.Value().(uint32)
-	return int(pid), nil
+	return int(pid), err
 }
 
 // IsNotLoaded tells whether systemd knows nothing of the unit that was asked for.

@@ -73,10 +73,11 @@ func awaitPort(name string, target uint16) (netip.Addr, error) {
 			if err != nil {
 				return netip.Addr{}, err
 			}
-			to, ok := list[target]
+			own, ok := list[target]
 			if !ok {
-				return to, errors.New("the port is not the container's; `systemctl restart` of it brings what its definition says")
+				return netip.Addr{}, errors.New("the port is not the container's; `systemctl restart` of it brings what its definition says")
 			}
+			to := own[0]
 			if answers(netip.AddrPortFrom(to, target)) && !isDraining(name) {
 				return to, nil
 			}
@@ -192,7 +193,11 @@ func closeWaiting() {
 const drainingFile = "/draining"
 
 func isDraining(name string) bool {
-	return unix.Access(stateDirOf(name)+drainingFile, unix.F_OK) == nil
+	dir := stateDirOf(name)
+	if i, err := readIdle(dir); err == nil && i.stopping {
+		return true
+	}
+	return unix.Access(dir+drainingFile, unix.F_OK) == nil
 }
 
 // drainTimeout bounds what a stop waits for.
@@ -259,7 +264,7 @@ func awaitProxy(unit string, deadline time.Time) {
 // waiting tells whether connections to the ports are not yet the payload's: in
 // the queue of a listening socket, or with their handshake not at its end
 // (proc_net_tcp of the kernel's documentation, net/tcp_states.h).
-func waiting(pid int, targets map[uint16]netip.Addr) bool {
+func waiting(pid int, targets map[uint16][]netip.Addr) bool {
 	const listening, receiving = "0A", "03"
 	for _, file := range []string{"tcp", "tcp6"} {
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, file))

@@ -23,10 +23,13 @@ import (
 
 // idleFile stands beside the plan of a container with x-idle-timeout: the time-out
 // and since when nobody is connected, in nanoseconds, the latter of the monotonic
-// clock, which nobody sets.
+// clock, which nobody sets; and whether it is about to be stopped for that.
 const idleFile = "/idle"
 
-type idleness struct{ timeout, since time.Duration }
+type idleness struct {
+	timeout, since time.Duration
+	stopping       bool
+}
 
 func monotonic() time.Duration {
 	var now unix.Timespec
@@ -34,13 +37,21 @@ func monotonic() time.Duration {
 	return time.Duration(now.Nano())
 }
 
-func writeIdle(dir string, i idleness) error {
-	text := strconv.FormatInt(int64(i.timeout), 10) + " " + strconv.FormatInt(int64(i.since), 10) + "\n"
-	tmp := dir + idleFile + ".new"
-	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
+// writeIdle makes the file, changeIdle writes to one that is there: of a container
+// that ends meanwhile systemd removes the directory, and would leave one in which
+// there is a new file.
+func writeIdle(dir string, i idleness) error { return openIdle(dir, os.O_CREATE, i) }
+
+func changeIdle(dir string, i idleness) error { return openIdle(dir, 0, i) }
+
+func openIdle(dir string, flags int, i idleness) error {
+	file, err := os.OpenFile(dir+idleFile, os.O_WRONLY|flags, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, dir+idleFile)
+	// Of one length, so that one write replaces it.
+	_, err = fmt.Fprintf(file, "%20d %20d %5t\n", i.timeout.Nanoseconds(), i.since.Nanoseconds(), i.stopping)
+	return errors.Join(err, file.Close())
 }
 
 func readIdle(dir string) (i idleness, err error) {
@@ -48,11 +59,15 @@ func readIdle(dir string) (i idleness, err error) {
 	if err != nil {
 		return i, err
 	}
-	if _, err := fmt.Sscan(string(text), &i.timeout, &i.since); err != nil {
+	// The third is not in one of an earlier version.
+	if n, err := fmt.Sscan(string(text), &i.timeout, &i.since, &i.stopping); err != nil && n < 2 {
 		return i, fmt.Errorf("reading %s: %w", dir+idleFile, err)
 	}
 	return i, nil
 }
+
+// idleTimeout bounds one look, however many containers there are.
+const idleTimeout = 50 * time.Second
 
 // Idle is ExecStart= of unitc-idle.service: it stops the containers that nobody
 // has been connected to for their x-idle-timeout. A connection that comes meanwhile
@@ -62,7 +77,7 @@ func Idle() int {
 	if err != nil || len(files) == 0 {
 		return tell(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), idleTimeout)
 	defer cancel()
 	m, err := cgroupsd.Connect(ctx)
 	if err != nil {
@@ -73,60 +88,131 @@ func Idle() int {
 	if err != nil {
 		return tell(err)
 	}
+	var idle []string
 	var errs []error
 	for _, file := range files {
 		dir := filepath.Dir(file)
-		if err := idle(ctx, m, flows, dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !cgroupsd.IsNotLoaded(err) {
-			errs = append(errs, fmt.Errorf("%s: %w", filepath.Base(dir), err))
+		is, err := isIdle(ctx, m, flows, dir)
+		if is {
+			idle = append(idle, dir)
 		}
+		errs = append(errs, about(dir, err))
 	}
-	return tell(errors.Join(errs...))
+	return tell(errors.Join(append(errs, stopIdle(ctx, m, idle))...))
 }
 
-// idle looks at one container. One that has ended meanwhile has no files, or is
-// not loaded.
-func idle(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, dir string) error {
+// about says of which container an error is. One that has ended meanwhile has no
+// files, or is not loaded.
+func about(dir string, err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) || cgroupsd.IsNotLoaded(err) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", filepath.Base(dir), err)
+}
+
+// isIdle looks at one container, and notes when it was used.
+func isIdle(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, dir string) (bool, error) {
 	name := filepath.Base(dir)
 	unit := name + ".service"
 	i, err := readIdle(dir)
 	if err != nil {
-		return err
+		return false, err
 	}
 	now := monotonic()
 	used, err := isUsed(ctx, m, flows, name)
 	if err != nil {
-		return err
-	}
-	if used {
-		i.since = now
-		return writeIdle(dir, i)
-	}
-	if now-i.since < i.timeout {
-		return nil
+		return false, err
 	}
 	state, err := m.ActiveState(ctx, unit)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if state != "active" {
-		i.since = now // its time begins when it is up
-		return writeIdle(dir, i)
+	switch {
+	case used, state != "active": // its time begins when it is up
+		i.since = now
+		fallthrough
+	case i.stopping: // by a look that was killed
+		i.stopping = false
+		if err := changeIdle(dir, i); err != nil {
+			return false, err
+		}
+	}
+	if now-i.since < i.timeout {
+		return false, nil
 	}
 	if busy, err := m.HasJob(ctx, unit); err != nil || busy {
-		return err
+		return false, err
 	}
-	if needed, err := m.IsNeeded(ctx, unit); err != nil || needed {
+	needed, err := m.IsNeeded(ctx, unit)
+	return err == nil && !needed, err
+}
+
+// stopIdle leads new connections to the sockets, where they wait for the next start,
+// before it looks once more: one that comes behind the first look would end with the
+// container.
+func stopIdle(ctx context.Context, m *cgroupsd.Manager, dirs []string) error {
+	var errs []error
+	var closed []string
+	for _, dir := range dirs {
+		err := mark(dir, true)
+		if err == nil {
+			closed = append(closed, dir)
+			err = network.Close(filepath.Base(dir))
+		}
+		errs = append(errs, about(dir, err))
+	}
+	if len(closed) == 0 {
+		return errors.Join(errs...)
+	}
+	flows, err := network.Flows()
+	for _, dir := range closed {
+		stopErr := err
+		if err == nil {
+			stopErr = stopUnused(ctx, m, flows, dir)
+		}
+		errs = append(errs, about(dir, stopErr))
+	}
+	return errors.Join(errs...)
+}
+
+func stopUnused(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, dir string) error {
+	name := filepath.Base(dir)
+	unit := name + ".service"
+	used, err := isUsed(ctx, m, flows, name)
+	if err != nil || used {
+		return errors.Join(err, mark(dir, false)) // the next connection has the rule back
+	}
+	i, err := readIdle(dir)
+	if err != nil {
 		return err
 	}
 	err = writeJournal([]field{
 		{"PRIORITY", "5"}, {"SYSLOG_IDENTIFIER", "unitc"}, {"OBJECT_SYSTEMD_UNIT", unit},
 		{"MESSAGE", fmt.Sprintf("stopping %s: nobody has been connected to it for %v (x-idle-timeout); the next connection starts it", unit, i.timeout)},
 	})
-	return errors.Join(err, m.StopUnit(ctx, unit))
+	stopErr := m.StopUnit(ctx, unit)
+	if stopErr != nil {
+		stopErr = errors.Join(stopErr, mark(dir, false))
+	}
+	return errors.Join(err, stopErr)
+}
+
+// mark notes whether a container is about to be stopped: a port's service that is
+// started waits for the next one meanwhile. One that is not stopped is in use.
+func mark(dir string, stopping bool) error {
+	i, err := readIdle(dir)
+	if err != nil {
+		return err
+	}
+	if i.stopping = stopping; !stopping {
+		i.since = monotonic()
+	}
+	return changeIdle(dir, i)
 }
 
 // isUsed tells whether somebody is connected to an activated port: by the rule
-// that leads past the socket, through the proxy, or straight from a neighbour.
+// that leads past the socket, through the proxy, or straight from a neighbour. One
+// that no connection could start again counts as used.
 func isUsed(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, name string) (bool, error) {
 	targets, err := network.Activated(name)
 	if err != nil {
@@ -139,22 +225,30 @@ func isUsed(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, n
 		if flows.To(own, target) {
 			return true, nil
 		}
-		state, err := m.ActiveState(ctx, definition.PortUnit(name, int(target))+".service")
+		unit := definition.PortUnit(name, int(target))
+		state, err := m.ActiveState(ctx, unit+".service")
 		if err != nil && !cgroupsd.IsNotLoaded(err) {
 			return false, err
 		}
 		if err == nil && state != "inactive" && state != "failed" {
 			return true, nil
 		}
+		socket, err := m.ActiveState(ctx, unit+".socket")
+		if err != nil && !cgroupsd.IsNotLoaded(err) {
+			return false, err
+		}
+		if socket != "active" {
+			return true, nil
+		}
 	}
-	pid, err := cgroupsd.MainPID(ctx, name+".service")
+	pid, err := m.MainPID(ctx, name+".service")
 	return err == nil && pid != 0 && isConnected(pid, targets), err
 }
 
 // isConnected tells whether a process has a connection from elsewhere to one of
 // the ports of its network (proc_net_tcp of the kernel's documentation,
 // net/tcp_states.h).
-func isConnected(pid int, targets map[uint16]netip.Addr) bool {
+func isConnected(pid int, targets map[uint16][]netip.Addr) bool {
 	const established = "01"
 	for _, file := range []string{"tcp", "tcp6"} {
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, file))

@@ -108,7 +108,7 @@ func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.B
 // may be a mount.
 func removeState(dir string) {
 	_ = os.RemoveAll(dir + "/runtime") // another runtime's own state
-	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", drainingFile, idleFile, idleFile + ".new", "/attach", "/console", "/stdin", "/hosts", "/resolv.conf", "/hostname", "/.newhosts", "/.newresolv.conf", "/.newhostname", "/root", ""} {
+	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", drainingFile, idleFile, "/attach", "/console", "/stdin", "/hosts", "/resolv.conf", "/hostname", "/.newhosts", "/.newresolv.conf", "/.newhostname", "/root", ""} {
 		_ = os.Remove(dir + name)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -78,24 +79,25 @@ func Flows() (FlowTable, error) {
 	return table, nil
 }
 
-// To tells whether there is one to a container's port.
-func (t FlowTable) To(container netip.Addr, target uint16) bool {
-	return t[netip.AddrPortFrom(container, target)]
+// To tells whether there is one to a container's port, by any of its addresses.
+func (t FlowTable) To(own []netip.Addr, target uint16) bool {
+	return slices.ContainsFunc(own, func(a netip.Addr) bool { return t[netip.AddrPortFrom(a, target)] })
 }
 
 // Activated are the ports of a container that have socket units, by the
-// container's own numbers, and where the container is.
-func Activated(container string) (targets map[uint16]netip.Addr, err error) {
+// container's own numbers, and where the container is: an address of each of its
+// families.
+func Activated(container string) (targets map[uint16][]netip.Addr, err error) {
 	records, err := lease.Store{}.RecordsOf(container)
 	if err != nil {
 		return nil, err
 	}
-	targets = map[uint16]netip.Addr{}
+	targets = map[uint16][]netip.Addr{}
 	for _, r := range records {
 		for _, p := range r.Ports {
 			for _, a := range r.Addresses() {
-				if _, have := targets[p.Target]; !have && p.Activated {
-					targets[p.Target] = a
+				if p.Activated && !slices.Contains(targets[p.Target], a) {
+					targets[p.Target] = append(targets[p.Target], a)
 				}
 			}
 		}

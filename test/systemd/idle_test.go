@@ -43,18 +43,7 @@ x-idle-timeout: 1s
 				os.Remove(definitions + "idle.yaml")
 				reload(t)
 			})
-			// Connections that have ended are remembered for less than two minutes here.
-			for _, state := range []string{"time_wait", "close", "close_wait", "last_ack", "fin_wait"} {
-				memory := "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_" + state
-				before, err := os.ReadFile(memory)
-				if err == nil {
-					err = os.WriteFile(memory, []byte("1"), 0o644)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { os.WriteFile(memory, before, 0o644) })
-			}
+			forgetful(t)
 			must(t, "systemctl", "start", proxy+".socket")
 
 			hold := func() net.Conn {
@@ -117,6 +106,28 @@ x-idle-timeout: 1s
 			}
 		})
 	})
+}
+
+var memories = []string{"time_wait", "close", "close_wait", "last_ack", "fin_wait"}
+
+// forgetful: connections that have ended are remembered for a second here, until the
+// end of the test.
+func forgetful(t *testing.T) {
+	t.Helper()
+	for _, state := range memories {
+		before := file(t, memoryOf+state)
+		t.Cleanup(func() { os.WriteFile(memoryOf+state, []byte(before), 0o644) })
+	}
+	remember(t, "1")
+}
+
+const memoryOf = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_"
+
+func remember(t *testing.T, seconds string) {
+	t.Helper()
+	for _, state := range memories {
+		writeFile(t, memoryOf+state, seconds)
+	}
 }
 
 // The time of a container begins when it is up, however long its start takes.

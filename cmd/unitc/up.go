@@ -102,7 +102,7 @@ func (a *app) install(c *catalog.Candidate) error {
 	if c.Directory != "" {
 		fmt.Fprintf(a.stderr, "Relative paths of '%s' begin in '%s', as x-directory: says.\n", c.Target(), c.Directory)
 	}
-	if err := a.installOverride(c); err != nil {
+	if err := a.installOverrides(c); err != nil {
 		return err
 	}
 	if err := a.installFile(c.Target(), c.Data, c.Mode); err != nil {
@@ -158,21 +158,30 @@ func (a *app) placeFiles(c *catalog.Candidate, staged string) error {
 	return nil
 }
 
-// installOverride makes a drop-in of what Compose would merge, or takes the one of
+// installOverrides makes drop-ins of what Compose would merge, and takes those of
 // an earlier time away.
-func (a *app) installOverride(c *catalog.Candidate) error {
-	target := c.OverrideTarget()
-	if c.Override == nil {
-		if err := a.removeFile(target, true); err != nil {
+func (a *app) installOverrides(c *catalog.Candidate) error {
+	dir := filepath.Dir(c.OverrideTarget(0))
+	if len(c.Overrides) > 0 {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		_ = os.Remove(filepath.Dir(target)) // unless there are others
-		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return err
+	for i, layer := range c.Overrides {
+		if err := a.installFile(c.OverrideTarget(i), layer.Data, c.Mode); err != nil {
+			return err
+		}
 	}
-	return a.installFile(target, c.Override.Data, c.Mode)
+	items, _ := os.ReadDir(dir)
+	for _, item := range items {
+		if catalog.OverrideNumber(item.Name()) >= len(c.Overrides) {
+			if err := a.removeFile(filepath.Join(dir, item.Name()), true); err != nil {
+				return err
+			}
+		}
+	}
+	_ = os.Remove(dir) // unless there are others
+	return nil
 }
 
 func (a *app) installFile(path string, data []byte, mode fs.FileMode) error {
@@ -477,7 +486,7 @@ func (a *app) removeDropIns(dir string, purge bool) error {
 	}
 	left := 0
 	for _, item := range items {
-		if purge || strings.HasPrefix(item.Name(), limitsPrefix) || strings.TrimSuffix(item.Name(), "~") == catalog.OverrideName {
+		if purge || strings.HasPrefix(item.Name(), limitsPrefix) || catalog.OverrideNumber(strings.TrimSuffix(item.Name(), "~")) >= 0 {
 			if err := a.removeFile(filepath.Join(dir, item.Name()), true); err != nil {
 				return err
 			}

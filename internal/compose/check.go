@@ -50,7 +50,8 @@ type format struct {
 	// patternOf makes a pattern that is not worth the time at each start.
 	patternOf func() string
 	check     func(s string) (what, cure string)
-	empty     bool // an empty string is the same as no value
+	empty     bool               // an empty string is the same as no value
+	number    func(n *node) bool // takes numbers that check refuses
 	bounds    *bounds
 }
 
@@ -99,7 +100,7 @@ func (r *reader) checkScalar(n *node, s *shape, key *field) bool {
 	if s.words != nil {
 		return r.checkWord(n, s.words)
 	}
-	if s.format != nil {
+	if s.format != nil && (s.format.number == nil || !s.format.number(n)) {
 		if what, cure := s.format.test(n.text); what != "" {
 			if p := r.fault(n, cure, "%s", what); strings.HasPrefix(what, unsupported) {
 				p.Rule = diag.RuleUnsupported

@@ -33,6 +33,8 @@ type Input struct {
 	Layers []Layer
 	// Env holds the variables for interpolation.
 	Env map[string]string
+	// EnvName is the file that messages name for variables; "" = NAME.env.
+	EnvName string
 	// EnvFile is NAME.env where it stands in another directory than the definition.
 	EnvFile string
 	// Dir is the definition's directory: relative host paths start there.

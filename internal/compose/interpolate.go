@@ -3,8 +3,10 @@
 package compose
 
 import (
+	"cmp"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/diag"
@@ -107,7 +109,13 @@ func (l *loader) fillTree(n *node) {
 }
 
 // envName is the file in which a definition's own variables are set.
-func (r *reader) envName() string { return strings.TrimSuffix(r.in.Name, "@") + ".env" }
+func (r *reader) envName() string {
+	return cmp.Or(r.in.EnvName, strings.TrimSuffix(r.in.Name, "@")+".env")
+}
+
+// ofLogin are variables that Compose always finds, as a shell that somebody has
+// logged in to sets them.
+var ofLogin = []string{"HOME", "LOGNAME", "PWD", "USER"}
 
 // warnUnset tells of a variable that gives "" because nobody sets it, as
 // Compose does; once a name.
@@ -120,5 +128,9 @@ func (l *loader) warnUnset(n *node, name string) {
 		l.unset = map[string]bool{}
 	}
 	l.unset[name] = true
+	if slices.Contains(ofLogin, name) {
+		l.later(n, diag.Error, "set it in "+l.envName()+" beside the definition", "the variable "+name+" is not set: a system service has none of a login's, as Compose has")
+		return
+	}
 	l.later(n, diag.Warning, "set it in "+l.envName()+" beside the definition, or write ${"+name+":-default}", "the variable "+name+" is not set and gives an empty string")
 }

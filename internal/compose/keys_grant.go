@@ -57,7 +57,7 @@ func (r *reader) grants(n *node, kind string) (all []definition.Grant) {
 		if item.kind == mapping {
 			g.Source = item.get("source").str()
 			g.UID, g.GID = item.get("uid").str(), item.get("gid").str()
-			g.Mode, _ = parseMode(item.get("mode"))
+			g.Mode = r.mode(item.get("mode"))
 		}
 		if target := item.get("target"); target != nil {
 			if g.Target = r.grantTarget(target, kind); g.Target == "" {

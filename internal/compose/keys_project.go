@@ -28,8 +28,8 @@ var projectKeys = []field{
 	{name: "pre_stop", shape: &hooksShape, example: "[{command: /drain}]",
 		doc:    "Commands to run in the container before it is sent the stop signal, for `stop_grace_period` at most.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.PreStop = r.hooks(n) }},
-	{name: "profiles", shape: &shape{kinds: list, item: &shape{kinds: text, format: &plainNameFormat}, last: true}, example: "[debug]",
-		doc:    "The profiles in which the project starts the service.",
+	{name: "profiles", shape: &shape{kinds: list, item: &shape{kinds: text}, last: true}, example: "[debug]",
+		doc:    "The profiles in which the project starts the service, of which COMPOSE_PROFILES chooses in the file of variables.",
 		decode: decodeProfiles},
 	{name: "scale", shape: &shape{kinds: integer, format: replicasFormat}, example: "2",
 		doc:    "The number of instances, which are units of their own: NAME-1, NAME-2 and so on.",
@@ -199,12 +199,13 @@ func (r *reader) hooks(n *node) (all []definition.Hook) {
 	return all
 }
 
-// decodeProfiles marks a service that the project's target leaves alone.
+// decodeProfiles marks a service that the project's target leaves alone. A profile
+// without a name is that of projects where none is chosen, as in Compose.
 func decodeProfiles(r *reader, s *definition.Service, n *node) {
 	s.Profiles = texts(n)
 	for active := range strings.SplitSeq(r.in.Env["COMPOSE_PROFILES"], ",") {
 		active = strings.TrimSpace(active)
-		s.Active = s.Active || active == "*" || active != "" && contains(s.Profiles, active)
+		s.Active = s.Active || active == "*" || contains(s.Profiles, active)
 	}
 }
 

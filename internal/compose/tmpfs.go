@@ -80,16 +80,34 @@ func parseID(s string) (int64, bool) {
 }
 
 // parseMode reads permissions. In a string, and in YAML's 01777 and 0o1777, the
-// digits are octal; Compose takes a bare 1777 for decimal, which nobody means.
+// digits are octal; Compose takes a bare 1777 for decimal, which nobody means. A bare
+// number with an 8 or a 9 can be nothing else, as the 493 that programs write for 0755.
 func parseMode(n *node) (uint32, bool) {
 	digits := strings.TrimPrefix(n.str(), "0o")
 	mode, err := strconv.ParseUint(digits, 8, 32)
+	if err != nil && n != nil && n.kind == integer {
+		mode, err = strconv.ParseUint(digits, 10, 32)
+	}
 	return uint32(mode), err == nil && mode <= 0o7777
+}
+
+// mode reads permissions, and tells where Compose would give others.
+func (r *reader) mode(n *node) uint32 {
+	mode, _ := parseMode(n)
+	if decimal, err := strconv.ParseUint(n.str(), 10, 32); err == nil && n.kind == integer && n.str()[0] != '0' && uint32(decimal) != mode {
+		octal := strconv.Quote("0" + strconv.FormatUint(uint64(mode), 8))
+		r.warn(n, "write "+octal, "%s is taken for %s; Compose takes digits without a leading 0 for a decimal number", n.str(), octal)
+	}
+	return mode
 }
 
 var modeFormat = format{
 	name:    "mode",
 	pattern: `^(0o)?[0-7]{1,5}$`,
+	number: func(n *node) bool {
+		_, ok := parseMode(n)
+		return ok && n.kind == integer
+	},
 	check: func(s string) (string, string) {
 		if _, ok := parseMode(&node{kind: text, text: s}); !ok {
 			return quote(s) + " is no mode", "write octal digits in quotes, as in \"0755\""

@@ -232,7 +232,7 @@ func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 		fillTmpfs(&v)
 		options := n.get("tmpfs")
 		v.Size, _ = ParseBytes(options.get("size").str())
-		v.Mode, _ = parseMode(options.get("mode"))
+		v.Mode = r.mode(options.get("mode"))
 		return v, true
 	case definition.VolumeImage:
 		return v, r.longImage(n, source, &v)

@@ -54,12 +54,18 @@ type parser struct {
 	text string
 	at   int
 	out  *strings.Builder
+	// pairs tells of each "{" whether a "}" closes it; nil = not looked at yet.
+	pairs []bool
+	// nested is true in a word whose other braces are counted too.
+	nested bool
 }
 
-// run copies text up to its end or, inside braces, to the closing one.
+// run copies text up to its end or, inside braces, to the closing one. As in
+// Compose, pairs of other braces belong to the word: ${URL:-/e/{id}} is /e/{id}.
 func (p *parser) run(depth int) error {
+	open := 0
 	for p.at < len(p.text) {
-		next := strings.IndexAny(p.text[p.at:], "$}")
+		next := strings.IndexAny(p.text[p.at:], "${}")
 		if next < 0 {
 			next = len(p.text) - p.at
 		}
@@ -72,17 +78,40 @@ func (p *parser) run(depth int) error {
 		case p.at == len(p.text):
 		case p.text[p.at] == '$':
 			err = p.variable(depth)
-		case depth > 0:
+		case p.text[p.at] == '}' && depth > 0 && open == 0:
 			return nil
 		default:
+			if p.nested && p.text[p.at] == '{' {
+				open++
+			} else if p.nested {
+				open--
+			}
+			err = p.write(p.text[p.at : p.at+1])
 			p.at++
-			err = p.write("}")
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// closed tells whether the "{" at an offset has a "}" of its own, all braces counted.
+func (p *parser) closed(at int) bool {
+	if p.pairs == nil {
+		p.pairs = make([]bool, len(p.text))
+		var open []int
+		for i := range len(p.text) {
+			switch {
+			case p.text[i] == '{':
+				open = append(open, i)
+			case p.text[i] == '}' && len(open) > 0:
+				p.pairs[open[len(open)-1]] = true
+				open = open[:len(open)-1]
+			}
+		}
+	}
+	return p.pairs[at]
 }
 
 func (p *parser) write(s string) error {
@@ -181,8 +210,11 @@ func (p *parser) operation(start, depth int, name, operator string) error {
 	case kind == '-' && given, kind == '+' && !given, kind == '?':
 		p.out = nil
 	}
+	// Where they do not pair up the first "}" is the end, as in ${OPEN:-{}.
+	outer := p.nested
+	p.nested = p.closed(start+1) && (outer || depth == 0)
 	err := p.run(depth + 1)
-	p.out = taken
+	p.out, p.nested = taken, outer
 	if err != nil {
 		return err
 	}

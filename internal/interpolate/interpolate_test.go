@@ -41,6 +41,14 @@ func TestExpand(t *testing.T) {
 		{"${_x9:-}", "", ""},
 		{"a$ $1 ^/$|$(id)$", "a$ $1 ^/$|$(id)$", ""},
 		{"${NONE:-$2a$14$A}$$1", "$2a$14a$1", ""},
+		{"${NONE:-/e/{id}}|${A:-/e/{id}}|{${A:+{x}}}", "/e/{id}|a|{{x}}", ""},
+		{`${NONE:-{"a":{"b":"${A}"}}}`, `{"a":{"b":"a"}}`, ""},
+		{"{{.Node}} ${NONE:-{{.${A}}}}", "{{.Node}} {{.a}}", ""},
+		{"${NONE:-{}|${NONE:-{x}|${NONE:-x}}", "{|{x}|x", ""},
+		{"${NONE:-{} and ${A}", "{ and a", ""},
+		{"${NONE:-${NONE2:-{}}", "{", ""},
+		{"${NONE:-}${A}}", "a}", ""},
+		{"${NONE:-{}}|${NONE:-z}", "{}|z", ""},
 	} {
 		var unset []string
 		got, err := expander(&unset).Expand(c.in)

@@ -27,7 +27,7 @@ func Parse(src searchpath.Source, library syntax.Library) definition.File {
 // overwrites the one before.
 func ParseInto(memory *compose.Memory, src searchpath.Source, library syntax.Library) definition.File {
 	file := definition.File{Name: src.Name, Path: src.Path}
-	in := compose.Input{Name: src.Name, Dir: src.Dir, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed, Files: src.Files, Library: library, Memory: memory}
+	in := compose.Input{Name: src.Name, Dir: src.Dir, EnvName: src.EnvName, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed, Files: src.Files, Library: library, Memory: memory}
 	for i, layer := range src.Layers {
 		in.Layers[i] = compose.Layer(layer)
 	}

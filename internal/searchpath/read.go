@@ -33,7 +33,9 @@ type Source struct {
 	Dir    string  // where it stands: relative paths in it begin here
 	Layers []Layer // the definition, then its drop-ins in the order of merging
 	Env    []Layer // .env, then NAME.env, which wins
-	Files  string  // where copies of the files that it names are, "" = they are read where they stand
+	// EnvName is the file that messages name for variables; "" = NAME.env.
+	EnvName string
+	Files   string // where copies of the files that it names are, "" = they are read where they stand
 	// Problems are of files that could not be read; with an error among them
 	// the layers are incomplete.
 	Problems diag.List

@@ -129,6 +129,19 @@ func TestUpOfAProject(t *testing.T) {
 		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "Removed '"+dropIn+"'") {
 			t.Errorf("without the override:\n%s", out)
 		}
+		// So are the files that COMPOSE_FILE names, in its order.
+		writeFile(t, dir+"/more/b.yaml", "services: {db: {hostname: first, domainname: first}}\n")
+		writeFile(t, dir+"/a.yaml", "services: {db: {hostname: second}}\n")
+		writeFile(t, dir+"/.env", "NAME=from-env\nCOMPOSE_FILE=compose.yaml:more/b.yaml:a.yaml\n")
+		must(t, "unitc", "up", dir+"/compose.yaml")
+		if got := must(t, "unitc", "exec", "verb-blog-db", "cat", "/etc/hostname", "/proc/sys/kernel/domainname"); got != "second\nfirst\n" {
+			t.Errorf("with COMPOSE_FILE the names are %q", got)
+		}
+		writeFile(t, dir+"/.env", "NAME=from-env\nCOMPOSE_FILE=compose.yaml:a.yaml\n")
+		if out := must(t, "unitc", "up", dir+"/compose.yaml"); !strings.Contains(out, "Removed '/etc/unitc/verb-blog.yaml.d/51-compose.override.yaml'") {
+			t.Errorf("with one file less:\n%s", out)
+		}
+		writeFile(t, dir+"/.env", "NAME=from-env\n")
 		writeFile(t, dir+"/compose.override.yml", "services: {db: {hostname: again}}\n") // for down to take away
 		must(t, "unitc", "up", dir+"/compose.yaml")
 		if out, status := command(t, "unitc", "down", "verb-blog-web"); status != 2 || !strings.Contains(out, "one service of the project verb-blog") {

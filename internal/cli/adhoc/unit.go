@@ -117,8 +117,10 @@ func (u *Unit) write(o *Options, options []byte) error {
 	if err == nil {
 		err = os.Mkdir(path+".d", 0o700)
 	}
-	if err == nil && o.File.Override != nil {
-		err = os.WriteFile(path+".d/"+catalog.OverrideName, o.File.Override.Data, 0o600)
+	for i, layer := range o.File.Overrides {
+		if err == nil {
+			err = os.WriteFile(path+".d/"+catalog.OverrideName(i), layer.Data, 0o600)
+		}
 	}
 	if err == nil {
 		err = os.WriteFile(path+".d/options.yaml", options, 0o600)

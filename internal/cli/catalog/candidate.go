@@ -30,10 +30,13 @@ type Candidate struct {
 	Path string // where it stands now; "-" = standard input
 	Data []byte
 	Env  []searchpath.Layer // variables that stand beside it: .env, then NAME.env, which wins
-	// Override stands beside a compose file, and Compose merges it without being told.
-	Override *searchpath.Layer
-	// others is the fault of files that Compose would merge as well.
+	// Overrides are merged over it: those that COMPOSE_FILE names, or the one beside a
+	// compose file that Compose merges without being told.
+	Overrides []searchpath.Layer
+	// others are faults of files that Compose would merge as well.
 	others diag.List
+	// project tells that Compose gives it the name, and reads .env alone.
+	project bool
 	// Directory is where its relative paths begin once it is installed, as a line
 	// says that Check has added; "" = it needs none.
 	Directory string
@@ -54,16 +57,6 @@ type Named struct {
 
 // maxNamed bounds what is copied of such files, in bytes.
 const maxNamed = 16 << 20
-
-// composeNames are files that do not give their project its name.
-var composeNames = []string{"compose", "docker-compose", "container-compose"}
-
-// overrideNames are Compose's, the first that is there.
-var overrideNames = []string{"compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"}
-
-// OverrideName is the drop-in that an override becomes: limits that are kept win
-// over it.
-const OverrideName = "50-compose.override.yaml"
 
 // ReadCandidate reads a file for installation under a name, "" for its own.
 func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
@@ -94,18 +87,15 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	if c.Data, err = os.ReadFile(c.Path); err != nil {
 		return nil, err
 	}
-	stem := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(c.Path), ".yaml"), ".yml")
-	whole := slices.Contains(composeNames, stem)
-	if name == "" {
-		if c.Name = stem; whole {
-			if c.Name, err = c.projectName(); err != nil {
-				return nil, err
-			}
-		}
+	vars, err := c.variablesBeside()
+	if err != nil {
+		return nil, err
 	}
-	if whole {
-		if c.Override, err = c.readBeside(overrideNames); err != nil {
-			return nil, err
+	_, files := c.composeFiles(vars)
+	c.project = isWhole(c.Path) || len(files) > 0 && files[0] == c.Path
+	if name == "" {
+		if c.Name = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(c.Path), ".yaml"), ".yml"); c.project {
+			c.Name = c.projectName(vars)
 		}
 	}
 	size := 0
@@ -122,10 +112,7 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	if size > searchpath.MaxSize {
 		return nil, fmt.Errorf("the variables beside %s have %d bytes, at most %d are read", path, size, searchpath.MaxSize)
 	}
-	if whole {
-		c.others = c.otherFiles()
-	}
-	return c, err
+	return c, c.readOverrides(vars)
 }
 
 // EnvData is what its variables are installed as: one file.
@@ -141,47 +128,15 @@ func (c *Candidate) EnvData() []byte {
 	return data
 }
 
-// otherFiles finds what COMPOSE_FILE names besides this file and its override.
-func (c *Candidate) otherFiles() diag.List {
-	var layers []compose.Layer
-	for _, layer := range c.Env {
-		layers = append(layers, compose.Layer(layer))
-	}
-	vars, _ := compose.Variables(layers)
-	for _, name := range strings.Split(vars["COMPOSE_FILE"], cmp.Or(vars["COMPOSE_PATH_SEPARATOR"], ":")) {
-		path := filepath.Join(filepath.Dir(c.Path), name)
-		if filepath.IsAbs(name) {
-			path = filepath.Clean(name)
-		}
-		if name == "" || path == c.Path || c.Override != nil && path == c.Override.Path {
-			continue
-		}
-		key := []byte("COMPOSE_FILE")
-		env := c.Env[max(0, slices.IndexFunc(c.Env, func(l searchpath.Layer) bool { return bytes.Contains(l.Data, key) }))]
-		line := 1 + bytes.Count(env.Data[:max(0, bytes.Index(env.Data, key))], []byte("\n"))
-		return diag.List{{File: env.Path, Line: line, Col: 1, Rule: diag.RuleUnsupported, What: fmt.Sprintf("COMPOSE_FILE has Compose merge %q too", name),
-			Cure: "copy it to " + c.Target() + ".d/ as a drop-in, and take COMPOSE_FILE away"}}
-	}
-	return nil
-}
-
 // projectName is what Compose would call the project: as .env says, as the file says
 // or else as the directory is called.
-func (c *Candidate) projectName() (string, error) {
-	env, err := c.readBeside([]string{".env"})
-	if err != nil {
-		return "", err
-	}
-	vars := map[string]string{}
-	if env != nil {
-		vars, _ = compose.Variables([]compose.Layer{compose.Layer(*env)}) // what is wrong with it is told later
-	}
+func (c *Candidate) projectName(vars map[string]string) string {
 	for _, name := range []string{vars["COMPOSE_PROJECT_NAME"], c.writtenName(vars)} {
 		if name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == "" && strings.Trim(name[:1], "_-") != "" {
-			return name, nil
+			return name
 		}
 	}
-	return directoryName(filepath.Base(filepath.Dir(c.Path))), nil
+	return directoryName(filepath.Base(filepath.Dir(c.Path)))
 }
 
 // writtenName is the value of name: at the left margin, "" without one.
@@ -222,8 +177,8 @@ func (c *Candidate) readBeside(names []string) (*searchpath.Layer, error) {
 	for _, name := range names {
 		path := filepath.Join(filepath.Dir(c.Path), name)
 		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		if _, missing := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing != nil {
+			continue // a link to nothing is a fault
 		}
 		if err != nil {
 			return nil, err
@@ -240,9 +195,18 @@ func (c *Candidate) As(src *searchpath.Source) {
 	}
 	src.Rename(c.Name)
 	src.Problems = append(src.Problems, c.others...)
-	if c.Override != nil && len(src.Layers) > 0 {
-		src.Layers = slices.Insert(src.Layers, 1, *c.Override)
+	src.EnvName = c.envHint()
+	if len(src.Layers) > 0 {
+		src.Layers = slices.Insert(src.Layers, 1, c.Overrides...)
 	}
+}
+
+// envHint is the file for variables where it stands now; "" = NAME.env.
+func (c *Candidate) envHint() string {
+	if c.project || len(c.Env) == 1 && filepath.Base(c.Env[0].Path) == ".env" {
+		return ".env"
+	}
+	return ""
 }
 
 // Target is where it will stand.
@@ -258,16 +222,11 @@ func (c *Candidate) FilesTarget() string { return copiesIn(searchpath.Dirs[0], c
 
 func copiesIn(dir, name string) string { return dir + "/" + name + searchpath.EndCopies }
 
-// OverrideTarget is where its override will stand.
-func (c *Candidate) OverrideTarget() string { return c.Target() + ".d/" + OverrideName }
-
 // source is what searchpath would find if it stood in dir.
 func (c *Candidate) source(dir string) searchpath.Source {
 	src := searchpath.Source{Name: c.Name, Path: c.Path, Dir: dir, Layers: []searchpath.Layer{{Path: c.Path, Data: c.Data}}}
-	if c.Override != nil {
-		src.Layers = append(src.Layers, *c.Override)
-	}
-	src.Env = c.Env
+	src.Layers = append(src.Layers, c.Overrides...)
+	src.Env, src.EnvName = c.Env, c.envHint()
 	src.Problems = c.others
 	return src
 }

@@ -121,33 +121,6 @@ func TestProjectName(t *testing.T) {
 	}
 }
 
-// Files that Compose would merge are not passed over.
-func TestOtherFiles(t *testing.T) {
-	for env, want := range map[string]string{
-		"":                          "",
-		"COMPOSE_FILE=compose.yaml": "",
-		"COMPOSE_FILE=./compose.yaml:compose.override.yaml\n":         "",
-		"A=1\nCOMPOSE_FILE=compose.yaml:prod/more.yaml\n":             ".env:2:1",
-		"COMPOSE_PATH_SEPARATOR=,\nCOMPOSE_FILE=/x.yaml,compose.yaml": ".env:2:1",
-	} {
-		dir := t.TempDir()
-		const text = "services: {web: {rootfs: host, command: x}}\n"
-		for name, text := range map[string]string{"compose.yaml": text, "compose.override.yaml": text, ".env": env} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		c, err := ReadCandidate(dir+"/compose.yaml", "site", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		problems, err := c.Check(searchpath.Dirs[0])
-		if err != nil || problems.HasErrors() != (want != "") || !strings.Contains(problems.String(), want) {
-			t.Errorf("with %q: %v, %s", env, err, problems)
-		}
-	}
-}
-
 // place writes files below a directory; "-> x" is a link.
 func place(t *testing.T, files map[string]string) string {
 	t.Helper()
@@ -212,7 +185,7 @@ func TestNamed(t *testing.T) {
 
 	// Installed, without what it was made of.
 	const text = "etc/unitc/app.yaml"
-	installed := place(t, map[string]string{text: string(c.Data), "etc/unitc/app.yaml.d/50.yaml": string(c.Override.Data), "etc/unitc/app.env": string(c.EnvData())})
+	installed := place(t, map[string]string{text: string(c.Data), "etc/unitc/app.yaml.d/50.yaml": string(c.Overrides[0].Data), "etc/unitc/app.env": string(c.EnvData())})
 	files := installed + "/etc/unitc/app" + searchpath.EndCopies
 	if err := c.WriteFiles(files); err != nil || !c.HasFiles(files) {
 		t.Fatalf("%v, the same: %t", err, c.HasFiles(files))

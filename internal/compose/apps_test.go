@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/syntax/library"
+)
+
+func parseApp(text string, env map[string]string) definition.File {
+	return Parse(Input{Name: "app", Dir: "/etc/unitc", Library: library.Full, Env: env, Layers: []Layer{{Path: "app.yaml", Data: []byte(text)}}})
+}
+
+// A profile without a name is started where COMPOSE_PROFILES chooses none.
+func TestUnnamedProfile(t *testing.T) {
+	const text = "services:\n  db: {image: x, profiles: ['', db]}\n  more: {image: x, profiles: [linux/amd64]}\n"
+	for value, want := range map[string]string{"": "db", "other": "", "db": "db", "a, linux/amd64": "more", "a,": "db", "*": "db more"} {
+		for _, env := range []map[string]string{{"COMPOSE_PROFILES": value}, {}} {
+			if len(env) == 0 && value != "" {
+				continue
+			}
+			file := parseApp(text, env)
+			var started []string
+			for i := range file.Services {
+				if file.Services[i].StartsWithProject() {
+					started = append(started, file.Services[i].Key)
+				}
+			}
+			if got := strings.Join(started, " "); got != want || len(file.Problems) > 0 {
+				t.Errorf("with COMPOSE_PROFILES=%q %q starts, want %q: %s", value, got, want, file.Problems)
+			}
+		}
+	}
+}
+
+// A bare number that can't be octal is decimal; one that can is told.
+func TestModes(t *testing.T) {
+	for written, want := range map[string]struct {
+		mode uint32
+		word string
+	}{
+		"493":    {0o755, ""},
+		"0440":   {0o440, ""},
+		"0o440":  {0o440, ""},
+		`"440"`:  {0o440, ""},
+		"440":    {0o440, `440 is taken for "0440"; Compose takes digits without a leading 0 for a decimal number; write "0440"`},
+		`"493"`:  {0, `"493" is no mode`},
+		"999999": {0, `"999999" is no mode`},
+	} {
+		file := parseApp("services: {web: {image: x, configs: [{source: c, target: /c, mode: "+written+"}]}}\nconfigs: {c: {content: x}}\n", nil)
+		if len(file.Problems) > 0 != (want.word != "") || !strings.Contains(file.Problems.String(), want.word) {
+			t.Errorf("mode: %s: %s", written, file.Problems)
+		}
+		if want.mode != 0 && file.Services[0].Configs[0].Mode != want.mode {
+			t.Errorf("mode: %s is %o", written, file.Services[0].Configs[0].Mode)
+		}
+	}
+}
+
+// What Compose takes from a login would make other paths of the host.
+func TestVariablesOfALogin(t *testing.T) {
+	const text = "image: x\nvolumes: ['${HOME}/x:/x', '${PWD:-/srv}/y:/y']\n"
+	if got := parseApp(text, nil).Problems; !got.HasErrors() || !strings.Contains(got.String(), "the variable HOME is not set: a system service has none of a login's, as Compose has; set it in app.env beside the definition") {
+		t.Errorf("HOME unset: %s", got)
+	}
+	if got := parseApp(text, map[string]string{"HOME": "/home/ada"}); len(got.Problems) > 0 || got.Services[0].Volumes[0].Source != "/home/ada/x" {
+		t.Errorf("HOME set: %s", got.Problems)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	_ "github.com/unitc/unitc/internal/bigstack"
 	_ "github.com/unitc/unitc/internal/entry" // where it begins
 	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/pump"
 )
 
 func main() {
@@ -33,6 +34,8 @@ func run(args []string) int {
 		return launch.Sweep()
 	case len(args) == 1 && args[0] == "idle":
 		return launch.Idle()
+	case len(args) == 1 && args[0] == pump.Verb: // by the relay
+		return launch.Log()
 	case len(args) == 1 && args[0] == "postmortem":
 		return launch.PostMortem()
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay

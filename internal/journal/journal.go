@@ -52,39 +52,85 @@ func (s *stream) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// connect gives a stream to the journald at the other end of fd, or fd itself. The
-// namespace of the log is in the socket's name.
+// connect gives a stream to the journald at the other end of fd, or fd itself.
 func connect(fd int) int {
-	peer, err := unix.Getpeername(fd)
-	if err != nil {
+	to := socketOf(fd)
+	if to == nil {
 		return fd
 	}
-	to, ok := peer.(*unix.SockaddrUnix)
-	if !ok || !strings.HasPrefix(to.Name, "/run/systemd/journal") || !strings.HasSuffix(to.Name, "/stdout") {
-		return fd
-	}
-	own, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	unit := cgroupfs.UnitOf("self")
+	own, err := open(to, header(strings.TrimSuffix(unit, ".service"), unit, true))
 	if err != nil {
 		return fd
 	}
 	// A journald that stands still must not hold up who starts a container.
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	_ = unix.SetsockoptTimeval(own, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
-	unit := cgroupfs.UnitOf("self")
+	return own
+}
+
+// socketOf is where a stream of journald's leads, also when it has been closed there;
+// nil = it is none. The namespace of the log is in the socket's name.
+func socketOf(fd int) *unix.SockaddrUnix {
+	peer, err := unix.Getpeername(fd)
+	if err != nil {
+		return nil
+	}
+	to, ok := peer.(*unix.SockaddrUnix)
+	if !ok || !strings.HasPrefix(to.Name, "/run/systemd/journal") || !strings.HasSuffix(to.Name, "/stdout") {
+		return nil
+	}
+	return to
+}
+
+// open begins a stream. It does not wait for journald, whose socket keeps what is
+// sent for it.
+func open(to *unix.SockaddrUnix, header string) (int, error) {
+	own, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	_ = unix.SetsockoptTimeval(own, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
 	if err = unix.Connect(own, to); err == nil {
-		_, err = unix.Write(own, []byte(header(unit)))
+		_, err = unix.Write(own, []byte(header))
+	}
+	if err == nil {
+		err = unix.SetsockoptTimeval(own, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{})
 	}
 	if err != nil {
 		unix.Close(own)
-		return fd
+		return -1, err
 	}
-	return own
+	return own, nil
+}
+
+// Reopen puts a new stream in the place of one that journald has closed, for the lines
+// of this process's unit: a journald that is stopped leaves it to those who write to
+// find another, and systemd before 254 keeps none of them for the next one.
+func Reopen(fd int, name string) error {
+	to := socketOf(fd)
+	if to == nil {
+		return unix.EPIPE
+	}
+	own, err := open(to, header(name, cgroupfs.UnitOf("self"), false))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(own)
+	// As systemd's own (fd_inc_sndbuf in its exec-invoke.c).
+	_ = unix.SetsockoptInt(own, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 8<<20)
+	return unix.Dup3(own, fd, 0)
 }
 
 // header is what systemd itself begins a stream with (its exec-invoke.c,
 // connect_logger_as): the name of the lines, the unit, the priority of lines without
-// one, that lines have one, and no copies to syslog, the kernel's log and the console.
-func header(unit string) string {
+// one, whether lines have one, and no copies to syslog, the kernel's log and the console.
+func header(name, unit string, priorities bool) string {
 	const info = "30" // LOG_DAEMON|LOG_INFO
-	return strings.TrimSuffix(unit, ".service") + "\n" + unit + "\n" + info + "\n1\n0\n0\n0\n"
+	prefix := "0"
+	if priorities {
+		prefix = "1"
+	}
+	return name + "\n" + unit + "\n" + info + "\n" + prefix + "\n0\n0\n0\n"
 }

@@ -25,7 +25,7 @@ func TestNoJournal(t *testing.T) {
 	if got, err := io.ReadAll(r); string(got) != "<3>text\n" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
-	if got, want := header("web@1.service"), "web@1\nweb@1.service\n30\n1\n0\n0\n0\n"; got != want {
+	if got, want := header("web@1", "web@1.service", true), "web@1\nweb@1.service\n30\n1\n0\n0\n0\n"; got != want {
 		t.Errorf("%q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"os/signal"
 	goruntime "runtime"
 	"strings"
 	"syscall"
@@ -136,9 +137,9 @@ func (s *starter) order() *order.Order {
 	case o.Terminal && s.plan.Logging == definition.LogNone:
 		o.Log = order.LogDrop
 	case s.logs != nil || o.Terminal:
-		o.Log = order.LogCopy
+		o.Log, o.Tag = order.LogCopy, cmp.Or(s.plan.Tag, strings.TrimSuffix(s.plan.Unit, ".service"))
 		if s.plan.LogFormat == definition.LogFormatJSON {
-			o.Log, o.Tag = order.LogJSON, s.plan.Tag
+			o.Log = order.LogJSON
 		}
 	}
 	if h := s.plan.Health; h != nil {
@@ -174,9 +175,7 @@ func (s *starter) becomeRelay() error {
 	if err := unix.Dup3(int(s.logs.Fd()), 0, 0); err != nil {
 		return fmt.Errorf("dup3 of the log pipe: %w", err)
 	}
-	goruntime.LockOSThread()
-	slack.Restore()
-	_ = pump.Exec([]string{"unitc-relay"})
+	becomePump()
 	// It cannot be here: then cat(1) does the same.
 	cat, err := catPath()
 	if err != nil {
@@ -186,6 +185,15 @@ func (s *starter) becomeRelay() error {
 		return fmt.Errorf("exec %s: %w", cat, err)
 	}
 	return nil
+}
+
+// becomePump returns where it cannot be.
+func becomePump() {
+	goruntime.LockOSThread()
+	slack.Restore()
+	// A journald that has gone would end it by that; ignored, it hears of it.
+	signal.Ignore(unix.SIGPIPE)
+	_ = pump.Exec([]string{"unitc-relay"}, buildinfo.HelperPath)
 }
 
 // startRelay starts the relay and waits until no stop signal can end it any

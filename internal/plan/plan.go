@@ -81,7 +81,7 @@ type Plan struct {
 	// Logging is a driver of the definition: journald, direct or none.
 	Logging string `json:"logging"`
 	// LogFormat is "json" where lines become fields; Tag is the
-	// SYSLOG_IDENTIFIER of all lines.
+	// SYSLOG_IDENTIFIER of all lines, "" = the unit's name.
 	LogFormat string `json:"log_format,omitempty"`
 	Tag       string `json:"tag,omitempty"`
 }

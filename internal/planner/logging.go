@@ -14,6 +14,11 @@ func (b *builder) logging() error {
 	if b.s.TTY && b.plan.Logging == definition.LogDirect {
 		return &KeyError{"tty", "what is written to a terminal passes the relay, and `logging: driver: direct` has none", "drop one of the two"}
 	}
+	// Who opens another stream for the lines has to know their name.
+	b.plan.Tag, _ = b.s.Logging.Option(definition.LogTag)
+	if err := noNUL("logging", b.plan.Tag); err != nil {
+		return err
+	}
 	format, _ := b.s.Logging.Option(definition.LogFormat)
 	if format != definition.LogFormatJSON {
 		return nil
@@ -22,8 +27,7 @@ func (b *builder) logging() error {
 		return &KeyError{"logging", "lines become fields in the relay, and the payload's output does not pass one",
 			"drop `driver:`, or the format"}
 	}
-	tag, _ := b.s.Logging.Option(definition.LogTag)
 	b.plan.LogFormat = format
-	b.plan.Tag = cmp.Or(tag, strings.TrimSuffix(b.plan.Unit, ".service"))
-	return noNUL("logging", b.plan.Tag)
+	b.plan.Tag = cmp.Or(b.plan.Tag, strings.TrimSuffix(b.plan.Unit, ".service"))
+	return nil
 }

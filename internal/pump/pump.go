@@ -25,15 +25,23 @@ const (
 	textAt     = 0x8000000
 	bufferAt   = 0x10000000
 	bufferSize = 0x20000 // as cat's
-	textSize   = 192     // bytes copied; the program is shorter
+	textSize   = 256     // bytes copied; the program is shorter
+)
+
+// Rest is the descriptor of a file with what could not be written, for the helper
+// that takes the program's place then; Verb is that one's argument.
+const (
+	Rest = 3
+	Verb = "log"
 )
 
 // name is what the kernel knows it by; of a file without one it would be a number.
 const name = "unitc-relay"
 
-// Exec replaces this process by the program. It returns only with an error: a
-// host may forbid programs that are in no file (vm.memfd_noexec, SELinux).
-func Exec(argv []string) error {
+// Exec replaces this process by the program. Where that cannot write, as when journald
+// was stopped, it becomes the helper again, whose path is given. Exec returns only with
+// an error: a host may forbid programs that are in no file (vm.memfd_noexec, SELinux).
+func Exec(argv []string, helper string) error {
 	if machine == 0 {
 		return errors.ErrUnsupported
 	}
@@ -42,7 +50,7 @@ func Exec(argv []string) error {
 		return fmt.Errorf("memfd_create: %w", err)
 	}
 	defer unix.Close(fd)
-	program := image()
+	program := image(helper)
 	if n, err := unix.Write(fd, program); err != nil || n != len(program) {
 		return fmt.Errorf("writing %d bytes of the program, of %d: %w", n, len(program), err)
 	}
@@ -70,14 +78,14 @@ func create() (int, error) {
 // image is the program as an ELF file (elf(5)): a header, and segments of the text,
 // which cannot be written to, of the buffer, which cannot be executed, and the word
 // that the stack cannot be either.
-func image() []byte {
+func image(helper string) []byte {
 	const (
 		header, entry = 64, 56
 		start         = header + 3*entry
 		load, stack   = 1, 0x6474e551 // PT_LOAD, PT_GNU_STACK
 		exec, write   = 5, 6          // PF_R with PF_X or PF_W
 	)
-	b := append(make([]byte, 0, 512), 0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	b := append(make([]byte, 0, 640), 0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	le := binary.LittleEndian
 	half := func(v ...uint16) {
 		for _, v := range v {
@@ -100,10 +108,12 @@ func image() []byte {
 	word(0)
 	half(header, entry, 3, 0, 0, 0)
 	word(load, exec)
-	long(0, textAt, textAt, start+textSize, start+textSize, 0x1000)
+	size := start + textSize + uint64(len(Verb)+len(helper)+2)
+	long(0, textAt, textAt, size, size, 0x1000)
 	word(load, write)
 	long(0, bufferAt, bufferAt, 0, bufferSize, 0x1000)
 	word(stack, write)
 	long(0, 0, 0, 0, 0, 16)
-	return append(b, text()...)
+	b = append(b, text()...)
+	return append(b, Verb+"\x00"+helper+"\x00"...)
 }

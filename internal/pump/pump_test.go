@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,8 +22,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[0] == "unitc-relay" && os.Args[1] == Verb {
+		rest, err := io.ReadAll(io.NewSectionReader(os.NewFile(Rest, "rest"), 0, 1<<20))
+		if err == nil {
+			_, err = os.Stderr.Write(rest)
+		}
+		if err != nil {
+			os.Exit(4)
+		}
+		os.Exit(5)
+	}
 	if os.Getenv("UNITC_PUMP") != "" {
-		os.Stderr.WriteString(Exec([]string{"unitc-relay"}).Error())
+		signal.Ignore(unix.SIGPIPE)
+		os.Stderr.WriteString(Exec([]string{"unitc-relay"}, os.Getenv("UNITC_PUMP")).Error())
 		os.Exit(3)
 	}
 	os.Exit(m.Run())
@@ -34,7 +46,7 @@ func command(t *testing.T) *exec.Cmd {
 		t.Skip("there is no such program for this processor")
 	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env, cmd.Stderr = []string{"UNITC_PUMP=1"}, os.Stderr
+	cmd.Env, cmd.Stderr = []string{"UNITC_PUMP=/nowhere"}, os.Stderr
 	return cmd
 }
 
@@ -105,6 +117,30 @@ func TestPumpWithoutAReader(t *testing.T) {
 	}
 }
 
+// Where nobody takes what it writes, the helper gets all that was not taken.
+func TestPumpGivesWayToTheHelper(t *testing.T) {
+	cmd := command(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	var got bytes.Buffer
+	sent := strings.Repeat("a line\n", 9000)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = []string{"UNITC_PUMP=" + self}, strings.NewReader(sent), w, &got
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 5 {
+		t.Fatalf("it ended with %v", err)
+	}
+	if !strings.HasPrefix(sent, got.String()) || got.Len() == 0 {
+		t.Errorf("%d bytes of %d: %.20q", got.Len(), len(sent), got.String())
+	}
+}
+
 // It is called what the relay is called, and has no more than it needs.
 func TestPumpFromOutside(t *testing.T) {
 	cmd := command(t)
@@ -145,7 +181,7 @@ func TestImage(t *testing.T) {
 	if machine == 0 {
 		t.Skip("there is no such program for this processor")
 	}
-	f, err := elf.NewFile(bytes.NewReader(image()))
+	f, err := elf.NewFile(bytes.NewReader(image("/helper")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -30,10 +31,11 @@ type logCopy struct {
 	drop     bool      // nothing is kept
 	audience *audience // gets all of it too; nil = nobody can
 	held     bool      // a carriage return that a line feed may follow
+	journal  journal.Log
 }
 
 func startLog(o *order.Order, a *audience) (*logCopy, error) {
-	l := &logCopy{wake: -1, terminal: o.Terminal, drop: o.Log == order.LogDrop}
+	l := &logCopy{wake: -1, terminal: o.Terminal, drop: o.Log == order.LogDrop, journal: journal.Log{Stream: order.Journal, Name: o.Tag}}
 	if o.Attach {
 		l.audience = a
 	}
@@ -177,9 +179,9 @@ func (l *logCopy) write(b []byte) {
 	switch {
 	case l.drop:
 	case !l.terminal:
-		writeJournal(b)
+		l.journal.Write(b)
 	default:
-		writeJournal(l.unixLines(b))
+		l.journal.Write(l.unixLines(b))
 	}
 }
 
@@ -195,17 +197,4 @@ func (l *logCopy) unixLines(b []byte) []byte {
 		}
 	}
 	return out
-}
-
-func writeJournal(b []byte) {
-	for len(b) > 0 {
-		n, err := unix.Write(order.Journal, b)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return
-		}
-		b = b[n:]
-	}
 }

@@ -197,3 +197,43 @@ func TestLinesOfWhatIsKilledAtOnce(t *testing.T) {
 	c.await("ActiveState", "inactive")
 	c.awaitNumbers(5000)
 }
+
+// A journald that is stopped closes its streams, and systemd before 254 keeps none of
+// them. The payload does not die of that, and its lines go on with the next journald.
+func TestLinesGoOnWithTheNextJournald(t *testing.T) {
+	place(t, "/run/systemd/system/systemd-journald.service.d/forgetful.conf", "[Service]\nFileDescriptorStorePreserve=no\n")
+	t.Cleanup(func() {
+		os.Remove("/run/systemd/system/systemd-journald.service.d")
+		reload(t)
+	})
+	const text = "rootfs: host\ninit: true\nnetwork_mode: none\nstop_grace_period: 1m\ncommand: [sh, -c, 'i=0; while :; do echo $$((i+=1)); sleep 0.02; done']\n"
+	var all []*container
+	for _, c := range []struct{ name, more string }{
+		{"copied", ""}, {"called", "logging: {options: {tag: other-name}}"}, {"checked", "healthcheck: {test: [CMD, 'true']}"},
+	} {
+		d := scoped.define(t, "next-journald-"+c.name, text)
+		if c.more != "" {
+			place(t, definitions+d.name+".yaml.d/more.yaml", c.more)
+			reload(t)
+		}
+		all = append(all, d.start())
+	}
+	lines := func(c *container) int { return strings.Count(c.log(), "\n") }
+	pids := map[*container]string{}
+	for _, c := range all {
+		await(t, "it writes", func() bool { return lines(c) > 3 })
+		pids[c] = c.show("MainPID")
+	}
+	must(t, "systemctl", "stop", "systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald.service")
+	time.Sleep(time.Second)
+	must(t, "systemctl", "start", "systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald.service")
+	for _, c := range all {
+		before := lines(c)
+		await(t, c.name+" writes again", func() bool { return lines(c) > before+10 })
+		c.expect(c.unit(), "ActiveState=active", "MainPID="+pids[c])
+		if n := lines(c); strings.Contains(c.name, "called") && strings.Count(must(t, "journalctl", "-q", "-t", "other-name", "-o", "cat"), "\n") < n {
+			t.Error("the lines are called otherwise now")
+		}
+		c.stop()
+	}
+}

@@ -16,7 +16,7 @@ func itoa(i int) string { return strconv.Itoa(i) }
 
 // checkService finds what no single key is guilty of.
 func (r *reader) checkService(s *definition.Service, n *node) {
-	r.checkRoot(n)
+	r.checkRoot(s, n)
 	r.checkMemory(s, n)
 	r.conflict(n, "cpus", "cpu_quota", "both limit processor time")
 	r.conflict(n, "systemd", "x-systemd", "both are the same block")
@@ -169,13 +169,19 @@ func findPair(n *node, key string) *pair {
 	return nil
 }
 
-// checkRoot demands exactly one source of the root file system.
-func (r *reader) checkRoot(n *node) {
+// checkRoot demands exactly one source of the root file system. What is only to be
+// built and is not started keeps the rest of a project from nothing: its image has the
+// name that Compose gives it, and is not fetched.
+func (r *reader) checkRoot(s *definition.Service, n *node) {
 	r.conflict(n, "rootfs", "image", "each is a root file system")
 	r.conflict(n, "rootfs", "build", "each is a root file system")
 	r.checkBundle(n)
 	switch {
 	case n.get("rootfs") != nil || n.get("image") != nil || n.get("bundle") != nil || n.get("provider") != nil || n.get("extends") != nil:
+	case n.get("build") != nil && len(s.Profiles) > 0 && !s.Active:
+		s.Image, s.PullPolicy = strings.ToLower(s.Name), "never"
+		r.report(diag.Warning, findPair(n, "build").place, join(r.pathOf(n), "build"), "to start the service, build the image by other means, and name it in image:",
+			"unitc builds no images, and no profile that is chosen has the service")
 	case n.get("build") != nil:
 		r.faultKey(n, findPair(n, "build"), "build the image by other means, and name it in image:", "unitc builds no images").Rule = diag.RuleUnsupported
 	default:

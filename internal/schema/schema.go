@@ -82,8 +82,9 @@ func root() *Object {
 // service adds to the table what is demanded of a service as a whole.
 func service() *Object {
 	o := mapping(compose.ServiceKeys())
-	need := func(key string) *Object { return (&Object{}).set("required", []string{key}) }
-	return o.set("anyOf", []*Object{need("rootfs"), need("image"), need("bundle"), need("extends")})
+	need := func(keys ...string) *Object { return (&Object{}).set("required", keys) }
+	// What is to be built may be there if no profile that is chosen has it.
+	return o.set("anyOf", []*Object{need("rootfs"), need("image"), need("bundle"), need("extends"), need("build", "profiles")})
 }
 
 // mapping is the shape of known keys.

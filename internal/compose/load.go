@@ -67,7 +67,11 @@ func (l *loader) loadYAML(data []byte, at place) *node {
 	if document == nil || len(document.Content) == 0 || isEmpty(document.Content[0]) {
 		// An empty drop-in changes nothing; an empty definition starts nothing.
 		if at.layer == 0 {
-			r.faultFile(at, "write at least `rootfs:` or `image:`", "the file holds no definition").Rule = diag.RuleMissing
+			least := "write at least `rootfs:` or `image:`"
+			if r.isNetwork() {
+				least = "write at least `driver: bridge`"
+			}
+			r.faultFile(at, least, "the file holds no definition").Rule = diag.RuleMissing
 		}
 		return nil
 	}

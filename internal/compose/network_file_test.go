@@ -27,7 +27,7 @@ func TestFaultsOfNetworkFiles(t *testing.T) {
 		"internal: 3\n":             "front.network.yaml:1:11: error: internal",
 		"external: true\n":          "the file makes the network front",
 		"services: {a: {image: b}}": "error: services: unknown key",
-		"":                          "error: the file holds no definition",
+		"":                          "error: the file holds no definition; write at least `driver: bridge`",
 	} {
 		file := parse(Input{Name: "front.network", Layers: []Layer{{Path: "front.network.yaml", Data: []byte(text)}}})
 		if got := file.Problems.String(); !strings.Contains(got, want) || len(file.Networks) > 0 {

@@ -110,6 +110,8 @@ var hints = []hint{
 	{step: "set-scheduler", errno: unix.EPERM, cure: "real-time scheduling is refused: the cgroup has no real-time budget, or CAP_SYS_NICE is taken away"},
 	{step: "set-memory-policy", errno: unix.EINVAL, cure: "a node is not there, or not among those of `cpuset`"},
 
+	{step: "look-up-user", is: runtime.ErrNoUser, key: "user", cure: "write a name that its etc/passwd, or of a group etc/group, has, or a number"},
+	{step: "look-up-user", is: runtime.ErrNoGroup, key: "group_add", cure: "write a name that its etc/group has, or a number"},
 	{step: "look-up-user", errno: unix.EACCES, key: "user", cure: "etc/passwd of the root file system cannot be read"},
 	{step: "set-user", errno: unix.EINVAL, key: "user", cure: "the id is not mapped in the container's user namespace"},
 	{step: "set-user", errno: unix.EAGAIN, key: "user", cure: "this user has reached its limit of processes"},

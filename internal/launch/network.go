@@ -88,7 +88,7 @@ func (s *starter) readNetwork(name string) (*definition.Network, error) {
 		if name == definition.LoneNetwork {
 			return &definition.Network{Key: name, Name: name}, nil
 		}
-		return nil, &planner.KeyError{Key: "networks", What: "no definition makes the network " + name, Cure: "write /etc/unitc/" + name + ".network.yaml, or correct the name"}
+		return nil, &planner.KeyError{Key: "networks", What: "no definition makes the network " + name, Cure: "install the definition that makes it, or write /etc/unitc/" + name + ".network.yaml, in which `driver: bridge` is enough, or correct the name"}
 	}
 	if err != nil {
 		return nil, err

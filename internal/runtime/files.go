@@ -117,7 +117,7 @@ func (l *Launch) hostOwner(user, group string) (uid, gid int, err error) {
 	}
 	g := uint32(0)
 	if group != "" {
-		if g, err = resolveGroup(l.nameDirs(), l.plan, group); err != nil {
+		if g, err = resolveGroup(l.nameDirs(), l.plan, group, ErrNoGroup); err != nil {
 			return 0, 0, err
 		}
 	}

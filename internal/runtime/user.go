@@ -106,7 +106,7 @@ func resolveUser(roots []*os.File, p *plan.Plan) (User, error) {
 	default:
 		e, err := findEntry(roots, hostFallback(p, "etc/passwd"), func(f []string) bool { return len(f) > 5 && f[0] == name })
 		if err != nil {
-			return u, fmt.Errorf("user %q: %w", name, err)
+			return u, &nameError{"user", name, ErrNoUser, err}
 		}
 		if u.UID, err = strictID(e[2]); err != nil {
 			return u, fmt.Errorf("user %q: uid in etc/passwd: %w", name, err)
@@ -118,7 +118,7 @@ func resolveUser(roots []*os.File, p *plan.Plan) (User, error) {
 	}
 	var err error
 	if hasGroup && group != "" {
-		if u.GID, err = resolveGroup(roots, p, group); err != nil {
+		if u.GID, err = resolveGroup(roots, p, group, ErrNoUser); err != nil {
 			return u, err
 		}
 	} else if name != "" {
@@ -127,7 +127,7 @@ func resolveUser(roots []*os.File, p *plan.Plan) (User, error) {
 		}
 	}
 	for _, g := range p.Groups {
-		id, err := resolveGroup(roots, p, g)
+		id, err := resolveGroup(roots, p, g, ErrNoGroup)
 		if err != nil {
 			return u, err
 		}
@@ -138,14 +138,14 @@ func resolveUser(roots []*os.File, p *plan.Plan) (User, error) {
 	return u, nil
 }
 
-func resolveGroup(roots []*os.File, p *plan.Plan, group string) (uint32, error) {
+func resolveGroup(roots []*os.File, p *plan.Plan, group string, missing error) (uint32, error) {
 	id, isID, err := parseID(group)
 	if err != nil || isID {
 		return id, err
 	}
 	e, err := findEntry(roots, hostFallback(p, "etc/group"), func(f []string) bool { return len(f) > 2 && f[0] == group })
 	if err != nil {
-		return 0, fmt.Errorf("group %q: %w", group, err)
+		return 0, &nameError{"group", group, missing, err}
 	}
 	if id, err = strictID(e[2]); err != nil {
 		return 0, fmt.Errorf("group %q: gid in etc/group: %w", group, err)
@@ -182,6 +182,29 @@ func hostFallback(p *plan.Plan, path string) nameFile {
 }
 
 var errNoEntry = errors.New("no such entry inside the root file system")
+
+// ErrNoUser is a user, or the group that is written behind one, that the root file
+// system does not have; ErrNoGroup is a further group.
+var (
+	ErrNoUser  = errors.New("no such user")
+	ErrNoGroup = errors.New("no such group")
+)
+
+// nameError is a name that could not be looked up; it is missing where there is
+// no entry of it.
+type nameError struct {
+	kind, name string
+	missing    error
+	err        error
+}
+
+func (e *nameError) Error() string { return fmt.Sprintf("%s %q: %v", e.kind, e.name, e.err) }
+
+func (e *nameError) Unwrap() error { return e.err }
+
+func (e *nameError) Is(target error) bool {
+	return target == e.missing && errors.Is(e.err, errNoEntry)
+}
 
 // findEntry reads a colon-separated file until match. Only a regular file is
 // read, and not without end: the root file system is untrusted.

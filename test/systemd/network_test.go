@@ -391,7 +391,7 @@ func TestStartWithoutItsNetwork(t *testing.T) {
 					t.Errorf("it says %q, want %q", out, want)
 				}
 			}
-			refused("/etc/unitc/netless.yaml:2:1: error: networks: no definition makes the network gone; write /etc/unitc/gone.network.yaml")
+			refused("/etc/unitc/netless.yaml:2:1: error: networks: no definition makes the network gone; install the definition that makes it, or write /etc/unitc/gone.network.yaml, in which `driver: bridge` is enough")
 			place(t, definitions+"gone.network.yaml", "driver: bridge\nsubnet: 10.9.0.0/24\n")
 			refused("/etc/unitc/gone.network.yaml:2:1: error: subnet: unknown key")
 			place(t, definitions+"gone.network.yaml", "ipam: {config: [{subnet: 10.9.0.0}]}\n")

@@ -19,6 +19,26 @@ type listed struct {
 	JobPath                                        dbus.ObjectPath
 }
 
+// UnitState is what a unit does, and whether systemd is about to change that.
+type UnitState struct {
+	Active string
+	Busy   bool
+}
+
+// States are those of all loaded units whose names match, in one question: it takes
+// systemd and who asks less than two for each of them.
+func (m *Manager) States(ctx context.Context, patterns ...string) (map[string]UnitState, error) {
+	var units []listed
+	if err := m.call(ctx, "ListUnitsByPatterns", &units, []string{}, patterns); err != nil {
+		return nil, fmt.Errorf("listing units: %w", err)
+	}
+	states := make(map[string]UnitState, len(units))
+	for _, u := range units {
+		states[u.Name] = UnitState{u.Active, u.Job != 0}
+	}
+	return states, nil
+}
+
 // SocketUnit finds the active socket unit that listens on a port: "" = none
 // does. The protocol is tcp, udp or sctp.
 func SocketUnit(ctx context.Context, protocol string, port uint16) (string, error) {

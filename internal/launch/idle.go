@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,21 +85,36 @@ func Idle() int {
 		return tell(err)
 	}
 	defer m.Close()
-	flows, err := network.Flows()
+	var idle []string
+	var errs []error
+	l, err := takeLook(ctx, m)
 	if err != nil {
 		return tell(err)
 	}
-	var idle []string
-	var errs []error
 	for _, file := range files {
 		dir := filepath.Dir(file)
-		is, err := isIdle(ctx, m, flows, dir)
+		is, err := l.isIdle(ctx, dir)
 		if is {
 			idle = append(idle, dir)
 		}
 		errs = append(errs, about(dir, err))
 	}
 	return tell(errors.Join(append(errs, stopIdle(ctx, m, idle))...))
+}
+
+// look is what is known at a moment.
+type look struct {
+	m     *cgroupsd.Manager
+	units map[string]cgroupsd.UnitState
+	flows network.FlowTable
+}
+
+func takeLook(ctx context.Context, m *cgroupsd.Manager) (l look, err error) {
+	l.m = m
+	if l.units, err = m.States(ctx, "*.service", "*.socket"); err == nil {
+		l.flows, err = network.Flows()
+	}
+	return l, err
 }
 
 // about says of which container an error is. One that has ended meanwhile has no
@@ -111,7 +127,7 @@ func about(dir string, err error) error {
 }
 
 // isIdle looks at one container, and notes when it was used.
-func isIdle(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, dir string) (bool, error) {
+func (l look) isIdle(ctx context.Context, dir string) (bool, error) {
 	name := filepath.Base(dir)
 	unit := name + ".service"
 	i, err := readIdle(dir)
@@ -119,16 +135,12 @@ func isIdle(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, d
 		return false, err
 	}
 	now := monotonic()
-	used, err := isUsed(ctx, m, flows, name)
-	if err != nil {
-		return false, err
-	}
-	state, err := m.ActiveState(ctx, unit)
+	used, err := l.isUsed(ctx, name)
 	if err != nil {
 		return false, err
 	}
 	switch {
-	case used, state != "active": // its time begins when it is up
+	case used, l.units[unit].Active != "active": // its time begins when it is up
 		i.since = now
 		fallthrough
 	case i.stopping: // by a look that was killed
@@ -137,13 +149,10 @@ func isIdle(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, d
 			return false, err
 		}
 	}
-	if now-i.since < i.timeout {
+	if now-i.since < i.timeout || l.units[unit].Busy {
 		return false, nil
 	}
-	if busy, err := m.HasJob(ctx, unit); err != nil || busy {
-		return false, err
-	}
-	needed, err := m.IsNeeded(ctx, unit)
+	needed, err := l.m.IsNeeded(ctx, unit)
 	return err == nil && !needed, err
 }
 
@@ -151,37 +160,59 @@ func isIdle(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, d
 // before it looks once more: one that comes behind the first look would end with the
 // container.
 func stopIdle(ctx context.Context, m *cgroupsd.Manager, dirs []string) error {
-	var errs []error
-	var closed []string
-	for _, dir := range dirs {
-		err := mark(dir, true)
-		if err == nil {
-			closed = append(closed, dir)
-			err = network.Close(filepath.Base(dir))
-		}
-		errs = append(errs, about(dir, err))
-	}
+	closed, errs := closePorts(dirs)
 	if len(closed) == 0 {
 		return errors.Join(errs...)
 	}
-	flows, err := network.Flows()
-	for _, dir := range closed {
-		stopErr := err
+	l, lookErr := takeLook(ctx, m)
+	// All are looked at before the first one is stopped: systemd tells who has asked it
+	// something of all that happens then.
+	closed = slices.DeleteFunc(closed, func(dir string) bool {
+		used, err := false, lookErr
 		if err == nil {
-			stopErr = stopUnused(ctx, m, flows, dir)
+			used, err = l.isUsed(ctx, filepath.Base(dir))
 		}
-		errs = append(errs, about(dir, stopErr))
+		if err == nil && !used {
+			return false
+		}
+		errs = append(errs, about(dir, errors.Join(err, mark(dir, false)))) // the next connection has the rule back
+		return true
+	})
+	for _, dir := range closed {
+		errs = append(errs, about(dir, stopFor(ctx, m, dir)))
 	}
 	return errors.Join(errs...)
 }
 
-func stopUnused(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, dir string) error {
-	name := filepath.Base(dir)
-	unit := name + ".service"
-	used, err := isUsed(ctx, m, flows, name)
-	if err != nil || used {
-		return errors.Join(err, mark(dir, false)) // the next connection has the rule back
+// closePorts has new connections wait for the next start. Changing the rules once for
+// each container would have them wait for all the others.
+func closePorts(dirs []string) (closed []string, errs []error) {
+	var names []string
+	for _, dir := range dirs {
+		err := mark(dir, true)
+		if err == nil {
+			closed, names = append(closed, dir), append(names, filepath.Base(dir))
+		}
+		errs = append(errs, about(dir, err))
 	}
+	if len(closed) == 0 || network.Close(names...) == nil {
+		return closed, errs
+	}
+	// What cannot be closed is not to keep the others from their stop.
+	closed = slices.DeleteFunc(closed, func(dir string) bool {
+		err := network.Close(filepath.Base(dir))
+		if err != nil {
+			err = errors.Join(err, mark(dir, false))
+		}
+		errs = append(errs, about(dir, err))
+		return err != nil
+	})
+	return closed, errs
+}
+
+// stopFor stops a container for its time-out.
+func stopFor(ctx context.Context, m *cgroupsd.Manager, dir string) error {
+	unit := filepath.Base(dir) + ".service"
 	i, err := readIdle(dir)
 	if err != nil {
 		return err
@@ -213,7 +244,7 @@ func mark(dir string, stopping bool) error {
 // isUsed tells whether somebody is connected to an activated port: by the rule
 // that leads past the socket, through the proxy, or straight from a neighbour. One
 // that no connection could start again counts as used.
-func isUsed(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, name string) (bool, error) {
+func (l look) isUsed(ctx context.Context, name string) (bool, error) {
 	targets, err := network.Activated(name)
 	if err != nil {
 		return false, err
@@ -222,26 +253,17 @@ func isUsed(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, n
 		return true, nil // a change of its definition took them: who knows
 	}
 	for target, own := range targets {
-		if flows.To(own, target) {
-			return true, nil
-		}
 		unit := definition.PortUnit(name, int(target))
-		state, err := m.ActiveState(ctx, unit+".service")
-		if err != nil && !cgroupsd.IsNotLoaded(err) {
-			return false, err
-		}
-		if err == nil && state != "inactive" && state != "failed" {
+		switch l.units[unit+".service"].Active {
+		case "", "inactive", "failed":
+		default:
 			return true, nil
 		}
-		socket, err := m.ActiveState(ctx, unit+".socket")
-		if err != nil && !cgroupsd.IsNotLoaded(err) {
-			return false, err
-		}
-		if socket != "active" {
+		if l.flows.To(own, target) || l.units[unit+".socket"].Active != "active" {
 			return true, nil
 		}
 	}
-	pid, err := m.MainPID(ctx, name+".service")
+	pid, err := l.m.MainPID(ctx, name+".service")
 	return err == nil && pid != 0 && isConnected(pid, targets), err
 }
 
@@ -250,6 +272,9 @@ func isUsed(ctx context.Context, m *cgroupsd.Manager, flows network.FlowTable, n
 // net/tcp_states.h).
 func isConnected(pid int, targets map[uint16][]netip.Addr) bool {
 	const established = "01"
+	if !anyEstablished(pid) {
+		return false
+	}
 	for _, file := range []string{"tcp", "tcp6"} {
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, file))
 		for line := range strings.Lines(string(data)) {
@@ -266,4 +291,27 @@ func isConnected(pid int, targets map[uint16][]netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// anyEstablished tells whether a process's network has any connection at all
+// (CurrEstab of RFC 4022). The list of them would take some milliseconds: the kernel
+// goes through the connections of all networks for it.
+func anyEstablished(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/snmp", pid))
+	if err != nil {
+		return true
+	}
+	var names []string
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 0 || f[0] != "Tcp:":
+		case names == nil:
+			names = f
+		default:
+			at := slices.Index(names, "CurrEstab")
+			return at < 0 || at >= len(f) || f[at] != "0"
+		}
+	}
+	return true
 }

@@ -3,12 +3,14 @@
 package network
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/network/lease"
@@ -22,37 +24,38 @@ import (
 
 // Open leads the connections of a container's port past its socket.
 func Open(container string, target uint16) error {
-	return changeActivated(container, func(p lease.Port) bool { return p.Target == target }, true)
+	return changeActivated(func(p lease.Port) bool { return p.Target == target }, true, container)
 }
 
-// Close has new connections come to the sockets again.
-func Close(container string) error {
-	return changeActivated(container, anyPort, false)
-}
+// Close has new connections come to the sockets again, of all the containers in one
+// change of the rules.
+func Close(containers ...string) error { return changeActivated(anyPort, false, containers...) }
 
-func changeActivated(container string, asked func(lease.Port) bool, add bool) error {
+func changeActivated(asked func(lease.Port) bool, add bool, containers ...string) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
 	}
 	defer locked.Unlock()
-	records, err := locked.RecordsOf(container)
-	if err != nil {
-		return err
-	}
 	conn := transaction()
-	for i := range records {
-		these := func(p lease.Port) bool { return throughUnit(p) && asked(p) }
-		// What is deleted is added before: the batch is one transaction, and it may
-		// not be there.
-		if err := changePorts(&records[i], these, conn.SetAddElements); err != nil {
+	for _, container := range containers {
+		records, err := locked.RecordsOf(container)
+		if err != nil {
 			return err
 		}
-		if add {
-			continue
-		}
-		if err := changePorts(&records[i], these, conn.SetDeleteElements); err != nil {
-			return err
+		for i := range records {
+			these := func(p lease.Port) bool { return throughUnit(p) && asked(p) }
+			// What is deleted is added before: the batch is one transaction, and it may
+			// not be there.
+			if err := changePorts(&records[i], these, conn.SetAddElements); err != nil {
+				return err
+			}
+			if add {
+				continue
+			}
+			if err := changePorts(&records[i], these, conn.SetDeleteElements); err != nil {
+				return err
+			}
 		}
 	}
 	return ignoreMissing(flush(conn))
@@ -62,21 +65,59 @@ func changeActivated(container string, asked func(lease.Port) bool, add bool) er
 type FlowTable map[netip.AddrPort]bool
 
 // Flows reads them. Those that have ended are there for two minutes more, if
-// nobody has set nf_conntrack_tcp_timeout_time_wait.
+// nobody has set nf_conntrack_tcp_timeout_time_wait. The kernel's list may have some
+// hundred thousand, whoever makes them: of each message only who answers is kept.
 func Flows() (FlowTable, error) {
 	table := FlowTable{}
-	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
-		list, err := netlink.ConntrackTableList(netlink.ConntrackTable, family)
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		req := nl.NewNetlinkRequest(netlink.ConntrackTable<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP)
+		req.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
+		err := req.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(message []byte) bool {
+			if who, ok := answering(message); ok {
+				table[who] = true
+			}
+			return true
+		})
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, fmt.Errorf("listing connections: %w", err)
 		}
-		for _, f := range list {
-			if f.Forward.Protocol == unix.IPPROTO_TCP {
-				table[netip.AddrPortFrom(address(f.Reverse.SrcIP), f.Reverse.SrcPort)] = true
-			}
-		}
 	}
 	return table, nil
+}
+
+// answering is where a TCP connection's answers come from.
+func answering(message []byte) (who netip.AddrPort, ok bool) {
+	if len(message) < nl.SizeofNfgenmsg {
+		return who, false
+	}
+	reply := attribute(message[nl.SizeofNfgenmsg:], nl.CTA_TUPLE_REPLY)
+	ip, protocol := attribute(reply, nl.CTA_TUPLE_IP), attribute(reply, nl.CTA_TUPLE_PROTO)
+	source := attribute(ip, nl.CTA_IP_V4_SRC)
+	if source == nil {
+		source = attribute(ip, nl.CTA_IP_V6_SRC)
+	}
+	number, port := attribute(protocol, nl.CTA_PROTO_NUM), attribute(protocol, nl.CTA_PROTO_SRC_PORT)
+	a, valid := netip.AddrFromSlice(source)
+	if !valid || len(number) != 1 || number[0] != unix.IPPROTO_TCP || len(port) != 2 {
+		return who, false
+	}
+	return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(port)), true
+}
+
+// attribute finds one in a list of them (netlink(7), struct nlattr); nil = it is not
+// there.
+func attribute(list []byte, kind uint16) []byte {
+	for len(list) >= unix.SizeofNlAttr {
+		size := int(binary.NativeEndian.Uint16(list))
+		if size < unix.SizeofNlAttr || size > len(list) {
+			return nil
+		}
+		if binary.NativeEndian.Uint16(list[2:])&nl.NLA_TYPE_MASK == kind {
+			return list[unix.SizeofNlAttr:size]
+		}
+		list = list[min((size+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1), len(list)):]
+	}
+	return nil
 }
 
 // To tells whether there is one to a container's port, by any of its addresses.

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -130,7 +131,13 @@ func (a *app) autostartUnits(names []string, gone bool) ([]autostart.Unit, error
 			if err != nil {
 				return nil, err
 			}
-			u.Pulled = whole
+			triggers := services[i].Triggers()
+			for _, name := range append(triggers, services[i].PortSockets()...) {
+				trigger := a.unitOf(out, name, name)
+				trigger.Pulled = whole || !slices.Contains(triggers, name)
+				list = append(list, trigger)
+			}
+			u.Pulled = whole || len(triggers) > 0
 			list = append(list, u)
 		}
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/cli/autostart"
@@ -46,7 +47,7 @@ func forbidden(root string, s *definition.Service, links []autostart.Link) (note
 		note("it is masked and cannot be started: "+path, "systemctl unmask "+unit)
 	}
 	for _, l := range links {
-		if l.Unit == unit && l.Masks {
+		if l.Masks && (l.Unit == unit || slices.Contains(s.Triggers(), l.Unit)) {
 			note("it does not start with the system: "+l.Path+" is a link to /dev/null", "unitc enable "+s.Name)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
@@ -76,6 +77,11 @@ func (a *app) candidate(path, name string) (*catalog.Candidate, error) {
 	problems, err := c.Check(searchpath.Dirs[0])
 	if problems.HasErrors() {
 		return nil, &catalog.BrokenError{Problems: problems}
+	}
+	for _, p := range problems {
+		if p.Severity == diag.Warning {
+			fmt.Fprintln(a.stderr, p)
+		}
 	}
 	return c, err
 }
@@ -219,7 +225,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 	if err := a.systemctl("daemon-reload"); err != nil {
 		return err
 	}
-	var services, targets, names []string
+	var services, timers, targets, names []string
 	for _, c := range list {
 		names = append(names, c.Name)
 		if c.File.Project {
@@ -230,6 +236,8 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 			switch {
 			case strings.HasSuffix(s.Name, "@"):
 				fmt.Fprintf(a.stderr, "%s is a template; start an instance of it: systemctl start %s1\n", s.Name, s.Name)
+			case s.ByTime() && s.StartsWithProject():
+				timers = append(timers, s.Name+".timer")
 			case s.StartsWithProject():
 				services = append(services, s.Name)
 			}
@@ -241,7 +249,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 		}
 	}
 	var running []string
-	for _, name := range services {
+	for _, name := range append(slices.Clone(services), stems(timers)...) {
 		if _, ok := a.host.Started(name); ok {
 			running = append(running, name)
 		}
@@ -260,14 +268,25 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 	for _, c := range list {
 		a.nameLeftBehind(c)
 	}
-	if len(services)+len(targets) == 0 {
+	if len(services)+len(timers)+len(targets) == 0 {
 		return nil
 	}
-	if err := a.systemctl(append([]string{"start", "--"}, append(services, targets...)...)...); err != nil {
+	if err := a.systemctl(slices.Concat([]string{"start", "--"}, services, timers, targets)...); err != nil {
 		a.explain(cmd, services)
 		return err
 	}
+	for _, name := range stems(timers) {
+		fmt.Fprintf(a.stderr, "%s is started by %s.timer: systemctl list-timers tells when; systemctl start %s runs it now\n", name, name, name)
+	}
 	return a.showUnits(cmd, services)
+}
+
+// stems are the services of timers.
+func stems(timers []string) (names []string) {
+	for _, name := range timers {
+		names = append(names, strings.TrimSuffix(name, ".timer"))
+	}
+	return names
 }
 
 // nameLeftBehind tells what runs of services that the definition no longer has:
@@ -406,6 +425,10 @@ func (a *app) takeDown(found *catalog.Found, purge bool) error {
 		unit := s.Name + ".service"
 		if strings.HasSuffix(s.Name, "@") {
 			unit = s.Name + "*.service" // all instances that are loaded
+		}
+		// What would start it again stops first.
+		for _, name := range append(s.Triggers(), s.PortSockets()...) {
+			names = append(names, strings.Replace(name, "@.", "@*.", 1))
 		}
 		names = append(names, unit)
 	}

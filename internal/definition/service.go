@@ -156,6 +156,30 @@ func (s *Service) StartsWithProject() bool {
 	return (len(s.Profiles) == 0 || s.Active) && (s.Replicas == nil || *s.Replicas > 0)
 }
 
+// ByTime tells that a timer starts the service, and nothing else does by itself.
+func (s *Service) ByTime() bool { return len(s.System.Timer) > 0 }
+
+// Triggers are the units that start the service by time or at a connection.
+func (s *Service) Triggers() (names []string) {
+	if s.ByTime() {
+		names = append(names, s.Name+s.Instance+".timer")
+	}
+	if len(s.System.Socket) > 0 {
+		names = append(names, s.Name+s.Instance+".socket")
+	}
+	return names
+}
+
+// PortSockets are those of its ports with x-activation.
+func (s *Service) PortSockets() (names []string) {
+	for _, p := range s.Ports {
+		if p.Activation {
+			names = append(names, PortUnit(s.Name, p.Target)+".socket")
+		}
+	}
+	return names
+}
+
 // ScopeName is the name of the transient scope that holds the payload. A scope
 // can be no instance of a template (systemd.scope(5); PID 1 says "Invalid
 // argument"), so ":" stands for the "@": no definition's name has it.

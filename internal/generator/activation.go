@@ -112,4 +112,10 @@ func (t *translation) portDependencies() {
 		t.w.Set("Wants", name)
 		t.w.Set("After", name)
 	}
+	// Whoever starts the service by itself means it with its descriptors, and a socket
+	// can't be started behind it.
+	if t.service != nil && !t.broken && len(t.service.System.Socket) > 0 {
+		t.w.Set("Wants", t.unit.stem()+socketSuffix)
+		t.w.Set("After", t.unit.stem()+socketSuffix)
+	}
 }

@@ -132,6 +132,10 @@ var goldenCases = []struct {
 			named("data"), named("memory", definition.KeyValue{Key: "type", Value: "tmpfs"})}}}}},
 	{"template-volume", "worker@", one(definition.Service{RootFS: "/srv/w", Volumes: []definition.Volume{{Type: definition.VolumeNamed, Source: "data-%i", Target: "/data"}}})},
 	{"timer", "backup", one(definition.Service{RootFS: "/srv/web", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "daily"), directive("Persistent", "yes")}}})},
+	{"timer-of-project", "blog", definition.File{Project: true, Services: []definition.Service{
+		{Name: "blog-job", Project: "blog", RootFS: "/srv/job", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "daily")}}},
+		{Name: "blog-other", Project: "blog", RootFS: "/srv/job", Profiles: []string{"other"}, System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "daily")}}},
+		{Name: "blog-web", Project: "blog", RootFS: "/srv/web", System: definition.System{Socket: []definition.Directive{directive("ListenStream", "80")}}}}}},
 	{"timer-of-two-lines", "backup", one(definition.Service{RootFS: "/srv/web", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "a\nb")}}})},
 	{"socket", "web", one(definition.Service{RootFS: "/srv/web", System: definition.System{Socket: []definition.Directive{directive("ListenStream", "80")}}})},
 	{"warning", "web", definition.File{Services: []definition.Service{{RootFS: "/srv/web"}}, Problems: diag.List{{File: "/etc/unitc/web.yaml", Severity: diag.Warning, What: "odd"}}}},

@@ -4,6 +4,7 @@ package generator
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/unitfile"
@@ -28,7 +29,11 @@ func projectTarget(file definition.File) unit {
 		w.Set("SourcePath", unitfile.EscapeSpecifiers(file.Path)) // G-10
 	}
 	for i := range file.Services {
-		if s := &file.Services[i]; s.StartsWithProject() {
+		switch s := &file.Services[i]; {
+		case !s.StartsWithProject():
+		case s.ByTime() && !file.Problems.HasErrors():
+			w.Set("Wants", strings.TrimSuffix(unitName(s.Name), serviceSuffix)+timerSuffix)
+		default:
 			w.Set("Wants", unitName(s.Name))
 		}
 	}
@@ -121,7 +126,7 @@ func (t *translation) triggers() (units []unit) {
 		if t.unit.problems.HasErrors() {
 			return nil
 		}
-		if !t.isTemplate() {
+		if !t.isTemplate() && t.service.StartsWithProject() {
 			u.links = []link{{dir: tr.target + ".wants", name: name, unit: name}}
 		}
 		units = append(units, u)
@@ -135,6 +140,9 @@ func (t *translation) triggerText(tr trigger) []byte {
 	t.w.Section("Unit")
 	t.w.Set("Description", tr.word+" of "+t.unit.stem())
 	t.w.Set("SourcePath", unitfile.EscapeSpecifiers(t.source)) // G-10
+	if t.service.Project != "" {
+		t.w.Set("PartOf", unitfile.MangleName(t.service.Project)+targetSuffix)
+	}
 	t.w.Section(tr.section)
 	t.pass(tr.directives)
 	return t.finish()

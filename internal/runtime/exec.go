@@ -35,7 +35,7 @@ type ExecConfig struct {
 	// not exceed the container's passes the container's.
 	Process *specs.Process
 	// User is "USER[:GROUP]", looked up in the container's own passwd and group,
-	// Groups are added to it; "" = Process.User as it stands.
+	// Groups are added to it; "" without Groups = Process.User as it stands.
 	User   string
 	Groups []string
 	// Stdio are descriptors 0 to 2. With Process.Terminal they are not used: the
@@ -308,7 +308,7 @@ func (j *joiner) lookUpUser() error {
 	}
 	j.root = j.l.own(os.NewFile(uintptr(fd), "root"))
 	root := []*os.File{j.root}
-	if j.cfg.User == "" {
+	if j.cfg.User == "" && len(j.cfg.Groups) == 0 {
 		j.l.user = User{UID: p.User.UID, GID: p.User.GID, Groups: p.User.AdditionalGids}
 		return exactUser(j.l, root)
 	}

@@ -23,7 +23,7 @@ import (
 // its status are the caller's.
 func TestExec(t *testing.T) {
 	defineFor(t, "verb-exec", sleeper+"environment: {ONE: '1'}\nuser: '1000:1000'\nworking_dir: /tmp\n")
-	defineFor(t, "verb-exec-host", sleeper+"userns_mode: host\n")
+	defineFor(t, "verb-exec-host", sleeper+"userns_mode: host\ngroup_add: ['4242']\n")
 	must(t, "systemctl", "start", "verb-exec", "verb-exec-host")
 	for _, name := range []string{"verb-exec", "verb-exec-host"} {
 		for _, what := range []string{"CapEff", "CapBnd", "NoNewPrivs", "Seccomp:", "Uid", "Groups"} {

@@ -42,8 +42,8 @@ type Unit struct {
 	Generated string // the directory of generated units
 	// Starters are the generator's own links, as "multi-user.target.wants/web.service".
 	Starters []string
-	// Pulled is true for a service whose project's target is changed with it:
-	// the target starts it, so it gets no link of its own.
+	// Pulled is true for a service whose project's target, timer or socket is changed
+	// with it: that starts it, so it gets no link of its own.
 	Pulled bool
 }
 

@@ -37,6 +37,10 @@ func (t *translation) updateUnits() []unit {
 	w.Set("NotifyAccess", "main")
 	w.Set("ExecStart", unitfile.Exec(buildinfo.CommandPath, "update"))
 	w.Set("TimeoutStartSec", "infinity")
+	// One that is killed while it watches a new image is followed by another, which
+	// goes on with that.
+	w.Set("Restart", "on-abnormal")
+	w.Set("RestartSec", "5s")
 	w.Set("Slice", defaultSlice)
 	service, _ := w.Bytes()
 	return []unit{

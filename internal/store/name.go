@@ -36,9 +36,20 @@ type Name struct {
 	// Next is the entry of a newer image that is here and that the name does not
 	// mean yet: an update makes it the name's.
 	Next *Name `json:"next,omitempty"`
+	// Trial is the update to Image, or the way back from another one to it, that has
+	// not ended.
+	Trial *Trial `json:"trial,omitempty"`
 
 	file  string
 	later bool
+}
+
+// Trial is what an update has restarted and not seen to be up.
+type Trial struct {
+	Name       string   `json:"name"` // of the image, as the definitions have it
+	Platform   string   `json:"platform,omitempty"`
+	Units      []string `json:"units"`
+	Dependents []string `json:"dependents,omitempty"` // units that went down with these
 }
 
 // Later has PutImage note an image as the name's next one, where the name

@@ -102,6 +102,9 @@ type group struct {
 func (u *Updater) Run(ctx context.Context, all []Container) error {
 	groups, err := groupByImage(all)
 	errs := []error{err}
+	if !u.DryRun {
+		errs = append(errs, u.resume(ctx, all))
+	}
 	for _, g := range groups {
 		o := u.group(ctx, g)
 		u.Report(o)
@@ -201,16 +204,17 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 		return o
 	}
 	outdated, o.Units = restarting, restarting.units()
+	before, err := u.Systemd.Dependents(ctx, o.Units)
+	if err != nil {
+		return fail(err)
+	}
 	err = u.Store.ChangeName(g.ref, func(n *store.Name) {
 		if n.Next != nil && n.Next.Image == o.To {
 			n.Advance()
 		}
 		n.Previous = o.From
+		n.Trial = &store.Trial{Name: g.name, Platform: g.platform, Units: o.Units, Dependents: before}
 	})
-	if err != nil {
-		return fail(err)
-	}
-	before, err := u.Systemd.Dependents(ctx, o.Units)
 	if err != nil {
 		return fail(err)
 	}
@@ -224,7 +228,7 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 		return u.goBack(ctx, outdated, o, err, before)
 	}
 	o.Result = Updated
-	if err := u.revive(ctx, before); err != nil {
+	if err := errors.Join(u.revive(ctx, before), u.endTrial(g.ref)); err != nil {
 		return fail(err)
 	}
 	return o
@@ -275,7 +279,7 @@ func (u *Updater) goBack(ctx context.Context, g *group, o Outcome, why error, be
 		o.Ended, err = u.restart(ctx, o.Units)
 	}
 	if err == nil {
-		err = u.revive(ctx, before)
+		err = errors.Join(u.revive(ctx, before), u.endTrial(g.ref))
 	}
 	if err != nil {
 		o.Result, o.Error = Failed, fmt.Sprintf("%v; going back: %v", why, err)
@@ -316,6 +320,7 @@ func (u *Updater) Rollback(ctx context.Context, name, platform string, container
 		if n.Previous != "" {
 			n.Image, n.Previous, n.Rejected = n.Previous, n.Image, n.Image
 		}
+		n.Trial = nil
 	})
 	if err == nil && o.To == "" {
 		err = ErrNoPrevious

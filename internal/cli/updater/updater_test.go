@@ -29,6 +29,7 @@ type world struct {
 	ended      []string
 	pulls      int
 	interrupt  func() // while a unit restarts
+	killed     string // while this image is watched
 }
 
 const app = "example.org/app:1"
@@ -91,6 +92,10 @@ func (w *world) Restart(_ context.Context, unit string) error {
 }
 
 func (w *world) Watch(ctx context.Context, _ []string, _ time.Duration) ([]string, error) {
+	if w.killed == w.name().Image {
+		w.down["needs-it.service"] = true
+		panic("killed")
+	}
 	if w.interrupt != nil {
 		w.interrupt()
 		return nil, ctx.Err()
@@ -148,6 +153,38 @@ func TestUpdateThatIsInterrupted(t *testing.T) {
 		t.Error(err)
 	}
 	w.expect(Updated, "restart a.service b")
+}
+
+// An update that is killed while it watches an image that is bad, or on its way back
+// from it, leaves that to the next one, which nobody tells of the containers: they do
+// not run.
+func TestUpdateThatIsKilled(t *testing.T) {
+	for name, c := range map[string]struct {
+		when  string // the image of the restart behind which it is killed
+		asked []string
+	}{
+		"watching":   {"b", []string{"restart a.service a", "start needs-it.service"}},
+		"going back": {"a", []string{"start needs-it.service"}},
+	} {
+		w := newWorld(t)
+		w.newest, w.bad[digest("b")], w.dependents = digest("b"), true, []string{"needs-it.service"}
+		w.killed = digest(c.when)
+		func() {
+			defer func() { _ = recover() }()
+			_ = w.run(nil, "a")
+		}()
+		w.killed = ""
+		if err := w.run(nil); err == nil != (name == "going back") {
+			t.Errorf("%s: %v", name, err)
+		}
+		w.expect(RolledBack, c.asked...)
+		if n := w.name(); n.Image != digest("a") || n.Rejected != digest("b") || n.Trial != nil {
+			t.Errorf("%s: the name is %+v", name, n)
+		}
+		if err := w.run(nil); err != nil || len(w.outcomes) > 0 {
+			t.Errorf("%s: %v, %+v", name, err, w.outcomes)
+		}
+	}
 }
 
 func (w *world) expect(result string, asked ...string) {

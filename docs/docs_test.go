@@ -73,7 +73,7 @@ func blocks(t *testing.T, path string) []block {
 	return list
 }
 
-var pathComment = regexp.MustCompile(`^# (/etc/unitc/([^/]+)\.yaml(\.d/[^/]+\.yaml)?)\n`)
+var pathComment = regexp.MustCompile(`^# ((?:/etc/unitc|~/\.config/unitc)/([^/]+)\.yaml(\.d/[^/]+\.yaml)?)\n`)
 
 // Blocks of YAML begin with their path, as in "# /etc/unitc/web.yaml"; a
 // drop-in is merged into the definition before it. What is marked "yaml broken"
@@ -99,7 +99,11 @@ func TestYAMLBlocks(t *testing.T) {
 			}
 			src.Layers = append(slices.Clone(src.Layers), searchpath.Layer{Path: m[1], Data: []byte(b.text)})
 			sources[m[2]] = src
-			b.expect(t, strings.TrimSpace(kind), loader.Parse(src, library.Full))
+			file := loader.Parse(src, library.Full)
+			if strings.HasPrefix(m[1], "~") {
+				file.ForUser()
+			}
+			b.expect(t, strings.TrimSpace(kind), file)
 		}
 	}
 	if count == 0 {

@@ -12,8 +12,10 @@ import (
 
 	_ "github.com/unitc/unitc/internal/bigstack"
 	_ "github.com/unitc/unitc/internal/entry" // where it begins
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/pump"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 func main() {
@@ -21,9 +23,17 @@ func main() {
 }
 
 func run(args []string) int {
+	if len(args) > 0 && args[0] == "enter" || realm.Entered() {
+		if err := realm.Begin(); err != nil {
+			fmt.Fprintf(journal.Stderr, "<3>%v\n", err)
+			return 1
+		}
+	}
 	switch {
 	case len(args) == 2 && args[0] == "start":
 		return launch.Start(args[1], "")
+	case len(args) > 1 && args[0] == "enter":
+		return launch.Enter(args[1:])
 	case len(args) == 3 && args[0] == "start":
 		return launch.Start(args[1], args[2])
 	case len(args) == 2 && args[0] == "clean":
@@ -67,6 +77,7 @@ func run(args []string) int {
 }
 
 const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
+       unitc-exec enter VERB ARGUMENTS
        unitc-exec clean NAME [swept]
        unitc-exec sweep
        unitc-exec idle

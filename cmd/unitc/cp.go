@@ -93,6 +93,9 @@ func (a *app) side(cmd *cobra.Command, p place) (*files.Side, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.enter(pid); err != nil {
+		return nil, err
+	}
 	return files.Container(name, pid)
 }
 

@@ -31,7 +31,7 @@ containers will not work.`,
 			if a.root != "" {
 				return usagef("doctor: it examines the machine that it runs on, not --root %s", a.root)
 			}
-			list := append(doctor.Examine(a.machine()), a.examineDefinitions(), a.examineLinks())
+			list := a.examine()
 			if asJSON {
 				if err := a.printJSON(list); err != nil {
 					return err

@@ -66,7 +66,7 @@ func (a *app) editFound(found *catalog.Found) error {
 		return err
 	}
 	path := found.Entry.Path
-	if !strings.HasPrefix(path, searchpath.Dirs[0]+"/") && !strings.HasPrefix(path, searchpath.Dirs[1]+"/") {
+	if !isAdministrators(path) {
 		path = searchpath.Dirs[0] + "/" + filepath.Base(path)
 	}
 	// The text may hold passwords, so the directory is ours alone.

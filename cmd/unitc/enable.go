@@ -146,7 +146,7 @@ func (a *app) autostartUnits(names []string, gone bool) ([]autostart.Unit, error
 
 func (a *app) leftEnabled(name string) (list []autostart.Unit) {
 	for _, suffix := range []string{".service", ".target"} {
-		u := autostart.Unit{Root: a.root, Name: strings.TrimSuffix(name, suffix) + suffix, Generated: catalog.OutDir}
+		u := autostart.Unit{Root: a.root, Name: strings.TrimSuffix(name, suffix) + suffix, Generated: catalog.OutDir()}
 		if u.Enabled() {
 			list = append(list, u)
 		}
@@ -166,5 +166,5 @@ func (a *app) autostartUnit(out *catalog.Output, s *definition.Service) (autosta
 }
 
 func (a *app) unitOf(out *catalog.Output, name, file string) autostart.Unit {
-	return autostart.Unit{Root: a.root, Name: name, Fragment: catalog.OutDir + "/" + file, Generated: catalog.OutDir, Starters: out.Starters(name)}
+	return autostart.Unit{Root: a.root, Name: name, Fragment: catalog.OutDir() + "/" + file, Generated: catalog.OutDir(), Starters: out.Starters(name)}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // kinds of events, by the MESSAGE_ID of what systemd writes about a unit
@@ -69,7 +70,7 @@ polled, and the past is there too: see --since.`,
 			if err := a.booted(); err != nil {
 				return err
 			}
-			argv := []string{"-o", "json", "-q", "_PID=1"}
+			argv := []string{"-o", "json", "-q", realm.ManagerMatch()}
 			if !once && until == "" {
 				argv = append(argv, "--follow")
 			}
@@ -193,7 +194,7 @@ func parseEvent(line []byte) (event, bool) {
 		return event{}, false
 	}
 	text := func(name string) string { s, _ := fields[name].(string); return s }
-	unit := text("UNIT")
+	unit := text(realm.UnitField())
 	name, isService := strings.CutSuffix(unit, ".service")
 	if !isService {
 		// Of the scope only this is news: the rest tells the service's once more.

@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -123,6 +124,11 @@ func (a *app) execIn(cmd *cobra.Command, word string, argv []string, o execOptio
 	if err != nil {
 		return 0, err
 	}
+	// A user has power over it in its own namespace alone.
+	if err := a.enter(cfg.PID); err != nil {
+		return 0, err
+	}
+	cfg.InUserNamespace = realm.Own() != nil
 	// Before anything is read from standard input: it may start this program
 	// once more (CVE-2019-5736).
 	if err := runtime.SealFor(cfg.PID); err != nil {
@@ -195,7 +201,7 @@ func (a *app) joinable(cmd *cobra.Command, word string) (string, runtime.ExecCon
 	}
 	process := *p.Spec.Process
 	cfg.Spec, cfg.Process, cfg.User, cfg.Groups = p.Spec, &process, p.User, p.Groups
-	cfg.ID, cfg.Bundle = name, "/run/unitc/"+name
+	cfg.ID, cfg.Bundle = name, realm.Run+"/"+name
 	return name, cfg, nil
 }
 

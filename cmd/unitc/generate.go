@@ -63,7 +63,7 @@ func writeTree(w terminal.Screen, files []catalog.File, all bool) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		path := catalog.OutDir + "/" + f.Path
+		path := catalog.OutDir() + "/" + f.Path
 		switch {
 		case f.Target != "":
 			path += " -> " + f.Target

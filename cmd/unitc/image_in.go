@@ -16,7 +16,7 @@ import (
 )
 
 // openStore opens the store of the host, or of --root.
-func (a *app) openStore() (*store.Store, error) { return store.Open(a.root + store.DefaultDir) }
+func (a *app) openStore() (*store.Store, error) { return store.Open(a.root + store.DefaultDir()) }
 
 // withStore is a verb that works on the store alone.
 func (a *app) withStore(f func(s *store.Store, args []string) error) func(*cobra.Command, []string) error {

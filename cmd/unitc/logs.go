@@ -52,7 +52,7 @@ means all of its services, that of a template all of its instances.`,
 					argv = append(argv, o.flag)
 				}
 			}
-			return become("journalctl", argv)
+			return become("journalctl", ofSystemd(argv))
 		},
 	}
 	f := cmd.Flags()
@@ -92,7 +92,7 @@ func (a *app) journalUnits(name string) ([]string, error) {
 		}
 		// What a payload with `logging: {driver: direct}` writes, and what the
 		// kernel's OOM killer did, is filed under the scope.
-		argv = append(argv, "--unit="+s.UnitName(), "--unit="+s.ScopeName())
+		argv = append(argv, unitOption(s.UnitName()), unitOption(s.ScopeName()))
 	}
 	return argv, nil
 }

@@ -127,6 +127,7 @@ func TestCommandsInDocuments(t *testing.T) {
 
 func checkCommand(t *testing.T, path string, args []string) {
 	t.Helper()
+	args = testApp().takeUser(args)
 	root := testApp().command()
 	cmd, rest, err := root.Find(args)
 	if err == nil && cmd == root {

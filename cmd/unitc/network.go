@@ -26,7 +26,7 @@ func (a *app) network() *cobra.Command {
 		a.networkList(), a.networkInspect(), a.networkRemove(), a.networkPrune(), a.networkReload())
 }
 
-func (a *app) leases() lease.Store { return lease.Store{Root: a.root + lease.Root} }
+func (a *app) leases() lease.Store { return lease.Store{Root: a.root + lease.Root()} }
 
 // members are those who are in a network. What has ended is not in it, also where
 // nobody has swept that up yet.

@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // app is what the verbs share.
@@ -26,6 +27,8 @@ type app struct {
 	stdout, stderr io.Writer
 	// root is --root without a slash at the end; "" is the host.
 	root string
+	// user is --user, in front of the verb.
+	user bool
 	// unitDir is where the generated units are.
 	unitDir string
 	host    live.Host
@@ -36,12 +39,13 @@ type app struct {
 }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, unitDir: catalog.OutDir, host: live.Here, now: time.Now, booted: units.Booted,
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, unitDir: catalog.OutDir(), host: live.Here, now: time.Now, booted: units.Booted,
 		connect: units.Connect}
 	return a.run(args)
 }
 
 func (a *app) run(args []string) int {
+	args = a.takeUser(args)
 	root := a.command()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
@@ -67,13 +71,13 @@ func (a *app) complain(err error) {
 	if c := cure(err); c != "" {
 		text += "; " + c
 	}
-	fmt.Fprintln(a.stderr, "unitc: "+text)
+	fmt.Fprintln(a.stderr, "unitc: "+realm.Words(text))
 }
 
 func (a *app) command() *cobra.Command {
 	cobra.EnableCommandSorting = false
 	root := &cobra.Command{
-		Use:               "unitc VERB",
+		Use:               "unitc [--user] VERB",
 		Short:             "Run containers as systemd units",
 		Version:           buildinfo.Version,
 		SilenceErrors:     true,
@@ -83,7 +87,12 @@ func (a *app) command() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		Args:                  unknownVerb,
 		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE:     func(*cobra.Command, []string) error { return a.checkRoot() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.checkRoot(); err != nil {
+				return err
+			}
+			return a.asUser(cmd)
+		},
 	}
 	root.PersistentFlags().StringVar(&a.root, "root", "", "look for definitions and units below `DIR` instead of /")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -196,8 +205,8 @@ func some(what string) cobra.PositionalArgs {
 }
 
 // completeNames offers the names of definitions.
-func (a *app) completeNames(_ *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if a.checkRoot() != nil {
+func (a *app) completeNames(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if a.checkRoot() != nil || a.asUser(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return catalog.Names(a.root), cobra.ShellCompDirectiveNoFileComp

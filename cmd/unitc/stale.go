@@ -18,7 +18,7 @@ import (
 // as notes those that keep a definition from starting: whoever writes one by the
 // name of an earlier one may not know of them.
 func linkProblems(root string, out *catalog.Output) (problems diag.List) {
-	links := autostart.Links(root, catalog.OutDir)
+	links := autostart.Links(root, catalog.OutDir())
 	for _, l := range links {
 		if l.IsStale(root, func(unit string) bool { return out.Unit(unit) != nil }) {
 			problems = append(problems, diag.Problem{File: l.Path, Severity: diag.Warning, Rule: diag.RuleReference,

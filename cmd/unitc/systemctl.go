@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
@@ -50,7 +51,7 @@ func (a *app) control(prepare func(*exec.Cmd), words io.Writer, args []string) e
 	failed := false
 	for len(args) > 0 {
 		before := units.Now()
-		cmd := exec.Command("systemctl", args...)
+		cmd := exec.Command("systemctl", ofSystemd(args)...)
 		prepare(cmd)
 		err := cmd.Run()
 		var status *exec.ExitError
@@ -177,6 +178,6 @@ const startingID = "7d4958e842da4a758f6c1cdc7b36dcc5"
 func begunByJournal(unit string, since time.Time) bool {
 	_ = exec.Command("journalctl", "--sync").Run()
 	out, err := exec.Command("journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1",
-		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000), "_PID=1", "UNIT="+unit, "MESSAGE_ID="+startingID).Output()
+		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000), realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+startingID).Output()
 	return err == nil && len(out) > 0
 }

@@ -153,7 +153,10 @@ func (a *app) each(names []string, act func(name string) error) error {
 }
 
 // completeRunning offers what something was started of.
-func (a *app) completeRunning(_ *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeRunning(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if a.asUser(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	names, err := a.host.Names()
 	if err != nil || len(names) == 0 {
 		// Others than root may not look there.

@@ -400,7 +400,7 @@ func (a *app) removable(arg string) (*catalog.Found, error) {
 	if strings.Contains(units.Stem(name), "@") && !strings.HasSuffix(units.Stem(name), "@") {
 		return nil, usagef("%s is an instance of a template; stop it with systemctl", arg)
 	}
-	if !strings.HasPrefix(found.Entry.Path, searchpath.Dirs[0]+"/") && !strings.HasPrefix(found.Entry.Path, searchpath.Dirs[1]+"/") {
+	if !isAdministrators(found.Entry.Path) {
 		return nil, usagef("%s belongs to a package; unitc disable --now %s keeps it from running", found.Entry.Path, arg)
 	}
 	// Before anything is stopped that could then not be taken away.

@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/cli/dropin"
 	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // failure is the entry that clean-up has written (package launch), as others'
@@ -156,7 +157,7 @@ const lookPatience = time.Minute
 func lastFailure(unit string) (*failure, error) {
 	// What has just been written may be on its way to the journal's files.
 	_ = exec.Command("journalctl", "--sync").Run()
-	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+launch.DeathMessageID, "UNITC_UNIT="+unit, "_UID=0")
+	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+launch.DeathMessageID, "UNITC_UNIT="+unit, realm.HelperMatch())
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

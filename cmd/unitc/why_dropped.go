@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // droppedStart tells that systemd has not started a unit in this boot because
@@ -21,12 +23,12 @@ import (
 func droppedStart(unit string) (*failure, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), droppedPatience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", "show", "--property=ActiveState,InactiveExitTimestampMonotonic", unit).Output()
+	out, err := exec.CommandContext(ctx, "systemctl", ofSystemd([]string{"show", "--property=ActiveState,InactiveExitTimestampMonotonic", unit})...).Output()
 	if err != nil || !strings.Contains(string(out), "ActiveState=inactive\n") || !strings.Contains(string(out), "InactiveExitTimestampMonotonic=0\n") {
 		return nil, nil // what cannot be asked has nothing to say here
 	}
 	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--boot", "--output=json", "--output-fields=MESSAGE",
-		"_PID=1", "UNIT="+unit, "+", "_TRANSPORT=kernel", "SYSLOG_IDENTIFIER=systemd")
+		realm.ManagerMatch(), realm.UnitField()+"="+unit, "+", "_TRANSPORT=kernel", "SYSLOG_IDENTIFIER=systemd")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err = cmd.Output()

@@ -10,12 +10,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // mountPoint of cgroup v2 (C-1).
@@ -31,6 +33,9 @@ const leaf = "payload"
 // request was waited for: one that has much to do makes the scope later, and looks in the meantime
 // only take the processor from it.
 func AwaitScope(ctx context.Context, s *plan.Scope, pid int, answered time.Duration) (*os.File, error) {
+	if realm.Own() != nil {
+		return AwaitUserScope(ctx, s, pid, answered)
+	}
 	path := "/proc/" + strconv.Itoa(pid) + "/cgroup"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -137,6 +142,12 @@ func openDelegated(group string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if realm.Own() != nil {
+		// A user's systemd may leave no mark; what was not delegated is not the user's.
+		if st, err := dir.Stat(); err == nil && int(st.Sys().(*syscall.Stat_t).Uid) == os.Geteuid() {
+			return dir, nil
+		}
+	}
 	var mark [8]byte
 	for _, name := range []string{"trusted.delegate", "user.delegate"} {
 		if n, err := unix.Fgetxattr(int(dir.Fd()), name, mark[:]); err == nil && string(mark[:n]) == "1" {
@@ -166,7 +177,7 @@ const networkLeaf = "network"
 // there (cgroup-v2, cgroup.kill), and waits until its ports are free again.
 func KillNetwork(slice, unit string, patience time.Duration) error {
 	leaf := unit + "/" + networkLeaf
-	err := os.WriteFile(mountPoint+cgroupfs.SlicePath(slice)+"/"+leaf+"/cgroup.kill", []byte("1"), 0)
+	err := os.WriteFile(slicePath(slice)+"/"+leaf+"/cgroup.kill", []byte("1"), 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -209,9 +220,14 @@ func Enter(dir *os.File, pid int) error {
 	return nil
 }
 
+// slicePath is where a slice is: the root of a user's systemd is not the host's.
+func slicePath(slice string) string {
+	return mountPoint + cgroupfs.OwnRoot() + cgroupfs.SlicePath(slice)
+}
+
 // Populated tells whether a unit of a slice still has processes, without asking
 // systemd (cgroup-v2, cgroup.events).
 func Populated(slice, unit string) bool {
-	events, err := os.ReadFile(mountPoint + cgroupfs.SlicePath(slice) + "/" + unit + "/cgroup.events")
+	events, err := os.ReadFile(slicePath(slice) + "/" + unit + "/cgroup.events")
 	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
 }

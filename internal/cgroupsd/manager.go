@@ -13,6 +13,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // privateSocket is PID 1's own: it answers before any bus daemon runs (S-11).
@@ -30,8 +32,13 @@ type Manager struct {
 }
 
 // Connect opens PID 1's private socket, or the system bus where there is none.
-// ctx bounds the connection, not only its making.
-func Connect(ctx context.Context) (*Manager, error) { return connect(ctx, connectSystem) }
+// ctx bounds the connection, not only its making. For a user it is their own systemd's.
+func Connect(ctx context.Context) (*Manager, error) {
+	if realm.Own() != nil {
+		return connectUser(ctx)
+	}
+	return connect(ctx, connectSystem)
+}
 
 func connect(ctx context.Context, dial func(context.Context) (*dbus.Conn, error)) (*Manager, error) {
 	conn, err := dial(ctx)
@@ -62,6 +69,9 @@ func connectPrivate(ctx context.Context) (conn *dbus.Conn, err error) {
 }
 
 func connectNow(ctx context.Context) (*dbus.Conn, error) {
+	if realm.Own() != nil {
+		return dialUser(ctx)
+	}
 	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: privateSocket, Net: "unix"})
 	if err != nil {
 		return nil, err

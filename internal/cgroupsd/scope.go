@@ -16,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Errors of systemd's manager that a start knows how to answer.
@@ -50,6 +51,9 @@ type auxUnit struct {
 // A scope of an earlier start that is still going away is waited for (S-6), a
 // failed one is reset (S-7).
 func StartScope(ctx context.Context, s *plan.Scope, pid int) error {
+	if realm.Own() != nil {
+		return startScope(ctx, s, pid)
+	}
 	if c, err := dialBus(); err == nil {
 		return c.StartScope(ctx, s, pid)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // StartUserScope is StartScope for one without privilege, whose own systemd
@@ -75,6 +76,9 @@ func connectUser(ctx context.Context) (m *Manager, err error) {
 }
 
 func dialUser(ctx context.Context) (*dbus.Conn, error) {
+	if u := realm.Own(); u != nil {
+		return dialAs(ctx, u.Runtime+"/systemd/private", u.UID)
+	}
 	dir := os.Getenv("XDG_RUNTIME_DIR")
 	if dir == "" {
 		return nil, errors.New("the user's XDG_RUNTIME_DIR is not set; log in as the user, or have the cgroups made by hand (cgroupfs)")
@@ -83,7 +87,11 @@ func dialUser(ctx context.Context) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: dir + "/systemd/private", Net: "unix"})
+	return dialAs(ctx, dir+"/systemd/private", uid)
+}
+
+func dialAs(ctx context.Context, path string, uid int) (*dbus.Conn, error) {
+	sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("the user's own: %w", err)
 	}

@@ -39,6 +39,8 @@ type Input struct {
 	EnvFile string
 	// Dir is the definition's directory: relative host paths start there.
 	Dir string
+	// Home is what ~ means; "" = nothing, as to a service of the system.
+	Home string
 	// Read gives the files that the definition names and whose content is part
 	// of its meaning (extends, include, label_file), by absolute path. Nil reads none.
 	Read func(path string) ([]byte, error)

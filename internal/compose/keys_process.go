@@ -193,6 +193,9 @@ func (r *reader) containerDir(n *node) string {
 
 // hostPath makes a path of the host absolute; "" if it can't be one.
 func (r *reader) hostPath(n *node, p string) string {
+	if r.in.Home != "" && (p == "~" || strings.HasPrefix(p, "~/")) {
+		p = r.in.Home + p[1:]
+	}
 	switch {
 	case p == "":
 		r.fault(n, "write a path", "the path is empty")

@@ -96,7 +96,7 @@ func (t *translation) portService(target int) []byte {
 	t.w.Section("Service")
 	// It ends its start as systemd-socket-proxyd.
 	t.w.Set("Type", "notify")
-	t.w.Set("ExecStart", unitfile.Exec(t.helper, "forward", t.unit.stem(), strconv.Itoa(target)))
+	t.w.Set("ExecStart", execHelper(t.helper, "forward", t.unit.stem(), strconv.Itoa(target)))
 	t.w.Set("TimeoutStartSec", "infinity") // of the container's start
 	t.w.Set("Slice", defaultSlice)
 	t.w.Set("Environment", "GOMAXPROCS=1")

@@ -50,7 +50,7 @@ func (t *translation) idleUnits() []unit {
 	w.Set("StartLimitIntervalSec", "0")
 	w.Section("Service")
 	w.Set("Type", "oneshot")
-	w.Set("ExecStart", unitfile.Exec(t.helper, "idle"))
+	w.Set("ExecStart", execHelper(t.helper, "idle"))
 	w.Set("TimeoutStartSec", "1min")
 	w.Set("SyslogIdentifier", "%N")
 	w.Set("LogLevelMax", "notice") // two lines for each look would fill the log

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
 // maxLinks bounds what one definition may add to the output directory.
 const maxLinks = 64
 
-const bootTarget = "multi-user.target"
+func bootTarget() string { return realm.BootTarget() }
 
 // wantDir is the directory of systemd.unit(5) that does what a directive of
 // [Install] asks, "" if it asks for no such link.
@@ -31,7 +32,7 @@ func wantDir(directive string) string {
 
 // bootLink starts unit with the boot; target is the file of it.
 func bootLink(unit, target string) link {
-	return link{dir: bootTarget + ".wants", name: unit, unit: target}
+	return link{dir: bootTarget() + ".wants", name: unit, unit: target}
 }
 
 // install does by hand what `systemctl enable` does for files below /etc
@@ -137,7 +138,7 @@ func (t *translation) addWant(w want, name string) {
 	case !ok:
 	case unitfile.NameKind(unit) == unitfile.Invalid:
 		// Also what keeps every link inside the output directory.
-		t.fault(path, fmt.Sprintf("%q is no unit's name", w.unit), "write for example "+bootTarget)
+		t.fault(path, fmt.Sprintf("%q is no unit's name", w.unit), "write for example "+bootTarget())
 	case name == "":
 		t.fault(path, "a template without an instance cannot be wanted", "set DefaultInstance=, or name the instance in the unit that wants it")
 	default:

@@ -9,13 +9,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
 // nativeDirs hold the administrator's and the distribution's units. Ours, in
 // the late directory, would lose against all of them (G-12), silently.
-var nativeDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"}
+func nativeDirs() []string { return realm.NativeUnits() }
 
 // native looks for units that others provide. Output of other generators is
 // not looked at: they run at the same time (G-2).
@@ -61,7 +62,7 @@ func hashOf[T string | []byte](name T) uint64 {
 
 func openNative(root, outDir string, definitions int) *native {
 	n := &native{outDir: outDir}
-	for _, path := range nativeDirs {
+	for _, path := range nativeDirs() {
 		fd, err := unix.Open(root+path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			continue

@@ -42,8 +42,8 @@ func networkUnit(file definition.File, n *definition.Network, outDir, helper str
 	w.Section("Service")
 	w.Set("Type", "oneshot")
 	w.Set("RemainAfterExit", "yes")
-	w.Set("ExecStart", unitfile.Exec(helper, "network-up", resolved.Path(outDir, u.stem())))
-	w.Set("ExecStopPost", unitfile.Exec(helper, "network-down", n.Name))
+	w.Set("ExecStart", execHelper(helper, "network-up", resolved.Path(outDir, u.stem())))
+	w.Set("ExecStopPost", execHelper(helper, "network-down", n.Name))
 	w.Set("SyslogIdentifier", "%N") // V-10
 	w.Set("Environment", "GOMAXPROCS=1")
 	w.Set("Slice", defaultSlice)

@@ -95,7 +95,7 @@ func (r *run) runs(name string, s *definition.Service) bool {
 		slice = defaultSlice
 	}
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-		if _, err := os.Stat(filepath.Join(r.Root, root, cgroupfs.SlicePath(slice), name)); err == nil {
+		if _, err := os.Stat(filepath.Join(r.Root, root, cgroupfs.OwnRoot()+cgroupfs.SlicePath(slice), name)); err == nil {
 			return true
 		}
 	}

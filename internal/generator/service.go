@@ -13,6 +13,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/resource"
 	"github.com/unitc/unitc/internal/unitfile"
@@ -128,6 +129,9 @@ func (t *translation) unitSection(problems diag.List) {
 // isSwept tells whether a sweep comes behind the end. None does behind an instance's:
 // systemd, which is to forget it when it has stopped, keeps it loaded then.
 func (t *translation) isSwept() bool {
+	if realm.Own() != nil {
+		return false // its clean-up is its own
+	}
 	return t.joinsNetworks() && !t.isTemplate() || !t.cleansUp() && t.service.LeavesRemains()
 }
 
@@ -136,7 +140,7 @@ func (t *translation) isSwept() bool {
 // when it writes itself into its cgroup. What it would take away of others is swept
 // up behind their end.
 func (t *translation) cleansUp() bool {
-	return t.cleans || t.broken || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory()
+	return t.cleans || t.broken || realm.Own() != nil || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory()
 }
 
 // hasRuntimeDirectory: systemd-executor (v255 to 262 at least) cannot read back
@@ -210,16 +214,16 @@ func (t *translation) paths() []string {
 	case s.RootFS == "host":
 		list[0] = "/usr"
 	case s.Image != "":
-		list[0] = storeDir
+		list[0] = storeDir()
 	}
 	for _, v := range s.Volumes {
 		switch v.Type {
 		case definition.VolumeBind:
 			list = append(list, v.Source)
 		case definition.VolumeImage:
-			list = append(list, storeDir)
+			list = append(list, storeDir())
 		case definition.VolumeNamed:
-			list = append(list, storeDir)
+			list = append(list, storeDir())
 			if d := v.Declared; d != nil {
 				list = append(list, d.MountPoint(), d.BindSource())
 			}
@@ -258,7 +262,7 @@ func (t *translation) isTemplate() bool {
 
 // launch is the contract with the helper (DESIGN §5).
 func (t *translation) launch() {
-	start := unitfile.Exec(t.helper, "start", resolved.Path(t.outDir, t.unit.stem()))
+	start := execHelper(t.helper, "start", resolved.Path(t.outDir, t.unit.stem()))
 	if t.isTemplate() {
 		start += " %i"
 	}
@@ -267,14 +271,14 @@ func (t *translation) launch() {
 	t.w.Set("NotifyAccess", "all")
 	t.w.Set("ExecStart", start)
 	if t.service != nil && !t.broken && len(t.service.PostStart) > 0 {
-		t.w.Set("ExecStartPost", unitfile.Exec(t.helper, "post-start")+" %N")
+		t.w.Set("ExecStartPost", execHelper(t.helper, "post-start")+" %N")
 	}
 	if len(t.activated()) > 0 {
-		t.w.Set("ExecStop", unitfile.Exec(t.helper, "drain")+" %N")
+		t.w.Set("ExecStop", execHelper(t.helper, "drain")+" %N")
 	}
 	if t.service != nil && len(t.service.PreStop) > 0 {
 		// Before the stop signal, and within the same time.
-		t.w.Set("ExecStop", unitfile.Exec(t.helper, "pre-stop")+" %N")
+		t.w.Set("ExecStop", execHelper(t.helper, "pre-stop")+" %N")
 	}
 	t.cleanUp()
 	if t.hasRuntimeDirectory() {
@@ -294,7 +298,7 @@ func (t *translation) cleanUp() {
 	if !t.cleansUp() {
 		return
 	}
-	clean := unitfile.Exec(t.helper, "clean") + " %N"
+	clean := execHelper(t.helper, "clean") + " %N"
 	if t.isSwept() {
 		clean += " swept"
 	}
@@ -399,7 +403,7 @@ func (t *translation) cgroup() {
 	}
 	t.w.Set("Delegate", "yes")
 	t.w.Set("OOMPolicy", resource.OOMPolicy(s))
-	for _, d := range resource.Directives(s) {
+	for _, d := range ownDirectives(resource.Directives(s)) {
 		t.w.Set(d.Name, d.Value)
 	}
 }

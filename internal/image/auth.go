@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // authFile is an auth.json or config.json (containers-auth.json(5)).
@@ -49,9 +51,11 @@ func authPaths() []string {
 		return []string{f}
 	}
 	add(os.Getenv("CREDENTIALS_DIRECTORY"), "registry-auth")
-	add("/etc/unitc", "auth.json")
+	add(realm.Config, "auth.json")
 	add(os.Getenv("XDG_RUNTIME_DIR"), "containers/auth.json")
-	add("/run/containers/0", "auth.json")
+	if realm.Own() == nil {
+		add("/run/containers/0", "auth.json")
+	}
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "/root"

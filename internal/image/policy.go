@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // ErrPolicy is the base of the error for an image that policy.json forbids.
@@ -58,7 +59,7 @@ type signedIdentity struct {
 
 // LoadPolicy reads a policy.json; "" means the first of the usual places.
 func LoadPolicy(path string) (*Policy, error) {
-	paths := policyPaths
+	paths := realm.Configs("policy.json", policyPaths)
 	if path != "" {
 		paths = []string{path}
 	}

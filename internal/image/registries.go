@@ -14,6 +14,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Registries is what registries.conf says (containers-registries.conf(5),
@@ -50,7 +51,7 @@ func LoadRegistries(path string) (*Registries, error) {
 	if path != "" {
 		return readRegistries(path)
 	}
-	for _, p := range registriesPaths {
+	for _, p := range realm.Configs("registries.conf", registriesPaths) {
 		_, file := os.Lstat(p)
 		_, dir := os.Lstat(p + ".d")
 		if file == nil || dir == nil {

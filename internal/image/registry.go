@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // certDirs hold certificates per registry: HOST/*.crt are authorities,
@@ -123,7 +124,7 @@ func (g *schemeGuard) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func tlsConfig(e endpoint) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: e.insecure}
-	for _, dir := range certDirs {
+	for _, dir := range realm.Configs("certs.d", certDirs) {
 		dir = filepath.Join(dir, e.host)
 		entries, err := os.ReadDir(dir)
 		if err != nil {

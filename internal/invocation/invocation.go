@@ -8,6 +8,8 @@ package invocation
 import (
 	"os"
 	"strings"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // root is "" but in tests.
@@ -21,9 +23,13 @@ var root = ""
 // nobody's hand in one place makes a container look as if it had ended. While
 // systemd waits to start one again (RestartSec=) it is over.
 func Over(unit string) bool {
-	links := root + "/run/systemd/units/invocation:"
-	// A systemd that keeps no links would have none for its journal either.
-	return isThere(links+"systemd-journald.service") && !isThere(links+unit) && !isThere(root+"/run/unitc/"+strings.TrimSuffix(unit, ".service"))
+	links := root + realm.Systemd + "/units/invocation:"
+	// A systemd that keeps no links would have none for its journal either. A user's
+	// runs no journal.
+	if realm.Own() == nil && !isThere(links+"systemd-journald.service") {
+		return false
+	}
+	return !isThere(links+unit) && !isThere(root+realm.Run+"/"+strings.TrimSuffix(unit, ".service"))
 }
 
 // isThere tells whether anything has that path. What cannot be seen may be there.

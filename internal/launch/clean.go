@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 	"github.com/unitc/unitc/internal/runtime"
 )
@@ -27,7 +28,7 @@ import (
 const cleanTimeout = 10 * time.Second
 
 // stateRoot holds a directory per running unit (RuntimeDirectory=unitc/NAME).
-const stateRoot = "/run/unitc"
+func stateRoot() string { return realm.Run }
 
 // Clean is ExecStopPost=: it runs after every kind of death and may run twice.
 // Mounts, namespaces and the relay end with their last process; the scope ends
@@ -113,7 +114,7 @@ func Clean(name string, swept bool) int {
 // What lies there goes with a transient unit: systemd removes it (unit_free in
 // its src/core/unit.c).
 func LimitsPath(scope string) string {
-	return "/run/systemd/transient/" + scope + ".d/50-unitc.conf"
+	return realm.Systemd + "/transient/" + scope + ".d/50-unitc.conf"
 }
 
 // removeLimits lets the next scope of this name begin with its definition's,

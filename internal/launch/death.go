@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // DeathMessageID marks the journal entry of a container that has failed; the
@@ -206,9 +207,9 @@ func linesOf(p *plan.Plan) []string {
 	if protection.Off("lines-of-the-unit") {
 		return matches
 	}
-	matches = append(matches, "_SYSTEMD_UNIT="+p.Unit)
+	matches = append(matches, realm.SystemdUnitField()+"="+p.Unit)
 	if p.Scope != nil {
-		matches = append(matches, "_SYSTEMD_UNIT="+p.Scope.Name)
+		matches = append(matches, realm.SystemdUnitField()+"="+p.Scope.Name)
 	}
 	return matches
 }

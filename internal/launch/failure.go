@@ -13,6 +13,7 @@ import (
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -55,7 +56,7 @@ func (s *starter) fail(step string, exit int, err error) int {
 	case errors.As(err, &outer):
 		exit = outer.Exit
 	}
-	text := s.explain(step, err)
+	text := realm.Words(s.explain(step, err))
 	s.failSession(text)
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(journal.Stderr, "<3>%s\n", strings.TrimSuffix(line, "\n"))

@@ -74,7 +74,7 @@ const idleTimeout = 50 * time.Second
 // has been connected to for their x-idle-timeout. A connection that comes meanwhile
 // waits at its socket, as at any stop, and starts the container again.
 func Idle() int {
-	files, err := filepath.Glob(stateRoot + "/*" + idleFile)
+	files, err := filepath.Glob(stateRoot() + "/*" + idleFile)
 	if err != nil || len(files) == 0 {
 		return tell(err)
 	}

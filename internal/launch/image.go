@@ -100,7 +100,7 @@ func imageError(s *definition.Service, err error) error {
 	case errors.As(err, &file) && strings.HasPrefix(file.Path, "/run/"):
 		cure = fullRun
 	default:
-		cure = "the file system of images is full, in bytes or inodes: look with `df " + store.DefaultDir + "` and `df -i " + store.DefaultDir + "`; `unitc prune` removes unused images"
+		cure = "the file system of images is full, in bytes or inodes: look with `df " + store.DefaultDir() + "` and `df -i " + store.DefaultDir() + "`; `unitc prune` removes unused images"
 	}
 	what := err.Error()
 	if errors.Is(err, store.ErrNotFound) {

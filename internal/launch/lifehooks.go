@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -115,6 +116,7 @@ func runLifeHook(ctx context.Context, p *plan.Plan, h plan.Hook, pid int, starte
 	defer output.Close()
 	j, err := runtime.Exec(ctx, runtime.ExecConfig{
 		PID: pid, StartTime: started, Spec: &spec, Process: h.Process, User: h.User, Groups: p.Groups, Stdio: [3]*os.File{null, theirs, theirs},
+		InUserNamespace: realm.Own() != nil,
 	})
 	theirs.Close()
 	var inside *program.OpError

@@ -17,19 +17,24 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/slack"
 )
 
-// pastaPaths are where pasta(1) is.
-var pastaPaths = []string{"/usr/local/bin/pasta", "/usr/bin/pasta"}
+// PastaPaths are where pasta(1) is.
+var PastaPaths = []string{"/usr/local/bin/pasta", "/usr/bin/pasta"}
 
 func findPasta() (string, error) {
-	for _, path := range pastaPaths {
+	for _, path := range PastaPaths {
 		if unix.Access(path, unix.X_OK) == nil {
 			return path, nil
 		}
 	}
-	return "", &planner.KeyError{Key: "network_mode", What: "pasta is not installed", Cure: "install it (Debian's package passt), or join a bridge"}
+	instead := "join a bridge"
+	if realm.Own() != nil {
+		instead = "write `network_mode: host` or `none`"
+	}
+	return "", &planner.KeyError{Key: "network_mode", What: "pasta is not installed", Cure: "install it (Debian's package passt), or " + instead}
 }
 
 // pastaTimeout bounds pasta's own start.

@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 // unitDir is where the generator leaves units for the system manager.
-const unitDir = "/run/systemd/generator.late"
+func unitDir() string { return realm.Units() }
 
 const (
 	// mostRecords bounds what is read of them for one unit, and mostFailures for
@@ -323,10 +324,10 @@ func planOf(name string) *plan.Plan {
 // definitionOf is what the generator has left of a container, nil if that is
 // none. A reload wipes it for a moment.
 func definitionOf(name string) *definition.Service {
-	if _, err := os.Stat(unitDir + "/" + resolved.FileName); err != nil && !isContainer(name) {
+	if _, err := os.Stat(unitDir() + "/" + resolved.FileName); err != nil && !isContainer(name) {
 		return nil
 	}
-	r, _, err := readResolved(resolved.Path(unitDir, filepath.Base(name)))
+	r, _, err := readResolved(resolved.Path(unitDir(), filepath.Base(name)))
 	if err != nil {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 	"github.com/unitc/unitc/internal/runtime"
 )
@@ -66,6 +67,7 @@ func probe(dir, timeout string) (int, error) {
 	j, err := runtime.Exec(ctx, runtime.ExecConfig{
 		PID: pid, StartTime: started, Spec: p.Spec, Process: &process, User: p.User, Groups: p.Groups,
 		Stdio: [3]*os.File{null, os.Stdout, os.Stderr}, ID: strings.TrimSuffix(p.Unit, ".service"), Bundle: dir,
+		InUserNamespace: realm.Own() != nil,
 	})
 	var inside *program.OpError
 	switch {

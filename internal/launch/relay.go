@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/pump"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 	"github.com/unitc/unitc/internal/slack"
 )
@@ -269,7 +270,7 @@ func forkRelay(network *os.File, files []uintptr) error {
 		_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
 		slack.Restore()
 		_, err := syscall.ForkExec(buildinfo.RelayPath, []string{"unitc-relay"},
-			&syscall.ProcAttr{Env: []string{"GOMAXPROCS=1", "GODEBUG=disablethp=1"}, Files: files})
+			&syscall.ProcAttr{Env: append(realm.Told(), "GOMAXPROCS=1", "GODEBUG=disablethp=1"), Files: files})
 		failed <- err
 	}()
 	return <-failed

@@ -13,6 +13,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/pump"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -48,7 +49,14 @@ func Log() int {
 // logName is what the lines of this process's unit are called.
 func logName() string {
 	name := strings.TrimSuffix(cgroupfs.UnitOf("self"), ".service")
-	if p, err := readPlan(stateDirOf(name)); err == nil && p.Tag != "" {
+	p, err := readPlan(stateDirOf(name))
+	if err != nil {
+		// A user's: the relay has no environment to say where that is.
+		if dir, ok := realm.UsualRun(); ok {
+			p, err = readPlan(dir + "/" + name)
+		}
+	}
+	if err == nil && p.Tag != "" {
 		return p.Tag
 	}
 	return name

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // firstSocket is where the descriptors begin that systemd passes to a service
@@ -22,7 +24,7 @@ func takeSockets() (n int, names string, err error) {
 			os.Unsetenv(name)
 		}
 	}()
-	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+	if u := realm.Own(); os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) && (u == nil || os.Getenv("LISTEN_PID") != listenEntered) {
 		return 0, "", nil
 	}
 	n, err = strconv.Atoi(os.Getenv("LISTEN_FDS"))

@@ -24,6 +24,7 @@ import (
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -202,6 +203,7 @@ func (s *starter) prepareCgroup() error {
 	}
 	defer dir.Close()
 	s.cgroup, err = cgroupsd.Leaf(dir)
+	s.warnOfControllers()
 	return err
 }
 
@@ -222,11 +224,13 @@ func (s *starter) runtimeOptions() runtime.Options {
 		Contents:    s.contents,
 		PreserveFDs: s.sockets,
 		Sibling:     true,
-		MoveDevices: moveDevices,
-		Gated:       true, // systemd must know its main PID before that can exit
-		Before:      s.before,
-		StopAt:      os.Getenv(killAt),
-		Begun:       s.begun,
+		// A user's helper is root of their own namespace alone.
+		InUserNamespace: realm.Own() != nil,
+		MoveDevices:     moveDevices,
+		Gated:           true, // systemd must know its main PID before that can exit
+		Before:          s.before,
+		StopAt:          os.Getenv(killAt),
+		Begun:           s.begun,
 	}
 }
 
@@ -345,6 +349,7 @@ func (s *starter) joinScope() error {
 		return err
 	}
 	s.cgroup = leaf
+	s.warnOfControllers()
 	return cgroupsd.Enter(leaf, s.child.PID)
 }
 

@@ -102,7 +102,7 @@ func (s *starter) writeBundle() error {
 }
 
 // stateDirOf is the directory of a unit for which systemd made none.
-func stateDirOf(name string) string { return filepath.Join(stateRoot, filepath.Base(name)) }
+func stateDirOf(name string) string { return filepath.Join(stateRoot(), filepath.Base(name)) }
 
 // removeState takes it away again: by the names of what is in it, as its root
 // may be a mount.

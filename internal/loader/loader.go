@@ -13,6 +13,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/envfile"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/syntax"
 )
@@ -28,6 +29,9 @@ func Parse(src searchpath.Source, library syntax.Library) definition.File {
 func ParseInto(memory *compose.Memory, src searchpath.Source, library syntax.Library) definition.File {
 	file := definition.File{Name: src.Name, Path: src.Path}
 	in := compose.Input{Name: src.Name, Dir: src.Dir, EnvName: src.EnvName, Layers: make([]compose.Layer, len(src.Layers)), Read: src.ReadNamed, Files: src.Files, Library: library, Memory: memory}
+	if u := realm.Own(); u != nil {
+		in.Home = u.Home
+	}
 	for i, layer := range src.Layers {
 		in.Layers[i] = compose.Layer(layer)
 	}
@@ -44,6 +48,9 @@ func ParseInto(memory *compose.Memory, src searchpath.Source, library syntax.Lib
 		file = compose.Parse(in)
 	}
 	file.Problems = append(append(src.Problems[:len(src.Problems):len(src.Problems)], problems...), file.Problems...)
+	if realm.Own() != nil {
+		file.ForUser()
+	}
 	return file
 }
 

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Connect gives a network namespace its interfaces, and publishes the ports. The
@@ -171,6 +172,9 @@ func ipvlanMode(mode string) (netlink.IPVlanMode, error) {
 
 // within runs do on a thread in another network namespace.
 func within(ns *os.File, do func() error) error {
+	if realm.Own() != nil {
+		return forGood(ns, do)
+	}
 	runtime.LockOSThread()
 	own, err := netns.Get()
 	if err != nil {
@@ -189,6 +193,23 @@ func within(ns *os.File, do func() error) error {
 	}
 	runtime.UnlockOSThread()
 	return err
+}
+
+// forGood is within for a user, who may not go back to the host's network: the thread
+// ends with its goroutine.
+func forGood(ns *os.File, do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := netns.Set(netns.NsHandle(ns.Fd()))
+		if err != nil {
+			err = fmt.Errorf("setns to the container's network: %w", err)
+		} else {
+			err = do()
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 // configure runs in the container's namespace.

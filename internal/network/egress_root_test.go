@@ -304,7 +304,7 @@ func TestAtOneInstant(t *testing.T) {
 			t.Fatalf("%d tables are left", n)
 		}
 	}
-	if _, err := os.Stat(lease.Root); !os.IsNotExist(err) {
+	if _, err := os.Stat(lease.Root()); !os.IsNotExist(err) {
 		t.Errorf("files are left: %v", err)
 	}
 }

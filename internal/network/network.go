@@ -187,7 +187,7 @@ func forgetOver(locked *lease.Locked, over func(container string) bool) (left ma
 
 // lockIfAny is nil where no network is.
 func lockIfAny() (*lease.Locked, error) {
-	if _, err := os.Stat(lease.Root); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(lease.Root()); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return lease.Store{}.Lock()

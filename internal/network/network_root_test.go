@@ -296,8 +296,8 @@ func TestWays(t *testing.T) {
 	if n := rules(t); n != 0 {
 		t.Errorf("%d tables are left", n)
 	}
-	if _, err := os.Stat(lease.Root); !os.IsNotExist(err) {
-		out, _ := exec.Command("find", lease.Root).CombinedOutput()
+	if _, err := os.Stat(lease.Root()); !os.IsNotExist(err) {
+		out, _ := exec.Command("find", lease.Root()).CombinedOutput()
 		t.Errorf("files are left: %s", out)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 func native(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
@@ -170,6 +171,9 @@ func (c *Claim) free(key string, asked definition.Port, wanted []lease.Port, hol
 			return &Fault{key, fmt.Sprintf("the host's port %s leads to %s.service already", w, holder), "publish another port, or stop " + holder}
 		}
 		busy, err := portBusy(w)
+		if errors.Is(err, unix.EACCES) && realm.Own() != nil {
+			return &Fault{key, fmt.Sprintf("the host's port %s is root's to open", w), "publish a port from 1024 on, or have root lower net.ipv4.ip_unprivileged_port_start (sysctl.d(5))"}
+		}
 		if err != nil {
 			return fmt.Errorf("%s: looking whether the host's port %s is free: %w", key, w, err)
 		}

@@ -97,13 +97,13 @@ func TestRecordsRemoved(t *testing.T) {
 	}
 	client := outside(t)
 	port := definition.Port{Published: 8080, Target: 80, Protocol: "tcp"}
-	for name, forget := range map[string]string{"all": lease.Root, "of one network": lease.Root + "/front"} {
+	for name, forget := range map[string]string{"all": lease.Root(), "of one network": lease.Root() + "/front"} {
 		other := &definition.Network{Key: "other", Name: "other"}
 		connect(t, "other", other)
 		d := &definition.Network{Key: "front", Name: "front"}
 		connect(t, "web", d, port)
 		must(t, os.RemoveAll(forget))
-		must(t, os.RemoveAll(lease.Root+"/.ports"))
+		must(t, os.RemoveAll(lease.Root()+"/.ports"))
 		web, _ := connect(t, "again", &definition.Network{Key: "back", Name: "back"}, port)
 		serve(t, web, ":80")
 		var err error

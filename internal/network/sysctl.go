@@ -25,7 +25,7 @@ const (
 )
 
 // changedFile has what the sysctls of the host were that unitc has changed.
-const changedFile = lease.Root + "/" + lease.SysctlsFile
+func changedFile() string { return lease.Root() + "/" + lease.SysctlsFile }
 
 const newEnd = ".new"
 
@@ -113,7 +113,7 @@ func change(path, value string) error {
 		return nil
 	}
 	changed := map[string]string{}
-	if data, err := os.ReadFile(changedFile); err == nil {
+	if data, err := os.ReadFile(changedFile()); err == nil {
 		_ = quickjson.Parse(data, &changed) // what cannot be read is not restored
 	}
 	if _, known := changed[path]; !known {
@@ -127,10 +127,10 @@ func change(path, value string) error {
 		changed[lease.VirtualLinks] = strings.Join(links, " ")
 	}
 	// A helper that is killed while it writes must not lose what it read.
-	if err := os.WriteFile(changedFile+newEnd, quickjson.Append(nil, changed), 0o644); err != nil {
+	if err := os.WriteFile(changedFile()+newEnd, quickjson.Append(nil, changed), 0o644); err != nil {
 		return err
 	}
-	if err := os.Rename(changedFile+newEnd, changedFile); err != nil {
+	if err := os.Rename(changedFile()+newEnd, changedFile()); err != nil {
 		return err
 	}
 	return write(path, value)
@@ -158,8 +158,8 @@ func keepHearingRouters() error {
 // restoreSysctls puts back what unitc has changed. Where another program has
 // made virtual interfaces meanwhile it may rely on forwarding, so that stays.
 func restoreSysctls() error {
-	_ = os.Remove(changedFile + newEnd)
-	data, err := os.ReadFile(changedFile)
+	_ = os.Remove(changedFile() + newEnd)
+	data, err := os.ReadFile(changedFile())
 	if err != nil {
 		return nil
 	}
@@ -181,7 +181,7 @@ func restoreSysctls() error {
 			}
 		}
 	}
-	return os.Remove(changedFile)
+	return os.Remove(changedFile())
 }
 
 // othersForward tells whether there are virtual links that were not there

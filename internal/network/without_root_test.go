@@ -64,8 +64,8 @@ func nothingLeft(t *testing.T, before string) {
 	if after := links(t); after != before {
 		t.Errorf("links: before %s, after %s", before, after)
 	}
-	if _, err := os.Stat(lease.Root); !os.IsNotExist(err) {
-		t.Errorf("%s is left (%v)", lease.Root, err)
+	if _, err := os.Stat(lease.Root()); !os.IsNotExist(err) {
+		t.Errorf("%s is left (%v)", lease.Root(), err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Docker's defaults of a health check.
@@ -118,7 +119,7 @@ func (b *builder) completeCheck(h *plan.Health) error {
 
 // notifySocket gives the payload a socket that is not systemd's (V-3).
 func (b *builder) notifySocket() {
-	dir := "/run/unitc/" + strings.TrimSuffix(b.plan.Unit, ".service")
+	dir := realm.Run + "/" + strings.TrimSuffix(b.plan.Unit, ".service")
 	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{
 		Destination: NotifyPlace, Type: "bind", Source: dir + "/" + NotifySocket, Options: []string{"bind", "nosuid", "nodev", "noexec", "rprivate"},
 	})

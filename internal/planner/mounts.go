@@ -13,6 +13,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 func (b *builder) mounts() error {
@@ -28,6 +29,9 @@ func (b *builder) mounts() error {
 		switch {
 		case m.Destination == "/proc" && !b.has(specs.PIDNamespace):
 			m = bindOf("/proc", "rbind", "nosuid", "noexec", "nodev")
+		case m.Destination == "/sys" && !b.has(specs.NetworkNamespace) && realm.Own() != nil:
+			// Who does not own the network may mount no sysfs.
+			m = bindOf("/sys", "rbind", "rro", "nosuid", "noexec", "nodev", "rprivate")
 		case m.Destination == "/sys" && !b.has(specs.NetworkNamespace):
 			// A fresh sysfs shows the classes of the host's network; with the
 			// host's own namespace it is the same view, still read-only.

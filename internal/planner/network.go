@@ -13,11 +13,12 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // NamesDir is where a start writes a unit's names, below its state directory.
 func NamesDir(unit string) string {
-	return "/run/unitc/" + strings.TrimSuffix(unit, ".service") + "/"
+	return realm.Run + "/" + strings.TrimSuffix(unit, ".service") + "/"
 }
 
 // Files of names, below /etc and in the state directory.

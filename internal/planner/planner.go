@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resource"
 )
 
@@ -211,13 +212,13 @@ func (b *builder) root() error {
 			return &KeyError{"image", "the image " + b.s.Image + " is not on this host", "fetch it with `unitc pull " + b.s.Image + "`"}
 		}
 		b.plan.Root = plan.Root{Kind: plan.RootOverlay, Lowers: i.Lowers, Upper: i.Upper, Work: i.Work}
-		b.spec.Root.Path = "/run/unitc/" + strings.TrimSuffix(b.plan.Unit, ".service") + "/root"
+		b.spec.Root.Path = realm.Run + "/" + strings.TrimSuffix(b.plan.Unit, ".service") + "/root"
 		if b.s.User == "" {
 			b.plan.User = i.User
 		}
 	case b.s.RootFS == "host":
 		b.plan.Root = plan.Root{Kind: plan.RootHost}
-		b.spec.Root.Path = "/run/unitc/" + strings.TrimSuffix(b.plan.Unit, ".service") + "/root"
+		b.spec.Root.Path = realm.Run + "/" + strings.TrimSuffix(b.plan.Unit, ".service") + "/root"
 	case b.s.RootFS != "":
 		b.plan.Root = plan.Root{Kind: plan.RootDirectory, Path: b.s.RootFS}
 		b.spec.Root.Path = b.s.RootFS
@@ -342,6 +343,9 @@ func (b *builder) kernel() error {
 		// Ports and ping without a capability: the namespace is the payload's own.
 		l.Sysctl["net.ipv4.ip_unprivileged_port_start"] = "0"
 		l.Sysctl["net.ipv4.ping_group_range"] = "0 2147483647"
+		if realm.Own() != nil {
+			l.Sysctl["net.ipv4.ping_group_range"] = "0 65535" // none that is not mapped
+		}
 	}
 	for _, kv := range b.s.Sysctls {
 		if err := b.sysctlAllowed(kv.Key); err != nil {
@@ -433,7 +437,13 @@ func ScopeProperties(s *definition.Service) []definition.Directive {
 		{Name: "TimeoutStopSec", Value: strconv.FormatInt(grace.Milliseconds(), 10) + "ms"},
 		{Name: "OOMPolicy", Value: resource.OOMPolicy(s)},
 	}
-	return append(own, resource.Directives(s)...)
+	limits := resource.Directives(s)
+	if realm.Own() != nil {
+		// A user's systemd can load no program into the kernel. Nodes of devices are
+		// the host's, with the host's owners.
+		limits = resource.WithoutDevices(limits)
+	}
+	return append(own, limits...)
 }
 
 // KeyError is a fault of the definition that shows only against the host; the

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Relaxation is a key of a definition that opens something that is closed by
@@ -50,7 +51,7 @@ var Relaxations = []Relaxation{
 			return append(privileged("post_start", s.PostStart), privileged("pre_stop", s.PreStop)...)
 		}},
 	{"userns_mode: host", "root inside is root outside, held by capabilities, seccomp and mounts alone; files that it reaches are root's. The size of a volume does not bind it: whoever owns a file may take it out of the project",
-		key("userns_mode", func(s *definition.Service) bool { return s.UsernsMode == "host" })},
+		key("userns_mode", func(s *definition.Service) bool { return s.UsernsMode == "host" && realm.Own() == nil })},
 
 	{"cap_add: [ALL]", "every capability over the container's own namespaces, and with `userns_mode: host` over the host: take it for root",
 		added("ALL")},

@@ -30,7 +30,7 @@ type Resolver struct {
 // New answers from the records below root; "" = unitc's own.
 func New(root, resolvConf string) *Resolver {
 	if root == "" {
-		root = lease.Root
+		root = lease.Root()
 	}
 	return &Resolver{zone: newZone(root), host: &hostServers{path: resolvConf}, waiting: newCrowd(256, 64), ask: forward}
 }

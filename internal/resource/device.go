@@ -4,6 +4,7 @@ package resource
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,6 +82,11 @@ func parseDeviceRule(rule string) ([]string, error) {
 		values = append(values, device+" "+fields[2])
 	}
 	return values, nil
+}
+
+// WithoutDevices leaves out the rules for devices.
+func WithoutDevices(list []definition.Directive) []definition.Directive {
+	return slices.DeleteFunc(slices.Clone(list), func(d definition.Directive) bool { return d.Name == "DevicePolicy" || d.Name == "DeviceAllow" })
 }
 
 // canName tells whether a directive can name a device: these are read without

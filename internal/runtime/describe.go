@@ -12,6 +12,7 @@ import (
 
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // StepDescription is one step of a launch, as it is told to an operator.
@@ -80,7 +81,7 @@ func Describe(p *plan.Plan) ([]StepDescription, error) {
 	}
 	l := &Launch{plan: p, spec: p.Spec, opt: Options{
 		Stdio: [3]*os.File{null, null, null}, Gated: true,
-		AttachPoint: "/run/unitc/" + strings.TrimSuffix(p.Unit, ".service") + "/root",
+		AttachPoint: realm.Run + "/" + strings.TrimSuffix(p.Unit, ".service") + "/root",
 	}}
 	l.own(null)
 	defer l.Close()

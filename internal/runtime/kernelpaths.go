@@ -128,7 +128,13 @@ func maskPaths(c *compiler) {
 		mark := c.p.Mark()
 		dst, src, dir := c.p.Reg(), c.p.Reg(), c.p.Reg()
 		c.lookUp(p, dst, &absent)
-		c.p.Call("openat", p+"/.", unix.SYS_OPENAT, dst, c.p.Str("."), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(dir).Skip(&isFile, unix.ENOTDIR)
+		if c.opt.InUserNamespace {
+			// Into some directories root alone may look; their names all may.
+			how, size := c.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, resolve())
+			c.p.Call("openat2", p+" O_DIRECTORY", unix.SYS_OPENAT2, c.rootDir(), c.p.Str(relative(p)), how, size).Into(dir).Skip(&isFile, unix.ENOTDIR)
+		} else {
+			c.p.Call("openat", p+"/.", unix.SYS_OPENAT, dst, c.p.Str("."), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(dir).Skip(&isFile, unix.ENOTDIR)
+		}
 		c.close(dir)
 		c.clone(c.empty, src)
 		c.attach("mask "+p, src, dst)
@@ -144,11 +150,13 @@ func maskPaths(c *compiler) {
 	}
 }
 
+// relative is a path as it is below the root file system.
+func relative(p string) string { return strings.TrimPrefix(path.Clean("/"+p), "/") }
+
 // lookUp opens an existing place; where there is none it goes on at absent.
 func (c *compiler) lookUp(p string, into program.Reg, absent *program.Label) {
 	how, size := c.how(unix.O_PATH|unix.O_CLOEXEC, resolve())
-	clean := strings.TrimPrefix(path.Clean("/"+p), "/")
-	c.p.Call("openat2", p, unix.SYS_OPENAT2, c.rootDir(), c.p.Str(clean), how, size).Into(into).Skip(absent, unix.ENOENT, unix.ENOTDIR)
+	c.p.Call("openat2", p, unix.SYS_OPENAT2, c.rootDir(), c.p.Str(relative(p)), how, size).Into(into).Skip(absent, unix.ENOENT, unix.ENOTDIR)
 }
 
 func (c *compiler) clone(src any, into program.Reg) {

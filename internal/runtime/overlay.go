@@ -203,6 +203,9 @@ func (c *compiler) attachLayers(layers []*os.File) (names []string) {
 
 // stack mounts the overlay on a directory "root".
 func (c *compiler) stack(label, data string, flags int) {
+	if c.opt.InUserNamespace {
+		data += ",userxattr" // the other attributes are root's (overlayfs.rst)
+	}
 	data += quotedContext(c.spec)
 	if len(data) >= os.Getpagesize() {
 		c.err = errors.New("an image has more layers than one mount can take")

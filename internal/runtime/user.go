@@ -42,8 +42,33 @@ func lookUpUser(l *Launch) error {
 	if err != nil {
 		return err
 	}
+	if l.opt.InUserNamespace {
+		if err := checkMapped(u); err != nil {
+			return fmt.Errorf("user %q: %w", l.plan.User, err)
+		}
+	}
 	l.user = u
 	settleUser(l)
+	return nil
+}
+
+// checkMapped: an id that this process's namespace has not would be an invalid argument
+// to many a call.
+func checkMapped(u User) error {
+	for _, part := range []struct {
+		file string
+		ids  []uint32
+	}{{"uid_map", []uint32{u.UID}}, {"gid_map", append([]uint32{u.GID}, u.Groups...)}} {
+		maps, err := readMap(os.Getpid(), part.file)
+		if err != nil {
+			return err
+		}
+		for _, id := range part.ids {
+			if _, err := hostID(maps, id); err != nil {
+				return fmt.Errorf("%w; its ids are those that /etc/subuid and /etc/subgid give", err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/rawcall"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // MaxSize bounds one file, in bytes. The largest definitions known are tens of
@@ -154,7 +155,11 @@ func (f file) read() (*Layer, diag.List) {
 	var warnings diag.List
 	if st.Mode&unix.S_IWOTH != 0 {
 		// Whoever may write a definition is root at the next reload.
-		warnings = diag.List{{File: f.path(), Severity: diag.Warning, What: "any user may write it, and so become root", Cure: "chmod o-w " + f.path()}}
+		who := "root"
+		if realm.Own() != nil {
+			who = "this one"
+		}
+		warnings = diag.List{{File: f.path(), Severity: diag.Warning, What: "any user may write it, and so become " + who, Cure: "chmod o-w " + f.path()}}
 	}
 	return &Layer{f.path(), data}, warnings
 }

@@ -34,16 +34,16 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/invocation"
+	"github.com/unitc/unitc/internal/realm"
 )
 
-const (
-	// DefaultDir is the store of the system.
-	DefaultDir = "/var/lib/unitc"
-	// DefaultRunDir holds one file per running unit: the image it uses. It is
-	// gone after a reboot, as the containers are. No unit's name begins with a
-	// dot, so the name is free beside the units' own directories.
-	DefaultRunDir = "/run/unitc/.images"
-)
+// DefaultDir is the store of the system, or of the user.
+func DefaultDir() string { return realm.Store }
+
+// DefaultRunDir holds one file per running unit: the image it uses. It is
+// gone after a reboot, as the containers are. No unit's name begins with a
+// dot, so the name is free beside the units' own directories.
+func DefaultRunDir() string { return realm.Run + "/.images" }
 
 // ErrNotFound is the base of the error for a name or digest that is not here.
 var ErrNotFound = errors.New("not in the store")
@@ -65,13 +65,13 @@ type Store struct {
 // is read or created: a missing store is an empty one.
 func Open(dir string) (*Store, error) {
 	if dir == "" {
-		dir = DefaultDir
+		dir = DefaultDir()
 	}
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 		return nil, fmt.Errorf("store directory %q: not an absolute, clean path", dir)
 	}
-	s := &Store{dir: dir, runDir: DefaultRunDir, over: invocation.Over}
-	if dir != DefaultDir {
+	s := &Store{dir: dir, runDir: DefaultRunDir(), over: invocation.Over}
+	if dir != DefaultDir() {
 		// Whoever has it there, no unit of systemd's does.
 		s.runDir, s.over = filepath.Join(dir, "run"), func(string) bool { return false }
 	}

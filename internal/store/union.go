@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // union reads the merged tree of an image without mounting it: a volume is
@@ -93,7 +95,11 @@ func whiteout(st *unix.Stat_t) bool {
 
 func opaque(fd int) bool {
 	var buf [8]byte
-	n, err := unix.Fgetxattr(fd, "trusted.overlay.opaque", buf[:])
+	name := "trusted.overlay.opaque"
+	if realm.Own() != nil {
+		name = "user.overlay.opaque" // see package layer
+	}
+	n, err := unix.Fgetxattr(fd, name, buf[:])
 	return err == nil && string(buf[:n]) == "y"
 }
 

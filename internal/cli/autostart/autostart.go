@@ -19,14 +19,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // dir is the administrator's directory of units.
-const dir = "/etc/systemd/system"
+func dir() string { return realm.NativeUnits()[0] }
 
 // defaultTarget is the target of what says nothing else, as for containers
 // that the generator starts at boot.
-const defaultTarget = "multi-user.target"
+func defaultTarget() string { return realm.BootTarget() }
 
 // mask is what a link points to that takes another's place and does nothing.
 const mask = "/dev/null"
@@ -75,7 +77,7 @@ func (u Unit) Enable() ([]Change, error) {
 	if err != nil || len(u.Starters) > 0 || u.Pulled {
 		return changes, err
 	}
-	made, err := u.link(defaultTarget+".wants/"+u.Name, u.Fragment)
+	made, err := u.link(defaultTarget()+".wants/"+u.Name, u.Fragment)
 	return append(changes, made...), err
 }
 
@@ -100,9 +102,9 @@ func (u Unit) Forget() ([]Change, error) {
 
 // Enabled tells whether a link that Enable has made is there.
 func (u Unit) Enabled() bool {
-	dirs, _ := os.ReadDir(u.Root + dir)
+	dirs, _ := os.ReadDir(u.Root + dir())
 	for _, d := range dirs {
-		target, err := os.Readlink(u.Root + dir + "/" + d.Name() + "/" + u.Name)
+		target, err := os.Readlink(u.Root + dir() + "/" + d.Name() + "/" + u.Name)
 		if err == nil && isStarterDir(d.Name()) && strings.HasPrefix(target, u.Generated+"/") {
 			return true
 		}
@@ -112,7 +114,7 @@ func (u Unit) Enabled() bool {
 
 // link makes one link. The same one there already is no change.
 func (u Unit) link(name, target string) ([]Change, error) {
-	path := dir + "/" + name
+	path := dir() + "/" + name
 	real := u.Root + path
 	if have, err := os.Readlink(real); err == nil && have == target {
 		return nil, nil
@@ -134,7 +136,7 @@ func (u Unit) link(name, target string) ([]Change, error) {
 // directories that are empty then.
 func (u Unit) remove(ours func(target string) bool) ([]Change, error) {
 	var changes []Change
-	dirs, err := os.ReadDir(u.Root + dir)
+	dirs, err := os.ReadDir(u.Root + dir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -145,7 +147,7 @@ func (u Unit) remove(ours func(target string) bool) ([]Change, error) {
 		if !d.IsDir() || !isStarterDir(d.Name()) {
 			continue
 		}
-		path := dir + "/" + d.Name() + "/" + u.Name
+		path := dir() + "/" + d.Name() + "/" + u.Name
 		target, err := os.Readlink(u.Root + path)
 		if err != nil || !ours(target) {
 			continue
@@ -179,14 +181,14 @@ type Link struct {
 // Links are all that are there, in byte order, whoever made those to /dev/null.
 // generated is the directory that the others point into.
 func Links(root, generated string) (links []Link) {
-	dirs, _ := os.ReadDir(root + dir)
+	dirs, _ := os.ReadDir(root + dir())
 	for _, d := range dirs {
 		if !isStarterDir(d.Name()) {
 			continue
 		}
-		items, _ := os.ReadDir(root + dir + "/" + d.Name())
+		items, _ := os.ReadDir(root + dir() + "/" + d.Name())
 		for _, item := range items {
-			path := dir + "/" + d.Name() + "/" + item.Name()
+			path := dir() + "/" + d.Name() + "/" + item.Name()
 			target, err := os.Readlink(root + path)
 			if err == nil && (target == mask || strings.HasPrefix(target, generated+"/")) {
 				links = append(links, Link{Path: path, Unit: item.Name(), Masks: target == mask})
@@ -198,8 +200,9 @@ func Links(root, generated string) (links []Link) {
 
 // unitDirs are where a unit may have its file, besides those that the generator
 // of definitions makes (systemd.unit(5)).
-var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/run/systemd/transient", "/run/systemd/generator.early",
-	"/run/systemd/generator", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+func unitDirs() []string {
+	return append(realm.NativeUnits(), realm.Systemd+"/transient", realm.Systemd+"/generator.early", realm.Systemd+"/generator", "/lib/systemd/"+realm.Kind())
+}
 
 // IsStale tells that a link is of no unit any more: it does nothing, and will hold
 // for the next definition of that name. has tells of the units of definitions.
@@ -212,7 +215,7 @@ func (l Link) IsStale(root string, has func(unit string) bool) bool {
 		if has(name) {
 			return false
 		}
-		for _, d := range unitDirs {
+		for _, d := range unitDirs() {
 			if _, err := os.Lstat(root + d + "/" + name); err == nil {
 				return false
 			}
@@ -223,7 +226,7 @@ func (l Link) IsStale(root string, has func(unit string) bool) bool {
 
 // Masked is the link by which systemctl mask forbids a unit, "" if there is none.
 func Masked(root, unit string) string {
-	for _, d := range []string{dir, "/run/systemd/system"} {
+	for _, d := range []string{dir(), realm.Systemd + "/" + realm.Kind()} {
 		if target, err := os.Readlink(root + d + "/" + unit); err == nil && target == mask {
 			return d + "/" + unit
 		}

@@ -15,12 +15,13 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/loader"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/syntax/library"
 )
 
 // OutDir is where the system manager has the generator write (G-12).
-const OutDir = "/run/systemd/generator.late"
+func OutDir() string { return realm.Units() }
 
 // DryRun is a run of the generator that leaves nothing behind.
 type DryRun struct {
@@ -60,7 +61,7 @@ func (d DryRun) Run() (*Output, error) {
 	out := &Output{}
 	err = generator.Run(generator.Config{
 		Root: d.Root, Dirs: d.Dirs, Select: d.Select,
-		OutDir: cmp.Or(d.OutDir, OutDir), WriteTo: dir, Helper: buildinfo.HelperPath,
+		OutDir: cmp.Or(d.OutDir, OutDir()), WriteTo: dir, Helper: buildinfo.HelperPath,
 		Parse: func(src searchpath.Source) definition.File {
 			if d.Found != nil {
 				d.Found(&src)

@@ -126,7 +126,7 @@ func parents(Machine) result {
 
 // forwarding tells what networks have made of the host: a router.
 func forwarding(m Machine) result {
-	changed := (lease.Store{Root: m.Run + strings.TrimPrefix(lease.Root, "/run")}).Sysctls()
+	changed := (lease.Store{Root: m.Run + strings.TrimPrefix(lease.Root(), "/run")}).Sysctls()
 	var list []string
 	for _, path := range slices.Sorted(maps.Keys(changed)) {
 		name := strings.ReplaceAll(strings.TrimPrefix(path, m.Proc+"/sys/"), "/", ".")

@@ -18,6 +18,14 @@ type idRange struct{ inside, outside, length int64 }
 
 // readIDs gives nil where ids inside are ids outside.
 func readIDs(pid int) (*idmap, error) {
+	own, err := os.Readlink("/proc/self/ns/user")
+	if err != nil {
+		return nil, err
+	}
+	// Within one namespace the maps are those to its parent.
+	if other, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/user", pid)); err == nil && other == own {
+		return nil, nil
+	}
 	m := &idmap{}
 	for _, f := range []struct {
 		file string

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Follower shows what a container writes to the journal, from now on.
@@ -104,7 +106,7 @@ func (f *Follower) arguments(options ...string) []string {
 		if i > 0 {
 			argv = append(argv, "+")
 		}
-		argv = append(argv, "_SYSTEMD_UNIT="+unit)
+		argv = append(argv, realm.SystemdUnitField()+"="+unit)
 	}
 	return argv
 }

@@ -13,11 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // privateSocket is bound anew by each systemd that is executed (bus_init_private
 // in systemd's src/core/dbus.c).
-const privateSocket = "/run/systemd/private"
+func privateSocket() string { return realm.Systemd + "/private" }
 
 // Moment is one of a systemd, which may not be the same later.
 type Moment struct {
@@ -30,7 +31,7 @@ type Moment struct {
 // Now is the moment before something is asked of systemd.
 func Now() Moment {
 	m := Moment{Time: time.Now()}
-	m.socket, _ = os.Stat(privateSocket) // without it nothing is known
+	m.socket, _ = os.Stat(privateSocket()) // without it nothing is known
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
 		m.At = time.Duration(now.Nano())
@@ -45,7 +46,7 @@ func (m Moment) BegunAnew() bool {
 		return false
 	}
 	for deadline := time.Now().Add(cgroupsd.AnewPatience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("unix", privateSocket)
+		conn, err := net.Dial("unix", privateSocket())
 		if err == nil {
 			conn.Close()
 		}
@@ -53,7 +54,7 @@ func (m Moment) BegunAnew() bool {
 			break // who may not ask is told so by one who listens, too
 		}
 	}
-	now, err := os.Stat(privateSocket)
+	now, err := os.Stat(privateSocket())
 	return err == nil && !os.SameFile(m.socket, now)
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Bus is what is asked of systemd.
@@ -47,6 +49,9 @@ func Booted() error {
 func Connect(ctx context.Context) (Bus, error) {
 	if err := Booted(); err != nil {
 		return nil, err
+	}
+	if realm.Own() != nil {
+		return shared{&line{ctx: ctx, dial: openPrivate}}, nil
 	}
 	if os.Geteuid() == 0 {
 		return direct{shared{&line{ctx: ctx, dial: openEither}}}, nil

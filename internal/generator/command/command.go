@@ -23,6 +23,7 @@ import (
 	"github.com/unitc/unitc/internal/entry"
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/loader"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/syntax"
 )
@@ -86,10 +87,17 @@ func RunPlain(args []string, path string) int {
 
 // prepare gives a run for which only a parser is missing, or a status.
 func prepare(args []string) (cfg generator.Config, status int, ok bool) {
-	if os.Getenv("SYSTEMD_IN_INITRD") == "1" || os.Getenv("SYSTEMD_SCOPE") == "user" {
-		// G-13. The initrd has no definitions, and containers of users are not
-		// made yet.
-		return cfg, 0, false
+	if os.Getenv("SYSTEMD_IN_INITRD") == "1" {
+		return cfg, 0, false // G-13. The initrd has no definitions.
+	}
+	if os.Getenv("SYSTEMD_SCOPE") == "user" {
+		if os.Geteuid() == 0 {
+			return cfg, 0, false // root's containers are the system's
+		}
+		if err := realm.Begin(); err != nil {
+			newLog().Error(err)
+			return cfg, 1, false
+		}
 	}
 	outDir, ok := outputDir(args)
 	if !ok {
@@ -98,7 +106,10 @@ func prepare(args []string) (cfg generator.Config, status int, ok bool) {
 	}
 	// G-18: systemd sets this, a shell may not.
 	unix.Umask(0o022)
-	return generator.Config{Root: root, OutDir: outDir, Helper: buildinfo.HelperPath, StateDir: "/run/unitc", Found: spendMemory}, 0, true
+	if realm.Own() != nil {
+		searchpath.Dirs = realm.Definitions()
+	}
+	return generator.Config{Root: root, OutDir: outDir, Helper: buildinfo.HelperPath, StateDir: realm.Run, Found: spendMemory}, 0, true
 }
 
 func generate(cfg generator.Config, library syntax.Library) int {

@@ -190,7 +190,7 @@ func (a *apply) again(name string, fd int) error {
 			return err
 		}
 	}
-	if v, err := getxattr(fd, opaqueTrusted); err == nil && v == "y" {
+	if isOpaque(fd) {
 		d.hidden = true
 	}
 	a.stack = append(a.stack, d)
@@ -235,7 +235,7 @@ func (a *apply) create(name string, m Meta) error {
 			return err
 		}
 	}
-	if v, err := getxattr(fd, opaqueTrusted); err == nil && v == "y" {
+	if isOpaque(fd) {
 		a.top().hidden = true
 	}
 	return unix.Fchown(fd, m.UID, m.GID)

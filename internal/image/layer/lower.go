@@ -83,7 +83,7 @@ func lookupIn(rootFD int, path []string) (f *found, hidden bool, err error) {
 		return nil, false, err
 	}
 	for i, name := range path {
-		if v, err := getxattr(fd, opaqueTrusted); err == nil && v == "y" {
+		if isOpaque(fd) {
 			hidden = true
 		}
 		st, err := lstat(fd, name)

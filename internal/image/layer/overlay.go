@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // The names that mean a deletion in a layer's tar (OCI image-spec, layer.md).
@@ -68,15 +69,26 @@ func (a *apply) whiteout(name string) error {
 func (a *apply) opaque() error {
 	d := a.top()
 	d.hidden = true
-	if err := unix.Fsetxattr(d.fd, opaqueTrusted, []byte("y"), 0); err != nil {
+	if err := unix.Fsetxattr(d.fd, opaqueTrusted, []byte("y"), 0); err != nil && (realm.Own() == nil || !errors.Is(err, unix.EPERM)) {
 		return fmt.Errorf("setxattr %s: %w", opaqueTrusted, err)
 	}
 	// tmpfs has no user attributes before Linux 6.6; then only the other kind
-	// of mount is possible.
-	if err := unix.Fsetxattr(d.fd, opaqueUser, []byte("y"), 0); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+	// of mount is possible, which a user has not.
+	if err := unix.Fsetxattr(d.fd, opaqueUser, []byte("y"), 0); err != nil && (realm.Own() != nil || !errors.Is(err, unix.EOPNOTSUPP)) {
 		return fmt.Errorf("setxattr %s: %w", opaqueUser, err)
 	}
 	return nil
+}
+
+// isOpaque tells whether a directory hides what the lowers have: by the attribute
+// that a mount of this store's reads.
+func isOpaque(fd int) bool {
+	name := opaqueTrusted
+	if realm.Own() != nil {
+		name = opaqueUser
+	}
+	v, err := getxattr(fd, name)
+	return err == nil && v == "y"
 }
 
 // isWhiteout recognizes overlayfs's own form of a deletion.

@@ -24,10 +24,11 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Root is where networks are kept.
-const Root = "/run/unitc/.networks"
+func Root() string { return realm.Run + "/.networks" }
 
 const (
 	networkFile = ".network.json"
@@ -150,7 +151,7 @@ type Store struct{ Root string }
 func (s Store) dir(parts ...string) string {
 	root := s.Root
 	if root == "" {
-		root = Root
+		root = Root()
 	}
 	return filepath.Join(append([]string{root}, parts...)...)
 }

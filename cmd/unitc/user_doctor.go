@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cgroupfs"
+	"github.com/unitc/unitc/internal/cli/doctor"
+	"github.com/unitc/unitc/internal/enter"
+	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/realm"
+)
+
+// examine is what unitc doctor looks at: of the machine, or of what a user's
+// containers need of it.
+func (a *app) examine() []doctor.Finding {
+	m := a.machine()
+	u := realm.Own()
+	if u == nil {
+		return append(doctor.Examine(m), a.examineDefinitions(), a.examineLinks())
+	}
+	for i, dir := range m.Generators {
+		m.Generators[i] = strings.Replace(dir, "system-generators", "user-generators", 1)
+	}
+	common := []string{"version", "seccomp", "security module", "hierarchy", "pressure", "generator", "helper", "journal", "kinds"}
+	list := slices.DeleteFunc(doctor.Examine(m), func(f doctor.Finding) bool { return !slices.Contains(common, f.Check) })
+	list = append(list, userNamespace(u), userControllers(u), userPasta(), userLingers(u))
+	return append(list, a.examineDefinitions(), a.examineLinks())
+}
+
+// finding is one of the user's own.
+func finding(check string, state doctor.State, cure, format string, args ...any) doctor.Finding {
+	return doctor.Finding{Area: "user", Check: check, State: state, What: fmt.Sprintf(format, args...), Cure: cure}
+}
+
+// userNamespace makes one, as a start does.
+func userNamespace(u *realm.User) doctor.Finding {
+	const check = "namespace"
+	child, err := enter.Fork(u, []string{"/bin/true"}, enter.Options{})
+	if err == nil {
+		defer child.Close()
+		if err = child.Open(); err == nil && enter.Await(child.PID) != 0 {
+			err = fmt.Errorf("a program in the user's namespace has failed")
+		}
+	}
+	if err != nil {
+		what, cure, _ := strings.Cut(err.Error(), "; ")
+		return finding(check, doctor.Failed, cure, "%s", what)
+	}
+	return finding(check, doctor.OK, "", "the user's own, with the ids of /etc/subuid and /etc/subgid")
+}
+
+func userControllers(u *realm.User) doctor.Finding {
+	const check = "controllers"
+	data, err := os.ReadFile(cgroupfs.Mount() + cgroupfs.OwnRoot() + "/cgroup.controllers")
+	if err != nil {
+		return finding(check, doctor.Failed, "log in as the user, or `loginctl enable-linger`", "the user's systemd has no cgroup: %v", err)
+	}
+	have := strings.Fields(string(data))
+	var missing []string
+	for _, c := range []string{"cpu", "cpuset", "io", "memory", "pids"} {
+		if !slices.Contains(have, c) {
+			missing = append(missing, c)
+		}
+	}
+	if len(missing) > 0 {
+		return finding(check, doctor.Warning, launch.DelegateCure, "limits by %s do not hold: the user's systemd does not have them", strings.Join(missing, ", "))
+	}
+	return finding(check, doctor.OK, "", "all that limits need")
+}
+
+func userPasta() doctor.Finding {
+	const check = "network"
+	for _, path := range launch.PastaPaths {
+		if unix.Access(path, unix.X_OK) == nil {
+			return finding(check, doctor.OK, "", "%s", path)
+		}
+	}
+	return finding(check, doctor.Warning, "install passt, or write `network_mode: host` or `none`", "pasta(1), which connects a user's containers, is not installed")
+}
+
+// userLingers: without it all ends with the user's last login (loginctl(1)).
+func userLingers(u *realm.User) doctor.Finding {
+	const check = "at boot"
+	own, err := user.LookupId(fmt.Sprint(u.UID))
+	if err != nil {
+		return finding(check, doctor.Unknown, "", "%v", err)
+	}
+	if _, err := os.Stat("/var/lib/systemd/linger/" + own.Username); err != nil {
+		return finding(check, doctor.Warning, "loginctl enable-linger", "containers end when %s logs out, and do not start at boot", own.Username)
+	}
+	return finding(check, doctor.OK, "", "the user's systemd starts with the system")
+}

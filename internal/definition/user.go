@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/unitc/unitc/internal/diag"
+)
+
+// refusal is something that a user's container cannot have, as the user has no
+// privilege over the host: where the definition asks for it, and what to do.
+type refusal struct {
+	key  string
+	asks func(*Service) string // the key's path, "" = it does not
+	what string
+	cure string
+}
+
+func whole(key string, asks func(*Service) bool) refusal {
+	return refusal{key: key, asks: func(s *Service) string {
+		if asks(s) {
+			return key
+		}
+		return ""
+	}}
+}
+
+func (r refusal) because(what, cure string) refusal {
+	r.what, r.cure = what, cure
+	return r
+}
+
+const asRoot = "have root run this container: put the definition in /etc/unitc"
+
+// refusals is the policy: what would do nothing, or something else than it says, is an
+// error at its line.
+var refusals = []refusal{
+	whole("networks", func(s *Service) bool { return s.NetworkMode == "" && len(s.Networks) > 0 && !s.implied() }).
+		because("a user makes no bridges on the host", "write `network_mode: pasta` (the host's network through a process of the user's), `none` or `host`"),
+	whole("network_mode", func(s *Service) bool { return s.NetworkMode == "" && s.implied() }).
+		because("services of a project reach each other over a bridge, and a user makes no bridges on the host", "write `network_mode: host`, where they are at localhost, or `pasta`, `none` for those that need no other"),
+	whole("network_mode", func(s *Service) bool { return joins(s.NetworkMode) || strings.HasPrefix(s.NetworkMode, "ns:") }).
+		because("a user's container has a user namespace of its own, and no right to another's network", "write `network_mode: pasta`, `none` or `host`"),
+	whole("pid", func(s *Service) bool { return s.PID != "" }).because("a user's container has processes of its own", "drop `pid:`, or "+asRoot),
+	whole("ipc", func(s *Service) bool { return s.IPC != "" && s.IPC != "private" && s.IPC != "shareable" }).
+		because("a user's container has memory of its own", "drop `ipc:`, or "+asRoot),
+	whole("cgroup", func(s *Service) bool { return s.Cgroup == "host" }).because("the host's cgroups are not a user's", "drop `cgroup:`"),
+	whole("privileged", func(s *Service) bool { return s.Privileged }).because("a user has no privilege to give", "drop it, and write `cap_add:` for capabilities within the container, or "+asRoot),
+	whole("devices", func(s *Service) bool { return len(s.Devices) > 0 }).because("device rules are root's to make", asRoot),
+	whole("devices", func(s *Service) bool { return len(s.CDI) > 0 }).because("device rules are root's to make", asRoot),
+	whole("device_cgroup_rules", func(s *Service) bool { return len(s.DeviceCgroupRules) > 0 }).because("device rules are root's to make", asRoot),
+	whole("bundle", func(s *Service) bool { return s.Bundle != "" }).because("bundles are root's", "write `rootfs:` and `command:`, or "+asRoot),
+	whole("runtime", func(s *Service) bool { return s.Runtime != "" }).because("other runtimes are root's to use", "drop `runtime:`"),
+	whole("links", func(s *Service) bool { return len(s.Links) > 0 }).because("a user makes no bridges on the host", "drop `links:`"),
+	whole("mac_address", func(s *Service) bool { return s.MACAddress != "" }).because("a user makes no bridges on the host", "drop it"),
+	whole("x-net-devices", func(s *Service) bool { return len(s.NetDevices) > 0 }).because("interfaces of the host are root's to move", asRoot),
+	whole("x-nftables", func(s *Service) bool { return s.NFTables != "" }).because("rules for packets are root's to load", asRoot),
+	whole("x-time-offsets", func(s *Service) bool { return s.TimeOffsets != nil }).because("clocks are root's to set", "drop it, or "+asRoot),
+	whole("x-update", func(s *Service) bool { return s.Update != "" }).because("the daily updates are of root's containers", "run `unitc pull` in a timer of the user's own (systemd.timer(5)), and restart the unit"),
+	whole("x-idle-timeout", func(s *Service) bool { return s.IdleTimeout > 0 }).because("root's helper looks after idle containers", "drop it, or "+asRoot),
+	{"ports", func(s *Service) string {
+		for i, p := range s.Ports {
+			if p.Activation {
+				return fmt.Sprintf("ports[%d]", i)
+			}
+		}
+		return ""
+	}, "x-activation leads into a bridge, and a user makes no bridges on the host", "let systemd listen for the payload itself with `systemd: {socket: …}`, or drop it"},
+	whole("oom_score_adj", func(s *Service) bool { return s.OOMScoreAdj != nil && *s.OOMScoreAdj < 0 }).because("lowering it is root's", "write 0 or more"),
+	whole("security_opt", func(s *Service) bool {
+		return slices.ContainsFunc(s.SecurityOpt, func(o string) bool { return strings.HasPrefix(o, "apparmor=") && o != "apparmor=unconfined" })
+	}).because("AppArmor's profiles are root's to give", "drop `apparmor=`"),
+	{"volumes", (*Service).rootsVolume, "this kind of volume is root's to mount", "bind a directory of the user's, or write a named volume without driver_opts"},
+	{"secrets", (*Service).credential, "credentials of the system are not a user's", "write `file:`, `environment:` or `content:` in the project's secrets"},
+	{"systemd", (*Service).rootsDirective, "a user's systemd does nothing with it", "drop it, or " + asRoot},
+}
+
+// implied tells whether its networks are those that every service of a project has.
+func (s *Service) implied() bool {
+	return s.Project != "" && len(s.Networks) == 1 && s.Networks[0].Network == s.Project+"_default"
+}
+
+func joins(mode string) bool {
+	return strings.HasPrefix(mode, "service:") || strings.HasPrefix(mode, "container:")
+}
+
+func (s *Service) rootsVolume() string {
+	for i, v := range s.Volumes {
+		d := v.Declared
+		switch {
+		case v.Type == VolumeNamed && d != nil && len(d.Options) > 0,
+			v.IDMap != nil && *v.IDMap,
+			v.Propagation == "shared" || v.Propagation == "rshared":
+			return fmt.Sprintf("volumes[%d]", i)
+		}
+	}
+	return ""
+}
+
+func (s *Service) credential() string {
+	for i, g := range s.Secrets {
+		if g.File == "" && g.Environment == "" && g.Content == nil {
+			return fmt.Sprintf("secrets[%d]", i)
+		}
+	}
+	for i, g := range s.Configs {
+		if g.File == "" && g.Environment == "" && g.Content == nil {
+			return fmt.Sprintf("configs[%d]", i)
+		}
+	}
+	return ""
+}
+
+// rootsDirectives are those that a user's systemd takes and passes over
+// (systemd.resource-control(5), systemd.exec(5)).
+var rootsDirectives = []string{"DeviceAllow", "DevicePolicy", "IPAddressAllow", "IPAddressDeny", "IPIngressFilterPath", "IPEgressFilterPath", "IPAccounting",
+	"BPFProgram", "SocketBindAllow", "SocketBindDeny", "RestrictNetworkInterfaces", "NFTSet", "DynamicUser", "User", "Group"}
+
+func (s *Service) rootsDirective() string {
+	for _, part := range []struct {
+		name string
+		list []Directive
+	}{{"scope", s.System.Scope}, {"service", s.System.Service}} {
+		for _, d := range part.list {
+			if slices.Contains(rootsDirectives, d.Name) {
+				return "systemd." + part.name + "." + d.Name
+			}
+		}
+	}
+	return ""
+}
+
+// ForUser makes a file one of a user's: what root's containers have otherwise, and
+// nothing says otherwise, becomes what a user's have; what a user cannot have is a
+// problem.
+func (f *File) ForUser() {
+	if f.Problems.HasErrors() {
+		return
+	}
+	for i := range f.Services {
+		s := &f.Services[i]
+		if len(f.Services) == 1 && s.NetworkMode == "" && s.implied() {
+			s.Networks = nil // there is nobody to be reached by it
+		}
+		for _, r := range refusals {
+			if path := r.asks(s); path != "" {
+				p := s.Problem(path, r.what, r.cure)
+				p.Severity = diag.Error
+				f.Problems = append(f.Problems, p)
+			}
+		}
+		if s.NetworkMode == "" {
+			s.NetworkMode, s.Networks = NetworkPasta, nil
+		}
+		s.UsernsMode = "host" // the user's own namespace, in which the helper is
+	}
+	f.Networks = nil
+}
+
+// NetworkPasta is the network mode by pasta(1).
+const NetworkPasta = "pasta"

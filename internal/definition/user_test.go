@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package definition
+
+import (
+	"testing"
+	"time"
+)
+
+func TestForUser(t *testing.T) {
+	f := File{Services: []Service{{RootFS: "host"}}, Networks: []Network{{Name: "x"}}}
+	f.ForUser()
+	if s := f.Services[0]; s.NetworkMode != "pasta" || s.UsernsMode != "host" || len(f.Problems) > 0 || len(f.Networks) > 0 {
+		t.Errorf("%+v: %v", s, f.Problems)
+	}
+	negative, yes := -1, true
+	for key, s := range map[string]Service{
+		"networks":                  {Networks: []Attachment{{Network: "front"}}},
+		"network_mode":              {NetworkMode: "service:db"},
+		"pid":                       {PID: "host"},
+		"ipc":                       {IPC: "host"},
+		"cgroup":                    {Cgroup: "host"},
+		"privileged":                {Privileged: true},
+		"devices":                   {Devices: []Device{{Source: "/dev/kvm"}}},
+		"device_cgroup_rules":       {DeviceCgroupRules: []string{"c 1:3 r"}},
+		"bundle":                    {Bundle: "/b"},
+		"runtime":                   {Runtime: "crun"},
+		"links":                     {Links: []Link{{Service: "db"}}},
+		"mac_address":               {MACAddress: "02:00:00:00:00:01"},
+		"x-net-devices":             {NetDevices: []KeyValue{{Key: "eth1"}}},
+		"x-nftables":                {NFTables: "/x"},
+		"x-time-offsets":            {TimeOffsets: &TimeOffsets{}},
+		"x-update":                  {Update: "registry"},
+		"x-idle-timeout":            {IdleTimeout: time.Second},
+		"ports[1]":                  {Ports: []Port{{}, {Activation: true}}},
+		"oom_score_adj":             {OOMScoreAdj: &negative},
+		"security_opt":              {SecurityOpt: []string{"apparmor=x"}},
+		"volumes[0]":                {Volumes: []Volume{{Type: VolumeBind, IDMap: &yes}}},
+		"volumes[1]":                {Volumes: []Volume{{}, {Type: VolumeNamed, Declared: &NamedVolume{Options: []KeyValue{{Key: "type"}}}}}},
+		"secrets[0]":                {Secrets: []Grant{{Name: "x"}}},
+		"configs[0]":                {Configs: []Grant{{Name: "x"}}},
+		"systemd.scope.DeviceAllow": {System: System{Scope: []Directive{{Name: "DeviceAllow"}}}},
+		"systemd.service.User":      {System: System{Service: []Directive{{Name: "User"}}}},
+	} {
+		f := File{Services: []Service{s}}
+		f.ForUser()
+		if len(f.Problems) != 1 || f.Problems[0].Path != key || f.Problems[0].What == "" || f.Problems[0].Cure == "" {
+			t.Errorf("%s: %v", key, f.Problems)
+		}
+	}
+}
+
+// Services of a project that say nothing of networks would find each other; one alone
+// has nobody to find.
+func TestForUserProject(t *testing.T) {
+	web := Service{Project: "blog", Networks: []Attachment{{Network: "blog_default"}}}
+	one := File{Project: true, Services: []Service{web}}
+	one.ForUser()
+	if len(one.Problems) > 0 || one.Services[0].NetworkMode != NetworkPasta || len(one.Services[0].Networks) > 0 {
+		t.Errorf("%+v", one)
+	}
+	two := File{Project: true, Services: []Service{web, web}}
+	two.ForUser()
+	if len(two.Problems) != 2 || two.Problems[0].Path != "network_mode" {
+		t.Errorf("%v", two.Problems)
+	}
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package enter takes a program into the user's own namespace, in which the user is
+// root and has the ids that /etc/subuid and /etc/subgid give them. There the program
+// may mount, and do what else containers need, and the host's root is nobody.
+//
+// A process of several threads can neither make nor join a user namespace: a forked
+// child does it and becomes the program.
+package enter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/realm"
+)
+
+// Child is a process that waits in the namespace for Open, and is the program then.
+type Child struct{ *program.Child }
+
+// Options are how a child is born.
+type Options struct {
+	// Sibling makes the child one of this process's parent.
+	Sibling bool
+	// Of is a process whose user namespace is joined; 0 = a new one is made.
+	Of int
+}
+
+// Fork makes the child. args are the program's own words, its path first.
+func Fork(u *realm.User, args []string, opt Options) (*Child, error) {
+	p := program.New()
+	p.Step("enter-user-namespace", 1)
+	flags := uint64(unix.CLONE_NEWUSER | unix.CLONE_NEWNS)
+	if opt.Of != 0 {
+		ns, err := os.Open("/proc/" + strconv.Itoa(opt.Of) + "/ns/user")
+		if err != nil {
+			return nil, err
+		}
+		defer ns.Close()
+		p.Call("setns", "user", unix.SYS_SETNS, int(ns.Fd()), unix.CLONE_NEWUSER)
+		p.Call("unshare", "CLONE_NEWNS", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
+		flags = 0
+	}
+	if opt.Sibling {
+		flags |= unix.CLONE_PARENT
+	}
+	p.AwaitGate("read gate")
+	p.Call("execve", args[0], unix.SYS_EXECVE, p.Str(args[0]), p.Strv(args), p.Strv(realm.Environ()))
+	child, err := p.Fork(program.ForkOptions{Flags: flags, CgroupDir: -1})
+	if err != nil {
+		return nil, explain(err)
+	}
+	if opt.Of == 0 {
+		if err := writeMaps(u, child.PID); err != nil {
+			_ = child.Kill()
+			child.Close()
+			if !opt.Sibling {
+				_, _ = unix.Wait4(child.PID, nil, 0, nil)
+			}
+			return nil, err
+		}
+	}
+	return &Child{child}, nil
+}
+
+// explain: some hosts keep user namespaces to root.
+func explain(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("making a user namespace: %w; the host keeps them to root: set user.max_user_namespaces and kernel.unprivileged_userns_clone (sysctl.d(5)), or with AppArmor kernel.apparmor_restrict_unprivileged_userns=0", err)
+	}
+	return fmt.Errorf("making a user namespace: %w", err)
+}
+
+// writeMaps has the ids mapped by programs of the host's that may do so, by
+// /etc/subuid and /etc/subgid.
+func writeMaps(u *realm.User, pid int) error {
+	ids, err := OwnIDs(u.UID)
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		helper string
+		own    int
+		ranges []Range
+	}{{"newuidmap", u.UID, ids.UIDs}, {"newgidmap", os.Getegid(), ids.GIDs}} {
+		path, err := findHelper(part.helper)
+		if err != nil {
+			return err
+		}
+		args := append([]string{strconv.Itoa(pid)}, mapping(part.own, part.ranges)...)
+		if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", part.helper, err, strings.TrimSpace(string(out)))
+		}
+	}
+	return nil
+}
+
+// mapping puts the user to 0 and all else behind.
+func mapping(own int, ranges []Range) []string {
+	words := []string{"0", strconv.Itoa(own), "1"}
+	next := 1
+	for _, r := range ranges {
+		words = append(words, strconv.Itoa(next), strconv.Itoa(r.Start), strconv.Itoa(r.Count))
+		next += r.Count
+	}
+	return words
+}
+
+// helperDirs are the host's; what the user's PATH says may be anybody's.
+var helperDirs = []string{"/usr/bin/", "/bin/", "/usr/sbin/", "/usr/local/bin/", "/run/wrappers/bin/"}
+
+func findHelper(name string) (string, error) {
+	for _, dir := range helperDirs {
+		if unix.Access(dir+name, unix.X_OK) == nil {
+			return dir + name, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed: it maps the ids of /etc/subuid (Debian's package uidmap, Fedora's shadow-utils)", name)
+}
+
+// Await gives the status with which a child of this process has ended, a signal's as
+// shells give it.
+func Await(pid int) int {
+	for {
+		var ws unix.WaitStatus
+		_, err := unix.Wait4(pid, &ws, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 1
+		case ws.Signaled():
+			return 128 + int(ws.Signal())
+		default:
+			return ws.ExitStatus()
+		}
+	}
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package generator
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/searchpath"
+)
+
+// A user's units call the helper by way of the user's namespace, clean up by
+// themselves, and ask their systemd for nothing that it has not.
+func TestUserUnits(t *testing.T) {
+	run := t.TempDir()
+	if err := os.Chmod(run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"HOME": "/home/a", "XDG_RUNTIME_DIR": run}
+	if err := realm.Become(os.Geteuid(), false, func(name string) string { return env[name] }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(realm.BecomeSystem)
+	h := newHost(t, map[string]string{"home/a/.config/unitc/web.yaml": "x", "usr/lib/systemd/user/taken.service": "x", "etc/unitc/user/taken.yaml": "x"})
+	err := Run(Config{Root: h.root, Dirs: realm.Definitions(), OutDir: h.out, Helper: "/h", Report: func(p diag.Problem) { h.log = append(h.log, p) },
+		Parse: func(src searchpath.Source) definition.File {
+			f := definition.File{Name: src.Name, Path: src.Path, Services: []definition.Service{{Name: src.Name, Source: definition.Source{File: src.Path}, Image: "localhost/box:1",
+				Restart: definition.Restart{Policy: definition.RestartAlways}, System: definition.System{Cgroup: definition.CgroupService}}}}
+			f.ForUser()
+			return f
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := dumpTree(t, h.out)
+	for _, want := range []string{"ExecStart=/h enter start OUT/.unitc/web.json\n", "ExecStopPost=/h enter clean %N\n", "default.target.wants/web.service", "SourcePath=/home/a/.config/unitc/web.yaml\n",
+		"RequiresMountsFor=/home/a/.local/share/unitc\n", " --user pull --policy missing -- localhost/box:1\n", "ConditionPathExists=!/home/a/.local/share/unitc/names/", `"network_mode":"pasta"`, "TasksMax=",
+		"unitc-conflict-taken.service"} {
+		if !strings.Contains(tree, want) {
+			t.Errorf("there is no %q in\n%s", want, tree)
+		}
+	}
+	for _, no := range []string{"unitc-sweep", "unitc-postmortem", "multi-user.target", "DevicePolicy", "DeviceAllow", "/var/lib/unitc", "local-fs.target", "unitc-resolver"} {
+		if strings.Contains(tree, no) {
+			t.Errorf("there is %q in\n%s", no, tree)
+		}
+	}
+}

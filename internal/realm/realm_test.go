@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package realm
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func become(t *testing.T, env map[string]string) error {
+	t.Helper()
+	t.Cleanup(BecomeSystem)
+	return Become(os.Geteuid(), false, func(name string) string { return env[name] })
+}
+
+func TestBecome(t *testing.T) {
+	run := t.TempDir()
+	if err := os.Chmod(run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := become(t, map[string]string{"HOME": "/home/a", "XDG_RUNTIME_DIR": run + "/", "XDG_DATA_HOME": "relative"}); err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		Run: run + "/unitc", Store: "/home/a/.local/share/unitc", Config: "/home/a/.config/unitc", Units(): run + "/systemd/generator.late",
+		Definitions()[0]: "/home/a/.config/unitc", Definitions()[1]: "/etc/unitc/user", NativeUnits()[0]: "/home/a/.config/systemd/user",
+		BootTarget(): "default.target", Kind(): "user", UnitField(): "USER_UNIT",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	BecomeSystem()
+	if Own() != nil || Run != "/run/unitc" || Units() != "/run/systemd/generator.late" || Definitions()[0] != "/etc/unitc" || Told() != nil {
+		t.Error("the places are not the system's again")
+	}
+}
+
+// A directory that others may write to, or a link, is no place for what runs.
+func TestBecomeRefuses(t *testing.T) {
+	open, file := t.TempDir(), t.TempDir()+"/link"
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), file); err != nil {
+		t.Fatal(err)
+	}
+	for want, env := range map[string]map[string]string{
+		"HOME is not set":              {"XDG_RUNTIME_DIR": "/run"},
+		"XDG_RUNTIME_DIR is not set":   {"HOME": "/home/a"},
+		"no such file":                 {"HOME": "/home/a", "XDG_RUNTIME_DIR": "/nowhere"},
+		"not a directory of this user": {"HOME": "/home/a", "XDG_RUNTIME_DIR": open},
+		"is not a directory of this":   {"HOME": "/home/a", "XDG_RUNTIME_DIR": file},
+	} {
+		if err := become(t, env); err == nil || !strings.Contains(err.Error(), want) || Own() != nil {
+			t.Errorf("%v gives %v, want %q", env, err, want)
+		}
+	}
+}
+
+// Whatever the environment says, root of the host is root of the host.
+func TestBeginAsRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	name, value, _ := strings.Cut(entered, "=")
+	t.Setenv(name, value)
+	t.Cleanup(BecomeSystem)
+	if err := Begin(); err != nil || Own() != nil {
+		t.Errorf("root's places are a user's: %v", err)
+	}
+}
+
+func TestWords(t *testing.T) {
+	run := t.TempDir()
+	_ = os.Chmod(run, 0o700)
+	const text = "a: start it: systemctl start a; `unitc pull x`, `unitc --user ps`, `systemctl edit user@.service`"
+	if got := Words(text); got != text {
+		t.Errorf("root is told %q", got)
+	}
+	if err := become(t, map[string]string{"HOME": "/home/a", "XDG_RUNTIME_DIR": run}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := Words(text), "a: start it: systemctl --user start a; `unitc --user pull x`, `unitc --user ps`, `systemctl edit user@.service`"; got != want {
+		t.Errorf("a user is told %q", got)
+	}
+}

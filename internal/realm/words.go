@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package realm
+
+import "strings"
+
+// Words makes the commands in a message for the operator those that the user has to
+// give: the messages are written for root.
+func Words(text string) string {
+	if own == nil {
+		return text
+	}
+	for _, word := range []string{"systemctl", "journalctl", "unitc"} {
+		for _, before := range []string{"`", "(", ": ", "; "} {
+			text = strings.ReplaceAll(text, before+word+" --user ", before+word+" ")
+			text = strings.ReplaceAll(text, before+word+" ", before+word+" --user ")
+		}
+	}
+	// What root alone can do.
+	return strings.ReplaceAll(text, "systemctl --user edit user@.service", "systemctl edit user@.service")
+}

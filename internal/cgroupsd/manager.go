@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -225,6 +226,13 @@ func (m *Manager) IsNeeded(ctx context.Context, name string) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// Wants tells whether a unit wants another one by what systemd has read last.
+func (m *Manager) Wants(ctx context.Context, unit, other string) (bool, error) {
+	v, err := m.property(ctx, unit, "Unit", "Wants")
+	units, _ := v.Value().([]string)
+	return slices.Contains(units, other), err
 }
 
 // property reads one property of a unit; one that is not loaded gives the error

@@ -100,7 +100,6 @@ func translateService(units []unit, file definition.File, s *definition.Service,
 	units = append(append(units, t.unit), triggers...)
 	units = append(units, t.waitUnits()...)
 	units = append(units, t.imageUnits()...)
-	units = append(units, t.idleUnits()...)
 	return append(append(units, t.volumeUnits()...), t.updateUnits()...)
 }
 

@@ -152,6 +152,10 @@ func (l look) isIdle(ctx context.Context, dir string) (bool, error) {
 	if now-i.since < i.timeout || l.units[unit].Busy {
 		return false, nil
 	}
+	// Its definition may have changed since: then it wants no timer any more.
+	if wants, err := l.m.Wants(ctx, unit, "unitc-idle.timer"); err != nil || !wants {
+		return false, err
+	}
 	needed, err := l.m.IsNeeded(ctx, unit)
 	return err == nil && !needed, err
 }

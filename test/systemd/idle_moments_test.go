@@ -140,3 +140,28 @@ func TestIdleTimeoutAndAConnectionJustThen(t *testing.T) {
 		})
 	})
 }
+
+// What a definition no longer says does not stop its container, and the timer whom
+// nobody wants any more ends without a fault.
+//
+//lab:once
+func TestIdleTimeoutThatIsTakenAway(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			unit, _ := idler(t, "idle-away", "18425")
+			must(t, "systemctl", "start", unit)
+			path := definitions + "idle-away.yaml"
+			writeFile(t, path, strings.Replace(file(t, path), "x-idle-timeout: 1s\n", "", 1))
+			reload(t)
+			time.Sleep(1500 * time.Millisecond)
+			must(t, "systemctl", "start", "unitc-idle.service")
+			time.Sleep(500 * time.Millisecond)
+			if state := property(t, unit, "ActiveState"); state != "active" {
+				t.Errorf("it is %s", state)
+			}
+			if state := property(t, "unitc-idle.timer", "ActiveState"); state == "failed" {
+				t.Errorf("the timer is %s", state)
+			}
+		})
+	})
+}

@@ -19,7 +19,11 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	status := run(os.Args[1:])
+	if realm.Own() != nil {
+		journal.Settle()
+	}
+	os.Exit(status)
 }
 
 func run(args []string) int {

@@ -76,6 +76,8 @@ var refusals = []refusal{
 	{"volumes", (*Service).rootsVolume, "this kind of volume is root's to mount", "bind a directory of the user's, or write a named volume without driver_opts"},
 	{"secrets", (*Service).credential, "credentials of the system are not a user's", "write `file:`, `environment:` or `content:` in the project's secrets"},
 	{"systemd", (*Service).rootsDirective, "a user's systemd does nothing with it", "drop it, or " + asRoot},
+	{"systemd.install", (*Service).systemsTarget, "a user's systemd has no such target, and would never start it", "write default.target"},
+	{"systemd.unit", (*Service).systemsUnit, "a user's systemd does not know the system's unit, and would wait for nothing", "wait for what it stands for with `x-wait-for:`, or drop it"},
 }
 
 // implied tells whether its networks are those that every service of a project has.
@@ -127,6 +129,34 @@ func (s *Service) rootsDirective() string {
 		for _, d := range part.list {
 			if slices.Contains(rootsDirectives, d.Name) {
 				return "systemd." + part.name + "." + d.Name
+			}
+		}
+	}
+	return ""
+}
+
+// systemsUnits are those of systemd.special(7) that only the system's systemd has.
+var systemsUnits = []string{"multi-user.target", "graphical.target", "rescue.target", "sysinit.target", "local-fs.target", "remote-fs.target", "network.target", "network-online.target",
+	"network-pre.target", "nss-lookup.target", "nss-user-lookup.target", "time-sync.target", "time-set.target", "getty.target"}
+
+// ordering are the directives by which a unit asks for another one.
+var ordering = []string{"After", "Before", "Wants", "Requires", "Requisite", "BindsTo", "PartOf", "Upholds"}
+
+func (s *Service) systemsTarget() string {
+	return named("systemd.install", s.System.Install, []string{"WantedBy", "RequiredBy", "UpheldBy"})
+}
+
+func (s *Service) systemsUnit() string { return named("systemd.unit", s.System.Unit, ordering) }
+
+// named finds a directive that names a unit of the system's alone.
+func named(key string, list []Directive, names []string) string {
+	for _, d := range list {
+		if !slices.Contains(names, d.Name) {
+			continue
+		}
+		for word := range strings.FieldsSeq(d.Value) {
+			if slices.Contains(systemsUnits, word) {
+				return key + "." + d.Name
 			}
 		}
 	}

@@ -40,6 +40,8 @@ func TestForUser(t *testing.T) {
 		"secrets[0]":                {Secrets: []Grant{{Name: "x"}}},
 		"configs[0]":                {Configs: []Grant{{Name: "x"}}},
 		"systemd.scope.DeviceAllow": {System: System{Scope: []Directive{{Name: "DeviceAllow"}}}},
+		"systemd.install.WantedBy":  {System: System{Install: []Directive{{Name: "Alias", Value: "x"}, {Name: "WantedBy", Value: "default.target multi-user.target"}}}},
+		"systemd.unit.After":        {System: System{Unit: []Directive{{Name: "After", Value: "network-online.target"}}}},
 		"systemd.service.User":      {System: System{Service: []Directive{{Name: "User"}}}},
 	} {
 		f := File{Services: []Service{s}}

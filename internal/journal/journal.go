@@ -123,6 +123,32 @@ func Reopen(fd int, name string) error {
 	return unix.Dup3(own, fd, 0)
 }
 
+// Settle lets journald read what this process has written while the process is there:
+// of one that has ended journald knows the unit only by the word of systemd's that the
+// stream began with, which of a user's systemd it does not take.
+func Settle() {
+	own, _ := Stderr.(*stream)
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	fds := []int{unix.Stdout, unix.Stderr}
+	if own.open {
+		fds = append(fds, own.fd)
+	}
+	deadline := time.Now().Add(time.Second)
+	for _, fd := range fds {
+		if socketOf(fd) == nil {
+			continue
+		}
+		for time.Now().Before(deadline) {
+			if waiting, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ); err != nil || waiting == 0 {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	time.Sleep(5 * time.Millisecond) // it looks at the process next
+}
+
 // header is what systemd itself begins a stream with (its exec-invoke.c,
 // connect_logger_as): the name of the lines, the unit, the priority of lines without
 // one, whether lines have one, and no copies to syslog, the kernel's log and the console.

@@ -58,11 +58,14 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	if d.result == "" || d.result == "success" {
 		return
 	}
-	if p.Scope != nil {
+	switch {
+	case p.Scope != nil && realm.Own() != nil:
+		d.found = userFindings(p, dir)
+	case p.Scope != nil:
 		var now unix.Timespec
 		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // of a clock that every kernel has
 		d.found = kernelFindings(p, time.Duration(now.Nano()))
-	} else {
+	default:
 		// In the service's cgroup this program shares the payload's device rules,
 		// which keep it from the kernel's log, but finds the kernel's counters.
 		d.found = ownFindings()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -175,4 +176,20 @@ func between(s, before, after string) string {
 	_, s, _ = strings.Cut(s, before)
 	s, _, _ = strings.Cut(s, after)
 	return s
+}
+
+// outOfMemory is of systemd's word that the kernel has killed a process of a unit for
+// want of memory (SD_MESSAGE_UNIT_OUT_OF_MEMORY).
+const outOfMemory = "fe6faa94e7774663a0da52717891d8ef"
+
+// userFindings are kernelFindings for one who may not read the kernel's log: what the
+// user's systemd has seen of the scope's cgroup since the start, of which dir is.
+func userFindings(p *plan.Plan, dir string) (f findings) {
+	started, err := os.Stat(dir + "/plan.json")
+	if err != nil {
+		return f
+	}
+	records, _ := askJournal(1, "MESSAGE_ID", "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+p.Scope.Name)
+	f.oom = len(records) > 0 && records[0].wall().After(started.ModTime())
+	return f
 }

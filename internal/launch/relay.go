@@ -40,6 +40,9 @@ type relayFiles struct {
 
 // wantsRelay tells whether the payload needs more company than cat(1) is.
 func (s *starter) wantsRelay() bool {
+	if realm.Own() != nil && s.logs != nil {
+		return true // cat(1) would be gone before journald has seen whose lines they are
+	}
 	return s.plan.Health != nil || s.plan.Ready != "" || s.plan.LogFormat != "" && !s.session.takesStreams() || s.canBeJoined()
 }
 
@@ -261,7 +264,8 @@ func forkRelay(network *os.File, files []uintptr) error {
 	failed := make(chan error)
 	go func() {
 		goruntime.LockOSThread()
-		if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
+		// A user may not join what is the host's, and is there already.
+		if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil && !isOwnNetwork(network) {
 			failed <- fmt.Errorf("setns of the payload's network: %w", err)
 			return
 		}
@@ -274,6 +278,16 @@ func forkRelay(network *os.File, files []uintptr) error {
 		failed <- err
 	}()
 	return <-failed
+}
+
+// isOwnNetwork tells whether a network namespace is this process's.
+func isOwnNetwork(network *os.File) bool {
+	own, err := os.Stat("/proc/self/ns/net")
+	if err != nil {
+		return false
+	}
+	other, err := network.Stat()
+	return err == nil && os.SameFile(own, other)
 }
 
 // socketPair is a stream to somebody else.

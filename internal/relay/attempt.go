@@ -5,12 +5,14 @@ package relay
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -123,9 +125,14 @@ func (r *relay) writeHealth(status string) {
 // askBeforeTrigger looks whether the service is being stopped: systemd takes
 // WATCHDOG=trigger in any state, and a payload that shuts down answers no probe.
 func (r *relay) askBeforeTrigger() {
-	p, err := start([]string{"/usr/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil, nil)
+	words := []string{"/usr/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}
+	if realm.Entered() {
+		words = slices.Insert(words, 1, "--user")
+	}
+	p, err := start(words, nil, nil)
 	if err != nil {
-		p, err = start([]string{"/bin/systemctl", "show", "--property=ActiveState", "--value", "--", r.o.Unit}, nil, nil)
+		words[0] = "/bin/systemctl"
+		p, err = start(words, nil, nil)
 	}
 	if err != nil {
 		r.ask = time.Now().Add(askPause)

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -60,11 +61,15 @@ func Run() int {
 	if err == nil {
 		err = r.loop()
 	}
+	status := 0
 	if err != nil {
 		fmt.Fprintf(journal.Stderr, "<3>relay: %v\n", err)
-		return 1
+		status = 1
 	}
-	return 0
+	if realm.Entered() {
+		journal.Settle()
+	}
+	return status
 }
 
 func open(stops <-chan os.Signal) (*relay, error) {

@@ -3,6 +3,7 @@
 package relay
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -65,8 +67,12 @@ func (p *process) fork(argv []string, in, out int, extra []int, user *syscall.Cr
 	for _, fd := range extra {
 		files = append(files, uintptr(fd))
 	}
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1"}
+	if realm.Entered() && user == nil {
+		env = append(os.Environ(), env...) // a user's helper was told where their things are
+	}
 	p.pid, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
-		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1"}, Files: files,
+		Env: env, Files: files,
 		Sys: &syscall.SysProcAttr{PidFD: &p.pidfd, Credential: user},
 	})
 	return err

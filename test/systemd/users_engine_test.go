@@ -256,7 +256,7 @@ healthcheck: {test: [CMD, /bin/busybox, "true"], interval: 1s}
 // template, and a socket of systemd's.
 func TestEngineUserKinds(t *testing.T) {
 	s := newSession(t)
-	s.define("svc.yaml", "rootfs: host\nnetwork_mode: host\ninit: true\nsystemd: {cgroup: service}\ncommand: [/bin/sh, -c, 'echo up; ls /sys/class/net; ls /sys/kernel/debug; "+untilStopped+"']\n")
+	s.define("svc.yaml", "rootfs: host\nnetwork_mode: host\ninit: true\nhealthcheck: {test: [CMD, /bin/true], interval: 1s}\nsystemd: {cgroup: service, notify: healthy}\ncommand: [/bin/sh, -c, 'echo up; ls /sys/class/net; ls /sys/kernel/debug; "+untilStopped+"']\n")
 	s.define("w@.yaml", "rootfs: host\nnetwork_mode: none\npost_start: [{command: [/bin/echo, behind]}]\npre_stop: [{command: [/bin/echo, before]}]\ncommand: [/bin/sh, -c, '"+untilStopped+"']\n")
 	s.define("sock.yaml", "rootfs: host\nnetwork_mode: none\ncommand: [/bin/sh, -c, 'echo $$LISTEN_FDS of $$LISTEN_PID; "+untilStopped+"']\nsystemd: {socket: {ListenStream: \"127.0.0.1:7777\"}}\n")
 	s.define("one.yaml", "services:\n  web:\n    rootfs: host\n    network_mode: none\n    secrets: [token]\n    command: [/bin/sh, -c, 'cat /run/secrets/token; "+untilStopped+"']\nsecrets: {token: {file: "+s.home+"/token}}\n")

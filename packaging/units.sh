@@ -18,7 +18,7 @@ stop_units() {
 	done
 	# What they have left, networks among it.
 	systemctl start --wait unitc-sweep.service || true
-	systemctl stop unitc-idle.timer unitc-resolver.socket unitc-resolver.service 2>/dev/null || true
+	systemctl stop unitc-idle.timer unitc-update.timer unitc-resolver.socket unitc-resolver.service 2>/dev/null || true
 	systemctl stop unitc.slice 2>/dev/null || true
 }
 

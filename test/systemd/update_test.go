@@ -105,6 +105,22 @@ func TestUpdateThatIsKilled(t *testing.T) {
 	}
 }
 
+// The timer ends without a fault when the last definition that asks for it has gone.
+//
+//lab:once
+func TestUpdateThatNobodyAsksFor(t *testing.T) {
+	defineFor(t, "asks-not", "image: localhost/asks-not:1\nx-update: local\n", "unitc-update.timer")
+	must(t, "systemctl", "start", "unitc-update.timer")
+	writeFile(t, definitions+"asks-not.yaml", "image: localhost/asks-not:1\n")
+	reload(t)
+	if state := property(t, "unitc-update.timer", "ActiveState"); state != "active" {
+		t.Errorf("the timer is %s", state)
+	}
+	if wants := property(t, "timers.target", "Wants"); strings.Contains(wants, "unitc-update.timer") {
+		t.Errorf("timers.target wants %s", wants)
+	}
+}
+
 // With x-update: fetch the timer's run brings a newer image and restarts nothing,
 // a restart has the image of before, and a name brings what was fetched without
 // the registry. With check it only says so.

@@ -83,3 +83,23 @@ func TestBuildOfOtherProfiles(t *testing.T) {
 		t.Errorf("chosen: %s", file.Problems)
 	}
 }
+
+// Devices come by devices:, and all of them with privileged.
+func TestDevicesInVolumes(t *testing.T) {
+	for text, want := range map[string]string{
+		"volumes: ['/dev:/dev']":                                             "error: volumes[0]: unitc mounts /dev itself; write devices: for device nodes or directories of them",
+		"volumes: ['/dev:/dev']\nprivileged: true":                           "warning: volumes[0]: with privileged: true all devices are there that the host has at the start",
+		"volumes: ['/dev:/dev/host']\nprivileged: true":                      "",
+		"volumes: ['/dev/bus/usb:/dev/bus/usb']":                             "warning: volumes[0]: no device in a volume can be opened (nodev); write it under devices:, where",
+		"volumes: [{type: bind, source: /dev/dri, target: /dev/dri}]":        "warning: volumes[0].target: no device in a volume",
+		"volumes: ['/dev/shm:/dev/shm', '/dev/log:/dev/log', '/d:/dev/dri']": "",
+	} {
+		file := parseApp("image: x\n"+text+"\n", nil)
+		if len(file.Problems) > 0 != (want != "") || !strings.Contains(file.Problems.String(), want) {
+			t.Errorf("%s: %s", text, file.Problems)
+		}
+		if count := len(file.Services[0].Volumes); strings.Contains(want, "/dev") && count > 0 || strings.Contains(want, "nodev") && count != 1 {
+			t.Errorf("%s: %d volumes", text, count)
+		}
+	}
+}

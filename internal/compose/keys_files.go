@@ -17,7 +17,7 @@ var fileKeys = []field{
 		doc:    "Rules for device nodes that the payload may use, as TYPE MAJOR:MINOR ACCESS.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.DeviceCgroupRules = texts(n) }},
 	{name: "devices", shape: &devicesShape, example: "[/dev/fuse]",
-		doc:    "Host device nodes that appear in the container, as SOURCE:TARGET:PERMISSIONS, or devices by their names in the Container Device Interface, as vendor.com/class=name.",
+		doc:    "Host device nodes that appear in the container, as SOURCE:TARGET:PERMISSIONS, directories for the nodes below them, or devices by their names in the Container Device Interface, as vendor.com/class=name.",
 		decode: decodeDevices},
 	{name: "read_only", shape: &boolShape, example: "true",
 		doc:    "Mount the root file system read-only.",
@@ -123,20 +123,34 @@ func (r *reader) cleanTarget(n *node, target string) string {
 	case clean == "/sys":
 		r.fault(n, "name the directory below /sys that is needed; with privileged: true /sys:/sys is the host's own", "unitc mounts /sys itself").Rule = diag.RuleUnsupported
 	case clean == "/dev":
-		r.fault(n, "write devices: for device nodes", "unitc mounts /dev itself").Rule = diag.RuleUnsupported
+		r.fault(n, "write devices: for device nodes or directories of them; with privileged: true all that the host has are there", "unitc mounts /dev itself").Rule = diag.RuleUnsupported
 	default:
 		return clean
 	}
 	return ""
 }
 
-// volumeTarget is cleanTarget for a volume. The host's own /sys may be mounted at
-// /sys, cgroups and all, where no protection is covered by that: what is privileged
-// has none there.
+// noDevices are directories of /dev in which people look for no device.
+var noDevices = []string{"hugepages", "log", "mqueue", "pts", "shm"}
+
+// volumeTarget is cleanTarget for a volume, "" if it is left out. The host's own /sys
+// may be mounted at /sys, cgroups and all, where no protection is covered by that: what
+// is privileged has none there, and the devices of /dev without such a mount.
 func (r *reader) volumeTarget(n *node, target string, bind bool, source string) string {
-	privileged := r.service.get("privileged")
-	if path.Clean(target) == "/sys" && bind && path.Clean(source) == "/sys" && privileged != nil && privileged.truth() {
-		return "/sys"
+	source = path.Clean(source)
+	if p := r.service.get("privileged"); bind && p != nil && p.truth() && path.Clean(target) == source {
+		switch source {
+		case "/sys":
+			return source
+		case "/dev":
+			r.warn(n, "remove it", "with privileged: true all devices are there that the host has at the start; what comes later takes a restart")
+			return ""
+		}
+	}
+	if name, ok := strings.CutPrefix(source, "/dev/"); bind && ok {
+		if name, _, _ = strings.Cut(name, "/"); !contains(noDevices, name) {
+			r.warn(n, "write it under devices:, where a directory stands for the devices below it", "no device in a volume can be opened (nodev)")
+		}
 	}
 	return r.cleanTarget(n, target)
 }

@@ -32,7 +32,7 @@ var securityKeys = []field{
 		doc:    "The process namespace: the container's own, host or another's (service:NAME, container:NAME), with its user ids.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.PID = r.neighbour(s, n) }},
 	{name: "privileged", shape: &boolShape, example: "false",
-		doc:    "Give up most of what parts the payload from the host.",
+		doc:    "Give up most of what parts the payload from the host; all devices that the host has at the start are in /dev.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Privileged = n.truth() }},
 	{name: "security_opt", shape: &shape{kinds: list, item: &shape{kinds: text, format: &securityFormat}, unique: true}, example: "[no-new-privileges:true]",
 		doc:    "Relax or tighten protections: no-new-privileges, seccomp, apparmor (unitc-default where it is loaded), label (that of the host's SELinux policy for containers; disable takes it away), systempaths, mask, unmask.",

@@ -5,8 +5,13 @@ package launch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +29,15 @@ import (
 // the Container Device Interface name among them.
 func inspectDevices(s *definition.Service, f *planner.Facts) error {
 	for _, d := range s.Devices {
+		if err := inspectDirectory(d.Source, f); err != nil {
+			return err
+		}
 		inspectNode(d.Source, f)
+	}
+	if s.Privileged && s.Bundle == "" {
+		if err := inspectDirectory(planner.HostDevices, f); err != nil {
+			return err
+		}
 	}
 	if len(s.CDI) == 0 {
 		return nil
@@ -37,6 +50,46 @@ func inspectDevices(s *definition.Service, f *planner.Facts) error {
 		inspectNode(f.CDI.Nodes[i].Source(), f)
 	}
 	return nil
+}
+
+// maxNodes bounds the devices of a directory.
+const maxNodes = 4096
+
+// ownDevices are those of /dev that each container has of its own.
+var ownDevices = []string{"console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "tty", "urandom", "zero"}
+
+// inspectDirectory asks for the nodes below a directory, links left out.
+func inspectDirectory(dir string, f *planner.Facts) error {
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		return nil // a node, or nothing
+	}
+	nodes := []string{}
+	err := filepath.WalkDir(dir, func(path string, item fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // unplugged meanwhile
+		case err != nil:
+			return err
+		case filepath.Dir(path) == planner.HostDevices && slices.Contains(ownDevices, item.Name()):
+			if item.IsDir() {
+				return fs.SkipDir
+			}
+		case item.Type()&fs.ModeDevice != 0:
+			inspectNode(path, f)
+			if _, there := f.Devices[path]; there {
+				nodes = append(nodes, path)
+			}
+			if len(nodes) > maxNodes {
+				return fmt.Errorf("more than %d devices are in %s", maxNodes, dir)
+			}
+		}
+		return nil
+	})
+	if f.DeviceDirs == nil {
+		f.DeviceDirs = map[string][]string{}
+	}
+	f.DeviceDirs[dir] = nodes
+	return err
 }
 
 func inspectNode(path string, f *planner.Facts) {

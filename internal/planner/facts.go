@@ -17,6 +17,9 @@ type Facts struct {
 	EnvFiles [][]definition.Env
 	// Devices has the node behind each of the definition's devices, by source.
 	Devices map[string]Device
+	// DeviceDirs are the nodes below each of the definition's devices that is a
+	// directory, and for a privileged one below HostDevices; Devices has them too.
+	DeviceDirs map[string][]string
 	// CDI is what the definition's devices of the Container Device Interface do;
 	// Devices has their nodes too.
 	CDI *cdi.Edits

@@ -3,6 +3,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -236,8 +237,52 @@ func tmpfsOptions(v definition.Volume) []string {
 	return opts
 }
 
-func (b *builder) devices() error {
+// HostDevices is where all devices of a host are, which a privileged container gets.
+const HostDevices = "/dev"
+
+// deviceNodes are the devices with the nodes below a directory in its place, as
+// in Docker: /dev/dri stands for all of a host's cards.
+func (b *builder) deviceNodes() ([]definition.Device, error) {
+	if len(b.f.DeviceDirs) == 0 {
+		return b.s.Devices, nil
+	}
+	var all []definition.Device
 	for i, d := range b.s.Devices {
+		nodes, ok := b.f.DeviceDirs[d.Source]
+		key := fmt.Sprintf("devices[%d]", i)
+		switch {
+		case !ok:
+			all = append(all, d)
+			continue
+		case len(nodes) == 0:
+			return nil, &KeyError{key, "there is no device in " + d.Source, "look with `ls -lR " + d.Source + "`, and whether the driver is loaded"}
+		case b.s.System.Cgroup == definition.CgroupService && !b.s.Privileged:
+			return nil, &KeyError{key, "the unit was written before the devices in " + d.Source + " were known", "name them, or drop `systemd: cgroup: service`"}
+		}
+		for _, node := range nodes {
+			all = append(all, definition.Device{Source: node, Target: cmp.Or(d.Target, d.Source) + strings.TrimPrefix(node, d.Source), Permissions: d.Permissions})
+		}
+	}
+	if !b.s.Privileged {
+		return all, nil
+	}
+	for _, node := range b.f.DeviceDirs[HostDevices] {
+		if !slices.ContainsFunc(all, func(d definition.Device) bool { return cmp.Or(d.Target, d.Source) == node }) {
+			all = append(all, definition.Device{Source: node, Target: node, Permissions: "rwm"})
+		}
+	}
+	return all, nil
+}
+
+func (b *builder) devices() error {
+	list, err := b.deviceNodes()
+	if err != nil {
+		return err
+	}
+	with := *b.s
+	with.Devices = list
+	b.s = &with // the scope allows what is there
+	for i, d := range list {
 		node, ok := b.f.Devices[d.Source]
 		if !ok {
 			return &KeyError{fmt.Sprintf("devices[%d]", i), d.Source + " is not a device of this host", "look for the node with `ls -l /dev`"}

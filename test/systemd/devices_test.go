@@ -147,3 +147,43 @@ command: [sh, -c, 'cat /assets/sub/first; tail -n 1 /assets/passwd; ls /assets/w
 		t.Errorf("no %q in\n%s", want, log)
 	}
 }
+
+// A directory stands for the devices below it, as /dev/dri does in many a compose file,
+// and a privileged container has all of the host's, as with Docker.
+//
+//lab:once
+func TestDeviceDirectories(t *testing.T) {
+	cleanReload(t)
+	t.Cleanup(func() { os.RemoveAll("/dev/test-dri") })
+	must(t, "sh", "-c", "mkdir -p /dev/test-dri/by-path /dev/test-dri/empty && mknod -m 666 /dev/test-dri/card0 c 1 5 && mknod -m 660 /dev/test-dri/by-path/c1 c 1 3 && chgrp video /dev/test-dri/by-path/c1 && ln -s ../card0 /dev/test-dri/by-path/link")
+	const look = "init: true\ncommand: [sh, -c, 'cd $$0; find . ! -type d -exec stat -c \"%n %t:%T %a %G\" {} + | sort; head -c 2 card0 | od -An -c; exec sleep 1000', "
+	for name, yaml := range map[string]string{
+		"dir-plain":      "devices: ['/dev/test-dri:/dev/dri']\n" + look + "/dev/dri]\n",
+		"dir-privileged": "privileged: true\ncap_drop: [SYS_RESOURCE]\n" + look + "/dev/test-dri]\n",
+		"dir-empty":      "devices: [/dev/test-dri/empty]\ncommand: [/bin/true]\n",
+		"dir-service":    "devices: [/dev/test-dri]\nsystemd: {cgroup: service}\ncommand: [/bin/true]\n",
+	} {
+		place(t, definitions+name+".yaml", "rootfs: host\n"+yaml)
+	}
+	reload(t)
+	endUnits(t, "dir-plain", "dir-privileged", "dir-empty", "dir-service")
+	for _, name := range []string{"dir-plain", "dir-privileged"} {
+		must(t, "systemctl", "start", name)
+		awaitLine(t, name, "  \\0  \\0")
+		if log := must(t, "journalctl", "-o", "cat", "-u", name); !strings.Contains(log, "./by-path/c1 1:3 660 video\n./card0 1:5 666 root\n") {
+			t.Errorf("%s has\n%s", name, log)
+		}
+	}
+	if allowed := property(t, "unitc-dir-plain.scope", "DeviceAllow"); !strings.Contains(allowed, "/dev/test-dri/card0 rwm") || strings.Contains(allowed, "/dev/test-dri rwm") {
+		t.Errorf("the scope allows %s", allowed)
+	}
+	for name, want := range map[string]string{
+		"dir-empty":   "devices[0]: there is no device in /dev/test-dri/empty; look with `ls -lR /dev/test-dri/empty`, and whether the driver is loaded",
+		"dir-service": "devices[0]: the unit was written before the devices in /dev/test-dri were known; name them, or drop `systemd: cgroup: service`",
+	} {
+		command(t, "systemctl", "start", name)
+		if status := property(t, name, "StatusText"); !strings.Contains(status, want) {
+			t.Errorf("%s says %s", name, status)
+		}
+	}
+}

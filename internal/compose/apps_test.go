@@ -63,7 +63,7 @@ func TestModes(t *testing.T) {
 // What Compose takes from a login would make other paths of the host.
 func TestVariablesOfALogin(t *testing.T) {
 	const text = "image: x\nvolumes: ['${HOME}/x:/x', '${PWD:-/srv}/y:/y']\n"
-	if got := parseApp(text, nil).Problems; !got.HasErrors() || !strings.Contains(got.String(), "the variable HOME is not set: a system service has none of a login's, as Compose has; set it in app.env beside the definition") {
+	if got := parseApp(text, nil).Problems; !got.HasErrors() || !strings.Contains(got.String(), "the variable HOME is not set: a unit has none of a login's, as Compose has; set it in app.env beside the definition") {
 		t.Errorf("HOME unset: %s", got)
 	}
 	if got := parseApp(text, map[string]string{"HOME": "/home/ada"}); len(got.Problems) > 0 || got.Services[0].Volumes[0].Source != "/home/ada/x" {

@@ -129,7 +129,7 @@ func (l *loader) warnUnset(n *node, name string) {
 	}
 	l.unset[name] = true
 	if slices.Contains(ofLogin, name) {
-		l.later(n, diag.Error, "set it in "+l.envName()+" beside the definition", "the variable "+name+" is not set: a system service has none of a login's, as Compose has")
+		l.later(n, diag.Error, "set it in "+l.envName()+" beside the definition", "the variable "+name+" is not set: a unit has none of a login's, as Compose has")
 		return
 	}
 	l.later(n, diag.Warning, "set it in "+l.envName()+" beside the definition, or write ${"+name+":-default}", "the variable "+name+" is not set and gives an empty string")

@@ -51,9 +51,8 @@ var daemons = suite{
 var engines = suite{
 	name: "engines", release: "trixie", apt: []string{`Acquire::Check-Valid-Until "false"`},
 	include: []string{
-		"podman", "conmon", "containerd", "uidmap", "netavark", "aardvark-dns", "passt", "catatonit",
+		"podman", "conmon", "containerd", "netavark", "aardvark-dns", "passt", "catatonit",
 		"docker.io", "docker-cli", "containernetworking-plugins",
-		"dbus-user-session", // rootless podman's cgroups are made by the user's own systemd
 	},
 	prepare: enginesPrepare,
 }
@@ -98,6 +97,7 @@ var treeIncludes = []string{
 	"procps", "iproute2", "iputils-ping", "nftables",
 	"busybox-static", "strace", "ca-certificates",
 	"crun", "runc", // `runtime:` is tested with both
+	"uidmap", "dbus-user-session", // containers of users
 }
 
 // Nobody reads manuals in a tree, and every run copies it.

@@ -7,43 +7,10 @@ package systemd
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// somebody is a user without privilege, with the ids of /etc/subuid.
-const somebody = "somebody"
-
-// becomeSomebody makes the user and gives what runs a command as them.
-func becomeSomebody(t *testing.T) (home string, run func(args ...string) (string, int)) {
-	t.Helper()
-	must(t, "useradd", "-m", "-u", "1500", somebody)
-	place(t, "/etc/subuid", somebody+":100000:65536\n")
-	place(t, "/etc/subgid", somebody+":100000:65536\n")
-	runtimeDir := "/run/user/1500"
-	must(t, "install", "-d", "-o", somebody, "-g", somebody, "-m", "0700", runtimeDir)
-	t.Cleanup(func() {
-		// Ends Podman's own pause process, which holds its user namespace.
-		_, _ = run("podman", "system", "migrate")
-		if err := eventually(func() error {
-			_ = exec.Command("pkill", "-KILL", "-u", somebody).Run()
-			out, err := exec.Command("userdel", "-r", somebody).CombinedOutput()
-			if err != nil {
-				err = fmt.Errorf("%w: %s", err, out)
-			}
-			return err
-		}); err != nil {
-			t.Errorf("userdel: %v", err)
-		}
-		os.RemoveAll(runtimeDir)
-	})
-	run = func(args ...string) (string, int) {
-		return command(t, "runuser", append([]string{"-u", somebody, "--", "env", "-C", "/home/" + somebody, "HOME=/home/" + somebody, "XDG_RUNTIME_DIR=" + runtimeDir, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}, args...)...)
-	}
-	return "/home/" + somebody, run
-}
 
 // A user drives the runtime through Podman, below which it is root of a user
 // namespace alone, and by hand, where it is nobody.

@@ -29,8 +29,10 @@ const (
 // structured sends lines of JSON as entries with fields.
 type structured struct {
 	fd    int
+	to    string // journalSocket
 	tag   string
 	entry []byte
+	gone  time.Time // since when nobody is there; zero = journald is
 }
 
 func newStructured(o *order.Order) (*structured, error) {
@@ -41,7 +43,7 @@ func newStructured(o *order.Order) (*structured, error) {
 	// A line is one datagram; the usual buffer takes 200 KiB. Where it may not be
 	// raised, larger lines are cut.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer)
-	return &structured{fd: fd, tag: o.Tag}, nil
+	return &structured{fd: fd, to: journalSocket, tag: o.Tag}, nil
 }
 
 // run reads lines to the end; one that is too long goes on in the next entry.
@@ -163,18 +165,27 @@ func (s *structured) field(name, value string) {
 	s.entry = append(append(b, value...), '\n')
 }
 
-// send waits for a journald that restarts, but not for one that is gone: a
-// payload must not stand still for its log.
+// send waits for a journald that restarts, but not for one that is gone, and not for
+// each line: a payload must not stand still for its log.
 func (s *structured) send() {
-	for range 50 {
-		err := unix.Sendto(s.fd, s.entry, unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: journalSocket})
+	const patience = 5 * time.Second
+	for {
+		err := unix.Sendto(s.fd, s.entry, unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: s.to})
 		switch err {
 		case unix.EINTR:
+			continue
 		case unix.ENOENT, unix.ECONNREFUSED:
-			time.Sleep(100 * time.Millisecond)
 		default:
+			s.gone = time.Time{}
 			return
 		}
+		if s.gone.IsZero() {
+			s.gone = time.Now()
+		}
+		if time.Since(s.gone) > patience {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

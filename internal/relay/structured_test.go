@@ -6,6 +6,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/relay/order"
 )
 
 // FuzzObject compares the reader with the standard library's: what the one
@@ -61,5 +66,35 @@ func TestLevels(t *testing.T) {
 		if got := level(word); got != want {
 			t.Errorf("%q is %d, want %d", word, got, want)
 		}
+	}
+}
+
+// Lines wait for a journald that is not there, but all of them together.
+func TestLinesWithoutAJournald(t *testing.T) {
+	s, err := newStructured(&order.Order{Tag: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(s.fd)
+	s.to, s.gone = t.TempDir()+"/socket", time.Now().Add(-4800*time.Millisecond)
+	begun := time.Now()
+	for range 20 {
+		s.line([]byte("text"))
+	}
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("twenty lines took %v", took)
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: s.to}); err != nil {
+		t.Fatal(err)
+	}
+	s.line([]byte("it is there"))
+	b := make([]byte, 1000)
+	if n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT); err != nil || !strings.Contains(string(b[:n]), "it is there") || !s.gone.IsZero() {
+		t.Errorf("%q, %v", b[:max(n, 0)], err)
 	}
 }

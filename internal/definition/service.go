@@ -66,6 +66,7 @@ type Service struct {
 
 	NetworkMode string `json:"network_mode,omitempty"` // "none", "host", "" (bridge), "service:UNIT", "container:UNIT", "ns:/a/path"
 	UsernsMode  string `json:"userns_mode,omitempty"`  // "", "auto", "host"
+	OfUser      bool   `json:"of_user,omitempty"`      // the user's own systemd runs it
 	PID         string `json:"pid,omitempty"`          // "", "host", "service:NAME", "container:NAME"
 	IPC         string `json:"ipc,omitempty"`
 	UTS         string `json:"uts,omitempty"`
@@ -355,7 +356,8 @@ func (l *Logging) Option(name string) (string, bool) {
 }
 
 // NeedsRelay tells whether the payload's output has to pass the relay, also where
-// journald would know its lines by themselves.
+// journald would know its lines by themselves: it knows those of a user's container
+// while the process lives that wrote them, and not behind its end.
 func (s *Service) NeedsRelay() bool {
 	if s.TTY {
 		return true
@@ -364,7 +366,7 @@ func (s *Service) NeedsRelay() bool {
 		return false
 	}
 	format, _ := s.Logging.Option(LogFormat)
-	return s.StdinOpen || format == LogFormatJSON || s.System.Probe != nil && s.System.Probe.Kind == ProbeLog
+	return s.OfUser || s.StdinOpen || format == LogFormatJSON || s.System.Probe != nil && s.System.Probe.Kind == ProbeLog
 }
 
 // What a start can wait for.

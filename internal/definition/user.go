@@ -186,6 +186,7 @@ func (f *File) ForUser() {
 			s.NetworkMode, s.Networks = NetworkPasta, nil
 		}
 		s.UsernsMode = "host" // the user's own namespace, in which the helper is
+		s.OfUser = true
 	}
 	f.Networks = nil
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/inroot"
 )
 
 // tarJoiner makes a tar again of the files it was unpacked to and the rest of
@@ -116,7 +118,7 @@ func (j *tarJoiner) openFile(l skeletonLine) error {
 	if len(l.NameRaw) > 0 {
 		name = string(l.NameRaw)
 	}
-	fd, err := unix.Openat2(int(j.files.Fd()), name, &unix.OpenHow{
+	fd, err := inroot.Open(int(j.files.Fd()), name, &unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
 	})

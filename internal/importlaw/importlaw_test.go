@@ -51,6 +51,7 @@ var law = []struct {
 	{"internal/rawcall", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/bigstack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	{"internal/slack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
+	{"internal/inroot", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/realm", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec", "os/user", "internal/definition"}, "it says where things are to every program, the generator and the helper among them"}}},
 	{"internal/entry", []ban{yaml, dbus, http, cobra, netAny, host, spec}},

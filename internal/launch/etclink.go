@@ -7,6 +7,8 @@ import (
 	"path"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/inroot"
 )
 
 // etcLink reads where /etc/FILE leads in a root file system, "" if it is no
@@ -17,7 +19,7 @@ func etcLink(root, file string) (target string, found bool) {
 		return "", false
 	}
 	defer unix.Close(rootFD)
-	etc, err := unix.Openat2(rootFD, "etc", &unix.OpenHow{
+	etc, err := inroot.Open(rootFD, "etc", &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {

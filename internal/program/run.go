@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/inroot"
 )
 
 // failure is how far the child came and what stopped it there.
@@ -145,9 +147,9 @@ func call(c *child, o *op) (uintptr, uintptr) {
 			a[j] = c.regs[a[j]]
 		}
 	}
-	for {
+	for n := 0; ; n++ {
 		r, _, e := syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
-		if e != unix.EINTR {
+		if e != unix.EINTR && (e != unix.EAGAIN || o.nr != unix.SYS_OPENAT2 || n >= inroot.Attempts) {
 			return r, uintptr(e)
 		}
 	}

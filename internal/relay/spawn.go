@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
@@ -207,7 +208,7 @@ func fileProbe(path string) string {
 
 // openInRoot finds a path as the payload would, without leaving its root.
 func openInRoot(path string) (int, error) {
-	return unix.Openat2(order.Root, path, &unix.OpenHow{
+	return inroot.Open(order.Root, path, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 }

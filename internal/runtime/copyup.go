@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/protection"
 )
 
@@ -39,7 +40,7 @@ func (l *Launch) copyUp(destination string, o mountOptions) (*os.File, error) {
 	if protection.Off("copy-in-root") {
 		how.Resolve = 0
 	}
-	fd, err := unix.Openat2(int(root.Fd()), strings.TrimPrefix(path.Clean("/"+destination), "/"), &how)
+	fd, err := inroot.Open(int(root.Fd()), strings.TrimPrefix(path.Clean("/"+destination), "/"), &how)
 	if errors.Is(err, unix.ENOENT) {
 		return mnt, l.sealTmpfs(mnt, o)
 	}

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/inroot"
 )
 
 // ExplainExec says why execve(2) gave its errno: one errno has many causes, and
@@ -126,7 +128,7 @@ func (l *inspection) explainFile(name string, errno unix.Errno, depth int) (text
 
 func (l *inspection) openInside(unsafePath string, flags uint64) (*os.File, error) {
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: inRoot}
-	fd, err := unix.Openat2(int(l.tree.Fd()), strings.TrimPrefix(path.Clean("/"+unsafePath), "/"), &how)
+	fd, err := inroot.Open(int(l.tree.Fd()), strings.TrimPrefix(path.Clean("/"+unsafePath), "/"), &how)
 	if err != nil {
 		return nil, err
 	}

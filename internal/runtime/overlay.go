@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
 )
@@ -102,7 +103,7 @@ func (l *Launch) findImages(open func(dir string) (*os.File, error)) error {
 func findInLayers(layers []*os.File, unsafePath string) (dir bool, err error) {
 	for _, layer := range layers {
 		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot}
-		fd, err := unix.Openat2(int(layer.Fd()), unsafePath, &how)
+		fd, err := inroot.Open(int(layer.Fd()), unsafePath, &how)
 		if err != nil {
 			continue
 		}

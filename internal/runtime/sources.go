@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/plan"
 )
 
@@ -110,7 +111,7 @@ func cloneBelow(source, unsafeSubpath string, recursive bool, kind uint64) (*os.
 	}
 	defer unix.Close(volume)
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: resolve()}
-	place, err := unix.Openat2(volume, strings.TrimPrefix(unsafeSubpath, "/"), &how)
+	place, err := inroot.Open(volume, strings.TrimPrefix(unsafeSubpath, "/"), &how)
 	if err != nil {
 		return nil, fmt.Errorf("opening subpath %s of %s: %w", unsafeSubpath, source, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/protection"
 )
@@ -277,7 +278,7 @@ func openNames(roots []*os.File, file nameFile) (int, error) {
 		how.Resolve = 0
 	}
 	for _, dir := range roots {
-		fd, err := unix.Openat2(int(dir.Fd()), file.path, &how)
+		fd, err := inroot.Open(int(dir.Fd()), file.path, &how)
 		switch {
 		case errors.Is(err, unix.ENXIO):
 			return -1, unix.ENOENT

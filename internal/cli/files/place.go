@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/protection"
 )
 
@@ -72,10 +73,6 @@ func openRoot(path string) (*os.File, error) {
 // Close lets go of the file system.
 func (s *Side) Close() error { return s.root.Close() }
 
-// attempts bounds how often a path is resolved again because somebody renames
-// on its way (EAGAIN of openat2).
-const attempts = 128
-
 // open resolves unsafePath with the side's root as "/": no link and no ".."
 // leads out of it, and none of proc(5)'s magic links is followed.
 func (s *Side) open(unsafePath string, flags int) (*os.File, error) {
@@ -90,16 +87,11 @@ func openBelow(dir *os.File, unsafePath, shown string, flags int, resolve uint64
 	if unsafePath == "" {
 		unsafePath = "."
 	}
-	for n := 0; ; n++ {
-		fd, err := unix.Openat2(int(dir.Fd()), unsafePath, how)
-		if err == nil {
-			return os.NewFile(uintptr(fd), shown), nil
-		}
-		if (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && n < attempts {
-			continue
-		}
+	fd, err := inroot.Open(int(dir.Fd()), unsafePath, how)
+	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: shown, Err: err}
 	}
+	return os.NewFile(uintptr(fd), shown), nil
 }
 
 // ReadFile reads a regular file that is not larger than most.

@@ -44,19 +44,22 @@ func TestTimerSlack(t *testing.T) {
 		}
 		for name, definition := range texts {
 			c := p.define(t, name, definition, "TimerSlackNSec=70us").start()
-			all := append(pids("/unitc.slice/"+c.unit()), pids(c.leaf())...)
-			if len(all) == 0 {
-				t.Errorf("%s has no process", c.unit())
-			}
-			for _, pid := range all {
-				got, err := os.ReadFile("/proc/" + pid + "/timerslack_ns")
-				if err != nil {
-					continue // the helper has ended meanwhile
+			// The helper may be about to end.
+			if err := eventually(func() error {
+				all := append(pids("/unitc.slice/"+c.unit()), pids(c.leaf())...)
+				if len(all) == 0 {
+					return fmt.Errorf("%s has no process", c.unit())
 				}
-				if string(got) != "70000\n" {
-					args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-					t.Errorf("timers of %q may be %s ns late", args, bytes.TrimSpace(got))
+				for _, pid := range all {
+					got, err := os.ReadFile("/proc/" + pid + "/timerslack_ns")
+					if err == nil && string(got) != "70000\n" {
+						args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+						return fmt.Errorf("timers of %q may be %s ns late", args, bytes.TrimSpace(got))
+					}
 				}
+				return nil
+			}); err != nil {
+				t.Error(err)
 			}
 		}
 	})

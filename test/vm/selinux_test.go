@@ -493,12 +493,32 @@ func selinuxImages(t *testing.T) {
 		_, err := os.Stat(upper)
 		return os.IsNotExist(err)
 	})
+	digest := digestOf(t, labelledImage)
 	run(t, "unitc", "rmi", labelledImage)
 	// What the others have left is taken away behind their stops, too.
 	await(t, "the image is gone", func() bool {
 		run(t, "unitc", "prune", "--all")
-		return run(t, "unitc", "images", "--quiet") == ""
+		return !strings.Contains(run(t, "unitc", "images", "--quiet"), digest)
 	})
+}
+
+// digestOf is that of the image that has the name in the store.
+func digestOf(t *testing.T, name string) string {
+	t.Helper()
+	var images []struct {
+		Digest string
+		Names  []string
+	}
+	if err := json.Unmarshal([]byte(run(t, "unitc", "images", "--json")), &images); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range images {
+		if slices.Contains(i.Names, name) {
+			return i.Digest
+		}
+	}
+	t.Fatalf("there is no image %s in %v", name, images)
+	return ""
 }
 
 // runAs is run with a label.

@@ -83,7 +83,7 @@ func allPeers() []*peer {
 		helper("floor", ""),
 		helper("floor-scope", "-scope "),
 		definition("unitc", true, ""),
-		definition("unitc-service", true, "systemd: {cgroup: service, service: {LogRateLimitIntervalSec: 0}}\n"),
+		definition("unitc-service", true, "systemd: {cgroup: service, unit: {StartLimitIntervalSec: 0}, service: {LogRateLimitIntervalSec: 0}}\n"),
 		definition("unitc-direct", false, "logging: {driver: direct}\n"),
 		definition("unitc-hostids", false, "userns_mode: host\n"),
 		definition("unitc-bridge", false, "network_mode: bridge\nports: ['127.0.0.1:18080:80']\n"),
@@ -111,7 +111,7 @@ func definition(name string, many bool, extra string) *peer {
 		text += "network_mode: none\n"
 	}
 	if !strings.Contains(extra, "systemd:") {
-		text += "systemd: {service: {LogRateLimitIntervalSec: 0}}\n"
+		text += "systemd: {unit: {StartLimitIntervalSec: 0}, service: {LogRateLimitIntervalSec: 0}}\n"
 	}
 	return &peer{name: name, unit: text + extra, file: ours + name + "@.yaml", needs: "/usr/local/bin/unitc", many: many, named: 1}
 }

@@ -31,7 +31,7 @@ func (a *app) examine() []doctor.Finding {
 	}
 	common := []string{"version", "seccomp", "security module", "hierarchy", "pressure", "generator", "helper", "journal", "kinds"}
 	list := slices.DeleteFunc(doctor.Examine(m), func(f doctor.Finding) bool { return !slices.Contains(common, f.Check) })
-	list = append(list, userNamespace(u), userControllers(u), userPasta(), userLingers(u))
+	list = append(list, userNamespace(u), userIDs(u), userControllers(u), userPasta(), userLingers(u))
 	return append(list, a.examineDefinitions(), a.examineLinks())
 }
 
@@ -55,6 +55,19 @@ func userNamespace(u *realm.User) doctor.Finding {
 		return finding(check, doctor.Failed, cure, "%s", what)
 	}
 	return finding(check, doctor.OK, "", "the user's own, with the ids of /etc/subuid and /etc/subgid")
+}
+
+// userIDs: newuidmap(1) asks nobody whether it gives the same ids to two.
+func userIDs(u *realm.User) doctor.Finding {
+	const check = "ids"
+	shared, err := enter.Shared(u.UID)
+	switch {
+	case err != nil: // the namespace's line says it
+		return finding(check, doctor.Unknown, "", "%v", err)
+	case len(shared) > 0:
+		return finding(check, doctor.Warning, "have root give each user ids that are nobody else's (usermod --add-subuids)", "%s; what runs under them is not apart", strings.Join(shared, "; "))
+	}
+	return finding(check, doctor.OK, "", "the subordinate ids are nobody else's")
 }
 
 func userControllers(u *realm.User) doctor.Finding {

@@ -96,10 +96,29 @@ func writeMaps(u *realm.User, pid int) error {
 		}
 		args := append([]string{strconv.Itoa(pid)}, mapping(part.own, part.ranges)...)
 		if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", part.helper, err, strings.TrimSpace(string(out)))
+			return fmt.Errorf("%s: %w: %s%s", part.helper, err, strings.TrimSpace(string(out)), whyRefused(path))
 		}
 	}
 	return nil
+}
+
+// whyRefused says what keeps a helper from being root, if that is seen.
+func whyRefused(path string) string {
+	if on, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && on == 1 {
+		return "; no program can get privilege here: take NoNewPrivileges= out of the drop-ins of user@.service (`systemctl cat user@.service` names them)"
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err == nil && fs.Flags&unix.ST_NOSUID != 0 {
+		return "; " + path + " is on a file system that is mounted nosuid: mount it with suid"
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil || st.Mode&unix.S_ISUID != 0 && st.Uid == 0 {
+		return ""
+	}
+	if _, err := unix.Getxattr(path, "security.capability", nil); err == nil {
+		return ""
+	}
+	return "; " + path + " is neither set-user-ID root nor has it a capability: install its package anew (Debian's uidmap, Fedora's shadow-utils)"
 }
 
 // mapping puts the user to 0 and all else behind.

@@ -42,3 +42,50 @@ func TestOwnIDs(t *testing.T) {
 		t.Errorf("without a file: %v", err)
 	}
 }
+
+// The kernel takes no id twice.
+func TestDisjoint(t *testing.T) {
+	for _, c := range []struct{ list, want []Range }{
+		{[]Range{{100, 50}, {100, 50}}, []Range{{100, 50}}},
+		{[]Range{{100, 50}, {120, 50}}, []Range{{100, 50}, {150, 20}}},
+		{[]Range{{120, 10}, {100, 50}}, []Range{{120, 10}, {100, 20}, {130, 20}}},
+		{[]Range{{1, 100}}, []Range{{1, 41}, {43, 58}}},
+		{[]Range{{42, 1}, {42, 2}}, []Range{{43, 1}}},
+		{nil, nil},
+	} {
+		if got := disjoint(42, c.list); !slices.Equal(got, c.want) {
+			t.Errorf("of %v %v is left, want %v", c.list, got, c.want)
+		}
+	}
+	var many []Range
+	for i := range 400 {
+		many = append(many, Range{1000 + 10*i, 5})
+	}
+	if got := disjoint(42, many); len(got) != maxRanges {
+		t.Errorf("%d ranges, want the %d that a namespace can have", len(got), maxRanges)
+	}
+}
+
+func TestShared(t *testing.T) {
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		subuidFile, subgidFile, passwdFile, groupFile = "/etc/subuid", "/etc/subgid", "/etc/passwd", "/etc/group"
+	})
+	subuidFile, subgidFile, passwdFile, groupFile = dir+"/subuid", dir+"/subgid", dir+"/passwd", dir+"/group"
+	place := func(files map[string]string) {
+		for path, text := range files {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	place(map[string]string{subuidFile: "4711:100000:65536\nother:165536:65536\n", subgidFile: "4711:100000:65536\n", passwdFile: "root:x:0:0::/:\nweb:x:4711:4711::/:\n", groupFile: "web:x:4711:\nlate:x:165536:\n"})
+	if faults, err := Shared(4711); err != nil || len(faults) > 0 {
+		t.Errorf("nothing is shared: %q, %v", faults, err)
+	}
+	place(map[string]string{subuidFile: "4711:100000:65536\nother:165535:65536\n", groupFile: "late:x:100000:\n"})
+	faults, err := Shared(4711)
+	if want := []string{"100000-165535 of " + subuidFile + " are other's too, by " + subuidFile, "100000-165535 of " + subgidFile + " are late's too, by " + groupFile}; err != nil || !slices.Equal(faults, want) {
+		t.Errorf("shared are %q, want %q: %v", faults, want, err)
+	}
+}

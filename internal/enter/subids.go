@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,6 +28,10 @@ const fewest = 65535
 // maxFile bounds what is read of one, in bytes.
 const maxFile = 1 << 20
 
+// maxRanges is how many a namespace can have, the user's own id aside
+// (UID_GID_MAP_MAX_EXTENTS in the kernel's include/linux/user_namespace.h).
+const maxRanges = 339
+
 // OwnIDs reads which ids are the user's.
 func OwnIDs(uid int) (IDs, error) {
 	names := []string{strconv.Itoa(uid)}
@@ -36,13 +41,14 @@ func OwnIDs(uid int) (IDs, error) {
 	var ids IDs
 	for _, part := range []struct {
 		file string
+		own  int
 		into *[]Range
-	}{{subuidFile, &ids.UIDs}, {subgidFile, &ids.GIDs}} {
+	}{{subuidFile, uid, &ids.UIDs}, {subgidFile, os.Getegid(), &ids.GIDs}} {
 		data, err := readFile(part.file)
 		if err != nil && !os.IsNotExist(err) {
 			return ids, err
 		}
-		*part.into = parse(data, names)
+		*part.into = disjoint(part.own, parse(data, names))
 		if count(*part.into) < fewest {
 			return ids, &FewError{User: names[len(names)-1], File: part.file, Count: count(*part.into)}
 		}
@@ -68,6 +74,41 @@ func count(list []Range) (n int) {
 	return n
 }
 
+// disjoint leaves out what would be mapped twice, which the kernel refuses: a user may
+// stand in a file by name and by number, and the user's own id is mapped already.
+func disjoint(own int, list []Range) (kept []Range) {
+	taken := []Range{{own, 1}}
+	for _, r := range list {
+		kept = append(kept, r.without(taken)...)
+		taken = append(taken, r)
+	}
+	return kept[:min(len(kept), maxRanges)]
+}
+
+// without gives what is left of a range.
+func (r Range) without(taken []Range) []Range {
+	for i, t := range taken {
+		if !r.overlaps(t) {
+			continue
+		}
+		var rest []Range
+		if t.Start > r.Start {
+			rest = append(rest, Range{r.Start, t.Start - r.Start}.without(taken[i+1:])...)
+		}
+		if end := t.Start + t.Count; end < r.Start+r.Count {
+			rest = append(rest, Range{end, r.Start + r.Count - end}.without(taken[i+1:])...)
+		}
+		return rest
+	}
+	return []Range{r}
+}
+
+func (r Range) overlaps(o Range) bool {
+	return r.Start < o.Start+o.Count && o.Start < r.Start+r.Count
+}
+
+func (r Range) String() string { return fmt.Sprintf("%d-%d", r.Start, r.Start+r.Count-1) }
+
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -81,15 +122,19 @@ func readFile(path string) ([]byte, error) {
 // number; what is no such line newuidmap(1) passes over too.
 func parse(data []byte, names []string) (list []Range) {
 	for line := range bytes.Lines(data) {
-		f := strings.Split(strings.TrimSpace(string(line)), ":")
-		if len(f) != 3 || f[0] != names[0] && f[0] != names[len(names)-1] {
-			continue
-		}
-		start, err1 := strconv.Atoi(f[1])
-		n, err2 := strconv.Atoi(f[2])
-		if err1 == nil && err2 == nil && start > 0 && n > 0 && start+n <= 1<<32-1 {
-			list = append(list, Range{start, n})
+		if name, r, ok := parseLine(line); ok && slices.Contains(names, name) {
+			list = append(list, r)
 		}
 	}
 	return list
+}
+
+func parseLine(line []byte) (name string, r Range, ok bool) {
+	f := strings.Split(strings.TrimSpace(string(line)), ":")
+	if len(f) != 3 {
+		return "", r, false
+	}
+	start, err1 := strconv.Atoi(f[1])
+	n, err2 := strconv.Atoi(f[2])
+	return f[0], Range{start, n}, err1 == nil && err2 == nil && start > 0 && n > 0 && start+n <= 1<<32-1
 }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build lab
+
+package systemd
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+const userSleeper = "rootfs: host\nnetwork_mode: none\ncommand: [/bin/sh, -c, '" + untilStopped + "']\n"
+
+// Who stands in /etc/subuid twice, or has a range with their own id in it, has all
+// other ids once; ids that are somebody else's too are told, and so is what keeps
+// newuidmap(1) from giving any.
+func TestUserIDs(t *testing.T) {
+	s := newSession(t)
+	s.define("ids.yaml", userSleeper)
+	for lines, want := range map[string]string{
+		"somebody:100000:65536\n1500:100000:65536\n":     "0 1500 1, 1 100000 65536",
+		"somebody:100000:65536\nsomebody:120000:65536\n": "0 1500 1, 1 100000 65536, 65537 165536 20000",
+		"somebody:1400:70000\n":                          "0 1500 1, 1 1400 100, 101 1501 69899",
+	} {
+		place(t, "/etc/subuid", lines)
+		place(t, "/etc/subgid", lines)
+		s.must("systemctl", "--user", "start", "ids")
+		data, err := os.ReadFile("/proc/" + s.property("ids", "MainPID") + "/uid_map")
+		var got []string
+		for line := range strings.Lines(string(data)) {
+			got = append(got, strings.Join(strings.Fields(line), " "))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("with %q the map is %q, want %q: %v", lines, got, want, err)
+		}
+		s.must("systemctl", "--user", "stop", "ids")
+	}
+	place(t, "/etc/subuid", "somebody:100000:65536\n")
+	place(t, "/etc/subgid", "somebody:100000:65536\n")
+	if out, _ := s.run("unitc", "--user", "doctor"); !strings.Contains(out, "nobody else's") {
+		t.Errorf("unitc doctor says of ids of somebody's own\n%s", out)
+	}
+	place(t, "/etc/subuid", "somebody:100000:65536\nother:165535:65536\n")
+	if out, _ := s.run("unitc", "--user", "doctor"); !strings.Contains(out, "100000-165535 of /etc/subuid are other's too, by /etc/subuid") {
+		t.Errorf("unitc doctor does not tell of ids that are another's too:\n%s", out)
+	}
+	must(t, "chmod", "u-s", "/usr/bin/newuidmap")
+	t.Cleanup(func() { must(t, "chmod", "u+s", "/usr/bin/newuidmap") })
+	if out, status := s.run("systemctl", "--user", "start", "ids"); status == 0 {
+		t.Errorf("it starts without newuidmap's privilege:\n%s", out)
+	}
+	if text := s.property("ids", "StatusText"); !strings.Contains(text, "/usr/bin/newuidmap is neither set-user-ID root nor has it a capability: install its package anew") {
+		t.Errorf("without newuidmap's privilege the status is %q", text)
+	}
+}

@@ -5,7 +5,7 @@
 // the same, for 0.4 ms of processor time at each start (it is linked to a C
 // library, and looks for its locale) and 90 KiB for as long as the container
 // runs; this takes 0.02 ms and two pages. It is no file of its own that could be
-// missing or replaced: its few instructions are in this program (pump_amd64.s) and
+// missing or replaced: its few instructions are in this program (pump_amd64.s, pump_arm64.s) and
 // become one in memory.
 package pump
 

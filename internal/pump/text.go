@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build amd64 || arm64
+
 package pump
 
 import "unsafe"
-
-const machine = 62 // EM_X86_64
 
 //lint:ignore U1000 its address alone is asked for, by address
 func program()

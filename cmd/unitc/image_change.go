@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unitc/unitc/internal/image"
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

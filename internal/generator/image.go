@@ -8,8 +8,8 @@ import (
 
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/definition"
-	"github.com/unitc/unitc/internal/image/reference"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 

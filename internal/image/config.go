@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unitc/unitc/internal/image/reference"
 	"github.com/unitc/unitc/internal/protection"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/BurntSushi/toml"
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // engineStore is the storage of podman, buildah and skopeo ("containers-storage",

@@ -19,7 +19,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // ErrRefused is the base of the error for content that breaks a limit or the

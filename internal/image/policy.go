@@ -13,8 +13,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/unitc/unitc/internal/image/reference"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // ErrPolicy is the base of the error for an image that policy.json forbids.

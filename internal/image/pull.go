@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"github.com/unitc/unitc/internal/image/reference"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // Registries is what registries.conf says (containers-registries.conf(5),

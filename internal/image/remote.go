@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // Remote asks the registry, its mirrors first, which image a name means there:

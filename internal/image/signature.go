@@ -18,7 +18,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // signature is one sigstore attachment: a payload that names a digest and a

@@ -10,7 +10,7 @@ import (
 	"reflect"
 
 	"github.com/unitc/unitc/internal/image/layer"
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

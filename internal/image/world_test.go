@@ -29,7 +29,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/unitc/unitc/internal/image/layer"
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

@@ -85,7 +85,7 @@ var law = []struct {
 	{"cmd/unitc-generator-yaml", []ban{dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
 	// Images: what a start needs, and what only the CLI links.
-	{"internal/image/reference", []ban{yaml, dbus, http, cobra, netAny, spec}},
+	{"internal/reference", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/store", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"crypto/...", "archive/tar", "internal/image", "internal/image/layer"}, "the helper reads it at each start; bytes are verified where they come in"}}},
 	{"internal/image/layer", []ban{yaml, dbus, http, cobra, netAny, spec,

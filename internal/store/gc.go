@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // partialAge is how long the part of a broken download is worth keeping.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // recordVersion is raised when an older unitc could misread an image's file.

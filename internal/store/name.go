@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 // Name is what one name means: a small file whose path is the name.

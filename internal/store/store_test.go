@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 )
 
 func open(t *testing.T) *Store {

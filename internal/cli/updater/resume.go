@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

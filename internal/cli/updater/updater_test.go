@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/definition"
-	"github.com/unitc/unitc/internal/image/reference"
+	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
 )
 

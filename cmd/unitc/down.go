@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/searchpath"
+)
+
+func (a *app) down() *cobra.Command {
+	purge := false
+	cmd := &cobra.Command{
+		Use:   "down [--purge] NAME|FILE…",
+		Short: "stop containers and take their definitions away",
+		Long: `Stop containers, do not start them with the system any more, and take their
+definitions out of /etc/unitc: the reverse of unitc up. Each definition is kept as
+NAME.yaml~, which nothing reads, unless --purge is given. Images and volumes stay.`,
+		Args:              some("the name of a definition"),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("down: nothing runs in --root %s", a.root)
+			}
+			if err := a.booted(); err != nil {
+				return err
+			}
+			var list []*catalog.Found
+			for _, arg := range args {
+				found, err := a.removable(arg)
+				if err != nil {
+					return err
+				}
+				list = append(list, found)
+			}
+			for _, found := range list {
+				if err := a.takeDown(found, purge); err != nil {
+					return err
+				}
+			}
+			return a.systemctl("daemon-reload")
+		},
+	}
+	cmd.Flags().BoolVar(&purge, "purge", false, "keep no copy of the definitions")
+	return cmd
+}
+
+// removable finds a whole definition that is the administrator's.
+func (a *app) removable(arg string) (*catalog.Found, error) {
+	name := arg
+	if strings.Contains(arg, "/") || strings.HasSuffix(arg, ".yml") {
+		c, err := catalog.ReadCandidate(arg, "", nil)
+		if err != nil {
+			return nil, err
+		}
+		name = c.Name
+	}
+	found, err := catalog.Find("", name)
+	if err != nil {
+		return nil, err
+	}
+	if found.File.Project && !found.Project {
+		return nil, usagef("%s is one service of the project %s; stop it with systemctl, or take the project down", arg, found.File.Name)
+	}
+	if strings.Contains(units.Stem(name), "@") && !strings.HasSuffix(units.Stem(name), "@") {
+		return nil, usagef("%s is an instance of a template; stop it with systemctl", arg)
+	}
+	if !isAdministrators(found.Entry.Path) {
+		return nil, usagef("%s belongs to a package; unitc disable --now %s keeps it from running", found.Entry.Path, arg)
+	}
+	// Before anything is stopped that could then not be taken away.
+	if err := unix.Access(filepath.Dir(found.Entry.Path), unix.W_OK); err != nil {
+		return nil, &fs.PathError{Op: "removing", Path: found.Entry.Path, Err: err}
+	}
+	return found, nil
+}
+
+// takeDown stops what runs of a definition, then removes its files. A stop that
+// fails leaves them: the unit must stay known while something of it runs.
+func (a *app) takeDown(found *catalog.Found, purge bool) error {
+	names := []string{}
+	if found.Project {
+		names = append(names, found.File.Name+".target")
+	}
+	services := found.Services
+	if len(services) == 0 {
+		services = []definition.Service{{Name: found.File.Name}}
+	}
+	for _, s := range services {
+		unit := s.Name + ".service"
+		if strings.HasSuffix(s.Name, "@") {
+			unit = s.Name + "*.service" // all instances that are loaded
+		}
+		// What would start it again stops first.
+		for _, name := range append(s.Triggers(), s.PortSockets()...) {
+			names = append(names, strings.Replace(name, "@.", "@*.", 1))
+		}
+		names = append(names, unit)
+	}
+	// What it defined when it was started, and does not any more, stops too.
+	for _, name := range a.launchedFrom(found.Entry.Path) {
+		if unit := name + ".service"; !slices.Contains(names, unit) {
+			names = append(names, unit)
+		}
+	}
+	if err := a.systemctl(append([]string{"stop", "--"}, names...)...); err != nil {
+		return err
+	}
+	// A failed unit whose file goes would be listed until the next boot.
+	if err := a.forget(names); err != nil {
+		return err
+	}
+	list, err := a.autostartUnits([]string{found.Entry.Name}, false)
+	var broken *catalog.BrokenError
+	var template *catalog.TemplateError
+	if err != nil && !errors.As(err, &broken) && !errors.As(err, &template) {
+		return err
+	}
+	for _, u := range list {
+		changes, err := u.Forget()
+		for _, c := range changes {
+			fmt.Fprintln(a.stderr, c)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	base := strings.TrimSuffix(found.Entry.Path, ".yaml")
+	for _, path := range []string{strings.TrimSuffix(base, "@") + ".env", base + ".yaml", base + searchpath.EndCopies} {
+		if err := a.removeFile(path, purge); err != nil {
+			return err
+		}
+	}
+	return a.removeDropIns(base+".yaml.d", purge)
+}
+
+// forget resets what has failed; a unit that systemd does not know is no fault.
+func (a *app) forget(names []string) error {
+	quiet := *a
+	quiet.stderr = nil
+	var status statusError
+	if err := quiet.systemctl(append([]string{"reset-failed", "--"}, names...)...); err != nil && !errors.As(err, &status) {
+		return err
+	}
+	return nil
+}
+
+func (a *app) removeFile(path string, purge bool) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var err error
+	if purge {
+		err = os.RemoveAll(path)
+	} else if err = os.RemoveAll(path + "~"); err == nil {
+		err = os.Rename(path, path+"~")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "Removed '%s'.\n", path)
+	return nil
+}
+
+// removeDropIns takes away what update-limits and up have made; what somebody wrote
+// stays, and is named.
+func (a *app) removeDropIns(dir string, purge bool) error {
+	items, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	left := 0
+	for _, item := range items {
+		if purge || strings.HasPrefix(item.Name(), limitsPrefix) || catalog.OverrideNumber(strings.TrimSuffix(item.Name(), "~")) >= 0 {
+			if err := a.removeFile(filepath.Join(dir, item.Name()), true); err != nil {
+				return err
+			}
+			continue
+		}
+		left++
+	}
+	if left > 0 {
+		fmt.Fprintf(a.stderr, "'%s' stays: it has drop-ins of yours.\n", dir)
+		return nil
+	}
+	return os.Remove(dir)
+}

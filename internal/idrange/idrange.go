@@ -16,6 +16,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -90,6 +91,10 @@ func (h Host) Claim(unit string) (Range, error) {
 		} else if err != nil {
 			return Range{}, fmt.Errorf("claiming an id range: %w", err)
 		}
+		// A former one that is somebody else's by now.
+		if former, err := os.Readlink(mine); err == nil && former != filepath.Base(number) {
+			_ = os.Remove(filepath.Join(h.Claims, filepath.Base(former)))
+		}
 		if err := os.Remove(mine); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return Range{}, fmt.Errorf("claiming an id range: %w", err)
 		}
@@ -154,7 +159,35 @@ func (h Host) claimed(mine, unit string) (Range, error) {
 	if err != nil || n < first || n > last || n%Size != 0 {
 		return Range{}, fs.ErrNotExist
 	}
+	if h.othersChanged(mine) {
+		taken, err := h.taken()
+		if err != nil {
+			return Range{}, err
+		}
+		if taken.overlaps(uint32(n)) {
+			return Range{}, fs.ErrNotExist
+		}
+		// It need not be looked at again.
+		_ = unix.UtimesNanoAt(unix.AT_FDCWD, mine, nil, unix.AT_SYMLINK_NOFOLLOW)
+	}
 	return Range{uint32(n)}, nil
+}
+
+// othersChanged tells whether ids may have been given to somebody since a claim: a
+// user that has been made since has subordinate ids, with which they could signal
+// what runs under them.
+func (h Host) othersChanged(mine string) bool {
+	var claim, other unix.Stat_t
+	if err := unix.Lstat(mine, &claim); err != nil {
+		return true
+	}
+	for _, file := range slices.Concat(h.Subids, h.Passwds) {
+		// The time of a change is the kernel's, and nobody's to set.
+		if err := unix.Stat(file, &other); err == nil && other.Ctim.Nano() >= claim.Ctim.Nano() {
+			return true
+		}
+	}
+	return false
 }
 
 func (h Host) nspawnHas(start uint32) bool {

@@ -116,3 +116,26 @@ func TestPeekIsWhatAClaimGives(t *testing.T) {
 		}
 	}
 }
+
+// A user that is made while this machine runs gets subordinate ids that a unit has
+// claimed: its next start has others, and keeps them.
+func TestClaimIsGivenUpToOthers(t *testing.T) {
+	h := testHost(t)
+	start := claim(t, h, "web.service")
+	os.WriteFile(h.Subids[0], []byte("alice:100000:65536\n"), 0o644)
+	if got := claim(t, h, "web.service"); got != start {
+		t.Errorf("a change elsewhere has moved it from %d to %d", start, got)
+	}
+	os.WriteFile(h.Subids[0], fmt.Appendf(nil, "alice:%d:65536\n", start-100), 0o644)
+	seen, err := h.Peek("web.service")
+	got := claim(t, h, "web.service")
+	if got == start || err != nil || seen.Start != got {
+		t.Errorf("it has %d, which are alice's; a look gave %v (%v)", got, seen, err)
+	}
+	if again := claim(t, h, "web.service"); again != got {
+		t.Errorf("then it has %d instead of %d", again, got)
+	}
+	if links, _ := os.ReadDir(h.Claims); len(links) != 2 {
+		t.Errorf("the claims are %v", links)
+	}
+}

@@ -8,6 +8,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const userSleeper = "rootfs: host\nnetwork_mode: none\ncommand: [/bin/sh, -c, '" + untilStopped + "']\n"
@@ -53,4 +56,31 @@ func TestUserIDs(t *testing.T) {
 	if text := s.property("ids", "StatusText"); !strings.Contains(text, "/usr/bin/newuidmap is neither set-user-ID root nor has it a capability: install its package anew") {
 		t.Errorf("without newuidmap's privilege the status is %q", text)
 	}
+}
+
+// A file of the user's that does not answer, as one on a network that is gone, keeps
+// nobody from logging in.
+//
+//lab:once
+func TestUserSlowDefinition(t *testing.T) {
+	s := newSession(t)
+	s.define("slow.yaml", userSleeper)
+	must(t, "systemctl", "stop", "user@1500.service")
+	// Who opens the file waits for an answer that does not come.
+	fd, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
+	if err == nil {
+		err = unix.FanotifyMark(fd, unix.FAN_MARK_ADD, unix.FAN_OPEN_PERM, unix.AT_FDCWD, s.home+"/.config/unitc/slow.yaml")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	out, status := command(t, "systemctl", "start", "user@1500.service")
+	took := time.Since(began)
+	unix.Close(fd)
+	if status != 0 || took > time.Minute {
+		t.Errorf("the user's systemd starts with status %d after %s:\n%s", status, took, out)
+	}
+	s.must("systemctl", "--user", "daemon-reload")
+	s.must("systemctl", "--user", "start", "slow")
 }

@@ -94,6 +94,7 @@ func prepare(args []string) (cfg generator.Config, status int, ok bool) {
 		if os.Geteuid() == 0 {
 			return cfg, 0, false // root's containers are the system's
 		}
+		endAfter(patience)
 		if err := realm.Begin(); err != nil {
 			newLog().Error(err)
 			return cfg, 1, false

@@ -14,6 +14,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/image"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // Exit statuses; unitc(1) documents them.
@@ -68,6 +69,8 @@ func cure(err error) string {
 	switch {
 	case errors.Is(err, units.ErrNoSystemd):
 		return "start the machine with systemd as PID 1, or work on an image with --root"
+	case errors.Is(err, fs.ErrPermission) && realm.Own() != nil:
+		return "it is not this user's: look at HOME, XDG_CONFIG_HOME and XDG_DATA_HOME, and who owns it"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root"
 	case units.IsDenied(err):

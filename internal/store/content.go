@@ -46,6 +46,9 @@ type StagedLayer struct {
 // StageLayer makes an empty directory for the layer that lock is for; what a
 // dead process left there goes.
 func (s *Store) StageLayer(lock *Lock) (*StagedLayer, error) {
+	if err := s.sameIDs(); err != nil {
+		return nil, err
+	}
 	l := &StagedLayer{s: s, key: lock.Key}
 	if err := s.disk.open(s.dir); err != nil {
 		return nil, err

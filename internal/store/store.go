@@ -87,9 +87,14 @@ var subdirs = []string{"names", "images", "layers", "blobs", "volumes", "contain
 // Init creates the directories. The top may be traversed, so that a user
 // namespace's root can reach its own upper directory by descriptor; everything
 // below is root's alone, or a setuid file of an image could be run by any user
-// of the host (CVE-2021-41091, CVE-2024-25621).
+// of the host (CVE-2021-41091, CVE-2024-25621). A user's is the user's alone: root of
+// their namespace is the user.
 func (s *Store) Init() error {
-	if err := os.MkdirAll(s.dir, 0o711); err != nil {
+	mode := os.FileMode(0o711)
+	if realm.Own() != nil {
+		mode = 0o700 // as the XDG Base Directory Specification has it
+	}
+	if err := os.MkdirAll(s.dir, mode); err != nil {
 		return fmt.Errorf("creating the store: %w", err)
 	}
 	for _, name := range subdirs {

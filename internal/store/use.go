@@ -33,6 +33,9 @@ func (s *Store) use(ref, platform, unit string, add func(note, hex string) strin
 	if _, err := os.Lstat(s.path("lock")); errors.Is(err, os.ErrNotExist) {
 		return s.ResolveFor(ref, platform) // an empty store: its error is the one to show
 	}
+	if err := s.sameIDs(); err != nil {
+		return img, err
+	}
 	err = s.change(func() error {
 		img, err = s.ResolveFor(ref, platform)
 		if err != nil {

@@ -84,3 +84,32 @@ func TestUserSlowDefinition(t *testing.T) {
 	s.must("systemctl", "--user", "daemon-reload")
 	s.must("systemctl", "--user", "start", "slow")
 }
+
+// Root gives the user other subordinate ids: what is in images and volumes would be
+// nobody's inside, and does not become somebody else's in silence.
+//
+//lab:once
+func TestUserStoreOfOtherIDs(t *testing.T) {
+	s := newSession(t)
+	archive := savedImage(t, "localhost/box:1", `{"Cmd": ["sh"]}`)
+	must(t, "install", "-o", somebody, archive, s.home+"/box.tar")
+	s.must("unitc", "--user", "load", s.home+"/box.tar")
+	s.define("web.yaml", "image: localhost/box:1\npull_policy: never\nnetwork_mode: none\nvolumes: [kept:/kept]\nstop_grace_period: 0s\ncommand: [/bin/busybox, sleep, \"1000\"]\n")
+	s.must("systemctl", "--user", "start", "web")
+	s.must("systemctl", "--user", "stop", "web")
+	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
+		place(t, file, somebody+":300000:65536\n")
+	}
+	const want = "other ids than /etc/subuid now gives: 1 to 65536 were 100000 to 165535; have root give the former ids back"
+	if out, status := s.run("systemctl", "--user", "start", "web"); status == 0 {
+		t.Errorf("it starts with other ids:\n%s", out)
+	}
+	if text := s.property("web", "StatusText"); !strings.Contains(text, want) {
+		t.Errorf("with other ids the status is %q", text)
+	}
+	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
+		place(t, file, somebody+":100000:65536\n"+somebody+":300000:65536\n")
+	}
+	s.must("systemctl", "--user", "start", "web")
+	s.must("systemctl", "--user", "stop", "web")
+}

@@ -8,6 +8,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	_ "github.com/unitc/unitc/internal/bigstack"
@@ -17,6 +18,13 @@ import (
 	"github.com/unitc/unitc/internal/pump"
 	"github.com/unitc/unitc/internal/realm"
 )
+
+// The program's own goroutine stays on its first thread. A start becomes the log relay
+// right behind READY=1, and an exec on another thread moves the process id from one
+// to the other (de_thread in the kernel's fs/exec.c): systemd 262, which knows senders
+// by pidfd, finds no unit for a word that it reads at that moment, and waits for
+// READY=1 until the start times out (of 40,000 words 67, and none from the first thread).
+func init() { runtime.LockOSThread() }
 
 func main() {
 	status := run(os.Args[1:])

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,70 @@ func TestHelperEndsWhenItsWordsAreRead(t *testing.T) {
 			c.end()
 		}
 	})
+}
+
+// The helper becomes the relay on its first thread. An exec on another one moves the
+// process id, and 262 finds no unit for a READY=1 that it reads just then: one start
+// in many thousands hung until its time-out.
+func TestRelayBeginsOnTheFirstThread(t *testing.T) {
+	leavesNothing(t, func() {
+		c := scoped.defineTemplate(t, "first-thread@", endless).instance(t, "x")
+		for range 10 {
+			c.arm("UNITC_PAUSE_AT", "become-relay")
+			must(t, "systemctl", "start", "--no-block", c.unit())
+			pid := c.awaitPausedHelper()
+			c.disarm()
+			if thread := execThread(t, pid); thread != pid {
+				t.Errorf("thread %d of process %d became the relay", thread, pid)
+			}
+			c.await("ActiveState", "active")
+			c.end()
+		}
+	})
+}
+
+// execThread lets a stopped process go on and gives the thread that becomes another
+// program (ptrace(2), PTRACE_EVENT_EXEC).
+func execThread(t *testing.T, pid int) (thread int) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tasks, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var threads []int
+	for _, task := range tasks {
+		tid, _ := strconv.Atoi(task.Name())
+		if _, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(tid), 0, unix.PTRACE_O_TRACEEXEC, 0, 0); e != 0 {
+			t.Fatalf("ptrace PTRACE_SEIZE %d: %v", tid, e)
+		}
+		threads = append(threads, tid)
+	}
+	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, tid := range threads {
+			var ws unix.WaitStatus
+			if got, err := unix.Wait4(tid, &ws, unix.WALL|unix.WNOHANG, nil); err != nil || got != tid || !ws.Stopped() {
+				continue
+			}
+			if ws.TrapCause() == unix.PTRACE_EVENT_EXEC {
+				former, err := unix.PtraceGetEventMsg(tid)
+				if err != nil {
+					t.Error(err)
+				}
+				if err := unix.PtraceDetach(tid); err != nil {
+					t.Error(err)
+				}
+				return int(former)
+			}
+			_ = unix.PtraceCont(tid, 0)
+		}
+	}
+	t.Fatalf("process %d became no other program", pid)
+	return 0
 }
 
 // holdManager stops PID 1 when something is so, and lets it go when something

@@ -70,12 +70,12 @@ func authPaths() []string {
 // credentials finds what to show to a registry for a repository; none found
 // means an anonymous pull.
 func credentials(ctx context.Context, explicit, host, repository string) (authn.Authenticator, error) {
-	paths := authPaths()
+	paths, read := authPaths(), readConf
 	if explicit != "" {
-		paths = []string{explicit}
+		paths, read = []string{explicit}, os.ReadFile
 	}
 	for _, p := range paths {
-		data, err := os.ReadFile(p)
+		data, err := read(p)
 		if errors.Is(err, fs.ErrNotExist) && explicit == "" {
 			continue
 		}

@@ -59,12 +59,12 @@ type signedIdentity struct {
 
 // LoadPolicy reads a policy.json; "" means the first of the usual places.
 func LoadPolicy(path string) (*Policy, error) {
-	paths := realm.Configs("policy.json", policyPaths)
+	paths, read := realm.Configs("policy.json", policyPaths), readConf
 	if path != "" {
-		paths = []string{path}
+		paths, read = []string{path}, os.ReadFile
 	}
 	for _, p := range paths {
-		data, err := os.ReadFile(p)
+		data, err := read(p)
 		if errors.Is(err, fs.ErrNotExist) && path == "" {
 			continue
 		}

@@ -82,7 +82,7 @@ func readRegistries(path string) (*Registries, error) {
 // read adds one file: lists of registries replace an entry of the same prefix,
 // aliases are merged, the last search list counts.
 func (r *Registries) read(path string) error {
-	data, err := os.ReadFile(path)
+	data, err := readConf(path)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}

@@ -18,7 +18,6 @@ var traces = []trace{
 	{"another runtime's state", func(s *Service) bool { return s.Runtime != "" }},
 	{"hooks to run after the end", func(s *Service) bool { return s.Bundle != "" || len(s.CDI) > 0 }},
 	{"what systemd is not to write into the journal", func(s *Service) bool { return s.keepsQuiet() }},
-	{"the last word of the checks, which is evidence", func(s *Service) bool { return s.Healthcheck != nil || s.System.Probe != nil }},
 }
 
 // remains are what may be taken away behind the end: it has a record of its own, by

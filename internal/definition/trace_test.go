@@ -22,9 +22,9 @@ func TestLeavesTraces(t *testing.T) {
 		"bundle":       {func(s *Service) { s.Bundle, s.RootFS = "/b", "" }, true, false},
 		"runtime":      {func(s *Service) { s.Runtime = "crun" }, true, false},
 		"vendor":       {func(s *Service) { s.CDI = []CDIDevice{{}} }, true, false},
-		"healthcheck":  {func(s *Service) { s.Healthcheck = &Healthcheck{} }, true, false},
+		"healthcheck":  {func(s *Service) { s.Healthcheck = &Healthcheck{} }, false, false},
 		"quiet":        {func(s *Service) { s.System.Service = []Directive{{Name: "LogLevelMax", Value: "err"}} }, true, false},
-		"probe":        {func(s *Service) { s.System.Probe = &Probe{} }, true, false},
+		"probe":        {func(s *Service) { s.System.Probe = &Probe{} }, false, false},
 	} {
 		s := Service{RootFS: "/srv", NetworkMode: "none"}
 		c.change(&s)

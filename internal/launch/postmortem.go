@@ -143,7 +143,7 @@ func report(name string, reported map[string]bool) error {
 		d.plan = p
 		d.found = kernelFindings(p, d.at)
 		d.lines = d.output()
-		d.probe = lastCheck(d.lines)
+		d.probe = d.lastCheck()
 		d.explain()
 		// So that `journalctl -u` and `systemctl status` of the container show it.
 		if err := writeJournal(append(d.entry(), field{"OBJECT_SYSTEMD_UNIT", unit})); err != nil {
@@ -180,20 +180,37 @@ func (d *fatality) output() string {
 	}
 	var lines []string
 	for _, r := range records {
-		id, at := r["_SYSTEMD_INVOCATION_ID"], r.wall()
-		inTime := at.After(d.since.Add(lateLine)) && !at.After(d.wall.Add(lateLine))
-		if id == d.invocation || inTime && (id == "" || r["_SYSTEMD_UNIT"] == scope) {
+		if d.wrote(r) || r["_SYSTEMD_UNIT"] == scope && d.isOf(r.wall()) {
 			lines = append(lines, r["MESSAGE"][:min(len(r["MESSAGE"]), lineBytes)])
 		}
 	}
 	return strings.Join(lines[max(0, len(lines)-lastLines):], "\n")
 }
 
-// lastCheck is what the relay says before it has systemd end an unhealthy service.
-func lastCheck(lines string) (check string) {
-	for line := range strings.Lines(lines) {
-		if strings.HasPrefix(line, "unhealthy: ") {
-			check = strings.TrimSpace(line)
+// wrote tells whether a line of the unit's is of this invocation.
+func (d *fatality) wrote(r record) bool {
+	id := r["_SYSTEMD_INVOCATION_ID"]
+	return id == d.invocation || id == "" && d.isOf(r.wall())
+}
+
+// isOf tells whether what was read at a time was written since the end before.
+func (d *fatality) isOf(at time.Time) bool {
+	return at.After(d.since.Add(lateLine)) && !at.After(d.wall.Add(lateLine))
+}
+
+// lastCheck is what the relay has said before it had systemd end an unhealthy service.
+// The payload may have said much since. A line of its own has another priority.
+func (d *fatality) lastCheck() (check string) {
+	if d.result != "watchdog" {
+		return ""
+	}
+	records, err := askJournal(lastLines, "MESSAGE,_SYSTEMD_INVOCATION_ID", "_SYSTEMD_UNIT="+d.plan.Unit, "_TRANSPORT=stdout", "PRIORITY=3")
+	if err != nil {
+		return ""
+	}
+	for _, r := range records {
+		if strings.HasPrefix(r["MESSAGE"], "unhealthy: ") && d.wrote(r) {
+			check = r["MESSAGE"]
 		}
 	}
 	return check

@@ -40,7 +40,7 @@ func TestWhoNeedsCleanUp(t *testing.T) {
 		cleans, sweeps bool
 	}{
 		"alone": {traceless, false, false}, "host": {"\nnetwork_mode: host", false, false}, "bridge": {"", false, true},
-		"pid": {"\npid: host", true, true}, "pid-alone": {traceless + "\npid: host", true, false}, "probe": {traceless + "\nhealthcheck: {test: [CMD, 'true']}", true, false},
+		"pid": {"\npid: host", true, true}, "pid-alone": {traceless + "\npid: host", true, false}, "probe": {traceless + "\nhealthcheck: {test: [CMD, 'true']}", false, false},
 	} {
 		u := scoped.define(t, "needs-"+name, endless+c.more)
 		cleans, success, failure := u.show("ExecStopPost") != "", u.show("OnSuccess"), u.show("OnFailure")

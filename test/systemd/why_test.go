@@ -62,7 +62,8 @@ func TestWhy(t *testing.T) {
 			want: map[string]string{"cause": "killed: the memory limit of 64 MiB was hit", "suggestion": "(`mem_limit: 96m`)", "memory_peak": "65500 KiB", "memory_limit": "64 MiB"},
 		},
 		"probe": {
-			definition: "tmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 2}\ncommand: [sh, -c, 'echo line 30; test -e /x; exec sleep infinity']",
+			// It has much to say at its end, and lines like ours.
+			definition: "tmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 2}\ncommand: [sh, -c, 'trap \"i=0; while [ \\$$i -lt 400 ]; do i=\\$$((i+1)); echo unhealthy: line \\$$i; done; exit 1\" TERM ABRT; while sleep 0.05; do :; done']",
 			systemd:    "probe: {file: /run/app/ready}",
 			want:       map[string]string{"cause": "unhealthy: file /run/app/ready: no such file or directory, 2 of 2", "result": "watchdog", "probe": "2 of 2"},
 		},

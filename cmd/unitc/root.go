@@ -137,7 +137,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.enable(), a.disable(),
 		}) && yield(groupDefine, []*cobra.Command{
 			a.up(), a.down(), a.edit(),
-			a.check(), a.diff(), a.apply(), a.updateLimits(),
+			a.check(), a.convert(), a.diff(), a.apply(), a.updateLimits(),
 			a.cat(), a.generate(), a.plan(), a.spec(), a.schema(),
 		}) && yield(groupImages, []*cobra.Command{
 			a.images(), a.pull(), a.load(), a.save(), a.push(), a.tag(),

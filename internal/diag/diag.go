@@ -100,6 +100,10 @@ const (
 	RuleUnsupported = "unsupported" // a Compose key or value that unitc will not have
 	RuleRelaxation  = "relaxation"  // a key that opens what is closed by default
 	RuleHost        = "host"        // what a start changes of the host
+	RuleLoss        = "loss"        // what a conversion cannot take along
+	RuleMeaning     = "meaning"     // what means something else when it is converted
+	RuleDefault     = "default"     // what needs no word when it is converted
+	RuleMove        = "move"        // what is to be brought over by hand
 )
 
 // List is the problems of one or more files.

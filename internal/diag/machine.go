@@ -83,6 +83,12 @@ var ruleTexts = map[string]string{
 	RuleVariable:    "A variable can't be filled in",
 	RuleLimit:       "The file has more than is allowed",
 	RuleUnsupported: "unitc does not support a feature of Compose",
+	RuleRelaxation:  "A key opens what is closed by default",
+	RuleHost:        "A start changes something of the host",
+	RuleLoss:        "A conversion cannot take something along",
+	RuleMeaning:     "Something means something else when it is converted",
+	RuleDefault:     "Something needs no word when it is converted",
+	RuleMove:        "Something is to be brought over by hand",
 }
 
 // The part of SARIF 2.1.0 (OASIS) that is needed.

@@ -35,6 +35,7 @@ var (
 	firewall = ban{[]string{"github.com/google/nftables/..."}, "engines call the OCI command line many times for each container, and it filters nothing"}
 	host     = ban{[]string{"os", "golang.org/x/sys/...", "os/exec", "net"},
 		"the room is pure: facts of the host are arguments"}
+	verbs         = ban{[]string{"internal/cli/convert"}, "what an operator moves in from is no business of a boot or a start"}
 	oneLineOfHTTP = ban{[]string{"net/http", "os/exec"}, "a request and the first line of its answer are read here; more costs each check"}
 	spec          = ban{[]string{"github.com/opencontainers/...", "internal/plan", "internal/planner", "internal/runtime", "internal/launch"},
 		"what is launched is decided at start, not when units are written"}
@@ -80,9 +81,9 @@ var law = []struct {
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
 	{"internal/generator/command", []ban{library, dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
-	{"cmd/unitc-generator", []ban{library, dbus, http, cobra, netAny, spec,
+	{"cmd/unitc-generator", []ban{library, dbus, http, cobra, netAny, spec, verbs,
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
-	{"cmd/unitc-generator-yaml", []ban{dbus, http, cobra, netAny, spec,
+	{"cmd/unitc-generator-yaml", []ban{dbus, http, cobra, netAny, spec, verbs,
 		{[]string{"os/exec"}, "a generator starts nothing and asks nobody (G-3)"}}},
 	// Images: what a start needs, and what only the CLI links.
 	{"internal/reference", []ban{yaml, dbus, http, cobra, netAny, spec}},
@@ -99,6 +100,9 @@ var law = []struct {
 		{[]string{"os/exec"}, "it reads files, so that it works on images and in build machines"}}},
 	// Its options are flags, and become a definition.
 	{"internal/cli/adhoc", []ban{dbus, http, spec}},
+	// What it makes is checked by those whom it does not reach: the verb.
+	{"internal/cli/convert", []ban{dbus, http, cobra, netAny, spec,
+		{[]string{"os/exec", "internal/generator", "internal/loader"}, "it reads what it is given and starts nothing"}}},
 	// It shows what the image room reports, and that room speaks HTTP.
 	{"internal/cli/progress", []ban{yaml, dbus, cobra}},
 	{"internal/cli/units", []ban{yaml, http, cobra,
@@ -143,7 +147,7 @@ var law = []struct {
 		{[]string{"internal/planner", "internal/generator", "internal/searchpath", "internal/launch"}, "a bundle is no definition"}}},
 	{"cmd/unitc-runtime", []ban{yaml, http, cobra, firewall,
 		{[]string{"github.com/coreos/go-systemd/..."}, "two connections where one does (DEPENDENCIES)"}}},
-	{"cmd/unitc-exec", []ban{yaml, http, cobra,
+	{"cmd/unitc-exec", []ban{yaml, http, cobra, verbs,
 		{[]string{"github.com/coreos/go-systemd/..."}, "two connections where one does (DEPENDENCIES)"},
 		{[]string{"internal/generator", "internal/searchpath"}, "the helper reads its resolved definition and no other file of definitions"}}},
 }

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/convert"
+	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/searchpath"
+)
+
+type convertOptions struct {
+	output, format string
+	strict, force  bool
+	quiet          bool
+}
+
+func (a *app) convert() *cobra.Command {
+	o := convertOptions{format: "text"}
+	cmd := &cobra.Command{
+		Use:   "convert [OPTION…] FILE…|DIR…|-- docker run …",
+		Short: "make definitions of Quadlet files or of docker run",
+		Long: `Make definitions of Podman's Quadlet files, or of a command line of docker run or
+podman run, and report what is lost or means something else, each at its place.
+Units keep their names. Definitions are printed, or written to the directory of --output.`,
+		Example: "  unitc convert /etc/containers/systemd\n  unitc convert --output /etc/unitc web.container data.volume\n  unitc convert -- docker run -d --name web -p 8080:80 nginx",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !diag.Known(o.format) {
+				return usagef("convert: --format %s: want one of %s", o.format, strings.Join(diag.Formats, ", "))
+			}
+			if len(args) == 0 {
+				return usagef("convert: want Quadlet files, or -- and a command line; usage: %s", cmd.UseLine())
+			}
+			set, err := a.converted(args, cmd.ArgsLenAtDash() == 0)
+			if err != nil {
+				return err
+			}
+			return a.giveConverted(set, &o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "write the definitions to `DIR`")
+	f.BoolVar(&o.force, "force", false, "overwrite files in it")
+	f.BoolVar(&o.strict, "strict", false, "fail, and write nothing, if anything is lost or means something else")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "report no notes, and print no summary")
+	f.StringVar(&o.format, "format", o.format, "report as `FORMAT`: "+strings.Join(diag.Formats, ", "))
+	return cmd
+}
+
+// maxRepairs bounds how often what was made is checked: each time takes a part out.
+const maxRepairs = 1000
+
+// converted converts what the arguments name, and has it checked as unitc check does
+// until nothing is left that a start would refuse.
+func (a *app) converted(args []string, isCommand bool) (*convert.Set, error) {
+	host, err := a.convertHost()
+	if err != nil {
+		return nil, err
+	}
+	set := convert.New(host)
+	if isCommand {
+		set.Command(args)
+	} else {
+		if err := addQuadlets(set, args); err != nil {
+			return nil, err
+		}
+		set.Quadlets()
+	}
+	for range maxRepairs {
+		problems, err := checkConverted(set.Files())
+		if err != nil {
+			return nil, err
+		}
+		if !set.Repair(problems) {
+			return set, nil
+		}
+	}
+	return nil, errors.New("convert: what was made does not become a definition; this is a fault of unitc's")
+}
+
+func (a *app) convertHost() (convert.Host, error) {
+	dir, err := os.Getwd()
+	host := convert.Host{Home: "/root", Runtime: "/run", Name: "root", ID: "0", Dir: dir, Getenv: os.LookupEnv, ReadFile: readVariableFile}
+	if a.user && err == nil {
+		var me *user.User
+		if me, err = user.Current(); err == nil {
+			host.User, host.Home, host.Name, host.ID, host.Runtime = true, me.HomeDir, me.Username, me.Uid, "/run/user/"+me.Uid
+		}
+	}
+	return host, err
+}
+
+// readVariableFile reads a file that a unit names.
+func readVariableFile(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, errors.New("not a file")
+	case st.Size() > searchpath.MaxSize:
+		return nil, errors.New("too large")
+	}
+	return os.ReadFile(path)
+}
+
+// addQuadlets reads files, and directories as Podman does: with all that is below.
+func addQuadlets(set *convert.Set, args []string) error {
+	for _, arg := range args {
+		st, err := os.Stat(arg)
+		switch {
+		case err != nil && (arg == "docker" || arg == "podman"):
+			return usagef("convert: write -- in front of a command line: unitc convert -- %s", strings.Join(args, " "))
+		case err != nil:
+			return fmt.Errorf("convert: %w", err)
+		case !st.IsDir() && !convert.IsQuadlet(arg):
+			return usagef("convert: %s: the name of a Quadlet file ends in one of .%s; a compose file is a definition as it is: unitc check %[1]s", arg, strings.Join(convert.Kinds, ", ."))
+		case !st.IsDir():
+			err = addQuadlet(set, arg)
+		default:
+			err = addQuadletsBelow(set, arg)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addQuadletsBelow(set *convert.Set, dir string) error {
+	count := 0
+	err := filepath.WalkDir(dir, func(path string, item fs.DirEntry, err error) error {
+		if err != nil || item.IsDir() || !convert.IsQuadlet(path) {
+			return err
+		}
+		count++
+		return addQuadlet(set, path)
+	})
+	if err == nil && count == 0 {
+		return fmt.Errorf("convert: %s: there is no Quadlet file in it", dir)
+	}
+	return err
+}
+
+func addQuadlet(set *convert.Set, path string) error {
+	src, err := readSource(path)
+	if err != nil {
+		return fmt.Errorf("convert: %w", err)
+	}
+	// Of drop-ins of one name that of the nearest directory counts.
+	found := map[string]string{}
+	for _, dir := range dropInDirs(path) {
+		items, _ := os.ReadDir(dir)
+		for _, item := range items {
+			if name := item.Name(); strings.HasSuffix(name, ".conf") && found[name] == "" {
+				found[name] = filepath.Join(dir, name)
+			}
+		}
+	}
+	names := make([]string, 0, len(found))
+	for name := range found {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		drop, err := readSource(found[name])
+		if err != nil {
+			return fmt.Errorf("convert: %w", err)
+		}
+		src.DropIns = append(src.DropIns, drop)
+	}
+	set.Add(src)
+	return nil
+}
+
+func readSource(path string) (convert.Source, error) {
+	data, err := readVariableFile(path)
+	if err != nil {
+		return convert.Source{}, fmt.Errorf("%s: %w", path, err)
+	}
+	abs, err := filepath.Abs(path)
+	return convert.Source{Path: path, Dir: filepath.Dir(abs), Data: data}, err
+}
+
+// dropInDirs are those of podman-systemd.unit(5), the nearest first: foo-bar.container.d,
+// foo-.container.d, container.d; of an instance, those of its template too.
+func dropInDirs(path string) []string {
+	dir, base := filepath.Split(path)
+	kind := filepath.Ext(base)
+	stem := strings.TrimSuffix(base, kind)
+	dirs := []string{dir + base + ".d"}
+	if at := strings.IndexByte(stem, '@'); at >= 0 && at < len(stem)-1 {
+		dirs = append(dirs, dir+stem[:at+1]+kind+".d")
+	}
+	for i := len(stem) - 2; i > 0; i-- {
+		if stem[i] == '-' {
+			dirs = append(dirs, dir+stem[:i+1]+kind+".d")
+		}
+	}
+	return append(dirs, dir+kind[1:]+".d")
+}
+
+// checkConverted is unitc check of the files, whose problems name them alone.
+func checkConverted(files []convert.File) (diag.List, error) {
+	dir, err := os.MkdirTemp("", "unitc-convert-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for the check: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	for _, f := range files {
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, fs.FileMode(f.Mode)); err != nil {
+			return nil, err
+		}
+	}
+	out, err := catalog.DryRun{Dirs: []string{dir}}.Run()
+	if err != nil {
+		return nil, err
+	}
+	problems := append(out.Problems, planProblems(out.Definitions)...)
+	for i := range problems {
+		problems[i].File = strings.TrimPrefix(problems[i].File, dir+"/")
+	}
+	return problems, nil
+}
+
+// giveConverted prints or writes the definitions and reports what was found.
+func (a *app) giveConverted(set *convert.Set, o *convertOptions) error {
+	problems := set.Problems()
+	if o.quiet {
+		problems = slices.DeleteFunc(problems, func(p diag.Problem) bool { return p.Severity == diag.Note })
+	}
+	failed := problems.HasErrors() || o.strict && tally(problems, diag.Warning) > 0
+	files := set.Files()
+	switch {
+	case o.output == "":
+		if err := a.printConverted(files); err != nil {
+			return err
+		}
+	case !o.strict || !failed:
+		if err := writeConverted(o.output, files, o.force); err != nil {
+			return err
+		}
+	}
+	report := *a
+	if o.output == "" {
+		report.stdout = a.stderr // what is made has the other
+	}
+	if err := report.report(problems, o.format); err != nil {
+		return err
+	}
+	if !o.quiet && o.format == "text" {
+		fmt.Fprintln(a.stderr, convertSummary(files, problems))
+	}
+	if failed {
+		return statusError(exitFailed)
+	}
+	return nil
+}
+
+func convertSummary(files []convert.File, problems diag.List) string {
+	return fmt.Sprintf("%s made: %s, %s, %s", plural(len(files), "file"), plural(tally(problems, diag.Error), "error"),
+		plural(tally(problems, diag.Warning), "warning"), plural(tally(problems, diag.Note), "note"))
+}
+
+// printConverted names each file where there are several.
+func (a *app) printConverted(files []convert.File) error {
+	for i, f := range files {
+		if len(files) > 1 {
+			divider := "---\n"
+			if i == 0 {
+				divider = ""
+			}
+			if _, err := fmt.Fprintf(a.stdout, "%s# %s\n", divider, f.Name); err != nil {
+				return err
+			}
+		}
+		if _, err := a.stdout.Write(f.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeConverted writes all of the files or, if one of them is there already, none.
+func writeConverted(dir string, files []convert.File, force bool) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if _, err := os.Lstat(filepath.Join(dir, f.Name)); err == nil && !force {
+			return fmt.Errorf("convert: %s is there already, and nothing was written; --force overwrites it", filepath.Join(dir, f.Name))
+		}
+	}
+	for _, f := range files {
+		if err := placeConverted(filepath.Join(dir, f.Name), f, force); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeConverted has a whole file appear under its name.
+func placeConverted(path string, f convert.File, force bool) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".unitc-convert-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(f.Data)
+	err = errors.Join(err, temp.Chmod(fs.FileMode(f.Mode)), temp.Sync(), temp.Close())
+	if err != nil {
+		return err
+	}
+	if force {
+		return os.Rename(temp.Name(), path)
+	}
+	if err := os.Link(temp.Name(), path); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("convert: %s is there already; --force overwrites it", path)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/diag"
+)
+
+var testHost = Host{
+	Home: "/root", Runtime: "/run", Name: "root", ID: "0", Dir: "/here",
+	Getenv: func(name string) (string, bool) { return "from here", name == "PASSED" },
+	ReadFile: func(path string) ([]byte, error) {
+		if path == "/etc/worker.conf" {
+			return []byte("# a comment\nLEVEL=\"3\"\nOTHER=x\n"), nil
+		}
+		return nil, os.ErrNotExist
+	},
+}
+
+// repaired has the definitions checked until they have no faults.
+func repaired(t testing.TB, s *Set) string {
+	t.Helper()
+	for range 200 {
+		found := checked(t, s.Files())
+		if s.Repair(found) {
+			continue
+		}
+		if found.HasErrors() {
+			t.Fatalf("what was made is no definition:\n%s", found)
+		}
+		return shown(s)
+	}
+	t.Fatal("it is repaired without an end")
+	return ""
+}
+
+func checked(t testing.TB, files []File) diag.List {
+	t.Helper()
+	dir := t.TempDir()
+	for _, f := range files {
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := catalog.DryRun{Dirs: []string{dir}}.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range out.Problems {
+		out.Problems[i].File = strings.TrimPrefix(out.Problems[i].File, dir+"/")
+	}
+	return out.Problems
+}
+
+func shown(s *Set) string {
+	var b strings.Builder
+	for _, f := range s.Files() {
+		fmt.Fprintf(&b, "-- %s --\n%s", f.Name, f.Data)
+	}
+	return b.String() + "-- report --\n" + s.Problems().String()
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestQuadlets(t *testing.T) {
+	paths, err := filepath.Glob("testdata/quadlet/*.txtar")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			archive, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, strings.TrimSuffix(path, "txtar")+"golden", repaired(t, readArchive(archive)))
+		})
+	}
+}
+
+func readArchive(archive *txtar.Archive) *Set {
+	s := New(testHost)
+	for _, f := range archive.Files {
+		if strings.Contains(f.Name, "/") {
+			continue
+		}
+		src := Source{Path: f.Name, Dir: "/etc/containers/systemd", Data: f.Data}
+		for _, drop := range archive.Files {
+			if strings.HasPrefix(drop.Name, f.Name+".d/") {
+				src.DropIns = append(src.DropIns, Source{Path: drop.Name, Dir: src.Dir, Data: drop.Data})
+			}
+		}
+		s.Add(src)
+	}
+	s.Quadlets()
+	return s
+}
+
+func TestCommandLines(t *testing.T) {
+	data, err := os.ReadFile("testdata/run/many.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(data)) {
+		words, err := splitWords(line, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(testHost)
+		s.Command(words)
+		fmt.Fprintf(&b, "$ %s%s", line, repaired(t, s))
+	}
+	golden(t, "testdata/run/many.golden", b.String())
+}
+
+// Whatever stands in a file, what is made of it is a definition.
+func FuzzQuadlet(f *testing.F) {
+	paths, _ := filepath.Glob("testdata/quadlet/*.txtar")
+	for _, path := range paths {
+		if archive, err := txtar.ParseFile(path); err == nil {
+			for _, file := range archive.Files {
+				f.Add(string(file.Data))
+			}
+		}
+	}
+	f.Add("[Container]\nImage=a\nEnvironment=\"A=\\x01\\u2028\" =b\nLabel=: #\nExec='\nVolume=a:/b:\nHealthRetries=x\n[Service]\nNice=\\\n[Unit]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 4096 {
+			t.Skip()
+		}
+		s := New(testHost)
+		for _, kind := range []string{"container", "pod", "network"} {
+			s.Add(Source{Path: "x." + kind, Dir: "/etc/containers/systemd", Data: []byte(text)})
+		}
+		s.Quadlets()
+		repaired(t, s)
+	})
+}
+
+// A value is read back as itself, whatever characters it has.
+func FuzzValues(f *testing.F) {
+	for _, text := range []string{"", "a", "no", "1", "0x1F", "1e3", "2001-01-01", "a: b", "$X ${Y} $$", "- a", "#", "é\u2028", "\"'\\", "~", "12:30", "=", "!x", "<<", "-", "--", "a:"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.ContainsFunc(text, func(r rune) bool { return r == 0xfffd || r < ' ' && r != '\n' && r != '\t' || r == 0x7f }) || len(text) > 1000 {
+			t.Skip()
+		}
+		s := New(testHost)
+		d := s.newDef("x", place{file: "x"})
+		a := arg{name: "x", at: place{file: "x", line: 1, col: 1}}
+		d.set1("image", a, "example.com/x")
+		d.addWords("command", a, []string{"sh", text})
+		d.pair("labels", "key", a, scalarOf(a, text))
+		s.add(d)
+		dir := t.TempDir()
+		for _, file := range s.Files() {
+			if err := os.WriteFile(filepath.Join(dir, file.Name), file.Data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := catalog.DryRun{Dirs: []string{dir}}.Run()
+		if err != nil || out.Problems.HasErrors() || len(out.Definitions) != 1 {
+			t.Fatalf("%v\n%s\n%s", err, out.Problems, s.Files()[0].Data)
+		}
+		service := out.Definitions[0].Services[0]
+		if service.Command[1] != text || service.Labels[0].Value != text {
+			t.Errorf("%q is read as %q and %q", text, service.Command[1], service.Labels[0].Value)
+		}
+	})
+}

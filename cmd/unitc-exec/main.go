@@ -46,6 +46,8 @@ func run(args []string) int {
 		return launch.Start(args[1], "")
 	case len(args) > 1 && args[0] == "enter":
 		return launch.Enter(args[1:])
+	case len(args) > 1 && args[0] == launch.NestVerb:
+		return launch.Nest(args[1:])
 	case len(args) == 3 && args[0] == "start":
 		return launch.Start(args[1], args[2])
 	case len(args) == 2 && args[0] == "clean":
@@ -89,7 +91,9 @@ func run(args []string) int {
 }
 
 const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
-       unitc-exec enter VERB ARGUMENTS
+       unitc-exec enter [networks] VERB ARGUMENTS
+       unitc-exec enter keep-network
+       unitc-exec nest start RESOLVED.json [INSTANCE]
        unitc-exec clean NAME [swept]
        unitc-exec sweep
        unitc-exec idle

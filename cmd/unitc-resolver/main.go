@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command unitc-resolver answers containers that ask for names. systemd starts
-// it by unitc-resolver.socket and it ends when nobody asks any more.
+// it by unitc-resolver.socket and it ends when nobody asks any more. With "keep" it
+// keeps a user's networks, as long as there are any, and answers there.
 package main
 
 import (
@@ -19,8 +20,12 @@ func main() {
 	// A restart loses no answer.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	idle, err := idleTime()
-	if err == nil {
+	var err error
+	if len(os.Args) == 2 && os.Args[1] == "keep" {
+		err = keep(stop)
+	} else if idle, idleErr := idleTime(); idleErr != nil {
+		err = idleErr
+	} else {
 		err = resolver.Serve(resolver.New("", "/etc/resolv.conf"), sockets(), idle, stop)
 	}
 	if err != nil {

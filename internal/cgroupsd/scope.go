@@ -150,7 +150,11 @@ func scopeProperties(s *plan.Scope, pid int) ([]property, error) {
 		// The payload ends with its service, and is ordered so that the service is
 		// stopped first; After= would deadlock with Type=notify (S-8).
 		list = append(list, property{"BindsTo", []string{s.BoundTo}}, property{"Before", []string{s.BoundTo}})
-	} else {
+	}
+	if s.Needs != "" {
+		list = append(list, property{"Wants", []string{s.Needs}})
+	}
+	if s.BoundTo == "" {
 		// An engine's container: the engine stops it, and may do so at shutdown.
 		list = append(list, property{"DefaultDependencies", false})
 	}

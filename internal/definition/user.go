@@ -38,10 +38,6 @@ const asRoot = "have root run this container: put the definition in /etc/unitc"
 // refusals is the policy: what would do nothing, or something else than it says, is an
 // error at its line.
 var refusals = []refusal{
-	whole("networks", func(s *Service) bool { return s.NetworkMode == "" && len(s.Networks) > 0 && !s.implied() }).
-		because("a user makes no bridges on the host", "write `network_mode: pasta` (the host's network through a process of the user's), `none` or `host`"),
-	whole("network_mode", func(s *Service) bool { return s.NetworkMode == "" && s.implied() }).
-		because("services of a project reach each other over a bridge, and a user makes no bridges on the host", "write `network_mode: host`, where they are at localhost, or `pasta`, `none` for those that need no other"),
 	whole("network_mode", func(s *Service) bool { return joins(s.NetworkMode) || strings.HasPrefix(s.NetworkMode, "ns:") }).
 		because("a user's container has a user namespace of its own, and no right to another's network", "write `network_mode: pasta`, `none` or `host`"),
 	whole("pid", func(s *Service) bool { return s.PID != "" }).because("a user's container has processes of its own", "drop `pid:`, or "+asRoot),
@@ -54,8 +50,8 @@ var refusals = []refusal{
 	whole("device_cgroup_rules", func(s *Service) bool { return len(s.DeviceCgroupRules) > 0 }).because("device rules are root's to make", asRoot),
 	whole("bundle", func(s *Service) bool { return s.Bundle != "" }).because("bundles are root's", "write `rootfs:` and `command:`, or "+asRoot),
 	whole("runtime", func(s *Service) bool { return s.Runtime != "" }).because("other runtimes are root's to use", "drop `runtime:`"),
-	whole("links", func(s *Service) bool { return len(s.Links) > 0 }).because("a user makes no bridges on the host", "drop `links:`"),
-	whole("mac_address", func(s *Service) bool { return s.MACAddress != "" }).because("a user makes no bridges on the host", "drop it"),
+	whole("links", func(s *Service) bool { return len(s.Links) > 0 && !s.onNetworks() }).because("it is on no network", "drop `links:`, or join one with `networks:`"),
+	whole("mac_address", func(s *Service) bool { return s.MACAddress != "" && !s.onNetworks() }).because("it is on no network", "drop it, or join one with `networks:`"),
 	whole("x-net-devices", func(s *Service) bool { return len(s.NetDevices) > 0 }).because("interfaces of the host are root's to move", asRoot),
 	whole("x-nftables", func(s *Service) bool { return s.NFTables != "" }).because("rules for packets are root's to load", asRoot),
 	whole("x-time-offsets", func(s *Service) bool { return s.TimeOffsets != nil }).because("clocks are root's to set", "drop it, or "+asRoot),
@@ -68,7 +64,7 @@ var refusals = []refusal{
 			}
 		}
 		return ""
-	}, "x-activation leads into a bridge, and a user makes no bridges on the host", "let systemd listen for the payload itself with `systemd: {socket: …}`, or drop it"},
+	}, "x-activation leads into a bridge of the host's, and a user makes none", "let systemd listen for the payload itself with `systemd: {socket: …}`, or drop it"},
 	whole("oom_score_adj", func(s *Service) bool { return s.OOMScoreAdj != nil && *s.OOMScoreAdj < 0 }).because("lowering it is root's", "write 0 or more"),
 	whole("security_opt", func(s *Service) bool {
 		return slices.ContainsFunc(s.SecurityOpt, func(o string) bool { return strings.HasPrefix(o, "apparmor=") && o != "apparmor=unconfined" })
@@ -79,6 +75,9 @@ var refusals = []refusal{
 	{"systemd.install", (*Service).systemsTarget, "a user's systemd has no such target, and would never start it", "write default.target"},
 	{"systemd.unit", (*Service).systemsUnit, "a user's systemd does not know the system's unit, and would wait for nothing", "wait for what it stands for with `x-wait-for:`, or drop it"},
 }
+
+// onNetworks tells whether it joins any.
+func (s *Service) onNetworks() bool { return s.NetworkMode == "" && len(s.Networks) > 0 }
 
 // implied tells whether its networks are those that every service of a project has.
 func (s *Service) implied() bool {
@@ -172,8 +171,8 @@ func (f *File) ForUser() {
 	}
 	for i := range f.Services {
 		s := &f.Services[i]
-		if len(f.Services) == 1 && s.NetworkMode == "" && s.implied() {
-			s.Networks = nil // there is nobody to be reached by it
+		if len(f.Services) == 1 && s.NetworkMode == "" && s.implied() && !f.declares(s.Networks[0].Network) {
+			s.Networks, f.Networks = nil, f.without(s.Networks[0].Network) // there is nobody to be reached by it
 		}
 		for _, r := range refusals {
 			if path := r.asks(s); path != "" {
@@ -182,13 +181,46 @@ func (f *File) ForUser() {
 				f.Problems = append(f.Problems, p)
 			}
 		}
-		if s.NetworkMode == "" {
-			s.NetworkMode, s.Networks = NetworkPasta, nil
+		if !s.onNetworks() && s.NetworkMode == "" {
+			s.NetworkMode = NetworkPasta
 		}
 		s.UsernsMode = "host" // the user's own namespace, in which the helper is
 		s.OfUser = true
 	}
-	f.Networks = nil
+	for i := range f.Networks {
+		f.Problems = append(f.Problems, f.Networks[i].forUser()...)
+	}
+}
+
+// declares tells whether the file says anything of a network of its own.
+func (f *File) declares(name string) bool {
+	return slices.ContainsFunc(f.Networks, func(n Network) bool { return n.Name == name && n.Source.Line > 0 })
+}
+
+func (f *File) without(network string) []Network {
+	return slices.DeleteFunc(slices.Clone(f.Networks), func(n Network) bool { return n.Name == network })
+}
+
+// forUser tells what a network of a user's cannot have: it is a bridge in a network
+// namespace of theirs, and the way out of a container is its own.
+func (n *Network) forUser() (problems diag.List) {
+	refuse := func(key, what, cure string) {
+		path := "networks." + n.Key + "." + key
+		problems = append(problems, diag.Problem{Severity: diag.Error, File: n.Source.File, Line: n.Source.Line, Col: n.Source.Col, Path: path, What: what, Cure: cure})
+	}
+	if n.Driver != "" && n.Driver != "bridge" {
+		refuse("driver", "the host's interfaces are root's to share", "drop it: a user's networks are bridges of their own")
+	}
+	for _, o := range n.Options {
+		switch o.Key {
+		case "mtu", "com.docker.network.driver.mtu":
+		case "masquerade", "com.docker.network.bridge.enable_ip_masquerade":
+			refuse("driver_opts."+o.Key, "what leaves always has an address of the host's", "drop it, or write `internal: true`, with which nothing leaves")
+		default:
+			refuse("driver_opts."+o.Key, "no interface of the host's is one of a user's networks", "drop it")
+		}
+	}
+	return problems
 }
 
 // NetworkPasta is the network mode by pasta(1).

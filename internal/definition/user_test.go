@@ -8,14 +8,13 @@ import (
 )
 
 func TestForUser(t *testing.T) {
-	f := File{Services: []Service{{RootFS: "host"}}, Networks: []Network{{Name: "x"}}}
+	f := File{Services: []Service{{RootFS: "host"}}}
 	f.ForUser()
-	if s := f.Services[0]; s.NetworkMode != "pasta" || s.UsernsMode != "host" || len(f.Problems) > 0 || len(f.Networks) > 0 {
+	if s := f.Services[0]; s.NetworkMode != "pasta" || s.UsernsMode != "host" || len(f.Problems) > 0 {
 		t.Errorf("%+v: %v", s, f.Problems)
 	}
 	negative, yes := -1, true
 	for key, s := range map[string]Service{
-		"networks":                  {Networks: []Attachment{{Network: "front"}}},
 		"network_mode":              {NetworkMode: "service:db"},
 		"pid":                       {PID: "host"},
 		"ipc":                       {IPC: "host"},
@@ -52,18 +51,43 @@ func TestForUser(t *testing.T) {
 	}
 }
 
-// Services of a project that say nothing of networks would find each other; one alone
-// has nobody to find.
+// Services of a project find each other; one alone has nobody to find, unless its file
+// says something of the network.
 func TestForUserProject(t *testing.T) {
 	web := Service{Project: "blog", Networks: []Attachment{{Network: "blog_default"}}}
-	one := File{Project: true, Services: []Service{web}}
+	network := Network{Key: "default", Name: "blog_default"}
+	one := File{Project: true, Services: []Service{web}, Networks: []Network{network}}
 	one.ForUser()
-	if len(one.Problems) > 0 || one.Services[0].NetworkMode != NetworkPasta || len(one.Services[0].Networks) > 0 {
+	if len(one.Problems) > 0 || one.Services[0].NetworkMode != NetworkPasta || len(one.Services[0].Networks) > 0 || len(one.Networks) > 0 {
 		t.Errorf("%+v", one)
 	}
-	two := File{Project: true, Services: []Service{web, web}}
-	two.ForUser()
-	if len(two.Problems) != 2 || two.Problems[0].Path != "network_mode" {
-		t.Errorf("%v", two.Problems)
+	declared := network
+	declared.Source.Line, declared.Internal = 3, true
+	two := File{Project: true, Services: []Service{web, web}, Networks: []Network{network}}
+	for _, f := range []File{two, {Project: true, Services: []Service{web}, Networks: []Network{declared}}} {
+		f.ForUser()
+		for _, s := range f.Services {
+			if len(f.Problems) > 0 || s.NetworkMode != "" || len(s.Networks) != 1 || len(f.Networks) != 1 {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
+}
+
+// A user's networks are bridges of their own.
+func TestForUserNetworks(t *testing.T) {
+	for path, n := range map[string]Network{
+		"":                                  {Driver: "bridge", Options: []KeyValue{{Key: "mtu", Value: "1400"}}},
+		"networks.x.driver":                 {Driver: "macvlan"},
+		"networks.x.driver_opts.parent":     {Options: []KeyValue{{Key: "parent", Value: "eth0"}}},
+		"networks.x.driver_opts.bridge":     {Options: []KeyValue{{Key: "bridge", Value: "br0"}}},
+		"networks.x.driver_opts.masquerade": {Options: []KeyValue{{Key: "masquerade", Value: "false"}}},
+	} {
+		n.Key = "x"
+		f := File{Networks: []Network{n}}
+		f.ForUser()
+		if path == "" && len(f.Problems) > 0 || path != "" && (len(f.Problems) != 1 || f.Problems[0].Path != path || f.Problems[0].Cure == "") {
+			t.Errorf("%q: %v", path, f.Problems)
+		}
 	}
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Sibling bool
 	// Of is a process whose user namespace is joined; 0 = a new one is made.
 	Of int
+	// Into is a user namespace to be joined, in the place of a process's.
+	Into *os.File
 }
 
 // Fork makes the child. args are the program's own words, its path first.
@@ -38,12 +40,15 @@ func Fork(u *realm.User, args []string, opt Options) (*Child, error) {
 	p := program.New()
 	p.Step("enter-user-namespace", 1)
 	flags := uint64(unix.CLONE_NEWUSER | unix.CLONE_NEWNS)
+	ns := opt.Into
 	if opt.Of != 0 {
-		ns, err := os.Open("/proc/" + strconv.Itoa(opt.Of) + "/ns/user")
-		if err != nil {
+		var err error
+		if ns, err = os.Open("/proc/" + strconv.Itoa(opt.Of) + "/ns/user"); err != nil {
 			return nil, err
 		}
 		defer ns.Close()
+	}
+	if ns != nil {
 		p.Call("setns", "user", unix.SYS_SETNS, int(ns.Fd()), unix.CLONE_NEWUSER)
 		p.Call("unshare", "CLONE_NEWNS", unix.SYS_UNSHARE, unix.CLONE_NEWNS)
 		flags = 0
@@ -57,8 +62,8 @@ func Fork(u *realm.User, args []string, opt Options) (*Child, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	if opt.Of == 0 {
-		if err := writeMaps(u, child.PID); err != nil {
+	if ns == nil {
+		if err := mapIDs(u, child.PID); err != nil {
 			_ = child.Kill()
 			child.Close()
 			if !opt.Sibling {
@@ -76,6 +81,34 @@ func explain(err error) error {
 		return fmt.Errorf("making a user namespace: %w; the host keeps them to root: set user.max_user_namespaces and kernel.unprivileged_userns_clone (sysctl.d(5)), or with AppArmor kernel.apparmor_restrict_unprivileged_userns=0", err)
 	}
 	return fmt.Errorf("making a user namespace: %w", err)
+}
+
+// mapIDs gives a new namespace its ids: those of the user, or within the user's own
+// namespace the same as there.
+func mapIDs(u *realm.User, pid int) error {
+	if !u.Entered {
+		return writeMaps(u, pid)
+	}
+	for _, name := range []string{"/uid_map", "/gid_map"} {
+		own, err := os.ReadFile("/proc/self" + name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile("/proc/"+strconv.Itoa(pid)+name, sameIDs(string(own)), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameIDs maps the ids that a map of user_namespaces(7) gives to themselves.
+func sameIDs(own string) (data []byte) {
+	for line := range strings.Lines(own) {
+		if f := strings.Fields(line); len(f) == 3 {
+			data = fmt.Appendf(data, "%s %[1]s %s\n", f[0], f[2])
+		}
+	}
+	return data
 }
 
 // writeMaps has the ids mapped by programs of the host's that may do so, by

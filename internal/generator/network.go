@@ -7,6 +7,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/unitfile"
 )
@@ -25,7 +26,10 @@ const sysctlService = "systemd-sysctl.service"
 // it, where the containers' helpers find it by the unit's name.
 func networkUnit(file definition.File, n *definition.Network, outDir, helper string) unit {
 	name := networkUnitName(n.Name)
-	u := unit{name: name}
+	u := unit{name: name, resolved: networkResolved(file, n)}
+	if realm.Own() != nil {
+		return u // a user's is there while somebody is in it, and no longer
+	}
 	w := unitfile.Writer{}
 	w.Comment(generatedFrom + file.Path) // G-9
 	w.Section("Unit")
@@ -48,11 +52,15 @@ func networkUnit(file definition.File, n *definition.Network, outDir, helper str
 	w.Set("Environment", "GOMAXPROCS=1")
 	w.Set("Slice", defaultSlice)
 	u.text, _ = w.Bytes()
+	return u
+}
+
+// networkResolved is the network's definition for the helpers of containers.
+func networkResolved(file definition.File, n *definition.Network) []byte {
 	problems := append(diag.List(nil), file.Problems...)
 	problems.Sort()
 	r := definition.Resolved{Version: definition.ResolvedVersion, Network: n, Problems: problems}
-	u.resolved = append(r.AppendJSON(nil), '\n')
-	return u
+	return append(r.AppendJSON(nil), '\n')
 }
 
 // beforeBasic lets a unit be started in front of basic.target, as containers can
@@ -86,6 +94,11 @@ func networkUnits(file definition.File, outDir, helper string) []unit {
 // sure of them before the payload runs (launch, await-resolver).
 func (t *translation) networkDependencies() {
 	if !t.joinsNetworks() {
+		return
+	}
+	if realm.Own() != nil {
+		t.w.Set("Wants", keeperUnit)
+		t.w.Set("After", keeperUnit)
 		return
 	}
 	for _, a := range t.service.Networks {

@@ -87,6 +87,9 @@ func (o *output) abandon() {
 func (o *output) finish() {
 	o.placeDefinitions()
 	for _, u := range o.units {
+		if len(u.text) == 0 {
+			continue // a definition is all that there is
+		}
 		var err error
 		if dir, _, below := strings.Cut(u.name, "/"); below {
 			err = o.makeDir(dir)

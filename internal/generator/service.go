@@ -262,7 +262,7 @@ func (t *translation) isTemplate() bool {
 
 // launch is the contract with the helper (DESIGN §5).
 func (t *translation) launch() {
-	start := execHelper(t.helper, "start", resolved.Path(t.outDir, t.unit.stem()))
+	start := t.exec("start", resolved.Path(t.outDir, t.unit.stem()))
 	if t.isTemplate() {
 		start += " %i"
 	}
@@ -298,7 +298,7 @@ func (t *translation) cleanUp() {
 	if !t.cleansUp() {
 		return
 	}
-	clean := execHelper(t.helper, "clean") + " %N"
+	clean := t.exec("clean") + " %N"
 	if t.isSwept() {
 		clean += " swept"
 	}

@@ -17,6 +17,18 @@ func ownDirectives(list []definition.Directive) []definition.Directive {
 	return resource.WithoutDevices(list)
 }
 
+// exec is a command line of the helper that may make networks or take them away: of a
+// user's, where these are.
+func (t *translation) exec(words ...string) string {
+	if realm.Own() != nil && t.joinsNetworks() {
+		words = append([]string{"networks"}, words...)
+	}
+	return execHelper(t.helper, words...)
+}
+
+// keeperUnit keeps the networks of a user while a container needs any.
+const keeperUnit = "unitc-network.service"
+
 // execHelper is a command line of the helper: a user's runs in their own namespace.
 func execHelper(helper string, words ...string) string {
 	if realm.Own() != nil {

@@ -115,6 +115,8 @@ var law = []struct {
 	{"internal/journal", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/enter", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"internal/definition"}, "it takes a program into a user's namespace, whatever that is to do there"}}},
+	{"internal/usernet", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"os/exec", "internal/definition"}, "the helper asks at its door at each start of a user's container"}}},
 	{"internal/relay", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"encoding/json", "os/exec", "internal/definition", "internal/cgroupsd"}, "it is resident once for each container that has probes"}}},
 	{"internal/relay/order", []ban{yaml, dbus, http, cobra, netAny, spec}},

@@ -100,7 +100,7 @@ func Clean(name string, swept bool) int {
 		return 0
 	}
 	removeLimits(p.Scope.Name)
-	if p.Network != nil && p.Network.Pasta {
+	if p.Network != nil && (p.Network.Pasta || realm.Own() != nil) {
 		stopPasta(p.Scope.Slice, p.Scope.Name)
 	}
 	if err := killScope(p.Scope); err != nil {

@@ -3,17 +3,22 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/enter"
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/usernet"
 )
 
 // Enter runs one of the helper's verbs in the user's own namespace: it is how a unit
@@ -30,7 +35,34 @@ func Enter(args []string) int {
 	if err != nil {
 		return enterFailed(nil, err)
 	}
-	opt := enter.Options{Sibling: args[0] == "start"}
+	words := append([]string{self}, args...)
+	var opt enter.Options
+	switch {
+	case args[0] == usernet.Verb:
+		words = []string{filepath.Dir(self) + "/unitc-resolver", "keep"}
+		opt = enter.Options{Sibling: true, Into: keptNamespace()}
+	case args[0] == NetworksVerb && len(args) > 1:
+		// All that concerns networks is done in the namespace that these belong to.
+		room, err := usernet.Ask()
+		switch {
+		case err == nil:
+			opt.Into = room.User
+			defer room.Close()
+		case args[1] != "clean":
+			notify, _ := openNotifier()
+			return enterFailed(notify, keeperGone(err))
+		case !errors.Is(err, usernet.ErrGone):
+			fmt.Fprintf(journal.Stderr, "<4>%v\n", err)
+		}
+		if args = args[1:]; args[0] == "start" {
+			opt.Sibling = true
+			words = append([]string{self, NestVerb}, args...)
+		} else {
+			words = append([]string{self}, args...)
+		}
+	default:
+		opt.Sibling = args[0] == "start"
+	}
 	if slices.Contains(joiners, args[0]) {
 		// A namespace of its own would have no power over the container's. A payload
 		// that has ended by itself needs none.
@@ -39,7 +71,7 @@ func Enter(args []string) int {
 	if opt.Sibling && os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
 		os.Setenv("LISTEN_PID", listenEntered)
 	}
-	child, err := enter.Fork(u, append([]string{self}, args...), opt)
+	child, err := enter.Fork(u, words, opt)
 	notify, notifyErr := openNotifier()
 	if err != nil {
 		status := enterFailed(notify, err)
@@ -53,11 +85,20 @@ func Enter(args []string) int {
 	if !opt.Sibling {
 		return awaitEntered(child)
 	}
-	err = notifyErr
-	if err == nil {
-		// A child of systemd's own, in the service's cgroup: it is taken.
-		err = notify.send(fmt.Sprintf("MAINPID=%d", child.PID), status("entering the user's namespace"))
+	if err = notifyErr; err == nil {
+		err = release(notify, child)
 	}
+	if err != nil {
+		_ = child.Kill()
+		return enterFailed(notify, err)
+	}
+	return 0
+}
+
+// release makes a child the main process of the unit, and lets it go on.
+func release(notify *notifier, child *enter.Child) error {
+	// A child of systemd's own, in the service's cgroup: it is taken.
+	err := notify.send(fmt.Sprintf("MAINPID=%d", child.PID), status("entering the user's namespace"))
 	if err == nil {
 		err = notify.barrierFor(statePatience)
 	}
@@ -67,11 +108,7 @@ func Enter(args []string) int {
 	if err == nil {
 		err = child.AwaitExec()
 	}
-	if err != nil {
-		_ = child.Kill()
-		return enterFailed(notify, err)
-	}
-	return 0
+	return err
 }
 
 // joiners are verbs that work in a container that runs.
@@ -102,4 +139,78 @@ func awaitEntered(child *enter.Child) int {
 		return enterFailed(nil, err)
 	}
 	return enter.Await(child.PID)
+}
+
+// NetworksVerb stands in front of the verbs of a container on networks of the user's.
+const NetworksVerb = "networks"
+
+// NestVerb has the helper enter one more namespace, the container's.
+const NestVerb = "nest"
+
+// Nest runs a start in a namespace within that of the user's networks, where the
+// container has power over nothing but itself, and stays until its interfaces are made,
+// which only who has power over both sides can do.
+func Nest(args []string) int {
+	u := realm.Own()
+	if u == nil || !u.Entered {
+		fmt.Fprintln(journal.Stderr, "<3>nest is for units of a user's systemd, not for root's")
+		return exitUser
+	}
+	environ := os.Getenv("NOTIFY_SOCKET")
+	notify, err := openNotifier()
+	if err != nil {
+		return enterFailed(nil, err)
+	}
+	os.Setenv("NOTIFY_SOCKET", environ)
+	ours, err := nest(u, notify, args)
+	if err == nil {
+		defer ours.Close()
+		err = network.ServeLinks(ours)
+	}
+	if err != nil {
+		return enterFailed(notify, err)
+	}
+	return 0
+}
+
+func nest(u *realm.User, notify *notifier, args []string) (*os.File, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs, err := network.LinkSockets()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	child, err := enter.Fork(u, append([]string{self}, args...), enter.Options{Sibling: true})
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	defer child.Close()
+	if err := release(notify, child); err != nil {
+		_ = child.Kill()
+		ours.Close()
+		return nil, err
+	}
+	return ours, nil
+}
+
+// keptNamespace is the namespace that the keeper of networks before this one was in,
+// nil = there was none.
+func keptNamespace() *os.File {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	for i, name := range strings.Split(os.Getenv("LISTEN_FDNAMES"), ":") {
+		if name == usernet.UserName {
+			return os.NewFile(uintptr(firstSocket+i), name)
+		}
+	}
+	return nil
+}
+
+func keeperGone(err error) error {
+	return fmt.Errorf("%w; `systemctl --user status %s` says why", err, usernet.Unit)
 }

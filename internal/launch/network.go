@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
 )
 
@@ -39,11 +41,16 @@ func (s *starter) claimNetwork() error {
 			}
 			request.Attachments = append(request.Attachments, network.Attachment{Attachment: a, Definition: d})
 		}
-		if n.Pasta {
+		switch {
+		case n.Pasta:
+			request.Attachments = []network.Attachment{{Definition: network.PastaNetwork()}}
+		case realm.Own() != nil && slices.ContainsFunc(request.Attachments, func(a network.Attachment) bool { return !a.Definition.Internal }):
+			request.Attachments = append(request.Attachments, network.OutPlace())
+		}
+		if request.LeavesByPasta() {
 			if _, err := findPasta(); err != nil {
 				return err
 			}
-			request.Attachments = []network.Attachment{{Definition: network.PastaNetwork()}}
 		}
 		var err error
 		s.netWatch.mark("take")

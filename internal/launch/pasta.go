@@ -32,7 +32,7 @@ func findPasta() (string, error) {
 	}
 	instead := "join a bridge"
 	if realm.Own() != nil {
-		instead = "write `network_mode: host` or `none`"
+		instead = "write `network_mode: host` or `none`, or `internal: true` at its networks"
 	}
 	return "", &planner.KeyError{Key: "network_mode", What: "pasta is not installed", Cure: "install it (Debian's package passt), or " + instead}
 }
@@ -45,7 +45,7 @@ const pastaTimeout = 30 * time.Second
 // beside the payload's: it is under the container's limits, ends with them, and
 // no stop signal reaches it before the payload has ended.
 func (s *starter) startPasta() error {
-	if s.network == nil || !s.network.IsPasta() {
+	if !s.network.HasPasta() {
 		return nil
 	}
 	path, err := findPasta()

@@ -10,6 +10,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 const resolverSocket = "unitc-resolver.socket"
@@ -21,6 +22,9 @@ const resolverTimeout = scopeTimeout
 // to wait. A container without an answer runs all the same, as one does without
 // a way out: who talks to nobody never notices.
 func (s *starter) awaitResolver() error {
+	if realm.Own() != nil {
+		return nil // who keeps the user's networks answers, before there are any
+	}
 	if !s.network.AsksResolver() || network.ResolverListens() {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // ensure gives the network, made if it is missing or incomplete.
@@ -80,7 +81,10 @@ func makeNetwork(locked *lease.Locked, n *lease.Network, before func(string)) er
 			}
 		}
 		before("make-rules")
-		if err := makeRules(locked, n); err != nil {
+		if realm.Own() == nil {
+			err = makeRules(locked, n)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -94,7 +98,7 @@ func design(locked *lease.Locked, d *definition.Network) (*lease.Network, error)
 	if err != nil || n.Driver == lease.Pasta {
 		return n, err
 	}
-	if n.Driver == lease.Bridge && n.Link != bridgeName(n.Name) {
+	if n.Driver == lease.Bridge && n.Link != bridgeName(n.Name) && realm.Own() == nil {
 		// A bridge that somebody else has made stays when the network goes.
 		if link, err := netlink.LinkByName(n.Link); err == nil {
 			if link.Type() != "bridge" {
@@ -159,7 +163,7 @@ func isWhole(n *lease.Network) bool {
 		return true
 	}
 	link, err := netlink.LinkByName(n.Link)
-	return err == nil && link.Attrs().Flags&net.FlagUp != 0 && hasRules()
+	return err == nil && link.Attrs().Flags&net.FlagUp != 0 && (realm.Own() != nil || hasRules())
 }
 
 // makeBridge makes what is missing of a network's bridge.
@@ -271,6 +275,9 @@ func dropAddresses(n *lease.Network) error {
 // deleteLink removes a link that may be gone: a veth goes with the namespace
 // of its other end.
 func deleteLink(name string) error {
+	if !hasLinks() {
+		return nil
+	}
 	link, err := netlink.LinkByName(name)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil

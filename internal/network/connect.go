@@ -18,6 +18,7 @@ import (
 
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/usernet"
 )
 
 // Connect gives a network namespace its interfaces, and publishes the ports. The
@@ -26,6 +27,14 @@ import (
 func (c *Claim) Connect(ns *os.File) error {
 	if c.IsPasta() {
 		return nil // its process does all that
+	}
+	if c.usersBridges() {
+		c.request.Before("make-link")
+		if err := c.askLinks(ns); err != nil {
+			return err
+		}
+		c.request.Before("configure-link")
+		return within(ns, c.configure)
 	}
 	if !c.made {
 		if err := c.MakeNetworks(); err != nil {
@@ -50,7 +59,7 @@ func (c *Claim) Connect(ns *os.File) error {
 // of the container's.
 func (c *Claim) MakeNetworks() error {
 	c.made = true
-	if c.IsPasta() {
+	if c.IsPasta() || c.usersBridges() {
 		return nil
 	}
 	locked, err := lease.Store{}.Lock()
@@ -173,7 +182,7 @@ func ipvlanMode(mode string) (netlink.IPVlanMode, error) {
 // within runs do on a thread in another network namespace.
 func within(ns *os.File, do func() error) error {
 	if realm.Own() != nil {
-		return forGood(ns, do)
+		return usernet.Within(ns, do)
 	}
 	runtime.LockOSThread()
 	own, err := netns.Get()
@@ -195,23 +204,6 @@ func within(ns *os.File, do func() error) error {
 	return err
 }
 
-// forGood is within for a user, who may not go back to the host's network: the thread
-// ends with its goroutine.
-func forGood(ns *os.File, do func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := netns.Set(netns.NsHandle(ns.Fd()))
-		if err != nil {
-			err = fmt.Errorf("setns to the container's network: %w", err)
-		} else {
-			err = do()
-		}
-		done <- err
-	}()
-	return <-done
-}
-
 // configure runs in the container's namespace.
 func (c *Claim) configure() error {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -221,17 +213,28 @@ func (c *Claim) configure() error {
 	defer h.Close()
 	// All of them first: a sysctl may be of any interface.
 	for _, p := range c.places {
+		if p.network.Driver == lease.Pasta {
+			continue // it comes behind
+		}
 		if err := p.ownSysctls(); err != nil {
 			return fmt.Errorf("network %s: %w", p.network.Name, err)
 		}
 	}
-	if err := c.askedSysctls(); err != nil {
-		return err
+	if !c.HasPasta() {
+		if err := c.askedSysctls(); err != nil {
+			return err
+		}
 	}
 	for _, p := range c.places {
+		if p.network.Driver == lease.Pasta {
+			continue
+		}
 		if err := p.configure(h); err != nil {
 			return fmt.Errorf("network %s: %w", p.network.Name, err)
 		}
+	}
+	if realm.Own() != nil {
+		return nil // the way out is pasta's
 	}
 	for _, is := range []func(netip.Addr) bool{netip.Addr.Is4, netip.Addr.Is6} {
 		if err := c.routes(h, is); err != nil {

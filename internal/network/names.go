@@ -32,9 +32,8 @@ func Hosts(names *plan.Names, hostname string, c *Claim, hostsNetwork bool) []by
 				fmt.Fprintf(&b, "%s\t%s\n", a, hostname)
 			}
 		}
-		for _, s := range c.places[0].network.Subnets {
-			gateway = s.Gateway
-			break
+		if subnets := c.places[0].network.Subnets; len(subnets) > 0 && !c.usersBridges() { // whose gateway is nobody
+			gateway = subnets[0].Gateway
 		}
 	} else if hostname != "" && !hostsNetwork { // pasta's addresses are the host's, whatever they are
 		fmt.Fprintf(&b, "127.0.1.1\t%s\n", hostname)

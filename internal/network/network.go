@@ -144,9 +144,11 @@ func Release(container string) error {
 		return err
 	}
 	defer locked.Unlock()
-	records, err := forget(locked, container)
-	forgetFlows(records...)
-	return errors.Join(err, locked.DropUnfinished(container))
+	return withinRoom(func(roomState) error {
+		records, err := forget(locked, container)
+		forgetFlows(records...)
+		return errors.Join(err, locked.DropUnfinished(container))
+	})
 }
 
 // ReleaseOver is Release of all containers that have ended, and Sweep: who starts
@@ -267,7 +269,9 @@ func Sweep() error {
 		return err
 	}
 	defer locked.Unlock()
-	return sweep(locked)
+	return withinRoom(func(state roomState) error {
+		return removeIdle(locked, func(n *lease.Network) bool { return state != outsider || n.Driver != lease.Bridge })
+	})
 }
 
 // Up makes a network and keeps it without a container, for its unit.

@@ -102,6 +102,9 @@ func Barriers() ([]Barrier, error) {
 // Barriers are those on the way of the container's own networks.
 func (c *Claim) Barriers() ([]Barrier, error) {
 	var paths []path
+	if c.usersBridges() {
+		return nil, nil // no firewall of the host's stands between them
+	}
 	for _, p := range c.places {
 		if p.network.Driver == lease.Bridge {
 			paths = append(paths, pathOf(p.network))

@@ -17,7 +17,7 @@ func PastaNetwork() *definition.Network {
 	return &definition.Network{Key: "network_mode", Name: lease.PastaName, Driver: lease.Pasta}
 }
 
-// IsPasta tells whether a process connects the container.
+// IsPasta tells whether a process alone connects the container.
 func (c *Claim) IsPasta() bool {
 	return c != nil && len(c.places) > 0 && c.places[0].network.Driver == lease.Pasta
 }
@@ -26,8 +26,11 @@ func (c *Claim) IsPasta() bool {
 // open its ports. The container sees the host's addresses and routes as its
 // own; what the host has on its loopback stays closed to it.
 func (c *Claim) PastaOptions() []string {
-	p := c.places[0].record
-	list := []string{"--config-net", "--quiet", "--no-map-gw", "--ns-ifname", p.Interface, "--dns-forward", lease.Resolver.String()}
+	p := c.pastaPlace().record
+	list := []string{"--config-net", "--quiet", "--no-map-gw", "--ns-ifname", p.Interface}
+	if c.IsPasta() {
+		list = append(list, "--dns-forward", lease.Resolver.String())
+	}
 	for _, way := range []struct{ protocol, option string }{{"tcp", "-t"}, {"udp", "-u"}} {
 		opened := false
 		for _, port := range p.Ports {

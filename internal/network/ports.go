@@ -81,7 +81,7 @@ func (c *Claim) reservePorts(locked *lease.Locked) error {
 func (c *Claim) way(key string, asked definition.Port) (*place, error) {
 	for i := range c.places {
 		p := &c.places[i]
-		if p.network.Driver == lease.Pasta || p.network.Driver == lease.Bridge && !p.network.Internal {
+		if p.network.Driver == lease.Pasta || p.network.Driver == lease.Bridge && !p.network.Internal && !c.usersBridges() {
 			return p, nil
 		}
 	}
@@ -90,10 +90,10 @@ func (c *Claim) way(key string, asked definition.Port) (*place, error) {
 
 // reserve finds the ports of the host, one for each family of addresses.
 func (c *Claim) reserve(key string, asked definition.Port, r *lease.Record, holders holding) ([]lease.Port, error) {
-	if c.IsPasta() && asked.Protocol == "sctp" {
+	if c.HasPasta() && asked.Protocol == "sctp" {
 		return nil, &Fault{key, "pasta knows tcp and udp alone", "join a bridge, or remove the port"}
 	}
-	hosts, err := hostAddresses(key, asked, r, c.IsPasta())
+	hosts, err := hostAddresses(key, asked, r, c.HasPasta())
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 const (
@@ -44,7 +45,7 @@ func bridgeSysctls(n *lease.Network) error {
 		// Published ports answer on 127.0.0.1 too: such packets may leave through
 		// this bridge, and through no other interface. What comes in for 127.0.0.0/8
 		// is dropped by a rule (CVE-2020-8558).
-		{"/proc/sys/net/ipv4/conf/" + n.Link + "/route_localnet", "1", v4 && !n.Internal},
+		{"/proc/sys/net/ipv4/conf/" + n.Link + "/route_localnet", "1", v4 && !n.Internal && realm.Own() == nil},
 	}
 	for _, s := range set {
 		if !s.wanted {
@@ -54,7 +55,7 @@ func bridgeSysctls(n *lease.Network) error {
 			return err
 		}
 	}
-	if n.Internal {
+	if n.Internal || realm.Own() != nil {
 		return nil
 	}
 	if v4 {

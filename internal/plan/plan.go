@@ -160,6 +160,8 @@ type Scope struct {
 	Description string `json:"description"`
 	// BoundTo is the service whose end is the scope's end (S-8); "" = none.
 	BoundTo string `json:"bound_to"`
+	// Needs is a unit that stays while the scope does; "" = none.
+	Needs string `json:"needs,omitempty"`
 	// Properties are resource-control directives as a unit file spells them.
 	Properties []definition.Directive `json:"properties,omitempty"`
 }

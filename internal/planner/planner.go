@@ -20,6 +20,7 @@ import (
 	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resource"
+	"github.com/unitc/unitc/internal/usernet"
 )
 
 // Build makes the plan. Errors name the key of the definition.
@@ -405,6 +406,10 @@ func (b *builder) placement() error {
 		Description: "Payload of " + b.plan.Unit,
 		BoundTo:     b.plan.Unit,
 		Properties:  b.scopeProperties(),
+	}
+	if realm.Own() != nil && b.s.NetworkMode == "" {
+		// Whatever the definition says by the time of a reload.
+		b.plan.Scope.Needs = usernet.Unit
 	}
 	return nil
 }

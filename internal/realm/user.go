@@ -31,11 +31,14 @@ var own *User
 func Own() *User { return own }
 
 // entered says in the environment that this process was started in the user's own
-// namespace, by Enter. It only has the namespace looked at.
-const entered = "_UNITC_IN_USER_NAMESPACE=1"
+// namespace, by Enter, and whose that is: in a namespace within another one nobody
+// can see the host's ids. It only has the namespace looked at.
+const entered = "_UNITC_IN_USER_NAMESPACE"
 
 // Environ is what a program is told that is started in the user's own namespace.
-func Environ() []string { return append(os.Environ(), entered) }
+func Environ() []string { return append(os.Environ(), own.enteredBy()) }
+
+func (u *User) enteredBy() string { return entered + "=" + strconv.Itoa(u.UID) }
 
 // Told is what programs of ours must know that are started with no environment
 // otherwise; nothing for the system's.
@@ -45,16 +48,13 @@ func Told() []string {
 	}
 	list := []string{"HOME=" + own.Home, "XDG_RUNTIME_DIR=" + own.Runtime, "XDG_CONFIG_HOME=" + own.configHome, "XDG_DATA_HOME=" + own.dataHome}
 	if own.Entered {
-		list = append(list, entered)
+		list = append(list, own.enteredBy())
 	}
 	return list
 }
 
 // Entered tells whether somebody says that this process is in the user's own namespace.
-func Entered() bool {
-	name, value, _ := strings.Cut(entered, "=")
-	return os.Getenv(name) == value
-}
+func Entered() bool { return os.Getenv(entered) != "" }
 
 // Begin makes the places the user's where this process works for one: it is not
 // root, or root of a namespace that the user has entered. Programs call it before
@@ -66,14 +66,16 @@ func Begin() error {
 		return nil
 	}
 	if inside {
-		outer, whole, err := outside(uid)
+		_, whole, err := outside(uid)
 		if err != nil {
 			return err
 		}
 		if whole {
 			return nil // root of the host, whatever the environment says
 		}
-		uid = outer
+		if uid, err = strconv.Atoi(os.Getenv(entered)); err != nil {
+			return fmt.Errorf("%s: %w", entered, err)
+		}
 	}
 	return Become(uid, inside, os.Getenv)
 }

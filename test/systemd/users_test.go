@@ -230,9 +230,9 @@ func TestUserKinds(t *testing.T) {
 // started; who has no ids is told how to get them.
 func TestUserErrors(t *testing.T) {
 	s := newSession(t)
-	s.define("bad.yaml", "rootfs: host\ncommand: [/bin/true]\nprivileged: true\ndevices: [/dev/null]\nnetworks: [front]\n")
+	s.define("bad.yaml", "rootfs: host\ncommand: [/bin/true]\nprivileged: true\ndevices: [/dev/null]\nnetwork_mode: service:x\n")
 	out, status := s.run("unitc", "--user", "check")
-	for _, want := range []string{"bad.yaml:3:1: error: privileged: ", "bad.yaml:4:1: error: devices: ", "bad.yaml:5:1: error: networks: a user makes no bridges"} {
+	for _, want := range []string{"bad.yaml:3:1: error: privileged: ", "bad.yaml:4:1: error: devices: ", "bad.yaml:5:1: error: network_mode: a user's container has a user namespace of its own"} {
 		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("unitc check exits with %d and does not say %q:\n%s", status, want, out)
 		}

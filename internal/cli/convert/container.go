@@ -150,10 +150,17 @@ func (q *quadlet) exec(d *def, _ arg) {
 	if err != nil {
 		d.lost(a, err.Error(), "")
 	}
-	for i, word := range words {
-		words[i] = q.expand.value(a.with(word))
+	var all []string
+	for _, word := range words {
+		if dollarWord.MatchString(word) {
+			if parts, ok := q.expand.words(word[1:]); ok {
+				all = append(all, parts...)
+				continue
+			}
+		}
+		all = append(all, q.expand.value(a.with(word)))
 	}
-	d.addWords("command", a, words)
+	d.addWords("command", a, all)
 }
 
 func (q *quadlet) user(d *def, a arg) {

@@ -18,7 +18,7 @@ type expander struct {
 
 var (
 	dollarWord  = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]*$`)
-	dollarBrace = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(:[-+]([^}]*))?\}`)
+	dollarBrace = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 )
 
 // value puts specifiers and variables in.
@@ -27,7 +27,8 @@ func (x *expander) value(a arg) string {
 }
 
 // dollars follows systemd.service(5), "Command lines": $NAME is a variable where it is
-// a word, ${NAME} everywhere, $$ is a dollar sign.
+// a word, ${NAME} everywhere, $$ is a dollar sign. Defaults, ${NAME:-…}, are not known
+// there.
 func (x *expander) dollars(a arg, s string) string {
 	if dollarWord.MatchString(s) {
 		return x.variable(a, s[1:])
@@ -40,28 +41,13 @@ func (x *expander) dollars(a arg, s string) string {
 			b.WriteByte('$')
 			i++
 		case match != nil:
-			b.WriteString(x.braced(a, match))
+			b.WriteString(x.variable(a, match[1]))
 			i += len(match[0]) - 1
 		default:
 			b.WriteByte(s[i])
 		}
 	}
 	return b.String()
-}
-
-// braced is ${NAME}, ${NAME:-default} or ${NAME:+alternative}.
-func (x *expander) braced(a arg, match []string) string {
-	name, other := match[1], match[3]
-	_, known := x.known(name)
-	switch {
-	case strings.HasPrefix(match[2], ":-") && !known:
-		return other
-	case strings.HasPrefix(match[2], ":+") && known:
-		return other
-	case strings.HasPrefix(match[2], ":+"):
-		return ""
-	}
-	return x.variable(a, name)
 }
 
 func (x *expander) known(name string) (string, bool) {
@@ -77,6 +63,18 @@ func (x *expander) known(name string) (string, bool) {
 	}
 	value, ok := map[string]string{"HOME": h.Home, "USER": h.Name, "LOGNAME": h.Name, "XDG_RUNTIME_DIR": h.Runtime}[name]
 	return value, ok
+}
+
+// words are those of $NAME as a word of its own, which systemd parts at blanks.
+func (x *expander) words(name string) ([]string, bool) {
+	if _, inFile := x.files[name]; inFile {
+		return nil, false
+	}
+	value, ok := x.known(name)
+	if !ok {
+		return nil, false
+	}
+	return strings.Fields(value), true
 }
 
 // variable is the value of one in the unit, or a variable of the definition's where

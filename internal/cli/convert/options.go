@@ -182,8 +182,9 @@ var options = []option{
 	no("kernel-memory", "cgroup v2 counts the kernel's memory with the rest", "write mem_limit:"),
 	does("label", "`labels`, and `x-update` of io.containers.autoupdate", (*def).label).and("l"),
 	does("label-file", "`label_file`", func(d *def, a arg) { d.add("label_file", a, d.absolute(a.text)) }),
-	does("link", "`networks` and the other's names", func(d *def, a arg) {
-		d.lost(a, "links", "put both on a network of the same name under networks:; they find each other by container_name:")
+	does("link", "`links`", func(d *def, a arg) {
+		d.add("links", a, a.text)
+		d.changed(a, "both have to be on one network, and a start of this one starts the other", "convert the other one too; without networks: both are on that of lone containers")
 	}),
 	no("link-local-ip", "link-local addresses", "write networks: NAME: link_local_ips:"),
 	does("log-driver", "`logging: driver`", (*def).logDriver),
@@ -278,7 +279,7 @@ var options = []option{
 	idle("tls-verify", noAuth),
 	does("tmpfs", "`tmpfs`", (*def).tmpfs),
 	truth("tty", "tty").and("t"),
-	does("tz", "`environment: TZ`; *local* mounts the host's /etc/localtime", (*def).timeZone),
+	does("tz", "`volumes`: the host's file of that zone at /etc/localtime", (*def).timeZone),
 	no("uidmap", noMapping, mapCure),
 	does("ulimit", "`ulimits`", (*def).ulimit),
 	no("umask", "the payload's umask", "write systemd: service: UMask:"),

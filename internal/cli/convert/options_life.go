@@ -134,12 +134,13 @@ func (d *def) securityOption(a arg) {
 	}
 }
 
+// timeZone: Podman, too, gives the image the host's file.
 func (d *def) timeZone(a arg) {
+	file := "/usr/share/zoneinfo/" + a.text
 	if a.text == "local" {
-		d.add("volumes", a, "/etc/localtime:/etc/localtime:ro")
-		return
+		file = "/etc/localtime"
 	}
-	d.pair("environment", "TZ", a, scalarOf(a, a.text))
+	d.add("volumes", a, file+":/etc/localtime:ro")
 }
 
 // ulimit takes NAME=SOFT[:HARD].

@@ -225,7 +225,7 @@ func (q *quadlet) build() {
 		q.set.fault(s.at, "", "no ImageTag=", "Podman makes no unit of such a file; name the image")
 		return
 	}
-	d.lost(a, noBuild, "build it with podman, and then: podman save "+tag+" | unitc load -")
+	d.lost(a, noBuild, "build it with podman, and then: unitc load containers-storage:"+tag)
 	q.leftUnit(noBuild)
 }
 
@@ -238,7 +238,7 @@ func (q *quadlet) imageOf(d *def, a arg) {
 	case strings.HasSuffix(a.text, ".build") && other != nil:
 		d.set1("image", a, other.own().text("ImageTag"))
 		d.set1("pull_policy", a, "never")
-		d.move(a, "the image is built with podman", "podman save "+other.own().text("ImageTag")+" | unitc load -")
+		d.move(a, "the image is built with podman", "unitc load containers-storage:"+other.own().text("ImageTag"))
 	case strings.HasSuffix(a.text, ".image") || strings.HasSuffix(a.text, ".build"):
 		d.broken = true
 		q.set.fault(a.at, a.name, "the file "+a.text+" is not among those that are converted", "convert them together")
@@ -268,8 +268,11 @@ func (q *quadlet) fetched(d *def, a arg, other *quadlet) {
 
 // localImage says how an image gets here that no registry has.
 func (d *def) localImage(a arg) {
-	engine := map[bool]string{true: "podman", false: "docker"}[d.podman]
-	if strings.HasPrefix(a.text, "localhost/") {
-		d.move(a, "no registry has the image", engine+" save "+a.text+" | unitc load -")
+	switch {
+	case !strings.HasPrefix(a.text, "localhost/"):
+	case d.podman:
+		d.move(a, "no registry has the image", "unitc load containers-storage:"+a.text)
+	default:
+		d.move(a, "no registry has the image", "docker save "+a.text+" | unitc load -")
 	}
 }

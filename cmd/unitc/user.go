@@ -104,7 +104,7 @@ func (a *app) enter(of int) error {
 		}
 	}()
 	if err == nil {
-		err = child.Open()
+		err = child.Release()
 	}
 	if err != nil {
 		_ = child.Kill()

@@ -46,7 +46,7 @@ func userNamespace(u *realm.User) doctor.Finding {
 	child, err := enter.Fork(u, []string{"/bin/true"}, enter.Options{})
 	if err == nil {
 		defer child.Close()
-		if err = child.Open(); err == nil && enter.Await(child.PID) != 0 {
+		if err = child.Release(); err == nil && enter.Await(child.PID) != 0 {
 			err = fmt.Errorf("a program in the user's namespace has failed")
 		}
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/unitc/unitc/internal/realm"
 )
 
-// Child is a process that waits in the namespace for Open, and is the program then.
+// Child is a process that waits in the namespace for Release, and is the program then.
 type Child struct{ *program.Child }
 
 // Options are how a child is born.
@@ -57,6 +57,9 @@ func Fork(u *realm.User, args []string, opt Options) (*Child, error) {
 		flags |= unix.CLONE_PARENT
 	}
 	p.AwaitGate("read gate")
+	// It changes nothing: a new namespace has nothing shared. But who may not, may
+	// mount nothing else either.
+	p.Call(mayMount, "/", unix.SYS_MOUNT, 0, p.Str("/"), 0, unix.MS_SLAVE|unix.MS_REC, 0)
 	p.Call("execve", args[0], unix.SYS_EXECVE, p.Str(args[0]), p.Strv(args), p.Strv(realm.Environ()))
 	child, err := p.Fork(program.ForkOptions{Flags: flags, CgroupDir: -1})
 	if err != nil {
@@ -75,12 +78,60 @@ func Fork(u *realm.User, args []string, opt Options) (*Child, error) {
 	return &Child{child}, nil
 }
 
-// explain: some hosts keep user namespaces to root.
-func explain(err error) error {
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("making a user namespace: %w; the host keeps them to root: set user.max_user_namespaces and kernel.unprivileged_userns_clone (sysctl.d(5)), or with AppArmor kernel.apparmor_restrict_unprivileged_userns=0", err)
+// mayMount is the call that shows whether the namespace is of use.
+const mayMount = "mount"
+
+// Release lets the child go on and waits until it is the program.
+func (c *Child) Release() error {
+	if err := c.Open(); err != nil {
+		return err
 	}
-	return fmt.Errorf("making a user namespace: %w", err)
+	err := c.AwaitExec()
+	var op *program.OpError
+	if errors.As(err, &op) && op.What == mayMount {
+		return explainMount(op.Err)
+	}
+	return err
+}
+
+// explain: some hosts keep user namespaces to root. The errno's own meaning would lead
+// astray: no file is somebody else's, and no disk is full.
+func explain(err error) error {
+	cure := ""
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		cure = "users may have no more of them: as root, raise user.max_user_namespaces (sysctl.d(5))"
+	case errors.Is(err, unix.EPERM) && isZero("/proc/sys/kernel/unprivileged_userns_clone"):
+		cure = "this host keeps them to root: as root, set kernel.unprivileged_userns_clone=1 (sysctl.d(5))"
+	case (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) && restrictedByAppArmor():
+		cure = forAppArmor
+	case errors.Is(err, unix.EPERM):
+		cure = "this host keeps them to root, or a security module does: its log says which (journalctl -k)"
+	default:
+		return fmt.Errorf("making a user namespace: %w", err)
+	}
+	return fmt.Errorf("making a user namespace: %v; %s", err, cure)
+}
+
+// explainMount: a namespace in which nothing may be mounted is of no use.
+func explainMount(err error) error {
+	if restrictedByAppArmor() {
+		return fmt.Errorf("mounting in the user's namespace: %v; %s", err, forAppArmor)
+	}
+	return fmt.Errorf("mounting in the user's namespace: %v; a security module keeps it from users: its log says which (journalctl -k)", err)
+}
+
+const forAppArmor = "AppArmor keeps it from users: as root, set kernel.apparmor_restrict_unprivileged_userns=0 (sysctl.d(5)), or load a profile with `userns,` for unitc and unitc-exec (CONTAINERS OF USERS in unitc(1) has one)"
+
+// restrictedByAppArmor: there a namespace may be made, and nothing done in it.
+func restrictedByAppArmor() bool {
+	data, err := os.ReadFile("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+	return err == nil && strings.TrimSpace(string(data)) != "0"
+}
+
+func isZero(path string) bool {
+	data, err := os.ReadFile(path)
+	return err == nil && strings.TrimSpace(string(data)) == "0"
 }
 
 // mapIDs gives a new namespace its ids: those of the user, or within the user's own

@@ -56,7 +56,7 @@ func Clean(name string, swept bool) int {
 	}
 	notify, err := openNotifier()
 	if err == nil {
-		err = notify.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * cleanTimeout).Microseconds()))
+		err = notify.send(extension())
 	}
 	if err != nil {
 		fmt.Fprintf(journal.Stderr, "<4>clean-up of %s: %v\n", name, err)
@@ -108,6 +108,11 @@ func Clean(name string, swept bool) int {
 		return 1
 	}
 	return 0
+}
+
+// extension is the time that clean-up has from now on (sd_notify(3)).
+func extension() string {
+	return fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * cleanTimeout).Microseconds())
 }
 
 // LimitsPath is the drop-in by which the limits of a running scope are changed.

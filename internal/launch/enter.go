@@ -18,6 +18,8 @@ import (
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/relay/order"
+	"github.com/unitc/unitc/internal/store"
 	"github.com/unitc/unitc/internal/usernet"
 )
 
@@ -71,12 +73,22 @@ func Enter(args []string) int {
 	if opt.Sibling && os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
 		os.Setenv("LISTEN_PID", listenEntered)
 	}
-	child, err := enter.Fork(u, words, opt)
+	socket := os.Getenv("NOTIFY_SOCKET")
 	notify, notifyErr := openNotifier()
+	if args[0] == "clean" && notifyErr == nil {
+		// As Clean does, which comes a while later: stop_grace_period bounds both.
+		signal.Ignore(order.StopSignals()...)
+		notifyErr = notify.send(extension())
+	}
+	if socket != "" {
+		os.Setenv("NOTIFY_SOCKET", socket) // the child speaks to systemd itself
+	}
+	child, err := enter.Fork(u, words, opt)
 	if err != nil {
 		status := enterFailed(notify, err)
 		if args[0] == "clean" && len(args) > 1 {
 			// What files the user has, the user can remove.
+			os.Unsetenv("NOTIFY_SOCKET") // what has been said stays
 			return Clean(args[1], false)
 		}
 		return status
@@ -103,10 +115,7 @@ func release(notify *notifier, child *enter.Child) error {
 		err = notify.barrierFor(statePatience)
 	}
 	if err == nil {
-		err = child.Open()
-	}
-	if err == nil {
-		err = child.AwaitExec()
+		err = child.Release()
 	}
 	return err
 }
@@ -135,7 +144,8 @@ func awaitEntered(child *enter.Child) int {
 			_ = unix.Kill(child.PID, s.(unix.Signal))
 		}
 	}()
-	if err := child.Open(); err != nil {
+	if err := child.Release(); err != nil {
+		_ = child.Kill()
 		return enterFailed(nil, err)
 	}
 	return enter.Await(child.PID)
@@ -175,6 +185,13 @@ func Nest(args []string) int {
 
 func nest(u *realm.User, notify *notifier, args []string) (*os.File, error) {
 	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	images, err := store.Open("")
+	if err == nil {
+		err = images.SameIDs()
+	}
 	if err != nil {
 		return nil, err
 	}

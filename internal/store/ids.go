@@ -33,6 +33,15 @@ func (m mapped) within(list []mapped) bool {
 // Where the kernel says how ids are mapped, for which tests have others.
 var idMaps = map[string]string{"u": "/proc/self/uid_map", "g": "/proc/self/gid_map"}
 
+// SameIDs is sameIDs for who has a namespace within the user's made, in which the ids
+// outside cannot be seen.
+func (s *Store) SameIDs() error {
+	if _, err := os.Lstat(s.path("lock")); err != nil {
+		return nil // nothing was ever written
+	}
+	return s.sameIDs()
+}
+
 // sameIDs sees that files of a user's store belong to whom they belonged when they were
 // written: root may have given the user other subordinate ids since, and the files
 // would be nobody's. The system's store knows the host's ids alone.
@@ -53,6 +62,9 @@ func (s *Store) sameIDs() error {
 			}
 			have = append(have, m)
 		}
+	}
+	if !slices.ContainsFunc(have, func(m mapped) bool { return m.inside != m.outside }) {
+		return nil // a namespace within the user's, for which SameIDs was asked
 	}
 	path := s.path("ids")
 	noted, err := os.ReadFile(path)

@@ -64,6 +64,7 @@ func TestSameIDs(t *testing.T) {
 	refused(own+"1 200000 65536\n", own+some, "other ids than /etc/subuid now gives: 1 to 65536 were 100000 to 165535")
 	refused(own+some, own+"1 100001 65536\n", "/etc/subgid")
 	refused(own+"1 100000 65535\n", own+some, "/etc/subuid")
+	taken("0 0 1\n1 1 65536\n", "0 0 65537\n") // a namespace within
 	taken(own+some+"65537 300000 5\n", own+"1 100000 131072\n")
 	refused(own+some, own+some, "65537 to 65541 were 300000 to 300004")
 	if err := os.WriteFile(s.path("ids"), []byte("u 0 x 1\n"), 0o600); err != nil {

@@ -136,10 +136,8 @@ func (s *Store) EnsureVolume(ctx context.Context, v Volume, seed *Seed) (Volume,
 	if err := CheckVolumeName(v.Name); err != nil {
 		return v, err
 	}
-	if _, err := os.Lstat(s.path("lock")); err == nil {
-		if err := s.sameIDs(); err != nil {
-			return v, err
-		}
+	if err := s.SameIDs(); err != nil {
+		return v, err
 	}
 	if have, err := s.Volume(v.Name); err == nil && have.isReady(v, seed) || err != nil && !errors.Is(err, ErrNotFound) {
 		return have, err

@@ -52,6 +52,10 @@ var others = []elsewhere{
 	{"ForwardToWall=", "lines that a payload calls emergencies, for journald to write them to the terminals of all who are logged in, control characters included", "test/systemd TestAttackOnTerminals", "", "`SyslogLevelPrefix: true` lets them through"},
 	{"deep trees", "directories in each other that a container has written, more than a process may open: nothing removes them, nor what others have left behind them", "internal/store TestDeepTrees", "deep-trees", ""},
 	{"a replaced first process", "`unitc exec` into the process that got the number of the container's", "internal/runtime TestExecUserEnvironmentAndErrors", "start-time", ""},
+	{"containers of users", "what root of a user's container, who is the user, comes to of the user's home, systemd, bus, keys and other containers", "test/systemd TestUserAttackFromInside", "", "with `seccomp=unconfined` the same payload reads the keys"},
+	{"a definition that does not answer", "a file in a user's home that holds up their systemd's generator, and so their login", "test/systemd TestUserSlowDefinition", "", "closing the file lets the generator read it"},
+	{"settings of others", "a FIFO or a device where root's `unitc` looks for credentials, with the environment of a user", "internal/image TestReadConf", "", "a file in the same place is read"},
+	{"subordinate ids", "ids of root's containers, or of a user's images and volumes, that become another user's", "internal/idrange TestClaimIsGivenUpToOthers; internal/store TestSameIDs; test/systemd TestUserStoreOfOtherIDs, TestUserIDs", "", "ids that stay the same are kept"},
 }
 
 // absent are rows for which there is no code that could be attacked.

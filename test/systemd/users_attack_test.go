@@ -113,3 +113,24 @@ func TestUserStoreOfOtherIDs(t *testing.T) {
 	s.must("systemctl", "--user", "start", "web")
 	s.must("systemctl", "--user", "stop", "web")
 }
+
+// What is left of a container is taken away also where the way into the user's
+// namespace takes longer than its grace period.
+//
+//lab:once
+func TestUserSlowCleanUp(t *testing.T) {
+	s := newSession(t)
+	s.define("slow.yaml", userSleeper+"stop_grace_period: 1s\npre_stop: [{command: [/bin/true]}]\n")
+	s.must("systemctl", "--user", "start", "slow")
+	const helper, true = "/usr/bin/newuidmap", "/usr/bin/newuidmap.true"
+	must(t, "mv", helper, true)
+	t.Cleanup(func() { must(t, "mv", true, helper) })
+	if err := os.WriteFile(helper, []byte("#!/bin/sh\nsleep 3\nexec "+true+" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.must("systemctl", "--user", "stop", "slow")
+	if result := s.property("slow", "Result"); result != "success" {
+		t.Errorf("the stop ends with %s:\n%s", result, s.logs("slow"))
+	}
+	s.isGone("slow")
+}

@@ -125,13 +125,17 @@ func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, err
 			names, err = a.host.Names()
 			return err
 		}
-		if names, err = a.targets(ctx, bus, words); err != nil {
-			return err
-		}
-		for _, name := range names {
-			if _, ok := a.host.Started(name); !ok {
-				return a.notRunning(ctx, bus, name)
+		for _, word := range words {
+			meant, err := a.targets(ctx, bus, []string{word})
+			if err != nil {
+				return err
 			}
+			// Of a project some may not run, as those of other profiles.
+			running := slices.DeleteFunc(slices.Clone(meant), func(name string) bool { _, ok := a.host.Started(name); return !ok })
+			if len(running) == 0 && len(meant) > 0 {
+				return a.notRunning(ctx, bus, meant[0])
+			}
+			names = append(names, slices.DeleteFunc(running, func(name string) bool { return slices.Contains(names, name) })...)
 		}
 		return nil
 	})

@@ -6,8 +6,7 @@ package main
 // with what does it.
 var elsewhere = map[string]string{
 	"auto-update":   "write unitc update",
-	"build":         "unitc builds no images: build one by other means, then unitc load",
-	"commit":        "unitc makes no images: build one by other means, then unitc load",
+	"commit":        "unitc makes no images of containers: build one, by unitc build or otherwise, then unitc load",
 	"compose":       "write unitc up compose.yaml",
 	"container":     "leave the word out, as in unitc ps",
 	"create":        "write a definition, then unitc up FILE",

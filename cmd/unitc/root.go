@@ -140,7 +140,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.check(), a.convert(), a.diff(), a.apply(), a.updateLimits(),
 			a.cat(), a.generate(), a.plan(), a.spec(), a.schema(),
 		}) && yield(groupImages, []*cobra.Command{
-			a.images(), a.pull(), a.load(), a.save(), a.push(), a.tag(),
+			a.images(), a.buildVerb(), a.pull(), a.load(), a.save(), a.push(), a.tag(),
 			a.rmi(), a.prune(), a.history(), a.df(), a.verify(),
 			a.update(), a.rollback(),
 			a.volume(), a.network(),

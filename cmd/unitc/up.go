@@ -21,13 +21,13 @@ import (
 )
 
 func (a *app) up() *cobra.Command {
-	name, enable := "", false
+	name, enable, build := "", false, false
 	cmd := &cobra.Command{
-		Use:   "up [--name NAME] [--enable] FILE…|-",
+		Use:   "up [--name NAME] [--enable] [--build] FILE…|-",
 		Short: "install definitions, start them and wait until they are up",
 		Long: `Check definitions, install them in /etc/unitc, reload systemd, start them and wait
 until they are up. What runs already is brought to what its file now says, as by
-unitc apply. A file called compose.yaml becomes the project of the name that .env,
+unitc apply. Images that have a build: and are missing are built first. A file called compose.yaml becomes the project of the name that .env,
 name: or its directory gives, and takes the .env and the compose.override.yaml beside it along;
 relative paths begin where the file is, and copies of what it extends and includes are installed too. A definition that was there before is kept as NAME.yaml~.`,
 		Example: "  unitc up web.yaml\n  unitc up --name blog ./compose.yaml",
@@ -50,6 +50,9 @@ relative paths begin where the file is, and copies of what it extends and includ
 				}
 				list = append(list, c)
 			}
+			if err := a.buildMissing(list, build); err != nil {
+				return err
+			}
 			for _, c := range list {
 				if err := a.install(c); err != nil {
 					return err
@@ -60,6 +63,7 @@ relative paths begin where the file is, and copies of what it extends and includ
 	}
 	cmd.Flags().StringVar(&name, "name", "", "call it `NAME`")
 	cmd.Flags().BoolVar(&enable, "enable", false, "start it with the system, too")
+	cmd.Flags().BoolVar(&build, "build", false, "build images also where they are there")
 	return cmd
 }
 

@@ -71,19 +71,6 @@ func TestVariablesOfALogin(t *testing.T) {
 	}
 }
 
-// A service that has to be built first is no fault of a project that does not start it.
-func TestBuildOfOtherProfiles(t *testing.T) {
-	const text = "services:\n  db: {image: x}\n  Own: {build: ., profiles: [own]}\n"
-	file := parseApp(text, nil)
-	if own := file.Services[len(file.Services)-1]; file.Problems.HasErrors() || own.Image != "app-own" || own.PullPolicy != "never" ||
-		!strings.Contains(file.Problems.String(), "app.yaml:3:9: warning: services.Own.build: unitc builds no images, and no profile that is chosen has the service; to start the service, build") {
-		t.Errorf("not chosen: %+v %s", own, file.Problems)
-	}
-	if file := parseApp(text, map[string]string{"COMPOSE_PROFILES": "own"}); !file.Problems.HasErrors() {
-		t.Errorf("chosen: %s", file.Problems)
-	}
-}
-
 // Devices come by devices:, and all of them with privileged.
 func TestDevicesInVolumes(t *testing.T) {
 	for text, want := range map[string]string{

@@ -63,6 +63,11 @@ func (l *loader) fillIn(n *node) {
 	}
 	text, err := x.Expand(n.text)
 	var e *interpolate.Error
+	if errors.As(err, &e) && l.building {
+		n.text = ""
+		l.later(n, diag.Warning, e.Cure, e.What)
+		return
+	}
 	if errors.As(err, &e) {
 		n.bad = true
 		l.later(n, diag.Error, e.Cure, e.What)

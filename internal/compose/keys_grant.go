@@ -87,6 +87,9 @@ func (r *reader) fillGrants(file *definition.File) {
 	for i := range file.Services {
 		s := &file.Services[i]
 		r.fillGrant("secrets", s.Secrets, file.Secrets)
+		if s.Build != nil {
+			r.fillGrant("secrets", s.Build.Secrets, file.Secrets)
+		}
 		r.fillGrant("configs", s.Configs, file.Configs)
 	}
 }

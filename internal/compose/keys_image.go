@@ -24,7 +24,7 @@ var imageKeys = []field{
 		doc:    "The platform of the image.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Platform = n.text }},
 	{name: "pull_policy", shape: &shape{kinds: text, format: &pullPolicyFormat}, example: "missing",
-		doc:    "When the image is fetched: always, never, missing (the default), daily, weekly or every_TIME.",
+		doc:    "When the image is fetched: always, never, missing (the default), daily, weekly or every_TIME; with build, unitc up builds it anew each time.",
 		decode: decodePullPolicy},
 	{name: "pull_refresh_after", shape: &durationShape, example: "24h",
 		doc:    "When a present image is looked up again.",
@@ -57,7 +57,7 @@ var pullPolicies = []string{"always", "never", "missing", "if_not_present", "bui
 var pullPolicyFormat = format{
 	name:    "pull-policy",
 	empty:   true,
-	pattern: `^(always|never|missing|if_not_present|refresh|daily|weekly|every_([0-9]+(w|d|h|m|s))+)$`,
+	pattern: `^(always|never|missing|if_not_present|build|refresh|daily|weekly|every_([0-9]+(w|d|h|m|s))+)$`,
 	check: func(s string) (string, string) {
 		if after, ok := strings.CutPrefix(s, "every_"); ok {
 			if every, ok := parseDuration(after); !ok || every <= 0 {
@@ -65,10 +65,7 @@ var pullPolicyFormat = format{
 			}
 			return "", ""
 		}
-		switch {
-		case s == "build":
-			return unsupported + "building images", "write missing, or remove the key"
-		case contains(pullPolicies, s):
+		if contains(pullPolicies, s) {
 			return "", ""
 		}
 		cure := "write always, never, missing, daily, weekly or every_12h"
@@ -83,12 +80,4 @@ func decodePullPolicy(_ *reader, s *definition.Service, n *node) {
 	if s.PullPolicy = n.text; n.text == "missing" || n.text == "if_not_present" {
 		s.PullPolicy = ""
 	}
-}
-
-// decodeBuild says that nothing is built; checkRoot demands an image.
-func decodeBuild(r *reader, _ *definition.Service, n *node) {
-	if r.service.get("image") == nil {
-		return // checkRoot says so
-	}
-	r.warn(n, "build the image by other means, and remove build:", "unitc builds no images; the one that image: names has to be there")
 }

@@ -7,8 +7,6 @@ package compose
 var laterKeys = []field{
 	{name: "attach", shape: &boolShape, example: "true", ignored: "it concerns the terminal of docker compose up",
 		doc: "Whether docker compose up shows the service's output."},
-	{name: "build", shape: &shape{kinds: text | mapping, open: &anyShape}, example: ".",
-		doc: "How to build the image: unitc builds none, so image: has to name it.", decode: decodeBuild},
 	{name: "cgroup_parent", shape: &stringShape, refused: "write systemd: slice:"},
 	{name: "cpu_count", shape: &intShape, refused: "write cpus: (cpu_count is Windows')"},
 	{name: "cpu_percent", shape: &intShape, refused: "write cpus: (cpu_percent is Windows')"},

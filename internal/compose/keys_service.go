@@ -11,7 +11,7 @@ import (
 
 // serviceKeys is every key of a service, sorted. It is filled from the groups of
 // keys in the neighbouring files, each of which is sorted by name itself.
-var serviceKeys = joinTables(processKeys, imageKeys, fileKeys, resourceKeys, securityKeys, lifeKeys,
+var serviceKeys = joinTables(processKeys, imageKeys, buildKeys, fileKeys, resourceKeys, securityKeys, lifeKeys,
 	networkKeys, grantKeys, projectKeys, deployKeys, laterKeys)
 
 // ownExtensions are keys of unitc that other readers of a compose file pass over.

@@ -167,9 +167,11 @@ type loader struct {
 
 // within says where the loader is.
 type within struct {
-	// unread is set inside x- keys, build: and develop:, whose strings nobody reads:
+	// unread is set inside x- keys and develop:, whose strings nobody reads:
 	// they are filled in where an alias uses them.
-	unread     bool
+	unread bool
+	// building is set inside build:, which keeps nothing from running that is there.
+	building   bool
 	depth      int32 // of keys
 	inServices bool  // below services:
 }
@@ -273,7 +275,9 @@ func (l *loader) enter(key string) (outer within) {
 	switch {
 	case strings.HasPrefix(key, "x-"):
 		l.unread = l.unread || !contains(ownExtensions, key)
-	case key == "build", key == "develop":
+	case key == "build" && (l.depth == 1 || l.depth == 3 && l.inServices):
+		l.building = true
+	case key == "develop":
 		l.unread = l.unread || l.depth == 1 || l.depth == 3 && l.inServices
 	}
 	return outer

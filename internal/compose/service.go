@@ -169,21 +169,24 @@ func findPair(n *node, key string) *pair {
 	return nil
 }
 
-// checkRoot demands exactly one source of the root file system. What is only to be
-// built and is not started keeps the rest of a project from nothing: its image has the
-// name that Compose gives it, and is not fetched.
+// checkRoot demands exactly one source of the root file system. An image that is
+// built and has no name is called as Compose calls it, and is not fetched.
 func (r *reader) checkRoot(s *definition.Service, n *node) {
 	r.conflict(n, "rootfs", "image", "each is a root file system")
 	r.conflict(n, "rootfs", "build", "each is a root file system")
 	r.checkBundle(n)
+	if s.PullPolicy == "build" {
+		if s.Build == nil {
+			r.fault(n.get("pull_policy"), "write build:, or remove the key", "pull_policy is build, and nothing says how")
+		} else {
+			s.Build.Always = true
+		}
+		s.PullPolicy = definition.PullNever
+	}
 	switch {
 	case n.get("rootfs") != nil || n.get("image") != nil || n.get("bundle") != nil || n.get("provider") != nil || n.get("extends") != nil:
-	case n.get("build") != nil && len(s.Profiles) > 0 && !s.Active:
-		s.Image, s.PullPolicy = strings.ToLower(s.Name), "never"
-		r.report(diag.Warning, findPair(n, "build").place, join(r.pathOf(n), "build"), "to start the service, build the image by other means, and name it in image:",
-			"unitc builds no images, and no profile that is chosen has the service")
-	case n.get("build") != nil:
-		r.faultKey(n, findPair(n, "build"), "build the image by other means, and name it in image:", "unitc builds no images").Rule = diag.RuleUnsupported
+	case s.Build != nil:
+		s.Image, s.PullPolicy = definition.BuiltImage(s.Name), definition.PullNever
 	default:
 		r.fault(n, "write rootfs: (a directory, or host), image: or bundle:", "the service has no root file system").Rule = diag.RuleMissing
 	}

@@ -94,6 +94,8 @@ type Service struct {
 	Platform         string        `json:"platform,omitempty"`    // "linux/arm64/v8"
 	PullPolicy       string        `json:"pull_policy,omitempty"` // always, never, missing (""), daily, weekly, "every_12h"
 	PullRefreshAfter time.Duration `json:"pull_refresh_after,omitempty"`
+	// Build is how the image is made, nil = it is found. No start needs it.
+	Build *Build `json:"-"`
 	// Persist keeps what the container writes to the image's root file system.
 	Persist bool `json:"x_persist,omitempty"`
 	// Update says where newer images come from and what is done with them:

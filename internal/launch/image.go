@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -90,6 +91,9 @@ func imageError(s *definition.Service, err error) error {
 	cure := "fetch it with `unitc pull " + s.Image + "` or look at its image unit in `systemctl --failed`"
 	if s.Pull() == definition.PullNever {
 		cure = "bring it in with `unitc load` or `unitc pull " + s.Image + "`, or drop `pull_policy: never`"
+		if strings.HasPrefix(s.Image, "localhost/") {
+			cure = "bring it in with `unitc load`, or build it with `unitc build " + cmp.Or(s.Project, s.Name) + "` where its definition has build:"
+		}
 	}
 	if errors.Is(err, unix.EROFS) {
 		cure = "/var/lib/unitc must be writable for the helper: its file system is mounted read-only, as after a fault of the disk (`findmnt -T /var/lib/unitc`, `journalctl -k`), or a drop-in of the unit makes it so (ProtectSystem=, ReadOnlyPaths=)"

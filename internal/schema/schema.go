@@ -83,8 +83,7 @@ func root() *Object {
 func service() *Object {
 	o := mapping(compose.ServiceKeys())
 	need := func(keys ...string) *Object { return (&Object{}).set("required", keys) }
-	// What is to be built may be there if no profile that is chosen has it.
-	return o.set("anyOf", []*Object{need("rootfs"), need("image"), need("bundle"), need("extends"), need("build", "profiles")})
+	return o.set("anyOf", []*Object{need("rootfs"), need("image"), need("bundle"), need("extends"), need("build")})
 }
 
 // mapping is the shape of known keys.

@@ -24,6 +24,9 @@ func moved(here, there definition.File) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !sameSources(was.Build, is.Build) {
+			changes = append(changes, change.Change{Field: "build"})
+		}
 		for _, c := range changes {
 			if c.File == "" && slices.ContainsFunc(changes, func(other change.Change) bool { return other.File != "" }) {
 				continue // the other name of what is listed by its own
@@ -38,6 +41,15 @@ func moved(here, there definition.File) ([]string, error) {
 		}
 	}
 	return fields, nil
+}
+
+// sameSources tells whether an image is built of the same files.
+func sameSources(one, other *definition.Build) bool {
+	if one == nil || other == nil {
+		return one == other
+	}
+	return one.Context == other.Context && slices.Equal(one.Contexts, other.Contexts) &&
+		slices.EqualFunc(one.Secrets, other.Secrets, func(a, b definition.Grant) bool { return a.File == b.File })
 }
 
 func withoutEnvFiles(grants []definition.Grant) []definition.Grant {

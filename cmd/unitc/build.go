@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unitc/unitc/internal/cli/builder"
+	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/reference"
+)
+
+// buildOptions are those of the builder and of what is built.
+type buildOptions struct {
+	program       string
+	noCache, pull bool
+}
+
+func (a *app) buildVerb() *cobra.Command {
+	var o buildOptions
+	cmd := &cobra.Command{
+		Use:   "build [OPTION…] NAME|FILE [SERVICE…]",
+		Short: "build images by podman, buildah or docker",
+		Long: `Build the images of services as their build: says, by podman, buildah or docker, and
+take them into the store. What runs goes on with its image until unitc apply or a
+restart. unitc up builds what is missing. Without SERVICE all are built that start
+with the project.`,
+		Example:           "  unitc build blog\n  unitc build --pull ./compose.yaml web",
+		Args:              some("the name or file of a definition"),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if a.root != "" {
+				return usagef("build: the builder works for no --root; use `unitc load --root %s`", a.root)
+			}
+			list, err := a.buildable(args[0], args[1:])
+			if err != nil {
+				return err
+			}
+			return a.buildAll(list, o, a.stdout)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.program, "builder", "", "the `PROGRAM`: podman, buildah or docker, the first that is installed by default")
+	f.BoolVar(&o.noCache, "no-cache", false, "build all anew")
+	f.BoolVar(&o.pull, "pull", false, "look for newer images of what it is built on")
+	return cmd
+}
+
+// buildable are the services of a definition that have build:, by name those that
+// are asked for.
+func (a *app) buildable(arg string, names []string) (list []definition.Service, err error) {
+	var services []definition.Service
+	if strings.Contains(arg, "/") || strings.HasSuffix(arg, ".yaml") || strings.HasSuffix(arg, ".yml") {
+		c, err := a.candidate(arg, "")
+		if err != nil {
+			return nil, err
+		}
+		services = c.File.Services
+	} else {
+		found, err := catalog.Find("", arg)
+		if err != nil {
+			return nil, err
+		}
+		if found.File.Problems.HasErrors() {
+			return nil, &catalog.BrokenError{Problems: found.File.Problems}
+		}
+		services = found.Services
+	}
+	for _, s := range services {
+		asked := slices.Contains(names, s.Name) || slices.Contains(names, s.Key)
+		if s.Build != nil && (asked || len(names) == 0 && (s.StartsWithProject() || len(services) == 1)) {
+			list = append(list, s)
+		}
+	}
+	if len(list) == 0 {
+		return nil, usagef("build: no service of %s that is meant has build:", arg)
+	}
+	return list, nil
+}
+
+// buildMissing builds what unitc up is about to start and has no image of.
+func (a *app) buildMissing(list []*catalog.Candidate, all bool) error {
+	var missing []definition.Service
+	for _, c := range list {
+		for _, s := range c.File.Services {
+			if s.Build != nil && (s.StartsWithProject() || strings.HasSuffix(s.Name, "@")) && (all || s.Build.Always || !a.hasImage(s.Image)) {
+				missing = append(missing, s)
+			}
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return a.buildAll(missing, buildOptions{}, a.stderr)
+}
+
+func (a *app) hasImage(name string) bool {
+	s, err := a.openStore()
+	if err != nil {
+		return false
+	}
+	_, err = s.Resolve(name)
+	return err == nil
+}
+
+// buildAll builds each image once, and takes it into the store as soon as it is there.
+func (a *app) buildAll(list []definition.Service, o buildOptions, names io.Writer) error {
+	b, err := builder.Find(o.program)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i := range list {
+		s := &list[i]
+		if seen[s.Image] {
+			continue
+		}
+		seen[s.Image] = true
+		if err := a.buildOne(b, s, o, names); err != nil {
+			return fmt.Errorf("building %s of %s: %w", s.Image, s.Name, err)
+		}
+	}
+	return nil
+}
+
+func (a *app) buildOne(b *builder.Builder, s *definition.Service, o buildOptions, names io.Writer) error {
+	ref, err := reference.Parse(s.Image)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "unitc-build-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	options := builder.Options{NoCache: o.noCache, Pull: o.pull, Platform: s.Platform, Dir: dir}
+	fmt.Fprintf(a.stderr, "Building '%s' of '%s'.\n", s.Image, s.Build.Context)
+	cmd, err := b.Command(ref.String(), s.Build, options)
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = a.stderr, a.stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", b.Path, err)
+	}
+	load := []string{"load", "--quiet", "--name", s.Image}
+	if s.Platform != "" {
+		load = append(load, "--platform", s.Platform)
+	}
+	archive, into, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	take, err := a.self(append(load, "-")...)
+	if err != nil {
+		return err
+	}
+	take.Stdin, take.Stdout, take.Stderr = archive, names, a.stderr
+	if err := take.Start(); err != nil {
+		return err
+	}
+	archive.Close()
+	exportErr := b.Export(ref.String(), into, a.stderr, options)
+	into.Close()
+	if err := errors.Join(exportErr, take.Wait()); err != nil {
+		return err
+	}
+	for _, tag := range s.Build.Tags {
+		name, err := a.self("tag", s.Image, tag)
+		if err != nil {
+			return err
+		}
+		name.Stderr = a.stderr
+		if err := name.Run(); err != nil {
+			return fmt.Errorf("unitc tag %s %s: %w", s.Image, tag, err)
+		}
+	}
+	return nil
+}
+
+// self is this program again, which enters a user's namespace where the store is a
+// user's.
+func (a *app) self(args ...string) (*exec.Cmd, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if a.user {
+		args = append([]string{"--user"}, args...)
+	}
+	return exec.Command(path, args...), nil
+}

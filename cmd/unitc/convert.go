@@ -138,19 +138,35 @@ func addQuadlets(set *convert.Set, args []string) error {
 	return nil
 }
 
-func addQuadletsBelow(set *convert.Set, dir string) error {
+func addQuadletsBelow(set *convert.Set, top string) error {
 	count := 0
-	err := filepath.WalkDir(dir, func(path string, item fs.DirEntry, err error) error {
-		if err != nil || item.IsDir() || !convert.IsQuadlet(path) {
+	seen := map[string]bool{}
+	var walk func(dir string) error
+	walk = func(dir string) error {
+		real, err := filepath.EvalSymlinks(dir) // as Podman does it follows links to directories
+		if err != nil || seen[real] {
 			return err
 		}
-		count++
-		return addQuadlet(set, path)
-	})
-	if err == nil && count == 0 {
-		return fmt.Errorf("convert: %s: there is no Quadlet file in it", dir)
+		seen[real] = true
+		items, err := os.ReadDir(dir)
+		for _, item := range items {
+			path := filepath.Join(dir, item.Name())
+			st, statErr := os.Stat(path)
+			switch {
+			case statErr != nil: // a link to nothing
+			case st.IsDir():
+				err = errors.Join(err, walk(path))
+			case convert.IsQuadlet(path):
+				count++
+				err = errors.Join(err, addQuadlet(set, path))
+			}
+		}
+		return err
 	}
-	return err
+	if err := walk(top); err != nil || count > 0 {
+		return err
+	}
+	return fmt.Errorf("convert: %s: there is no Quadlet file in it", top)
 }
 
 func addQuadlet(set *convert.Set, path string) error {

@@ -200,3 +200,47 @@ func TestConvertCommandLine(t *testing.T) {
 		t.Error("it does not start with the system")
 	}
 }
+
+// A user's files become the user's definitions: %h and %t are the user's, and what a
+// user cannot have is lost and not refused.
+func TestConvertUser(t *testing.T) {
+	s := newSession(t)
+	archive := savedImage(t, "localhost/convert:1", `{"Cmd": ["/bin/sh"]}`)
+	place(t, s.home+"/image.tar", file(t, archive))
+	s.must("unitc", "--user", "load", "--quiet", s.home+"/image.tar")
+	dir := s.home + "/.config/containers/systemd"
+	s.must("mkdir", "-p", dir, s.home+"/notes", s.home+"/.config/unitc")
+	place(t, dir+"/note.container", `[Unit]
+After=network-online.target
+[Container]
+Image=localhost/convert:1
+Network=note.network
+Volume=%h/notes:/notes
+Environment=HOME_IS=%h RUN_IS=%t
+AutoUpdate=registry
+UserNS=keep-id
+RunInit=true
+Exec=sh -c "echo $${HOME_IS} $${RUN_IS} > /notes/said; exec sleep 1000"
+[Install]
+WantedBy=multi-user.target default.target
+`)
+	place(t, dir+"/note.network", "[Network]\nInternal=true\n") // the machine has no pasta
+	report := s.must("unitc", "--user", "convert", "--output", s.home+"/.config/unitc", dir)
+	for _, lost := range []string{"note.container:8:1: warning: AutoUpdate=: ", "note.container:9:1: warning: UserNS=: "} {
+		if !strings.Contains(report, lost) {
+			t.Errorf("the report has no %q:\n%s", lost, report)
+		}
+	}
+	s.must("unitc", "--user", "check", "-q")
+	definition := file(t, s.home+"/.config/unitc/note.yaml")
+	s.must("systemctl", "--user", "daemon-reload")
+	s.must("systemctl", "--user", "start", "note")
+	await(t, "what it says", func() bool {
+		text, _ := os.ReadFile(s.home + "/notes/said")
+		return string(text) == s.home+" /run/user/1500\n"
+	})
+	if out := s.must("systemctl", "--user", "list-dependencies", "--plain", "default.target"); !strings.Contains(out, "note.service") {
+		t.Errorf("it does not start with the user's login:\n%s\n%s", out, definition)
+	}
+	s.must("systemctl", "--user", "stop", "note")
+}

@@ -12,7 +12,7 @@ import (
 func (q *quadlet) container() {
 	name := q.unit()
 	if base, instance, ok := strings.Cut(name, "@"); ok && instance != "" {
-		q.set.fault(q.at, "", "it is an instance of a template", "convert "+base+"@.container, have it start with the system by `unitc enable "+name+"`, and tell instances apart by %i")
+		q.instance(base, name)
 		return
 	}
 	d := q.start(name)
@@ -30,6 +30,15 @@ func (q *quadlet) container() {
 	q.otherSections()
 	d.finish()
 	q.set.add(d)
+}
+
+// instance reports one of a template, which has no file of its own here.
+func (q *quadlet) instance(base, name string) {
+	if q.set.find(base+"@.container") == nil {
+		q.set.fault(q.at, "", "it is an instance of a template that is not among those that are converted", "convert "+base+"@.container too")
+		return
+	}
+	q.set.report(diag.Warning, diag.RuleLoss, q.at, "", "it is an instance of a template, which has no file of its own", "`unitc enable "+name+"` starts it with the system; what differs is told by %i")
 }
 
 // finish makes of what was collected what can only be said when all is known.
@@ -226,6 +235,14 @@ func (q *quadlet) joinPod(d *def, a arg) {
 		return
 	}
 	d.set1("network_mode", a, "container:"+pod.unit())
+	if name, ok := pod.own().last("HostName"); ok {
+		d.set1("hostname", name, q.expand.value(name))
+	}
+	if _, own := q.own().last("StopTimeout"); !own {
+		if time, ok := pod.own().last("StopTimeout"); ok {
+			d.stopTimeout(time)
+		}
+	}
 	for _, v := range pod.own().all("Volume") {
 		q.addVolume(d, v.with(q.expand.value(v)))
 	}

@@ -46,7 +46,8 @@ type Set struct {
 	quadlets []*quadlet
 	moved    map[string]bool // volumes of which was said how their data moves
 	// elsewhere are networks whose files are not among those that are converted.
-	elsewhere map[string]bool
+	elsewhere  map[string]bool
+	toldOfUser bool
 }
 
 // New begins a conversion.

@@ -149,6 +149,7 @@ func FuzzQuadlet(f *testing.F) {
 			}
 		}
 	}
+	f.Add("\\\n[Container]\n\\")
 	f.Add("[Container]\nImage=a\nEnvironment=\"A=\\x01\\u2028\" =b\nLabel=: #\nExec='\nVolume=a:/b:\nHealthRetries=x\n[Service]\nNice=\\\n[Unit]\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 4096 {

@@ -20,7 +20,7 @@ type reading func(q *quadlet, row *key, s *section)
 // one takes the last value, without quotes around all of it.
 func one(q *quadlet, row *key, s *section) {
 	if a, ok := s.last(row.name); ok {
-		if n := len(a.text); n > 1 && a.text[0] == a.text[n-1] && (a.text[0] == '"' || a.text[0] == '\'') {
+		if n := len(a.text); n > 1 && a.text[0] == '"' && a.text[n-1] == '"' {
 			a.text = a.text[1 : n-1]
 		}
 		row.do(q, q.def, a.with(q.expand.value(a)))
@@ -144,7 +144,11 @@ var containerKeys = []key{
 	as("ExposeHostPort", each, "expose"),
 	as("GIDMap", each, "gidmap"),
 	gone("GlobalArgs", noModule, "write what they set as keys of the definition"),
-	{name: "Group", read: one, do: func(*quadlet, *def, arg) {}, becomes: "`user: USER:GROUP`"},
+	{name: "Group", read: one, do: func(q *quadlet, d *def, a arg) {
+		if q.own().text("User") == "" {
+			d.lost(a, "a group without a user", "write user: USER:GROUP")
+		}
+	}, becomes: "`user: USER:GROUP`"},
 	as("GroupAdd", each, "group-add"),
 	as("HealthCmd", one, "health-cmd"),
 	as("HealthInterval", one, "health-interval"),

@@ -6,8 +6,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-
-	"github.com/unitc/unitc/internal/diag"
 )
 
 // joinNetworks makes network_mode or networks of all that was said of them.
@@ -120,7 +118,7 @@ func (d *def) attachment(a arg, options string) *node {
 // needNetwork makes the file of a network that none of what is converted makes.
 func (s *Set) needNetwork(by *def, name string, a arg) {
 	file := name + ".network.yaml"
-	if s.host.User || s.elsewhere[name] || slices.ContainsFunc(s.defs, func(d *def) bool { return d.file() == file }) || s.makesNetwork(name) {
+	if s.elsewhere[name] || slices.ContainsFunc(s.defs, func(d *def) bool { return d.file() == file }) || s.makesNetwork(name) {
 		return
 	}
 	if !fileName.MatchString(name) {
@@ -237,11 +235,7 @@ func (q *quadlet) networkOption(d *def, a arg) {
 // network makes NAME.network.yaml.
 func (q *quadlet) network() {
 	name := q.networkName()
-	switch {
-	case q.set.host.User:
-		q.set.report(diag.Warning, diag.RuleLoss, q.own().at, "", "a user makes no networks", "write network_mode: host for those that are to reach each other, or have root run them")
-		return
-	case strings.Contains(name, "%") || strings.Contains(name, "@"):
+	if strings.ContainsAny(name, "%@") {
 		q.set.fault(q.own().at, "", "a network that is a template", "write a NAME.network.yaml for each")
 		return
 	}

@@ -18,7 +18,7 @@ var podKeys = []key{
 	{name: "ExitPolicy", read: once, do: silent, becomes: "`systemd: unit: StopWhenUnneeded` with `cgroup: service`, unless it is *continue*"},
 	as("GIDMap", each, "gidmap"),
 	gone("GlobalArgs", noModule, ""),
-	as("HostName", one, "hostname"),
+	{name: "HostName", read: one, do: viaOption("hostname"), becomes: "`hostname`, of its containers too"},
 	as("IP", one, "ip"),
 	as("IP6", one, "ip6"),
 	as("Label", split, "label"),
@@ -33,7 +33,7 @@ var podKeys = []key{
 	gone("RemapUsers", noMapping, mapCure),
 	{name: "ServiceName", read: once, do: silent, becomes: "the file's name"},
 	gone("ShmSize", "a /dev/shm for all of the pod", "write shm_size: in the containers"),
-	as("StopTimeout", one, "stop-timeout"),
+	{name: "StopTimeout", read: one, do: viaOption("stop-timeout"), becomes: "`stop_grace_period`, of its containers too"},
 	as("SubGIDMap", each, "subgidname"),
 	as("SubUIDMap", each, "subuidname"),
 	as("UIDMap", each, "uidmap"),
@@ -69,7 +69,7 @@ func (q *quadlet) pod() {
 	q.installSection()
 	q.otherSections()
 	d.finish()
-	q.set.report(diag.Note, diag.RuleMeaning, a.at, "", "containers of the pod share the network, not IPC and the host's name", "write ipc: container:"+q.unit()+" where they share memory")
+	q.set.report(diag.Note, diag.RuleMeaning, a.at, "", "containers of the pod share the network, not IPC", "write ipc: container:"+q.unit()+" where they share memory")
 	q.set.add(d)
 }
 

@@ -56,6 +56,7 @@ func IsQuadlet(path string) bool {
 func (s *Set) Add(src Source) {
 	q := &quadlet{set: s, base: filepath.Base(src.Path), dir: src.Dir, at: place{file: src.Path}}
 	q.kind = strings.TrimPrefix(filepath.Ext(q.base), ".")
+	s.ofUser(q)
 	ok := q.read(src.Path, src.Data)
 	for _, drop := range src.DropIns {
 		ok = q.read(drop.Path, drop.Data) && ok
@@ -71,6 +72,33 @@ func (s *Set) Add(src Source) {
 	}
 }
 
+// ofUser tells once that a file is a user's, where the system's are asked for.
+func (s *Set) ofUser(q *quadlet) {
+	in := q.dir + "/"
+	if s.host.User || s.toldOfUser || !strings.Contains(in, "/.config/containers/systemd/") && !strings.Contains(in, "/containers/systemd/users/") {
+		return
+	}
+	s.toldOfUser = true
+	s.report(diag.Note, diag.RuleMeaning, q.at, "", "it is a user's, and becomes one of the system's", "unitc --user convert, as that user, makes the user's definition")
+}
+
+// continued joins a line that ends in a backslash with the next ones. Podman, unlike
+// systemd, puts no blank between them.
+func continued(lines []string, line string, i int) (string, int) {
+	for strings.HasSuffix(line, `\`) {
+		line = strings.TrimSuffix(line, `\`)
+		next := ""
+		for next == "" && i+1 < len(lines) {
+			i++
+			if next = strings.TrimSpace(lines[i]); next != "" && (next[0] == '#' || next[0] == ';') {
+				next = ""
+			}
+		}
+		line += next
+	}
+	return line, i
+}
+
 // read parses systemd.syntax(7).
 func (q *quadlet) read(path string, data []byte) bool {
 	current := -1
@@ -81,11 +109,8 @@ func (q *quadlet) read(path string, data []byte) bool {
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
 		}
-		for strings.HasSuffix(line, `\`) && i+1 < len(lines) {
-			i++
-			if next := strings.TrimSpace(lines[i]); next == "" || next[0] != '#' && next[0] != ';' {
-				line = strings.TrimSuffix(line, `\`) + " " + next
-			}
+		if line, i = continued(lines, line, i); line == "" {
+			continue
 		}
 		key, value, found := strings.Cut(line, "=")
 		switch {
@@ -96,7 +121,7 @@ func (q *quadlet) read(path string, data []byte) bool {
 			return false
 		default:
 			s := &q.sections[current]
-			s.entries = append(s.entries, entry{strings.TrimSpace(key), strings.TrimSpace(strings.TrimSuffix(value, `\`)), at})
+			s.entries = append(s.entries, entry{strings.TrimSpace(key), strings.TrimSpace(value), at})
 		}
 	}
 	return true
@@ -112,8 +137,7 @@ func (q *quadlet) begin(name string, at place) int {
 	return len(q.sections) - 1
 }
 
-// section is one of them; a name of Podman's may have an X- in front in a unit that
-// was made of it.
+// section is one of them, empty if there is none of its name.
 func (q *quadlet) section(name string) *section {
 	for i := range q.sections {
 		if q.sections[i].name == name {

@@ -3,6 +3,7 @@
 package convert
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -161,15 +162,35 @@ func (q *quadlet) serviceDirective(name string, a arg) {
 		d.lost(a, "it was about podman's process", cure)
 	default:
 		d.directive("service", name, a)
+		if variable := q.usedVariable(a.text); variable != "" && strings.HasPrefix(name, "Exec") {
+			d.changed(a, "the unit does not have the variable "+variable+", which was podman's", "write its value")
+		}
 		if strings.Contains(a.text, "podman") {
 			d.changed(a, "podman does not see this container", "write unitc exec, kill or cp in its place")
 		}
 	}
 }
 
+// usedVariable is one of [Service]'s that a command line has, "" if it has none.
+func (q *quadlet) usedVariable(text string) string {
+	for _, match := range anyVariable.FindAllStringSubmatch(text, -1) {
+		_, inUnit := q.expand.environ[match[1]]
+		if _, inFile := q.expand.files[match[1]]; inUnit || inFile {
+			return match[1]
+		}
+	}
+	return ""
+}
+
+var anyVariable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
+
 // unitLists are directives with names of units, of which some may be Quadlet files.
 var unitLists = []string{"After", "Before", "BindsTo", "Conflicts", "JoinsNamespaceOf", "OnFailure", "OnSuccess", "PartOf", "PropagatesReloadTo", "PropagatesStopTo",
 	"ReloadPropagatedFrom", "Requires", "Requisite", "StopPropagatedFrom", "Upholds", "Wants"}
+
+// systemsUnits are those that people name in users' files too, where they do nothing: a
+// user's systemd has none of them (systemd.special(7)).
+var systemsUnits = []string{"multi-user.target", "graphical.target", "network.target", "network-online.target", "nss-lookup.target", "local-fs.target", "remote-fs.target", "time-sync.target"}
 
 func (q *quadlet) unitSection() {
 	s := q.section("Unit")
@@ -202,6 +223,8 @@ func (q *quadlet) units(a arg) string {
 			other = q.set.findUnit(word)
 		}
 		switch {
+		case q.set.host.User && slices.Contains(systemsUnits, word):
+			q.def.same(a, "a user's systemd has no "+word)
 		case other == nil && IsQuadlet(word):
 			q.def.changed(a, "the file "+word+" is not among those that are converted", "convert them together")
 			kept = append(kept, (&quadlet{set: q.set, base: word, kind: word[strings.LastIndexByte(word, '.')+1:]}).unit()+".service")
@@ -228,6 +251,12 @@ func (q *quadlet) installSection() {
 			a := e.arg()
 			if words, err := splitWords(a.text, true); err == nil {
 				a.text = strings.Join(words, " ")
+			}
+			if q.set.host.User && e.value != "" && strings.HasSuffix(e.key, "By") {
+				if a.text = q.units(a); a.text == "" {
+					q.def.lost(a, "no unit of the user's systemd wants it", "write WantedBy: default.target")
+					continue
+				}
 			}
 			q.def.directive("install", e.key, a)
 		}

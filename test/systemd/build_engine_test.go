@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build lab
+//go:build lab && engines
 
 package systemd
 
@@ -82,5 +82,21 @@ FROM nothing.invalid/at-all
 	}
 	if left := must(t, "sh", "-c", "ls -d /tmp/unitc-build-* 2>/dev/null || true"); left != "" {
 		t.Errorf("left: %s", left)
+	}
+}
+
+// A user's images are built by the user's own podman.
+func TestEngineUserBuild(t *testing.T) {
+	s := newSession(t)
+	t.Cleanup(func() { s.run("env", "BUILDAH_ISOLATION=chroot", "podman", "system", "reset", "-f") })
+	must(t, "install", "-o", somebody, savedImage(t, "localhost/base:1", "{}"), s.home+"/box.tar")
+	s.must("podman", "load", "-q", "-i", s.home+"/box.tar")
+	s.must("mkdir", s.home+"/app")
+	place(t, s.home+"/app/Dockerfile", "FROM localhost/base:1\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo built >/word\"]\n")
+	place(t, s.home+"/app/compose.yaml", "services: {web: {build: {context: ., network: host}, network_mode: none, init: true, command: [/bin/sh, -c, 'cat /word; exec sleep infinity']}}\n")
+	s.must("env", "BUILDAH_ISOLATION=chroot", "unitc", "--user", "up", s.home+"/app/compose.yaml")
+	await(t, "it says its word", func() bool { return strings.Contains(s.logs("app-web"), "built") })
+	if out := s.must("unitc", "--user", "up", s.home+"/app/compose.yaml"); strings.Contains(out, "Building") {
+		t.Errorf("up builds again:\n%s", out)
 	}
 }

@@ -72,21 +72,12 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	if c.Path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
-	st, err := os.Stat(c.Path)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if st.Size() > searchpath.MaxSize {
-		return nil, fmt.Errorf("%s has %d bytes, a definition has at most %d", path, st.Size(), searchpath.MaxSize)
+	var mode fs.FileMode
+	if c.Data, mode, err = readFile(c.Path); err != nil {
+		return nil, named(err, path)
 	}
 	// Nobody but its owner may read a definition that only its owner could read.
-	c.Mode = st.Mode().Perm() & 0o644
-	if c.Data, err = os.ReadFile(c.Path); err != nil {
-		return nil, err
-	}
+	c.Mode = mode & 0o644
 	vars, err := c.variablesBeside()
 	if err != nil {
 		return nil, err
@@ -176,12 +167,12 @@ func directoryName(dir string) string {
 func (c *Candidate) readBeside(names []string) (*searchpath.Layer, error) {
 	for _, name := range names {
 		path := filepath.Join(filepath.Dir(c.Path), name)
-		data, err := os.ReadFile(path)
+		data, _, err := readFile(path)
 		if _, missing := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing != nil {
 			continue // a link to nothing is a fault
 		}
 		if err != nil {
-			return nil, err
+			return nil, named(err, path)
 		}
 		return &searchpath.Layer{Path: path, Data: data}, nil
 	}

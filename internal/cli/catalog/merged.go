@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -114,17 +113,11 @@ func (c *Candidate) readOverrides(vars map[string]string) error {
 }
 
 func readOverride(path string) (searchpath.Layer, error) {
-	st, err := os.Stat(path)
+	data, _, err := readFile(path)
 	var pathError *fs.PathError
-	switch {
-	case errors.As(err, &pathError):
-		return searchpath.Layer{}, pathError.Err
-	case !st.Mode().IsRegular():
-		return searchpath.Layer{}, errors.New("not a file")
-	case st.Size() > searchpath.MaxSize:
-		return searchpath.Layer{}, fmt.Errorf("%d bytes, at most %d are read", st.Size(), searchpath.MaxSize)
+	if errors.As(err, &pathError) {
+		err = pathError.Err
 	}
-	data, err := os.ReadFile(path)
 	return searchpath.Layer{Path: path, Data: data}, err
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // Call is a conversation with PID 1 of which each part is said as early as it
@@ -34,8 +35,9 @@ type Call struct {
 	request  []byte      // to be sent as soon as it has been welcomed
 	scope    *plan.Scope // that was asked for, nil = none yet
 	pid      int
-	ready    []byte // read, and not looked at
-	accepted bool   // who is there is known to the other end
+	patience time.Duration // of each wait for the other end
+	ready    []byte        // read, and not looked at
+	accepted bool          // who is there is known to the other end
 }
 
 // systemBus is where the bus daemon listens (D-Bus specification, "Well-known
@@ -108,10 +110,11 @@ func (c *Call) greet(path string, patience time.Duration, greeting []byte) error
 	return c.send(greeting)
 }
 
-// wait sets how long reading and writing may take.
+// wait sets how long reading and writing may take. A read that takes long is told.
 func (c *Call) wait(patience time.Duration) error {
-	timeout := unix.NsecToTimeval(patience.Nanoseconds())
-	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+	c.patience = patience
+	for option, limit := range map[int]time.Duration{unix.SO_RCVTIMEO: min(patience, waiting.Long), unix.SO_SNDTIMEO: patience} {
+		timeout := unix.NsecToTimeval(limit.Nanoseconds())
 		if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, option, &timeout); err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
@@ -137,7 +140,7 @@ func (c *Call) next(n int, patience bool) error {
 	if !patience {
 		flags = unix.MSG_DONTWAIT
 	}
-	for len(c.ready) < n {
+	for begun := time.Now(); len(c.ready) < n; {
 		buf := make([]byte, 4096)
 		got, _, err := unix.Recvfrom(c.fd, buf, flags)
 		switch {
@@ -145,6 +148,9 @@ func (c *Call) next(n int, patience bool) error {
 			continue
 		case errors.Is(err, unix.EAGAIN) && !patience:
 			return errNotYet
+		case errors.Is(err, unix.EAGAIN) && time.Since(begun) < c.patience:
+			waiting.Tell()
+			continue
 		case err != nil:
 			return os.NewSyscallError("recvfrom", err)
 		case got == 0:

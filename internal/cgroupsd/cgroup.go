@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // mountPoint of cgroup v2 (C-1).
@@ -46,8 +47,12 @@ func AwaitScope(ctx context.Context, s *plan.Scope, pid int, answered time.Durat
 	defer w.close()
 	buf := make([]byte, 4096)
 	began := time.Now()
-	for looked := time.Duration(0); ; {
+	for looked, told := time.Duration(0), time.Duration(0); ; {
 		elapsed := time.Since(began)
+		if elapsed >= told+waiting.Long {
+			told = elapsed
+			waiting.Tell()
+		}
 		// The process's own record takes the lock under which it is moved: it is read
 		// when the scope has somebody, and else ever less often.
 		if w.populated() || elapsed >= looked+min(max(looked/2, 5*time.Millisecond), 200*time.Millisecond) {

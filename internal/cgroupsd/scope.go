@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // Errors of systemd's manager that a start knows how to answer.
@@ -90,7 +91,7 @@ func startScope(ctx context.Context, s *plan.Scope, pid int) error {
 		if err != nil {
 			return err
 		}
-		err = m.startScope(ctx, s, props)
+		waiting.While(func() { err = m.startScope(ctx, s, props) })
 		m.Close()
 		if !HungUp(err) || ctx.Err() != nil {
 			return err

@@ -21,6 +21,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // Size of a range, in ids: what an image made elsewhere expects.
@@ -70,7 +72,7 @@ func (h Host) Claim(unit string) (Range, error) {
 		return Range{}, fmt.Errorf("claiming an id range: %w", err)
 	}
 	defer dir.Close() // and with it the lock
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+	if err := waiting.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
 		return Range{}, fmt.Errorf("locking %s: %w", h.Claims, err)
 	}
 	if r, err := h.claimed(mine, unit); err == nil {

@@ -51,6 +51,7 @@ var law = []struct {
 	{"internal/definition", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/rawcall", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/bigstack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
+	{"internal/waiting", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/slack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	{"internal/inroot", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/realm", []ban{yaml, dbus, http, cobra, netAny, spec,

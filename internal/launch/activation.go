@@ -227,7 +227,7 @@ func Drain(name string) int {
 	if err := network.Close(name); err != nil {
 		return tell(err)
 	}
-	for waiting(pid, targets) && time.Now().Before(deadline) {
+	for areWaiting(pid, targets) && time.Now().Before(deadline) {
 		time.Sleep(leastPause)
 	}
 	return 0
@@ -261,10 +261,10 @@ func awaitProxy(unit string, deadline time.Time) {
 	}
 }
 
-// waiting tells whether connections to the ports are not yet the payload's: in
+// areWaiting tells whether connections to the ports are not yet the payload's: in
 // the queue of a listening socket, or with their handshake not at its end
 // (proc_net_tcp of the kernel's documentation, net/tcp_states.h).
-func waiting(pid int, targets map[uint16][]netip.Addr) bool {
+func areWaiting(pid int, targets map[uint16][]netip.Addr) bool {
 	const listening, receiving = "0A", "03"
 	for _, file := range []string{"tcp", "tcp6"} {
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, file))

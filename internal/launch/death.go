@@ -73,10 +73,10 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	if data, err := os.ReadFile(dir + "/health"); err == nil {
 		d.probe = strings.TrimSpace(string(data))
 	}
-	d.explain()
 	d.restarts = restarts(p.Unit)
 	// The payload's last words, before there are ours.
 	d.lines = lastLinesOf(append(linesOf(p), "+", "_SYSTEMD_INVOCATION_ID="+d.invocation, "_TRANSPORT=journal")...)
+	d.explain()
 	if d.cure != "" {
 		fmt.Fprintf(journal.Stderr, "<3>%s; %s\n", d.cause, d.cure)
 		// The journal has it in any case; the barrier lets systemd read it before
@@ -110,11 +110,16 @@ func (d *death) explain() {
 		d.cause = "killed by SIG" + d.status
 	case d.code == "exited":
 		d.cause = "exited with status " + d.status + launchStatus(d.status)
+	case d.result == "timeout":
+		d.cause = "it took longer than systemd waits for a start or a stop"
 	default:
 		d.cause = "ended with the result " + d.result
 		if d.muted {
 			d.cause += "; systemd's line on how its process ended is not in the journal, and systemd itself knows it only until the next start"
 		}
+	}
+	if at := lastWhereabouts(d.lines); at != "" && d.result == "timeout" {
+		d.cause += "; the start was " + at
 	}
 	if d.cure != "" || d.code == "exited" && launchStatus(d.status) != "" {
 		return // a launch that has failed has told its cure, which STATUS= keeps

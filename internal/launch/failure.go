@@ -48,6 +48,7 @@ func (e *brokenDefinition) Error() string {
 // the exit status. The child is the service's main process by then and exits
 // with the same status; so the word is passed first.
 func (s *starter) fail(step string, exit int, err error) int {
+	s.where.end()
 	var inner *program.OpError
 	var outer *runtime.StepError
 	switch {

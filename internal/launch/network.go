@@ -169,6 +169,7 @@ func (s *starter) connect() error {
 }
 
 func (s *starter) beforeNetwork(step string) {
+	s.where.network.Store(&step)
 	s.netWatch.mark(step)
 	reach(step)
 }

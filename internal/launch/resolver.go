@@ -11,6 +11,7 @@ import (
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 const resolverSocket = "unitc-resolver.socket"
@@ -36,7 +37,10 @@ func (s *starter) awaitResolver() error {
 	if network.ResolverListens() {
 		return nil
 	}
-	if state, err := awaitSocketUnit(resolverSocket); err != nil {
+	var state string
+	var err error
+	waiting.While(func() { state, err = awaitSocketUnit(resolverSocket) })
+	if err != nil {
 		fmt.Fprintf(journal.Stderr, "<4>whether the container's questions for names are answered: %v\n", err)
 	} else if state != "active" {
 		fmt.Fprintf(journal.Stderr, "<4>nobody answers the container's questions for names: %s is %s; `systemctl status %[1]s` says why\n", resolverSocket, state)

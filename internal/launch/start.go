@@ -60,6 +60,7 @@ type starter struct {
 	attach         *os.File        // the socket of those who join the payload's streams
 	console        *os.File        // the socket over which another runtime hands a terminal
 	bundle         *runtime.Bundle // another runtime's, nil with our own
+	where          whereabouts
 	watch          *stopwatch
 	netWatch       *stopwatch // of what runs beside the steps
 	sockets        int        // descriptors from firstSocket on that the payload gets
@@ -137,6 +138,8 @@ func Start(path, instance string) int {
 	if s.notify, err = openNotifier(); err != nil {
 		return s.fail("open-notify-socket", exitFailure, err)
 	}
+	s.where.step.Store(&firstSteps[0].name)
+	s.where.begin(s.notify)
 	if status := s.run(firstSteps); status != 0 {
 		return status
 	}
@@ -149,6 +152,7 @@ func Start(path, instance string) int {
 
 func (s *starter) run(steps []startStep) int {
 	for _, step := range steps {
+		s.where.step.Store(&step.name)
 		reach(step.name)
 		if err := s.watch.time(step.name, func() error { return step.do(s) }); err != nil {
 			return s.fail(step.name, step.exit, err)
@@ -237,6 +241,7 @@ func (s *starter) runtimeOptions() runtime.Options {
 // before is called before each step of the runtime.
 func (s *starter) before(step string) {
 	s.manager.Continue()
+	s.where.step.Store(&step)
 	s.watch.mark(step)
 	reach(step)
 }
@@ -364,7 +369,9 @@ func (s *starter) releasePayload() error {
 }
 
 func (s *starter) awaitExec() error {
+	s.where.child.Store(s.child)
 	err := s.child.AwaitExec()
+	s.where.child.Store(nil)
 	if err == program.ErrStopped {
 		reach(os.Getenv(killAt))
 	}
@@ -380,6 +387,7 @@ func (s *starter) postStart() error {
 }
 
 func (s *starter) sendReady() error {
+	s.where.end()
 	var err error
 	if s.plan.Ready == "" {
 		err = s.notify.send("READY=1", "STATUS=")

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // Begin clones a child that has no program yet: others can make its acquaintance
@@ -52,8 +54,12 @@ func (c *Child) Run(p *Program, stopAt string) error {
 	fds := []unix.PollFd{{Fd: int32(c.report.Fd()), Events: unix.POLLIN}, {Fd: c.state.pidfd, Events: unix.POLLIN}}
 	var err error
 	for {
-		if _, err = unix.Poll(fds, -1); err != unix.EINTR {
+		var n int
+		if n, err = unix.Poll(fds, int(waiting.Long.Milliseconds())); n > 0 || err != nil && err != unix.EINTR {
 			break
+		}
+		if err == nil {
+			waiting.Tell()
 		}
 	}
 	if err != nil {

@@ -332,6 +332,13 @@ func (c *Child) await() (synced bool, err error) {
 	return false, nil
 }
 
+// Doing names the step and the call that the child is at, for the one who waits for
+// it meanwhile.
+func (c *Child) Doing() string {
+	step, what, _ := c.prog.Describe(int(atomic.LoadUint32(&c.page.op)))
+	return step + ": " + what
+}
+
 func (c *Child) execs(i int) bool {
 	nr := c.prog.ops[i].nr
 	return c.prog.ops[i].kind == opCall && (nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT)

@@ -8,8 +8,11 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // tracer holds a child at its exec. A payload that ends at once would be gone
@@ -71,21 +74,33 @@ func (t *tracer) follow(patience bool) {
 // which is to be held there: a stop in mid-start is rare.
 const signalPatience = 20 // ms
 
-// awaitReport waits until there is something to be read, and passes on what
-// signals the child gets meanwhile.
+// awaitReport waits until there is something to be read, passes on what
+// signals the child gets meanwhile, and tells when that takes long.
 func (c *Child) awaitReport() error {
-	for c.tracer != nil && !c.tracer.over {
+	for told := time.Now(); ; {
+		patience := int(waiting.Long.Milliseconds())
+		if c.tracer != nil && !c.tracer.over {
+			patience = signalPatience
+		}
 		fds := []unix.PollFd{{Fd: int32(c.report.Fd()), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, signalPatience)
+		n, err := unix.Poll(fds, patience)
 		if err != nil && !errors.Is(err, unix.EINTR) {
+			if c.tracer == nil {
+				return nil // reading waits as well, and tells nothing
+			}
 			return os.NewSyscallError("poll", err)
 		}
 		if n > 0 {
 			return nil
 		}
-		c.tracer.follow(false)
+		if c.tracer != nil {
+			c.tracer.follow(false)
+		}
+		if time.Since(told) >= waiting.Long {
+			told = time.Now()
+			waiting.Tell()
+		}
 	}
-	return nil
 }
 
 // Resume lets a child that HoldAtExec holds run, and an init (Program.Init)

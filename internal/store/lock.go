@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // Lock is an flock(2) on a file of the store; the kernel drops it with the
@@ -52,17 +54,11 @@ func (s *Store) locked(how int, f func() error) error {
 	return f()
 }
 
-// flock retries on EINTR: Go's own preemption signals interrupt a wait.
 func flock(f *os.File, how int) error {
-	for {
-		err := unix.Flock(int(f.Fd()), how)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("flock %s: %w", f.Name(), err)
-		}
+	if err := waiting.Flock(int(f.Fd()), how); err != nil {
+		return fmt.Errorf("flock %s: %w", f.Name(), err)
 	}
+	return nil
 }
 
 // Acquire takes the lock of one layer or blob. wait, when not nil, is called

@@ -178,3 +178,42 @@ func (c *container) quiet() bool {
 	}
 	return true
 }
+
+// A start that waits for somebody else says for what, while it waits and when
+// systemd has ended it.
+//
+//lab:once
+func TestSlowStartTellsWhereItIs(t *testing.T) { // alone: nobody else may use networks meanwhile
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			scoped.define(t, "slow-keeps", endless).start()
+			cleans := scoped.define(t, "slow-cleans", endless+"\npid: host", "TimeoutStartSec=8")
+			swept := scoped.define(t, "slow-swept", endless, "TimeoutStartSec=8")
+			dir, err := os.Open("/run/unitc/.networks")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dir.Close()
+			if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []*container{cleans, swept} {
+				must(t, "systemctl", "start", "--no-block", c.unit())
+			}
+			const where = "at claim-network ("
+			for _, c := range []*container{cleans, swept} {
+				await(t, "its status says where it is", func() bool { return strings.HasPrefix(c.show("StatusText"), "starting for 5s, "+where) })
+				await(t, "systemd has ended it", func() bool { return c.show("Result") == "timeout" })
+			}
+			if err := unix.Flock(int(dir.Fd()), unix.LOCK_UN); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []*container{cleans, swept} {
+				await(t, "there is an entry", func() bool { return len(c.entries()) > 0 })
+				if cause := c.entries()[0]["UNITC_CAUSE"]; !strings.Contains(cause, "longer than systemd waits for a start or a stop; the start was "+where) {
+					t.Errorf("the entry of %s says %q", c.name, cause)
+				}
+			}
+		})
+	})
+}

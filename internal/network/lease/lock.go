@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/waiting"
 )
 
 // Locked is a Store that nobody else changes meanwhile. One lock for all
@@ -37,7 +39,7 @@ func (s Store) Lock() (*Locked, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(dir); err != nil {
+		if err := waiting.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
 			dir.Close()
 			return nil, fmt.Errorf("locking %s: %w", root, err)
 		}
@@ -54,15 +56,6 @@ func (s Store) Lock() (*Locked, error) {
 func unlock(dir *os.File) {
 	_ = unix.Flock(int(dir.Fd()), unix.LOCK_UN)
 	dir.Close()
-}
-
-func flock(f *os.File) error {
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {
-			return err
-		}
-	}
 }
 
 func (l *Locked) path(parts ...string) string { return l.Store.dir(parts...) }

@@ -95,23 +95,27 @@ func TestUserStoreOfOtherIDs(t *testing.T) {
 	must(t, "install", "-o", somebody, archive, s.home+"/box.tar")
 	s.must("unitc", "--user", "load", s.home+"/box.tar")
 	s.define("web.yaml", "image: localhost/box:1\npull_policy: never\nnetwork_mode: none\nvolumes: [kept:/kept]\nstop_grace_period: 0s\ncommand: [/bin/busybox, sleep, \"1000\"]\n")
-	s.must("systemctl", "--user", "start", "web")
-	s.must("systemctl", "--user", "stop", "web")
+	// In a namespace within the user's.
+	s.define("pair.yaml", "services:\n  a: &a {image: 'localhost/box:1', pull_policy: never, stop_grace_period: 0s, volumes: ['kept:/kept'], command: [/bin/busybox, sleep, \"1000\"]}\n  b: *a\nvolumes: {kept: {}}\n")
+	s.must("systemctl", "--user", "start", "web", "pair.target", "pair-a", "pair-b")
+	s.must("systemctl", "--user", "stop", "web", "pair-a", "pair-b")
 	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
 		place(t, file, somebody+":300000:65536\n")
 	}
 	const want = "other ids than /etc/subuid now gives: 1 to 65536 were 100000 to 165535; have root give the former ids back"
-	if out, status := s.run("systemctl", "--user", "start", "web"); status == 0 {
-		t.Errorf("it starts with other ids:\n%s", out)
-	}
-	if text := s.property("web", "StatusText"); !strings.Contains(text, want) {
-		t.Errorf("with other ids the status is %q", text)
+	for _, unit := range []string{"web", "pair-a"} {
+		if out, status := s.run("systemctl", "--user", "start", unit); status == 0 {
+			t.Errorf("%s starts with other ids:\n%s", unit, out)
+		}
+		if text := s.property(unit, "StatusText"); !strings.Contains(text, want) {
+			t.Errorf("with other ids the status of %s is %q", unit, text)
+		}
 	}
 	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
 		place(t, file, somebody+":100000:65536\n"+somebody+":300000:65536\n")
 	}
-	s.must("systemctl", "--user", "start", "web")
-	s.must("systemctl", "--user", "stop", "web")
+	s.must("systemctl", "--user", "start", "web", "pair-a")
+	s.must("systemctl", "--user", "stop", "web", "pair-a")
 }
 
 // What is left of a container is taken away also where the way into the user's

@@ -16,10 +16,22 @@ stop_units() {
 		# A failed unit would be listed for as long as the system runs.
 		systemctl reset-failed "$unit" 2>/dev/null || true
 	done
+	stop_users
 	# What they have left, networks among it.
 	systemctl start --wait unitc-sweep.service || true
 	systemctl stop unitc-idle.timer unitc-update.timer unitc-resolver.socket unitc-resolver.service 2>/dev/null || true
 	systemctl stop unitc.slice 2>/dev/null || true
+}
+
+# Containers of users whose systemd runs: each is asked as the user, whose files may be
+# anything. The user can take over what runs as them: it has no terminal and no pipe of ours.
+stop_users() {
+	for dir in /run/user/*/unitc; do
+		uid=${dir#/run/user/} uid=${uid%/unitc}
+		gid=$(id -g "$uid" 2>/dev/null) && [ "$uid" -gt 0 ] 2>/dev/null || continue
+		timeout -k 5 120 setsid -w setpriv --reuid="$uid" --regid="$gid" --clear-groups env -i "XDG_RUNTIME_DIR=/run/user/$uid" PATH=/usr/bin:/bin \
+			systemctl --user stop unitc.slice </dev/null >/dev/null 2>&1 || echo "stopping the containers of user $uid: left to them" >&2
+	done
 }
 
 # What `unitc enable` and `unitc disable` have made: links of units that will

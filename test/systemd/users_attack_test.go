@@ -138,3 +138,23 @@ func TestUserSlowCleanUp(t *testing.T) {
 	}
 	s.isGone("slow")
 }
+
+// Who removes unitc ends the containers of users first: nothing could clean up behind
+// them any more.
+func TestUserUninstall(t *testing.T) {
+	s := newSession(t)
+	s.define("scoped.yaml", userSleeper)
+	s.define("placed.yaml", userSleeper+"systemd: {cgroup: service}\n")
+	s.define("always.yaml", userSleeper+"restart: always\n")
+	s.define("pair.yaml", "services:\n  a: &a {rootfs: host, command: [/bin/sh, -c, '"+untilStopped+"']}\n  b: *a\nnetworks: {default: {internal: true}}\n")
+	keepInstall(t)
+	names := []string{"scoped", "placed", "always", "pair-a", "pair-b"}
+	s.must(append([]string{"systemctl", "--user", "start"}, names...)...)
+	installer(t, "uninstall")
+	for _, name := range names {
+		if state := s.property(name, "ActiveState"); state != "inactive" {
+			t.Errorf("%s is %s", name, state)
+		}
+		s.isGone(name)
+	}
+}

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/doctor"
 	"github.com/unitc/unitc/internal/enter"
 	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/realm"
 )
 
@@ -31,7 +34,7 @@ func (a *app) examine() []doctor.Finding {
 	}
 	common := []string{"version", "seccomp", "security module", "hierarchy", "pressure", "generator", "helper", "journal", "kinds"}
 	list := slices.DeleteFunc(doctor.Examine(m), func(f doctor.Finding) bool { return !slices.Contains(common, f.Check) })
-	list = append(list, userNamespace(u), userIDs(u), userControllers(u), userPasta(), userLingers(u))
+	list = append(list, userNamespace(u), userIDs(u), userImages(u), userControllers(u), userPasta(), userLingers(u))
 	return append(list, a.examineDefinitions(), a.examineLinks())
 }
 
@@ -68,6 +71,45 @@ func userIDs(u *realm.User) doctor.Finding {
 		return finding(check, doctor.Warning, "have root give each user ids that are nobody else's (usermod --add-subuids)", "%s; what runs under them is not apart", strings.Join(shared, "; "))
 	}
 	return finding(check, doctor.OK, "", "the subordinate ids are nobody else's")
+}
+
+// userImages mounts an overlay where the user's images are, or would be.
+func userImages(u *realm.User) doctor.Finding {
+	const check = "images"
+	at := realm.Store
+	for at != "/" && unix.Access(at, unix.F_OK) != nil {
+		at = filepath.Dir(at)
+	}
+	dir, err := os.MkdirTemp(at, ".unitc-doctor-")
+	if err != nil {
+		return finding(check, doctor.Failed, "have a file system for "+realm.Store+" that the user may write to", "%v", err)
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"lower", "upper", "work"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			return finding(check, doctor.Unknown, "", "%v", err)
+		}
+	}
+	child, err := enter.Fork(u, []string{"/bin/true"}, enter.Options{Before: func(p *program.Program) {
+		p.Call("chdir", dir, unix.SYS_CHDIR, p.Str(dir))
+		p.Call("mount", "overlay", unix.SYS_MOUNT, p.Str("overlay"), p.Str("lower"), p.Str("overlay"), 0, p.Str("lowerdir=lower,upperdir=upper,workdir=work,userxattr"))
+	}})
+	if err != nil {
+		return finding(check, doctor.Unknown, "", "no namespace to try it in") // whose line says why
+	}
+	defer child.Close()
+	err = child.Release()
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return finding(check, doctor.Warning, "have it on ext4, xfs, btrfs or tmpfs (XDG_DATA_HOME), or write `rootfs:`", "the file system of %s takes no overlay (an overlay itself, NFS and others do not): images do not start", at)
+	case errors.Is(err, unix.ENODEV):
+		return finding(check, doctor.Warning, "have root load it: modprobe overlay", "the kernel has no overlay file system: images do not start")
+	case err != nil:
+		_ = child.Kill()
+		return finding(check, doctor.Warning, "look at `findmnt -T "+at+"`", "an overlay on %s: %v; images do not start", at, err)
+	}
+	_ = enter.Await(child.PID)
+	return finding(check, doctor.OK, "", "%s takes overlays", at)
 }
 
 func userControllers(u *realm.User) doctor.Finding {

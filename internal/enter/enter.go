@@ -33,6 +33,8 @@ type Options struct {
 	Of int
 	// Into is a user namespace to be joined, in the place of a process's.
 	Into *os.File
+	// Before adds calls in front of the program.
+	Before func(*program.Program)
 }
 
 // Fork makes the child. args are the program's own words, its path first.
@@ -59,7 +61,10 @@ func Fork(u *realm.User, args []string, opt Options) (*Child, error) {
 	p.AwaitGate("read gate")
 	// It changes nothing: a new namespace has nothing shared. But who may not, may
 	// mount nothing else either.
-	p.Call(mayMount, "/", unix.SYS_MOUNT, 0, p.Str("/"), 0, unix.MS_SLAVE|unix.MS_REC, 0)
+	p.Call(mayMount, everywhere, unix.SYS_MOUNT, 0, p.Str("/"), 0, unix.MS_SLAVE|unix.MS_REC, 0)
+	if opt.Before != nil {
+		opt.Before(p)
+	}
 	p.Call("execve", args[0], unix.SYS_EXECVE, p.Str(args[0]), p.Strv(args), p.Strv(realm.Environ()))
 	child, err := p.Fork(program.ForkOptions{Flags: flags, CgroupDir: -1})
 	if err != nil {
@@ -79,7 +84,7 @@ func Fork(u *realm.User, args []string, opt Options) (*Child, error) {
 }
 
 // mayMount is the call that shows whether the namespace is of use.
-const mayMount = "mount"
+const mayMount, everywhere = "mount", "/"
 
 // Release lets the child go on and waits until it is the program.
 func (c *Child) Release() error {
@@ -88,7 +93,7 @@ func (c *Child) Release() error {
 	}
 	err := c.AwaitExec()
 	var op *program.OpError
-	if errors.As(err, &op) && op.What == mayMount {
+	if errors.As(err, &op) && op.What == mayMount && op.Detail == everywhere {
 		return explainMount(op.Err)
 	}
 	return err

@@ -147,6 +147,8 @@ var hints = []hint{
 	{step: "exec-payload", is: program.ErrKilled, key: "security_opt", cure: "by the seccomp profile, which must allow execve, or for want of memory (`mem_limit:`)"},
 	{step: "exec-payload", errno: unix.ENOMEM, key: "command", cure: "the memory limit is too small to start the program; raise `mem_limit:`"},
 
+	{step: "attach-rootfs", errno: unix.EINVAL, call: "mount", key: "image", cure: "the file system that images are on takes no overlay (an overlay itself, NFS and others do not; `unitc df` says where it is, `findmnt -T` what): have it on ext4, xfs, btrfs or tmpfs"},
+
 	// Wherever it happens.
 	{errno: unix.ENOSPC, call: "move_mount", cure: "the limit of mounts is reached: raise /proc/sys/fs/mount-max"},
 	{errno: unix.EPERM, call: "move_mount", cure: denied},

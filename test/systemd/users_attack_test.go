@@ -158,3 +158,34 @@ func TestUserUninstall(t *testing.T) {
 		s.isGone(name)
 	}
 }
+
+// A home that takes no overlay is told, before and at the start.
+//
+//lab:once
+func TestUserStoreWithoutOverlay(t *testing.T) {
+	s := newSession(t)
+	dir := s.home + "/.local/share/unitc"
+	s.must("mkdir", "-p", dir)
+	if out := s.must("unitc", "--user", "doctor"); !strings.Contains(out, dir+" takes overlays") {
+		t.Errorf("unitc doctor says\n%s", out)
+	}
+	below := t.TempDir()
+	must(t, "mkdir", below+"/l", below+"/u", below+"/w")
+	must(t, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+below+"/l,upperdir="+below+"/u,workdir="+below+"/w", dir)
+	t.Cleanup(func() { must(t, "umount", dir) })
+	must(t, "chown", somebody+":", dir)
+	const want = "takes no overlay (an overlay itself, NFS and others do not"
+	if out := s.must("unitc", "--user", "doctor"); !strings.Contains(out, want) {
+		t.Errorf("unitc doctor says\n%s", out)
+	}
+	archive := savedImage(t, "localhost/box:1", `{"Cmd": ["sh"]}`)
+	must(t, "install", "-o", somebody, archive, s.home+"/box.tar")
+	s.must("unitc", "--user", "load", s.home+"/box.tar")
+	s.define("web.yaml", "image: localhost/box:1\npull_policy: never\nnetwork_mode: none\n")
+	if out, status := s.run("systemctl", "--user", "start", "web"); status == 0 {
+		t.Errorf("it starts:\n%s", out)
+	}
+	if text := s.property("web", "StatusText"); !strings.Contains(text, want) {
+		t.Errorf("its status is %q", text)
+	}
+}

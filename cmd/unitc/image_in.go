@@ -62,7 +62,10 @@ func (a *app) withClient(t transfer, f func(context.Context, *image.Client) erro
 	defer sink.Close()
 	c := image.NewClient(s)
 	c.AuthFile, c.RegistriesFile, c.PolicyFile, c.Progress = t.authFile, t.registries, t.policyFile, sink.Event
-	return f(ctx, c)
+	if err = f(ctx, c); err != nil {
+		progress.Fail(sink, err)
+	}
+	return err
 }
 
 func (a *app) pull() *cobra.Command {

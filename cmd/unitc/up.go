@@ -185,12 +185,19 @@ func (a *app) launchedFrom(path string) (names []string) {
 // explain adds what systemd was told of the units that failed.
 func (a *app) explain(cmd *cobra.Command, services []string) {
 	_ = a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
+		told := map[string]bool{}
 		for _, name := range services {
 			if state, err := units.State(ctx, bus, name+".service"); err != nil || state == "running" || state == "exited" {
 				continue
 			}
 			if text := units.StatusText(ctx, bus, name+".service"); text != "" {
 				fmt.Fprintf(a.stderr, "%s: %s\n", name, terminal.Clean(text))
+			}
+			for _, image := range units.FailedImages(ctx, bus, name+".service") {
+				if text := units.StatusText(ctx, bus, image); text != "" && !told[image] {
+					told[image] = true
+					fmt.Fprintf(a.stderr, "%s: %s\n", strings.TrimSuffix(image, ".service"), terminal.Clean(text))
+				}
 			}
 		}
 		return nil

@@ -231,3 +231,21 @@ func TestImageThatIsMissing(t *testing.T) {
 	}
 	must(t, "systemctl", "reset-failed", "none")
 }
+
+// What has failed is the pull, and `unitc up` says what it said.
+func TestUpSaysWhatThePullSaid(t *testing.T) {
+	cleanReload(t)
+	dir := t.TempDir()
+	const name = "127.0.0.1:9/no/such:1" // nobody listens there
+	if err := os.WriteFile(dir+"/unpulled.yaml", []byte("image: "+name+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		must(t, "unitc", "down", "unpulled")
+		command(t, "systemctl", "reset-failed", "unitc-image@*")
+	})
+	out, status := command(t, "unitc", "up", dir+"/unpulled.yaml")
+	if status != 1 || !strings.Contains(out, "\nunitc-image@127.0.0.1:9-no-such:1: pulling "+name+": ") || !strings.Contains(out, "connection refused") {
+		t.Errorf("it ends with %d and says:\n%s", status, out)
+	}
+}

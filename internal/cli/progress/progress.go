@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/image"
 )
@@ -201,3 +203,32 @@ func (s *status) text(e image.Event) string {
 }
 
 func (s *status) Close() { s.conn.Close() }
+
+// failPatience bounds the wait for systemd at the end.
+const failPatience = 5 * time.Second
+
+// fail leaves the reason as the unit's status, where those look who waited for it.
+// systemd has to read it before this process ends (sd_notify(3), BARRIER=1).
+func (s *status) fail(err error) {
+	fmt.Fprintf(s.conn, "STATUS=%s\n", terminal.Clean(strings.ReplaceAll(err.Error(), "\n", " | ")))
+	r, w, pipeErr := os.Pipe()
+	if pipeErr != nil {
+		return
+	}
+	defer r.Close()
+	_, _, sendErr := s.conn.WriteMsgUnix([]byte("BARRIER=1"), unix.UnixRights(int(w.Fd())), nil)
+	w.Close()
+	if sendErr == nil && r.SetReadDeadline(time.Now().Add(failPatience)) == nil {
+		_, _ = r.Read(make([]byte, 1))
+	}
+}
+
+// Fail tells systemd why there will be no image; others are told by the command.
+func Fail(s Sink, err error) {
+	sinks, _ := s.(several)
+	for _, sink := range sinks {
+		if s, is := sink.(*status); is {
+			s.fail(err)
+		}
+	}
+}

@@ -166,6 +166,24 @@ func NameOfScope(unit string) string {
 	return strings.ReplaceAll(strings.Replace(name, ":", "@", 1), `\x40`, "@")
 }
 
+// FailedImages are the units that were to fetch a service's images, and did not.
+func FailedImages(ctx context.Context, bus Bus, unit string) (failed []string) {
+	p, err := bus.GetUnitPropertyContext(ctx, unit, "Wants")
+	if err != nil {
+		return nil
+	}
+	names, _ := p.Value.Value().([]string)
+	for _, name := range names {
+		if !strings.HasPrefix(name, "unitc-image") {
+			continue
+		}
+		if p, err := bus.GetUnitPropertyContext(ctx, name, "ActiveState"); err == nil && p.Value.Value() == "failed" {
+			failed = append(failed, name)
+		}
+	}
+	return failed
+}
+
 // StatusText is the last STATUS= of a service, "" if there is none.
 func StatusText(ctx context.Context, bus Bus, unit string) string {
 	p, err := bus.GetUnitTypePropertyContext(ctx, unit, "Service", "StatusText")

@@ -318,8 +318,13 @@ func writeConverted(dir string, files []convert.File, force bool) error {
 			return fmt.Errorf("convert: %s is there already, and nothing was written; --force overwrites it", filepath.Join(dir, f.Name))
 		}
 	}
-	for _, f := range files {
+	for i, f := range files {
 		if err := placeConverted(filepath.Join(dir, f.Name), f, force); err != nil {
+			for _, made := range files[:i] {
+				if !force {
+					err = errors.Join(err, os.Remove(filepath.Join(dir, made.Name)))
+				}
+			}
 			return err
 		}
 	}

@@ -149,6 +149,9 @@ func (d *def) repair(found diag.List) (again bool) {
 	for _, n := range gone {
 		d.remove(n)
 	}
+	if d.root.isEmpty() && strings.HasSuffix(d.name, ".network") {
+		d.root.put("driver", scalarOf(arg{at: d.from}, "bridge"))
+	}
 	return len(gone) > 0
 }
 

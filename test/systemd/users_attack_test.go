@@ -96,7 +96,7 @@ func TestUserStoreOfOtherIDs(t *testing.T) {
 	s.must("unitc", "--user", "load", s.home+"/box.tar")
 	s.define("web.yaml", "image: localhost/box:1\npull_policy: never\nnetwork_mode: none\nvolumes: [kept:/kept]\nstop_grace_period: 0s\ncommand: [/bin/busybox, sleep, \"1000\"]\n")
 	// In a namespace within the user's.
-	s.define("pair.yaml", "services:\n  a: &a {image: 'localhost/box:1', pull_policy: never, stop_grace_period: 0s, volumes: ['kept:/kept'], command: [/bin/busybox, sleep, \"1000\"]}\n  b: *a\nvolumes: {kept: {}}\n")
+	s.define("pair.yaml", "services:\n  a: &a {image: 'localhost/box:1', pull_policy: never, stop_grace_period: 0s, volumes: ['kept:/kept'], command: [/bin/busybox, sleep, \"1000\"]}\n  b: *a\nvolumes: {kept: {}}\nnetworks: {default: {internal: true}}\n")
 	s.must("systemctl", "--user", "start", "web", "pair.target", "pair-a", "pair-b")
 	s.must("systemctl", "--user", "stop", "web", "pair-a", "pair-b")
 	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {

@@ -5,8 +5,10 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,4 +156,108 @@ func TestFullForAnImage(t *testing.T) {
 	expect("the file system of images is full, in bytes or inodes: look with `df /var/lib/unitc`")
 	must(t, "sh", "-c", "rm "+store+"/filler*")
 	works()
+}
+
+// A disk that fills in the midst of a pull: an update leaves what runs as it is, an
+// image's unit says why there is none, nothing half-fetched stays, and with room
+// again both go on.
+//
+//lab:once
+func TestDiskFillsDuringAPull(t *testing.T) {
+	const store = "/var/lib/unitc"
+	cleanReload(t)
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", store, "tmpfs", 0, "mode=0700,size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { must(t, "umount", "--lazy", store); os.Remove(store) })
+	r := startRegistry(t)
+	name := r.offer(t, "filling:1", saying("version one"))
+	defineFor(t, "filling", "image: "+name+"\ninit: true\nx-update: registry\n")
+	must(t, "systemctl", "start", "filling")
+	awaitLine(t, "filling", "version one")
+	offerLarge(t, r.host+"/filling:1", "version two")
+	offerLarge(t, r.host+"/fills:1", "another")
+	place(t, definitions+"fills.yaml", "image: "+r.host+"/fills:1\ninit: true\n")
+	reload(t)
+	unit := strings.Fields(must(t, "systemctl", "show", "--value", "-p", "Wants", "fills"))
+	unit = slices.DeleteFunc(unit, func(name string) bool { return !strings.HasPrefix(name, "unitc-image") })
+	t.Cleanup(func() {
+		must(t, "systemctl", "stop", "fills")
+		command(t, "systemctl", "reset-failed", "fills", unit[0])
+		command(t, "unitc", "rmi", "--force", r.host+"/fills:1")
+	})
+
+	files := func() string {
+		must(t, "unitc", "prune")
+		return must(t, "sh", "-c", "cd "+store+" && find . -path './layers/*/fs' -prune -o -path ./locks -prune -o -type f -print | sort")
+	}
+	before, ran := files(), property(t, "filling", "InvocationID")
+	r.count("blobs")
+	release := r.holdBlobs()
+	defer release()
+	type end struct {
+		out    string
+		status int
+	}
+	updated := make(chan end)
+	go func() {
+		out, status := command(t, "unitc", "update", "--settle", "200ms", "filling")
+		updated <- end{out, status}
+	}()
+	must(t, "systemctl", "start", "--no-block", "fills")
+	asked := 0
+	await(t, "both pulls are under way", func() bool { asked += r.count("blobs"); return asked >= 2 })
+	fill(t, store+"/filler")
+	release()
+	if u := <-updated; u.status != 1 || !strings.Contains(u.out, "no space left on device") && !strings.Contains(u.out, "not enough space") {
+		t.Errorf("the update ends with %d and says:\n%s", u.status, u.out)
+	}
+	await(t, "the pull has failed", func() bool { return property(t, unit[0], "ActiveState") == "failed" })
+	if text := property(t, unit[0], "StatusText"); !strings.Contains(text, "no space left on device") && !strings.Contains(text, "not enough space") {
+		t.Errorf("the status of %s is %q", unit[0], text)
+	}
+	await(t, "the start has failed", func() bool { return property(t, "fills", "ActiveState") == "failed" })
+	if property(t, "filling", "InvocationID") != ran || property(t, "filling", "ActiveState") != "active" {
+		t.Error("what ran does not run as before")
+	}
+	must(t, "rm", store+"/filler")
+	if after := files(); after != before {
+		t.Errorf("the store was\n%s\nand is\n%s", before, after)
+	}
+	must(t, "systemctl", "reset-failed", "fills", unit[0])
+	must(t, "unitc", "update", "--settle", "200ms", "filling")
+	awaitLine(t, "filling", "version two")
+	must(t, "systemctl", "start", "fills")
+	awaitLine(t, "fills", "another")
+}
+
+// fill writes a file until the file system has no room.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for n := 1; n > 0; {
+		if n, err = f.Write(make([]byte, 1<<16)); err != nil && !errors.Is(err, unix.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// offerLarge puts an image of some incompressible MiB into a registry, and not into
+// the store.
+func offerLarge(t *testing.T, name, words string) {
+	t.Helper()
+	root := t.TempDir()
+	must(t, "sh", "-c", "mkdir "+root+"/bin && cp /usr/bin/busybox "+root+"/bin/ && ln -s busybox "+root+"/bin/sh && ln -s busybox "+root+"/bin/sleep && head -c 4000000 /dev/urandom >"+root+"/large && chmod 755 "+root+" && tar -C "+root+" -cf "+root+".tar .")
+	defer os.Remove(root + ".tar")
+	must(t, "unitc", "load", "--quiet", "--rootfs", "--name", "localhost/large:1", "--cmd", "/bin/sh", "--cmd", "-c", "--cmd", "echo "+words+"; exec sleep 1000", root+".tar")
+	must(t, "unitc", "push", "--quiet", "localhost/large:1", name)
+	must(t, "unitc", "rmi", "--force", "localhost/large:1")
+	must(t, "unitc", "prune")
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
@@ -258,6 +259,9 @@ func relaxations(s *definition.Service) diag.List {
 // forwarding says once of each network what it makes of the host: a router. That
 // of lone containers is said where the first of them stands.
 func forwarding(files []definition.File, found diag.List) diag.List {
+	if realm.Own() != nil {
+		return nil // a user's has the host do nothing
+	}
 	var notes diag.List
 	note := func(f *definition.File, n *definition.Network) {
 		if sysctls := forwardingSysctls(n); sysctls != "" {

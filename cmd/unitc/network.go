@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/invocation"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 func (a *app) network() *cobra.Command {
@@ -158,6 +159,15 @@ func (a *app) noNetwork(name string) error {
 	return fmt.Errorf("network %s: there is none; `unitc network ls` lists all", name)
 }
 
+// rootsNetworks refuses what is to be done to networks by hand for those of a user:
+// they go with the last container, and nobody else can change them.
+func rootsNetworks(verb string) error {
+	if realm.Own() != nil {
+		return usagef("network %s: a user's networks go with the last container in them; stop those that `unitc network inspect` lists", verb)
+	}
+	return nil
+}
+
 func (a *app) networkRemove() *cobra.Command {
 	return &cobra.Command{
 		ValidArgsFunction: a.completer(a.networkNames),
@@ -167,6 +177,9 @@ func (a *app) networkRemove() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			if a.root != "" {
 				return usagef("network rm: networks are this host's, not of %s", a.root)
+			}
+			if err := rootsNetworks("rm"); err != nil {
+				return err
 			}
 			var errs []error
 			for _, name := range args {
@@ -214,6 +227,9 @@ and the networks that nobody is in. Those whose units are active stay.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.root != "" {
 				return usagef("network prune: networks are this host's, not of %s", a.root)
+			}
+			if err := rootsNetworks("prune"); err != nil {
+				return err
 			}
 			rows, err := a.networkRowsOf(a.leases().Records)
 			if err != nil {
@@ -263,6 +279,9 @@ nftables.service starts, stops or is reloaded this happens by itself.`,
 		RunE: func(*cobra.Command, []string) error {
 			if a.root != "" {
 				return usagef("network reload: networks are this host's, not of %s", a.root)
+			}
+			if err := rootsNetworks("reload"); err != nil {
+				return err
 			}
 			names, err := network.Reload()
 			for _, name := range names {

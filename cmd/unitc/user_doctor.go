@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/usernet"
 )
 
 // examine is what unitc doctor looks at: of the machine, or of what a user's
@@ -34,7 +35,7 @@ func (a *app) examine() []doctor.Finding {
 	}
 	common := []string{"version", "seccomp", "security module", "hierarchy", "pressure", "generator", "helper", "journal", "kinds"}
 	list := slices.DeleteFunc(doctor.Examine(m), func(f doctor.Finding) bool { return !slices.Contains(common, f.Check) })
-	list = append(list, userNamespace(u), userIDs(u), userImages(u), userControllers(u), userPasta(), userLingers(u))
+	list = append(list, userNamespace(u), userIDs(u), userImages(u), userControllers(u), userPasta(), userKeeper(), userLingers(u))
 	return append(list, a.examineDefinitions(), a.examineLinks())
 }
 
@@ -138,7 +139,22 @@ func userPasta() doctor.Finding {
 			return finding(check, doctor.OK, "", "%s", path)
 		}
 	}
-	return finding(check, doctor.Warning, "install passt, or write `network_mode: host` or `none`", "pasta(1), which connects a user's containers, is not installed")
+	return finding(check, doctor.Warning, "install passt, or write `network_mode: host` or `none`, or `internal: true` at networks", "pasta(1), which connects a user's containers, is not installed")
+}
+
+// userKeeper keeps the networks of a user's containers, and is a package's unit.
+func userKeeper() doctor.Finding {
+	const check = "networks"
+	for _, dir := range realm.NativeUnits() {
+		path := dir + "/" + usernet.Unit
+		if target, err := os.Readlink(path); err == nil && target == "/dev/null" {
+			return finding(check, doctor.Failed, "systemctl --user unmask "+usernet.Unit, "%s is masked: containers on networks do not start", usernet.Unit)
+		}
+		if _, err := os.Stat(path); err == nil {
+			return finding(check, doctor.OK, "", "%s", path)
+		}
+	}
+	return finding(check, doctor.Failed, "install unitc again: its packages and `make install` bring it", "%s is missing: containers on networks do not start", usernet.Unit)
 }
 
 // userLingers: without it all ends with the user's last login (loginctl(1)).

@@ -89,3 +89,10 @@ func TestShared(t *testing.T) {
 		t.Errorf("shared are %q, want %q: %v", faults, want, err)
 	}
 }
+
+// A namespace within the user's own has the same ids.
+func TestSameIDs(t *testing.T) {
+	if got := string(sameIDs("         0       1500          1\n         1     100000      65536\n")); got != "0 0 1\n1 1 65536\n" {
+		t.Errorf("the map is %q", got)
+	}
+}

@@ -85,3 +85,18 @@ func TestWords(t *testing.T) {
 		t.Errorf("a user is told %q", got)
 	}
 }
+
+// Who is in a namespace within the user's own is told how the host maps its ids.
+func TestIDMap(t *testing.T) {
+	file := t.TempDir() + "/uid_map"
+	if err := os.WriteFile(file, []byte("0 0 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for told, want := range map[string]string{"": "0 0 1\n", "0 1500 1\n": "0 1500 1\n"} {
+		t.Setenv(entered, "1500")
+		t.Setenv(mapEnv+"uid_map", told)
+		if got, err := IDMap(file); err != nil || string(got) != want {
+			t.Errorf("told %q it is %q: %v", told, got, err)
+		}
+	}
+}

@@ -36,7 +36,30 @@ func Own() *User { return own }
 const entered = "_UNITC_IN_USER_NAMESPACE"
 
 // Environ is what a program is told that is started in the user's own namespace.
-func Environ() []string { return append(os.Environ(), own.enteredBy()) }
+func Environ() []string {
+	list := append(os.Environ(), own.enteredBy())
+	if own.Entered {
+		for _, name := range []string{"uid_map", "gid_map"} {
+			if text, err := IDMap("/proc/self/" + name); err == nil {
+				list = append(list, mapEnv+name+"="+string(text))
+			}
+		}
+	}
+	return list
+}
+
+// mapEnv begins the names by which programs in a namespace within the user's own are
+// told how ids are mapped there.
+const mapEnv = "_UNITC_"
+
+// IDMap reads a file uid_map or gid_map of this process (user_namespaces(7)), as the host
+// sees the ids: within a namespace that is itself in the user's own, nobody can see that.
+func IDMap(file string) ([]byte, error) {
+	if text := os.Getenv(mapEnv + path.Base(file)); text != "" && Entered() {
+		return []byte(text), nil
+	}
+	return os.ReadFile(file)
+}
 
 func (u *User) enteredBy() string { return entered + "=" + strconv.Itoa(u.UID) }
 

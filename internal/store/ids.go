@@ -51,7 +51,7 @@ func (s *Store) sameIDs() error {
 	}
 	var have []mapped
 	for _, kind := range []string{"u", "g"} {
-		data, err := os.ReadFile(idMaps[kind])
+		data, err := realm.IDMap(idMaps[kind])
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,30 @@ func TestEngineUserNetworks(t *testing.T) {
 networks:
   back: {internal: true}
 `)
+	archive := savedImage(t, "localhost/box:1", `{"Cmd": ["sh"]}`)
+	must(t, "install", "-o", somebody, archive, s.home+"/box.tar")
+	s.must("unitc", "--user", "load", s.home+"/box.tar")
+	s.define("boxes.yaml", `services:
+  store: {image: localhost/box:1, pull_policy: never, command: [/bin/busybox, sh, -c, "busybox chown 33:33 /kept && echo kept >/tmp/index.html && exec busybox httpd -f -p 80 -h /tmp"], volumes: ["kept:/kept"], tmpfs: [/tmp],
+    networks: [back], stop_grace_period: 1s, healthcheck: {test: [CMD, /bin/busybox, wget, -qO-, "http://store/"], interval: 1s}, post_start: [{command: [/bin/busybox, wget, -qO-, "http://127.0.0.1/"]}], pre_stop: [{command: [/bin/busybox, echo, before]}]}
+  shop: {image: localhost/box:1, pull_policy: never, command: [/bin/busybox, wget, -qO-, "http://store/"], networks: [back], depends_on: {store: {condition: service_healthy}}}
+networks: {back: {internal: true}}
+volumes: {kept: {name: kept}}
+`)
 	before := networks(t)
+	s.must("systemctl", "--user", "start", "boxes-store")
+	s.must("systemctl", "--user", "start", "boxes-shop")
+	s.says("boxes-shop", "kept")
+	s.says("boxes-store", "kept")
+	if out, status := command(t, "stat", "-c", "%u:%g", s.home+"/.local/share/unitc/volumes/kept/data"); status != 0 || strings.TrimSpace(out) != "100032:100032" {
+		t.Errorf("the volume is of %s", out)
+	}
+	s.must("unitc", "--user", "cp", "boxes-store:/tmp/index.html", s.home+"/copy")
+	s.must("systemctl", "--user", "stop", "boxes-store", "boxes-shop")
+	s.says("boxes-store", "before")
+	s.isGone("boxes-store")
+	s.isGone("boxes-shop")
+	s.noNetworks()
 	s.must("systemctl", "--user", "start", "site.target")
 	for _, to := range []string{"127.0.0.1 18600", "127.0.0.1 18601", "::1 18600", "192.0.2.1 18600"} {
 		f := strings.Fields(to)

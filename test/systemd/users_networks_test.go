@@ -134,6 +134,24 @@ networks:
 	if status, _ := os.ReadFile("/proc/" + s.property(keeper, "MainPID") + "/status"); !strings.Contains(string(status), "\nCapEff:\t0000000000000000\n") || !strings.Contains(string(status), "\nNoNewPrivs:\t1\n") {
 		t.Errorf("who answers names has\n%s", status)
 	}
+	if out := s.must("unitc", "--user", "check"); strings.Contains(out, "forward") {
+		t.Errorf("unitc check says\n%s", out)
+	}
+	if out := s.must("unitc", "--user", "network", "ls"); !strings.Contains(out, "shop_back") || !strings.Contains(out, "10.99.0.0/24") {
+		t.Errorf("unitc network ls says\n%s", out)
+	}
+	if out := s.must("unitc", "--user", "network", "inspect", "shop_back"); !strings.Contains(out, "10.99.0.77") {
+		t.Errorf("unitc network inspect says\n%s", out)
+	}
+	if out, status := s.run("unitc", "--user", "network", "rm", "shop_back"); status != 2 || !strings.Contains(out, "unitc --user network inspect") {
+		t.Errorf("unitc network rm exits with %d: %s", status, out)
+	}
+	if out, _ := s.run("unitc", "--user", "doctor"); !strings.Contains(out, "/user/"+keeper) {
+		t.Errorf("unitc doctor says\n%s", out)
+	}
+	if out := s.must("unitc", "--user", "stats", "--no-stream", "--json", "shop-web"); !strings.Contains(out, `"net_received_bytes"`) {
+		t.Errorf("unitc stats says\n%s", out)
+	}
 	s.must("systemctl", "--user", "restart", "shop-db")
 	s.hears("db", "shop-web", "db", 80)
 	s.must("systemctl", "--user", "stop", "shop-db")
@@ -268,8 +286,7 @@ func TestUserNetworksChange(t *testing.T) {
 	s.must("systemctl", "--user", "start", "pair.target")
 	s.hears("b", "pair-a", "10.98.0."+strings.TrimPrefix(strings.Split(strings.Fields(s.inside("pair-b", "ip", "-4", "-o", "addr", "show", "eth0"))[3], "/")[0], "10.98.0."), 80)
 	s.define("pair.yaml", pair("networks: [one]")+fmt.Sprintf(network, "10.97.0.0/24"))
-	s.must("systemctl", "--user", "stop", "pair-a", "pair-b")
-	s.must("systemctl", "--user", "start", "pair.target")
+	s.must("unitc", "--user", "apply", "pair")
 	if got := s.inside("pair-a", "ip", "-4", "-o", "addr", "show", "eth0"); !strings.Contains(got, " 10.97.0.") {
 		t.Errorf("a has %s", got)
 	}

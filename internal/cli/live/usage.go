@@ -4,6 +4,8 @@ package live
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path"
@@ -279,7 +281,10 @@ func (s *Survey) network(pid int) (received, sent *uint64) {
 		return nil, nil
 	}
 	if s.hostNet == "" {
-		if s.hostNet, err = os.Readlink(s.Proc + "/1/ns/net"); err != nil {
+		if s.hostNet, err = os.Readlink(s.Proc + "/1/ns/net"); errors.Is(err, fs.ErrPermission) {
+			s.hostNet, err = os.Readlink(s.Proc + "/self/ns/net") // a user's own command is in the host's
+		}
+		if err != nil {
 			return nil, nil
 		}
 	}

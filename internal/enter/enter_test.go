@@ -35,6 +35,10 @@ func TestOwnIDs(t *testing.T) {
 	if _, err := OwnIDs(4711); !errors.As(err, &few) || few.File != subgidFile || few.Count != 1000 || !strings.Contains(err.Error(), "usermod --add-subuids") {
 		t.Errorf("of too few groups: %v", err)
 	}
+	files("other:100000:65536\n", "other:200000:65536\n")
+	if _, err := OwnIDs(4711); err == nil || !strings.Contains(err.Error(), "usermod --add-subuids 265536-331071 --add-subgids 265536-331071 4711`") {
+		t.Errorf("the range that nobody has: %v", err)
+	}
 	if err := os.Remove(subuidFile); err != nil {
 		t.Fatal(err)
 	}

@@ -63,8 +63,24 @@ type FewError struct {
 }
 
 func (e *FewError) Error() string {
-	return fmt.Sprintf("%s gives %s %d subordinate ids, a container has %d besides root's; as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s` (a range that is nobody else's)",
-		e.File, e.User, e.Count, fewest, e.User)
+	free := nobodys()
+	return fmt.Sprintf("%s gives %s %d subordinate ids, a container has %d besides root's; as root: `usermod --add-subuids %s --add-subgids %[5]s %[2]s` (a range that is nobody else's)",
+		e.File, e.User, e.Count, fewest, free)
+}
+
+// nobodys is a range behind all that is given to anybody. useradd(8) begins at 100000.
+func nobodys() Range {
+	r := Range{100000, 65536}
+	for _, file := range []string{subuidFile, subgidFile} {
+		list, err := others(file, parseLine)
+		if err != nil {
+			continue
+		}
+		for _, o := range list {
+			r.Start = max(r.Start, o.Start+o.Count)
+		}
+	}
+	return r
 }
 
 func count(list []Range) (n int) {

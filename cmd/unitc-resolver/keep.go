@@ -54,6 +54,11 @@ func tell(k *usernet.Keeper) error {
 	}
 	defer unix.Close(fd)
 	at := &unix.SockaddrUnix{Name: strings.Replace(path, "@", "\x00", 1)}
+	if k.NewDoor {
+		if err := unix.Sendto(fd, []byte("FDSTOREREMOVE=1\nFDNAME="+usernet.DoorName), 0, at); err != nil {
+			return fmt.Errorf("notifying systemd: %w", err)
+		}
+	}
 	for name, files := range k.Stored() {
 		var fds []int
 		for _, f := range files {

@@ -24,8 +24,11 @@ import (
 type Keeper struct {
 	// Names are the sockets by which containers ask for names.
 	Names []*os.File
-	room  Room
-	door  *os.File
+	// NewDoor says that systemd is to forget the door that it has.
+	NewDoor bool
+
+	room Room
+	door *os.File
 }
 
 // Names of descriptors that systemd keeps.
@@ -33,7 +36,7 @@ const (
 	// UserName is the user namespace, which Enter joins before this process begins.
 	UserName  = "user"
 	netName   = "network"
-	doorName  = "door"
+	DoorName  = "door"
 	namesName = "names"
 )
 
@@ -41,20 +44,24 @@ const (
 // by their names.
 func Keep(passed map[string][]*os.File) (*Keeper, error) {
 	k := &Keeper{}
-	user, err := os.Open("/proc/self/ns/user")
-	if err != nil {
-		return nil, err
+	if len(passed[UserName]) > 0 {
+		k.room.User = passed[UserName][0]
+	} else {
+		var err error
+		if k.room.User, err = os.Open("/proc/self/ns/user"); err != nil {
+			return nil, err
+		}
 	}
-	k.room.User = user
 	if len(passed[netName]) == 1 && len(passed[namesName]) > 0 {
 		k.room.Net, k.Names = passed[netName][0], passed[namesName]
 	} else if err := k.make(); err != nil {
 		return nil, err
 	}
-	if len(passed[doorName]) == 1 && isSocket(doorPath()) {
-		k.door = passed[doorName][0]
+	if len(passed[DoorName]) == 1 && isSocket(doorPath()) {
+		k.door = passed[DoorName][0]
 		return k, nil
 	}
+	k.NewDoor = true
 	return k, k.openDoor()
 }
 
@@ -184,7 +191,7 @@ func (k *Keeper) openDoor() error {
 
 // Stored are the descriptors that systemd is to keep, by their names.
 func (k *Keeper) Stored() map[string][]*os.File {
-	return map[string][]*os.File{UserName: {k.room.User}, netName: {k.room.Net}, doorName: {k.door}, namesName: k.Names}
+	return map[string][]*os.File{UserName: {k.room.User}, netName: {k.room.Net}, DoorName: {k.door}, namesName: k.Names}
 }
 
 // Serve lets in whoever comes: none but the user can.

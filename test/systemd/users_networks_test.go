@@ -179,7 +179,8 @@ func TestUserNetworksKilled(t *testing.T) {
 	s.define("trio.yaml", text+"networks: {one: {internal: true}}\n")
 	s.must("systemctl", "--user", "start", "trio-a", "trio-b")
 	s.hears("b", "trio-a", "b", 80)
-	for _, signal := range []string{"KILL", "TERM"} {
+	kept := s.property(keeper, "NFileDescriptorStore")
+	for _, signal := range []string{"KILL", "TERM", "KILL"} {
 		pid := s.property(keeper, "MainPID")
 		s.must("systemctl", "--user", "kill", "-s", signal, keeper)
 		if err := eventually(func() error {
@@ -195,6 +196,9 @@ func TestUserNetworksKilled(t *testing.T) {
 		s.hears("c", "trio-a", "c", 80)
 		s.hears("a", "trio-c", "a", 80)
 		s.must("systemctl", "--user", "stop", "trio-c")
+		if now := s.property(keeper, "NFileDescriptorStore"); now != kept {
+			t.Errorf("systemd keeps %s descriptors after the end by %s, and kept %s", now, signal, kept)
+		}
 	}
 	// Killed with all that ran: nothing of it is in the way.
 	for _, pid := range strings.Fields(must(t, "pgrep", "-U", somebody, "-f", "unitc-|nc -ll")) {

@@ -55,7 +55,10 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 				}
 				return nil
 			}
-			return writeUnits(terminal.Of(a.stdout), list, a.now())
+			if err := writeUnits(terminal.Of(a.stdout), list, a.now()); err != nil || len(list) > 0 || a.user {
+				return err
+			}
+			return a.nameOwn()
 		},
 	}
 	f := cmd.Flags()

@@ -154,3 +154,15 @@ func unitOption(unit string) string {
 	}
 	return "--user-unit=" + unit
 }
+
+// nameOwn tells a user who sees none of the system's containers of their own.
+func (a *app) nameOwn() error {
+	config, err := os.UserConfigDir()
+	if os.Geteuid() == 0 || err != nil {
+		return nil
+	}
+	if entries, _ := os.ReadDir(config + "/unitc"); len(entries) > 0 {
+		fmt.Fprintln(a.stderr, "these are the system's; `unitc --user ps` lists your own")
+	}
+	return nil
+}

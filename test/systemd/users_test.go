@@ -153,6 +153,9 @@ command: [/bin/sh, -c, 'cat /proc/self/uid_map; grep -E "^(NoNewPrivs|Seccomp|Ca
 		t.Errorf("the payload is in %s", group)
 	}
 	// Root's command sees nothing of it, and root's places have nothing.
+	if out := s.must("unitc", "ps"); !strings.Contains(out, "`unitc --user ps` lists your own") {
+		t.Errorf("without --user a user is not told of it:\n%s", out)
+	}
 	if out := must(t, "unitc", "ps", "-a"); strings.Contains(out, "hello") {
 		t.Errorf("root's unitc ps tells of it:\n%s", out)
 	}

@@ -293,6 +293,9 @@ func (c *Child) AwaitExec() error {
 	if synced && err == nil {
 		return errors.New("the child waits at a point that nobody awaits")
 	}
+	if err == nil && c.tracer != nil {
+		c.tracer.keep()
+	}
 	return err
 }
 

@@ -70,6 +70,15 @@ func (t *tracer) follow(patience bool) {
 	}
 }
 
+// keep has the held program end with this process: nobody would say that the start
+// has succeeded, and it would run until that times out. Not before: what fails until
+// then ends by itself, with a status of its own.
+func (t *tracer) keep() {
+	if t.follow(true); t.held {
+		_, _, _ = syscall.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SETOPTIONS, uintptr(t.pid), 0, unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_EXITKILL, 0, 0)
+	}
+}
+
 // signalPatience is how long a signal waits that comes before the exec of a child
 // which is to be held there: a stop in mid-start is rare.
 const signalPatience = 20 // ms

@@ -43,6 +43,7 @@ var killedKinds = map[string]string{
 //lab:once
 func TestAnythingKilledAtAnyMoment(t *testing.T) {
 	loadBusybox(t, "localhost/killed:1")
+	forgetVolumes(t)
 	starts := 3
 	if os.Getenv("UNITC_LAB_SLOW") == "1" {
 		starts = 40

@@ -90,3 +90,18 @@ func TestDevicesInVolumes(t *testing.T) {
 		}
 	}
 }
+
+// A scope needs its service, which systemd then needs for ever.
+func TestStopWhenUnneeded(t *testing.T) {
+	for text, want := range map[string]bool{
+		"{unit: {StopWhenUnneeded: true}}":                    true,
+		"{unit: {StopWhenUnneeded: 'yes'}}":                   true,
+		"{unit: {StopWhenUnneeded: true}, cgroup: service}":   false,
+		"{unit: {StopWhenUnneeded: false, After: x.service}}": false,
+	} {
+		got := parseApp("image: x\nsystemd: "+text+"\n", nil).Problems
+		if got.HasErrors() || strings.Contains(got.String(), "warning: systemd.unit.StopWhenUnneeded: it never stops") != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}

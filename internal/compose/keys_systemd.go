@@ -83,6 +83,9 @@ func decodeSystemd(r *reader, s *definition.Service, n *node) {
 			}
 		}
 	}
+	if v := n.get("unit").get("StopWhenUnneeded"); v != nil && v.truth() && s.System.Cgroup != definition.CgroupService {
+		r.warn(v, "write cgroup: service beside unit:", "it never stops: the scope of the container needs its service")
+	}
 }
 
 func (r *reader) decodeSection(sec *section, s *definition.Service, n *node) {

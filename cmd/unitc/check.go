@@ -139,6 +139,7 @@ func (a *app) problems(args []string) (diag.List, int, error) {
 		}
 		if run.Dirs == nil && run.Select == nil {
 			found = append(found, linkProblems(a.root, out)...)
+			found = append(found, missingNetworks(out.Definitions)...)
 		}
 		for _, p := range append(found, forwarding(out.Definitions, found)...) {
 			all = append(all, relative(p, run.Dirs != nil))
@@ -285,6 +286,29 @@ func forwarding(files []definition.File, found diag.List) diag.List {
 		}
 	}
 	return notes
+}
+
+// missingNetworks are external ones that none of all definitions makes, on which a
+// start fails.
+func missingNetworks(files []definition.File) (problems diag.List) {
+	made := map[string]bool{definition.LoneNetwork: true}
+	for _, f := range files {
+		for _, n := range f.Networks {
+			if !n.External {
+				made[n.Name] = true
+			}
+		}
+	}
+	for _, f := range files {
+		for _, n := range f.Networks {
+			if n.External && !made[n.Name] {
+				problems = append(problems, diag.Problem{File: cmp.Or(n.Source.File, f.Path), Line: n.Source.Line, Col: n.Source.Col, Severity: diag.Warning, Path: "networks." + n.Key,
+					What: "no definition makes the network " + n.Name + ", and a start on it fails",
+					Cure: "install the definition that makes it, or write " + searchpath.Dirs[0] + "/" + n.Name + ".network.yaml, in which `driver: bridge` is enough"})
+			}
+		}
+	}
+	return problems
 }
 
 func joinsLone(s definition.Service) bool { return s.NetworkMode == "" && len(s.Networks) == 0 }

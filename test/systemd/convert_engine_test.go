@@ -67,7 +67,6 @@ func TestEngineConvert(t *testing.T) {
 	loadBusybox(t, "localhost/other:1") // and /var/lib/unitc goes with it
 	t.Cleanup(func() { must(t, "podman", "system", "reset", "-f") })
 	place(t, "/etc/containers/containers.conf", podmanConfig)
-	place(t, "/etc/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
 	must(t, "podman", "load", "-q", "-i", savedImage(t, "localhost/imported:1", `{"Cmd": ["/bin/sh"], "Env": ["FROM=image"]}`))
 	place(t, dir+"/moved.container", convertQuadlet)
 	place(t, dir+"/moved-data.volume", "[Volume]\n")

@@ -353,7 +353,10 @@ func TestEntriesWithoutCleanUp(t *testing.T) {
 					await(t, "there is an entry for each failure", func() bool { return len(c.entries()) >= runs })
 					ids := map[string]bool{}
 					for _, e := range c.entries() {
-						got = append(got, e["UNITC_EXIT_STATUS"]+" after "+e["UNITC_RESTARTS"]+" restarts: "+e["UNITC_LINES"])
+						// A reload that meets a start just then gives the unit clean-up,
+						// which counts from 0.
+						restarts := strings.TrimSuffix("-"+e["UNITC_RESTARTS"], "-0")
+						got = append(got, e["UNITC_EXIT_STATUS"]+" after "+strings.TrimPrefix(restarts, "-")+" restarts: "+e["UNITC_LINES"])
 						ids[e["UNITC_INVOCATION_ID"]] = true
 					}
 					if driver == "direct" {

@@ -3,15 +3,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cli/builder"
 	"github.com/unitc/unitc/internal/cli/catalog"
@@ -118,6 +121,9 @@ func (a *app) buildAll(list []definition.Service, o buildOptions, names io.Write
 	if err != nil {
 		return err
 	}
+	// A signal ends the builder, and what is beside the image is taken away.
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
 	seen := map[string]bool{}
 	for i := range list {
 		s := &list[i]
@@ -125,14 +131,14 @@ func (a *app) buildAll(list []definition.Service, o buildOptions, names io.Write
 			continue
 		}
 		seen[s.Image] = true
-		if err := a.buildOne(b, s, o, names); err != nil {
+		if err := a.buildOne(ctx, b, s, o, names); err != nil {
 			return fmt.Errorf("building %s of %s: %w", s.Image, s.Name, err)
 		}
 	}
 	return nil
 }
 
-func (a *app) buildOne(b *builder.Builder, s *definition.Service, o buildOptions, names io.Writer) error {
+func (a *app) buildOne(ctx context.Context, b *builder.Builder, s *definition.Service, o buildOptions, names io.Writer) error {
 	ref, err := reference.Parse(s.Image)
 	if err != nil {
 		return err
@@ -144,7 +150,7 @@ func (a *app) buildOne(b *builder.Builder, s *definition.Service, o buildOptions
 	defer os.RemoveAll(dir)
 	options := builder.Options{NoCache: o.noCache, Pull: o.pull, Platform: s.Platform, Dir: dir}
 	fmt.Fprintf(a.stderr, "Building '%s' of '%s'.\n", s.Image, s.Build.Context)
-	cmd, err := b.Command(ref.String(), s.Build, options)
+	cmd, err := b.Command(ctx, ref.String(), s.Build, options)
 	if err != nil {
 		return err
 	}
@@ -160,7 +166,7 @@ func (a *app) buildOne(b *builder.Builder, s *definition.Service, o buildOptions
 	if err != nil {
 		return err
 	}
-	take, err := a.self(append(load, "-")...)
+	take, err := a.self(ctx, append(load, "-")...)
 	if err != nil {
 		return err
 	}
@@ -169,13 +175,13 @@ func (a *app) buildOne(b *builder.Builder, s *definition.Service, o buildOptions
 		return err
 	}
 	archive.Close()
-	exportErr := b.Export(ref.String(), into, a.stderr, options)
+	exportErr := b.Export(ctx, ref.String(), into, a.stderr, options)
 	into.Close()
 	if err := errors.Join(exportErr, take.Wait()); err != nil {
 		return err
 	}
 	for _, tag := range s.Build.Tags {
-		name, err := a.self("tag", s.Image, tag)
+		name, err := a.self(ctx, "tag", s.Image, tag)
 		if err != nil {
 			return err
 		}
@@ -189,7 +195,7 @@ func (a *app) buildOne(b *builder.Builder, s *definition.Service, o buildOptions
 
 // self is this program again, which enters a user's namespace where the store is a
 // user's.
-func (a *app) self(args ...string) (*exec.Cmd, error) {
+func (a *app) self(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -197,5 +203,7 @@ func (a *app) self(args ...string) (*exec.Cmd, error) {
 	if a.user {
 		args = append([]string{"--user"}, args...)
 	}
-	return exec.Command(path, args...), nil
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	return cmd, nil
 }

@@ -6,7 +6,9 @@ package systemd
 
 import (
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -80,6 +82,18 @@ FROM nothing.invalid/at-all
 	if out, status := command(t, "unitc", "build", "built", "other"); status == 0 || !strings.Contains(out, "building localhost/built-other") {
 		t.Errorf("what no registry has: %d, %s", status, out)
 	}
+	// An interrupt ends the builder and leaves nothing beside it.
+	place(t, dir+"/web/Dockerfile.prod", strings.ReplaceAll(dockerfile, "echo $WORD >/word", "echo $WORD >/word; busybox sleep 1000"))
+	cmd := exec.Command("unitc", "build", dir+"/compose.yaml")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it builds", func() bool { _, status := command(t, "pgrep", "-f", "busybox sleep 1000"); return status == 0 })
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err == nil {
+		t.Error("a build that was interrupted has succeeded")
+	}
+	await(t, "what it ran has ended", func() bool { _, status := command(t, "pgrep", "-f", "busybox sleep 1000"); return status != 0 })
 	if left := must(t, "sh", "-c", "ls -d /tmp/unitc-build-* 2>/dev/null || true"); left != "" {
 		t.Errorf("left: %s", left)
 	}

@@ -6,6 +6,7 @@
 package builder
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
 )
@@ -54,8 +58,16 @@ type Options struct {
 	Dir string
 }
 
+// command ends in good order where ctx does: what runs for a Dockerfile ends with it.
+func (b *Builder) command(ctx context.Context, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, b.Path, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
 // Command is the call that builds an image under a name.
-func (b *Builder) Command(name string, d *definition.Build, o Options) (*exec.Cmd, error) {
+func (b *Builder) Command(ctx context.Context, name string, d *definition.Build, o Options) (*exec.Cmd, error) {
 	args := []string{"build", "--tag", name}
 	add := func(option string, values ...string) {
 		for _, v := range values {
@@ -121,7 +133,7 @@ func (b *Builder) Command(name string, d *definition.Build, o Options) (*exec.Cm
 		}
 		add("--secret", "id="+secretID(&d.Secrets[i])+",src="+file)
 	}
-	return exec.Command(b.Path, append(args, "--", d.Context)...), nil
+	return b.command(ctx, append(args, "--", d.Context)), nil
 }
 
 // platform is what to build for, "" for this machine.
@@ -152,7 +164,7 @@ func secretFile(g *definition.Grant, dir string) (string, error) {
 }
 
 // Export writes an image that was built as an archive.
-func (b *Builder) Export(name string, to io.Writer, words io.Writer, o Options) error {
+func (b *Builder) Export(ctx context.Context, name string, to io.Writer, words io.Writer, o Options) error {
 	args := []string{"save", name}
 	switch b.kind {
 	case "podman":
@@ -160,7 +172,7 @@ func (b *Builder) Export(name string, to io.Writer, words io.Writer, o Options) 
 	case "buildah":
 		// It writes to no pipe.
 		file := filepath.Join(o.Dir, "image.tar")
-		if err := b.run([]string{"push", "--quiet", name, "oci-archive:" + file}, words, words); err != nil {
+		if err := b.run(ctx, []string{"push", "--quiet", name, "oci-archive:" + file}, words, words); err != nil {
 			return err
 		}
 		f, err := os.Open(file)
@@ -171,11 +183,11 @@ func (b *Builder) Export(name string, to io.Writer, words io.Writer, o Options) 
 		_, err = io.Copy(to, f)
 		return err
 	}
-	return b.run(args, to, words)
+	return b.run(ctx, args, to, words)
 }
 
-func (b *Builder) run(args []string, out, words io.Writer) error {
-	cmd := exec.Command(b.Path, args...)
+func (b *Builder) run(ctx context.Context, args []string, out, words io.Writer) error {
+	cmd := b.command(ctx, args)
 	cmd.Stdout, cmd.Stderr = out, words
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s %s: %w", b.kind, strings.Join(args, " "), err)

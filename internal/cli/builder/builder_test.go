@@ -32,7 +32,7 @@ func TestCommand(t *testing.T) {
 				"--secret id=s,src=/token --secret id=u,src=" + dir + "/secret-u -- " + context},
 	} {
 		c.o.Dir = dir
-		cmd, err := (&Builder{Path: "/bin/docker", kind: "docker"}).Command("x", &c.build, c.o)
+		cmd, err := (&Builder{Path: "/bin/docker", kind: "docker"}).Command(t.Context(), "x", &c.build, c.o)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if got := strings.Join(cmd.Args[1:], " "); got != c.want {
@@ -46,7 +46,7 @@ func TestCommand(t *testing.T) {
 		"is not a directory": {Context: "/nowhere"},
 		"is no file":         {Context: context, Secrets: []definition.Grant{{Source: "s", Environment: "S"}}},
 	} {
-		if _, err := (&Builder{Path: "/bin/docker", kind: "docker"}).Command("x", &build, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := (&Builder{Path: "/bin/docker", kind: "docker"}).Command(t.Context(), "x", &build, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

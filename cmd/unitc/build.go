@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,7 +59,7 @@ with the project.`,
 
 // buildable are the services of a definition that have build:, by name those that
 // are asked for.
-func (a *app) buildable(arg string, names []string) (list []definition.Service, err error) {
+func (a *app) buildable(arg string, names []string) ([]definition.Service, error) {
 	var services []definition.Service
 	if strings.Contains(arg, "/") || strings.HasSuffix(arg, ".yaml") || strings.HasSuffix(arg, ".yml") {
 		c, err := a.candidate(arg, "")
@@ -78,16 +77,42 @@ func (a *app) buildable(arg string, names []string) (list []definition.Service, 
 		}
 		services = found.Services
 	}
+	return meantToBuild(arg, services, names)
+}
+
+// meantToBuild are the services that are asked for, or without a name those that start
+// with the project.
+func meantToBuild(arg string, services []definition.Service, names []string) (list []definition.Service, err error) {
+	for _, name := range names {
+		i := slices.IndexFunc(services, func(s definition.Service) bool { return s.Name == name || s.Key == name })
+		switch {
+		case i < 0:
+			return nil, usagef("build: %s has no service %s", arg, name)
+		case services[i].Build == nil:
+			return nil, usagef("build: the service %s of %s has no build:", name, arg)
+		}
+		list = append(list, services[i])
+	}
+	if len(names) > 0 {
+		return list, nil
+	}
+	var others []string
 	for _, s := range services {
-		asked := slices.Contains(names, s.Name) || slices.Contains(names, s.Key)
-		if s.Build != nil && (asked || len(names) == 0 && (s.StartsWithProject() || len(services) == 1)) {
+		switch {
+		case s.Build == nil:
+		case s.StartsWithProject() || len(services) == 1:
 			list = append(list, s)
+		default:
+			others = append(others, s.Key)
 		}
 	}
-	if len(list) == 0 {
-		return nil, usagef("build: no service of %s that is meant has build:", arg)
+	switch {
+	case len(list) > 0:
+		return list, nil
+	case len(others) > 0:
+		return nil, usagef("build: no service of %s that starts with it has build:; name one of %s", arg, strings.Join(others, ", "))
 	}
-	return list, nil
+	return nil, usagef("build: no service of %s has build:", arg)
 }
 
 // buildMissing builds what unitc up is about to start and has no image of.
@@ -158,26 +183,7 @@ func (a *app) buildOne(ctx context.Context, b *builder.Builder, s *definition.Se
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", b.Path, err)
 	}
-	load := []string{"load", "--quiet", "--name", s.Image}
-	if s.Platform != "" {
-		load = append(load, "--platform", s.Platform)
-	}
-	archive, into, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	take, err := a.self(ctx, append(load, "-")...)
-	if err != nil {
-		return err
-	}
-	take.Stdin, take.Stdout, take.Stderr = archive, names, a.stderr
-	if err := take.Start(); err != nil {
-		return err
-	}
-	archive.Close()
-	exportErr := b.Export(ctx, ref.String(), into, a.stderr, options)
-	into.Close()
-	if err := errors.Join(exportErr, take.Wait()); err != nil {
+	if err := a.takeBuilt(ctx, b, s, ref.String(), options, names); err != nil {
 		return err
 	}
 	for _, tag := range s.Build.Tags {
@@ -191,6 +197,39 @@ func (a *app) buildOne(ctx context.Context, b *builder.Builder, s *definition.Se
 		}
 	}
 	return nil
+}
+
+// takeBuilt has the builder's archive flow into unitc load, whose store it is.
+func (a *app) takeBuilt(ctx context.Context, b *builder.Builder, s *definition.Service, built string, o builder.Options, names io.Writer) error {
+	load := []string{"load", "--quiet", "--name", s.Image}
+	if s.Platform != "" {
+		load = append(load, "--platform", s.Platform)
+	}
+	take, err := a.self(ctx, append(load, "-")...)
+	if err != nil {
+		return err
+	}
+	archive, into, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	take.Stdin, take.Stdout, take.Stderr = archive, names, a.stderr
+	err = take.Start()
+	archive.Close()
+	if err != nil {
+		into.Close()
+		return err
+	}
+	exportErr := b.Export(ctx, built, into, a.stderr, o)
+	into.Close()
+	err = take.Wait()
+	switch {
+	case err != nil && exportErr != nil: // the one that failed first took the other along
+		return fmt.Errorf("%w; unitc load: %w", exportErr, err)
+	case err != nil:
+		return fmt.Errorf("unitc load: %w", err)
+	}
+	return exportErr
 }
 
 // self is this program again, which enters a user's namespace where the store is a

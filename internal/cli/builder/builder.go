@@ -7,7 +7,6 @@ package builder
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -78,8 +77,12 @@ func (b *Builder) Command(ctx context.Context, name string, d *definition.Build,
 	}
 	local := filepath.IsAbs(d.Context)
 	if local {
-		if st, err := os.Stat(d.Context); err != nil || !st.IsDir() {
-			return nil, errors.Join(fmt.Errorf("the context %s is not a directory", d.Context), err)
+		st, err := os.Stat(d.Context)
+		if err == nil && !st.IsDir() {
+			err = &os.PathError{Op: "reading", Path: d.Context, Err: unix.ENOTDIR}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the context: %w; write the directory of the sources as build: {context: …}", err)
 		}
 	}
 	switch {
@@ -124,7 +127,7 @@ func (b *Builder) Command(ctx context.Context, name string, d *definition.Build,
 		args = append(args, "--no-cache")
 	}
 	if d.Pull || o.Pull {
-		args = append(args, "--pull")
+		args = append(args, b.pull())
 	}
 	for i := range d.Secrets {
 		file, err := secretFile(&d.Secrets[i], o.Dir)
@@ -134,6 +137,16 @@ func (b *Builder) Command(ctx context.Context, name string, d *definition.Build,
 		add("--secret", "id="+secretID(&d.Secrets[i])+",src="+file)
 	}
 	return b.command(ctx, append(args, "--", d.Context)), nil
+}
+
+// pull has the builder look for newer images of what it builds on. The word alone means
+// "missing" to podman 5 and buildah 1.36, which is what they do anyway; docker knows no
+// other.
+func (b *Builder) pull() string {
+	if b.kind == "docker" {
+		return "--pull"
+	}
+	return "--pull=always"
 }
 
 // platform is what to build for, "" for this machine.

@@ -43,11 +43,29 @@ func TestCommand(t *testing.T) {
 		t.Errorf("the secret's file: %q, %v", data, err)
 	}
 	for want, build := range map[string]definition.Build{
-		"is not a directory": {Context: "/nowhere"},
-		"is no file":         {Context: context, Secrets: []definition.Grant{{Source: "s", Environment: "S"}}},
+		"/nowhere: no such file or directory; write": {Context: "/nowhere"},
+		"/etc/passwd: not a directory; write":        {Context: "/etc/passwd"},
+		"is no file":                                 {Context: context, Secrets: []definition.Grant{{Source: "s", Environment: "S"}}},
 	} {
 		if _, err := (&Builder{Path: "/bin/docker", kind: "docker"}).Command(t.Context(), "x", &build, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// Each program is told in its own words to look for newer images: to podman 5.4 --pull
+// alone means that it does not.
+func TestPull(t *testing.T) {
+	for kind, want := range map[string]string{"docker": "--pull", "podman": "--pull=always", "buildah": "--pull=always"} {
+		for _, c := range []struct {
+			build definition.Build
+			o     Options
+		}{{definition.Build{Pull: true}, Options{}}, {definition.Build{}, Options{Pull: true}}} {
+			c.build.Context = t.TempDir()
+			cmd, err := (&Builder{Path: "/bin/" + kind, kind: kind}).Command(t.Context(), "x", &c.build, c.o)
+			if err != nil || !slices.Contains(cmd.Args, want) {
+				t.Errorf("%s: %v, %v", kind, cmd, err)
+			}
 		}
 	}
 }

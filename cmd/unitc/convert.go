@@ -17,7 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/convert"
 	"github.com/unitc/unitc/internal/diag"
-	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/regular"
 )
 
 type convertOptions struct {
@@ -91,28 +91,30 @@ func (a *app) converted(args []string, isCommand bool) (*convert.Set, error) {
 
 func (a *app) convertHost() (convert.Host, error) {
 	dir, err := os.Getwd()
-	host := convert.Host{Home: "/root", Runtime: "/run", Name: "root", ID: "0", Dir: dir, Getenv: os.LookupEnv, ReadFile: readVariableFile}
-	if a.user && err == nil {
-		var me *user.User
-		if me, err = user.Current(); err == nil {
-			host.User, host.Home, host.Name, host.ID, host.Runtime = true, me.HomeDir, me.Username, me.Uid, "/run/user/"+me.Uid
-		}
+	host := convert.Host{Home: "/root", Runtime: "/run", Name: "root", ID: "0", Group: "root", GID: "0", Dir: dir, Getenv: os.LookupEnv, ReadFile: readVariableFile}
+	if err != nil || !a.user {
+		return host, err
 	}
-	return host, err
+	me, err := user.Current()
+	if err != nil {
+		return host, err
+	}
+	host.User, host.Home, host.Name, host.ID, host.Runtime = true, me.HomeDir, me.Username, me.Uid, "/run/user/"+me.Uid
+	host.Group, host.GID = me.Gid, me.Gid // %g of a group without a name
+	if group, err := user.LookupGroupId(me.Gid); err == nil {
+		host.Group = group.Name
+	}
+	return host, nil
 }
 
 // readVariableFile reads a file that a unit names.
 func readVariableFile(path string) ([]byte, error) {
-	st, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !st.Mode().IsRegular():
-		return nil, errors.New("not a file")
-	case st.Size() > searchpath.MaxSize:
-		return nil, errors.New("too large")
+	data, _, err := regular.Read(path)
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return nil, pathError.Err // who asks knows the path
 	}
-	return os.ReadFile(path)
+	return data, err
 }
 
 // addQuadlets reads files, and directories as Podman does: with all that is below.
@@ -201,12 +203,12 @@ func addQuadlet(set *convert.Set, path string) error {
 }
 
 func readSource(path string) (convert.Source, error) {
-	data, err := readVariableFile(path)
+	data, mode, err := regular.Read(path)
 	if err != nil {
-		return convert.Source{}, fmt.Errorf("%s: %w", path, err)
+		return convert.Source{}, err
 	}
 	abs, err := filepath.Abs(path)
-	return convert.Source{Path: path, Dir: filepath.Dir(abs), Data: data}, err
+	return convert.Source{Path: path, Dir: filepath.Dir(abs), Data: data, Private: mode&0o004 == 0}, err
 }
 
 // dropInDirs are those of podman-systemd.unit(5), the nearest first: foo-bar.container.d,

@@ -53,6 +53,7 @@ var law = []struct {
 	{"internal/bigstack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	{"internal/waiting", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/slack", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
+	{"internal/regular", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/inroot", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/realm", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec", "os/user", "internal/definition"}, "it says where things are to every program, the generator and the helper among them"}}},

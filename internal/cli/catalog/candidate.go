@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/interpolate"
 	"github.com/unitc/unitc/internal/loader"
+	"github.com/unitc/unitc/internal/regular"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/syntax"
 	"github.com/unitc/unitc/internal/syntax/library"
@@ -73,8 +74,8 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 		return nil, err
 	}
 	var mode fs.FileMode
-	if c.Data, mode, err = readFile(c.Path); err != nil {
-		return nil, named(err, path)
+	if c.Data, mode, err = regular.Read(c.Path); err != nil {
+		return nil, err
 	}
 	// Nobody but its owner may read a definition that only its owner could read.
 	c.Mode = mode & 0o644
@@ -167,12 +168,12 @@ func directoryName(dir string) string {
 func (c *Candidate) readBeside(names []string) (*searchpath.Layer, error) {
 	for _, name := range names {
 		path := filepath.Join(filepath.Dir(c.Path), name)
-		data, _, err := readFile(path)
+		data, _, err := regular.Read(path)
 		if _, missing := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing != nil {
 			continue // a link to nothing is a fault
 		}
 		if err != nil {
-			return nil, named(err, path)
+			return nil, err
 		}
 		return &searchpath.Layer{Path: path, Data: data}, nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/regular"
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
@@ -113,7 +114,7 @@ func (c *Candidate) readOverrides(vars map[string]string) error {
 }
 
 func readOverride(path string) (searchpath.Layer, error) {
-	data, _, err := readFile(path)
+	data, _, err := regular.Read(path)
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {
 		err = pathError.Err

@@ -23,7 +23,7 @@ func TestComposeFile(t *testing.T) {
 		{"COMPOSE_PROJECT_NAME=shop\nCOMPOSE_FILE=base.yml:", "base.yml", "shop", "base", ""},
 		{"COMPOSE_FILE=compose.yaml", "base.yml", "base", "base", ""},
 		{"A=1\nCOMPOSE_FILE=compose.yaml:gone.yaml\n", "compose.yaml", "site", "", `.env:2:1: error: COMPOSE_FILE names "gone.yaml": no such file or directory; correct the name, or take it away`},
-		{"COMPOSE_FILE=compose.yaml:prod\n", "compose.yaml", "site", "", `COMPOSE_FILE names "prod": not a file`},
+		{"COMPOSE_FILE=compose.yaml:prod\n", "compose.yaml", "site", "", `COMPOSE_FILE names "prod": not a regular file`},
 		{"COMPOSE_FILE=base.yml:prod/more.yaml", "compose.yaml", "site", "", `.env:1:1: error: COMPOSE_FILE has Compose begin with "base.yml"; name base.yml in the place of compose.yaml, or take COMPOSE_FILE away`},
 		{"COMPOSE_FILE=compose.yaml:base.yml", "base.yml", "base", "", `has Compose begin with "compose.yaml"`},
 		{"COMPOSE_FILE=compose.yaml" + strings.Repeat(":base.yml", mostOverrides), "compose.yaml", "site", "", "COMPOSE_FILE names 31 files; at most 30 are merged"},

@@ -10,12 +10,9 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 )
 
-// CommandLine is what problems of a command line have as their file; the column is that
-// of the word in CommandText.
-const CommandLine = "command line"
-
-// CommandText is how a command line is shown.
-func CommandText(words []string) string { return strings.Join(words, " ") + "\n" }
+// commandLine is what problems of a command line have as their file; the column is that
+// of the word where all of them stand on one line, with a blank between them.
+const commandLine = "command line"
 
 // globalWithValue are options of docker and podman in front of the verb that take one.
 var globalWithValue = []string{"--config", "--context", "-c", "--host", "-H", "--log-level", "-l", "--tlscacert", "--tlscert", "--tlskey",
@@ -27,15 +24,19 @@ func (s *Set) Command(line []string) {
 	var args []arg
 	col := 1
 	for _, word := range line {
-		args = append(args, arg{text: word, at: place{file: CommandLine, line: 1, col: col}})
+		args = append(args, arg{text: word, at: place{file: commandLine, line: 1, col: col}})
 		col += len([]rune(word)) + 1
 	}
 	for len(args) > 0 && (args[0].text == "sudo" || args[0].text == "doas") {
 		args = args[1:]
 	}
-	begin := place{file: CommandLine, line: 1, col: 1}
+	begin := place{file: commandLine, line: 1, col: 1}
 	if len(args) == 0 {
 		s.fault(begin, "", "no command", "write for example: unitc convert -- docker run -d --name web nginx")
+		return
+	}
+	if len(args) == 1 && strings.ContainsAny(args[0].text, " \n") {
+		s.fault(begin, "", "the command line is one word", "write it without quotes around all of it, as for a shell: unitc convert -- "+args[0].text)
 		return
 	}
 	engine := path.Base(args[0].text)
@@ -72,7 +73,7 @@ func (d *def) verb(args []arg) []arg {
 		args = args[1:]
 	}
 	if len(args) == 0 || args[0].text != "run" && args[0].text != "create" {
-		at := place{file: CommandLine, line: 1, col: 1}
+		at := place{file: commandLine, line: 1, col: 1}
 		cure := "a docker compose file needs no conversion: unitc check compose.yaml"
 		d.set.report(diag.Error, diag.RuleValue, at, "", "neither docker run nor podman run", cure)
 		return nil
@@ -136,6 +137,10 @@ func (d *def) letters(a arg, rest []arg) []arg {
 			d.lost(one, "an option that is not known", "see docker-run(1), podman-run(1)")
 			return rest
 		}
+		if value, given := strings.CutPrefix(a.text[at+1:], "="); o.flag && given {
+			o.do(d, one.with(value))
+			return rest
+		}
 		if o.flag {
 			o.do(d, one.with("true"))
 			continue
@@ -171,6 +176,7 @@ func (d *def) fromCommand(engine string, rest []arg) {
 		d.root.pairs = slices.DeleteFunc(d.root.pairs, func(p pair) bool { return p.key == "container_name" })
 	}
 	d.title = engine + " run " + d.name
+	d.private = d.root.get("environment") != nil // as passwords are given there
 	d.finish()
 	d.set.add(d)
 }

@@ -38,7 +38,7 @@ func (q *quadlet) instance(base, name string) {
 		q.set.fault(q.at, "", "it is an instance of a template that is not among those that are converted", "convert "+base+"@.container too")
 		return
 	}
-	q.set.report(diag.Warning, diag.RuleLoss, q.at, "", "it is an instance of a template, which has no file of its own", "`unitc enable "+name+"` starts it with the system; what differs is told by %i")
+	q.set.report(diag.Warning, diag.RuleLoss, q.at, "", "it is an instance of a template, which has no file of its own", "`unitc enable "+shellWord(name)+"` starts it with the system; what differs is told by %i")
 }
 
 // finish makes of what was collected what can only be said when all is known.
@@ -125,13 +125,13 @@ func (d *def) secretVariables() {
 	d.addMapping("env_file", a, pair{"path", scalarOf(a, d.secretFile())}, pair{"format", scalarOf(a, "raw")})
 	d.head = append(d.head, "before the first start write the variables that are secrets, in the directory of this file:",
 		"  umask 077; for s in "+d.secretPairs()+"; do", `    echo "${s%%=*}=$(podman secret inspect --showsecret --format '{{.SecretData}}' "${s#*=}")"`,
-		"  done > "+d.secretFile())
+		"  done > "+shellWord(d.secretFile()))
 }
 
 func (d *def) secretPairs() string {
 	var all []string
 	for _, s := range d.secretEnv {
-		all = append(all, s.variable+"="+s.secret)
+		all = append(all, shellWord(s.variable+"="+s.secret))
 	}
 	return strings.Join(all, " ")
 }
@@ -187,9 +187,6 @@ func (q *quadlet) rootfs(d *def, a arg) {
 	d.set1("rootfs", a, dir)
 }
 
-// healthOnFailure needs to know whether there is a policy.
-func (q *quadlet) healthOnFailure(d *def, a arg) { d.healthOnFailure(a) }
-
 // podmanArgs has the options do what they do on a command line.
 func (q *quadlet) podmanArgs(d *def, _ arg) {
 	for _, a := range q.own().all("PodmanArgs") {
@@ -230,8 +227,7 @@ func (q *quadlet) joinPod(d *def, a arg) {
 	d.isInPod = true
 	pod := q.set.find(a.text)
 	if pod == nil {
-		d.broken = true
-		q.set.fault(a.at, a.name, "the file "+a.text+" is not among those that are converted", "convert them together")
+		d.lacks(a)
 		return
 	}
 	d.set1("network_mode", a, "container:"+pod.unit())

@@ -20,9 +20,9 @@ import (
 type Host struct {
 	// User: the definitions are to be a user's own, not the system's.
 	User bool
-	// Home, Runtime, Name and ID are the user's whom units run for: /root, /run, root and
-	// 0 where that is the system.
-	Home, Runtime, Name, ID string
+	// Home, Runtime, Name, ID, Group and GID are the user's whom units run for: /root, /run,
+	// root and 0 where that is the system.
+	Home, Runtime, Name, ID, Group, GID string
 	// Dir is where relative paths of a command line begin.
 	Dir string
 	// Getenv gives the variables of the caller's environment.
@@ -69,7 +69,11 @@ func (s *Set) Files() []File {
 		if d.broken {
 			continue
 		}
-		files = append(files, File{Name: d.file(), Data: d.write(), Mode: 0o644})
+		mode := uint32(0o644)
+		if d.private {
+			mode = 0o600
+		}
+		files = append(files, File{Name: d.file(), Data: d.write(), Mode: mode})
 		if len(d.variables) > 0 {
 			files = append(files, File{Name: d.variableFile(), Data: d.writeVariables(), Mode: 0o600})
 		}

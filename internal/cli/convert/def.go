@@ -20,6 +20,8 @@ type def struct {
 	head   []string // comments on the whole
 	broken bool     // nothing can be made of it
 	podman bool     // its words are Podman's, not Docker's
+	// private: what it is made of is nobody else's to read.
+	private bool
 
 	variables []variable // of NAME.env
 	networks  []arg      // --network

@@ -145,10 +145,14 @@ func (x *expander) specifier(a arg, c byte) string {
 		return "/var/tmp"
 	case 'h':
 		return x.literal(h.Home)
-	case 'u', 'g':
+	case 'u':
 		return x.literal(h.Name)
-	case 'U', 'G':
+	case 'g':
+		return x.literal(h.Group)
+	case 'U':
 		return h.ID
+	case 'G':
+		return h.GID
 	}
 	x.d.changed(a, "the specifier %"+string(c)+" is known to systemd alone, when the unit is loaded", "write what it stands for")
 	return x.literal("%" + string(c))

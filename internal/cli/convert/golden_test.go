@@ -17,7 +17,7 @@ import (
 )
 
 var testHost = Host{
-	Home: "/root", Runtime: "/run", Name: "root", ID: "0", Dir: "/here",
+	Home: "/root", Runtime: "/run", Name: "root", ID: "0", Group: "root", GID: "0", Dir: "/here",
 	Getenv: func(name string) (string, bool) { return "from here", name == "PASSED" },
 	ReadFile: func(path string) ([]byte, error) {
 		if path == "/etc/worker.conf" {

@@ -115,10 +115,11 @@ func security(name string, read reading, prefix string) key {
 }
 
 const (
-	noMapping  = "unitc chooses the ids of the host, and shows files of volumes with the ids that they have on the disk"
-	mapCure    = "chown data that was written with shifted ids"
-	noModule   = "containers.conf and options of podman itself are not read"
-	noTreatise = "the payload has its own cgroup below the unit's slice"
+	noMapping = "unitc chooses the ids of the host, and shows files of volumes with the ids that they have on the disk"
+	mapCure   = "chown data that was written with shifted ids"
+	noRetry   = "a pull that was broken off goes on where it broke"
+	noModule  = "containers.conf and options of podman itself are not read"
+	ownCgroup = "the payload has its own cgroup below the unit's slice"
 )
 
 // containerKeys are those of podman-container.unit(5).
@@ -126,10 +127,10 @@ var containerKeys = []key{
 	as("AddCapability", split, "cap-add"),
 	{name: "AddDevice", read: split, do: (*quadlet).addDevice, becomes: "`devices`"},
 	as("AddHost", each, "add-host"),
-	{name: "Annotation", read: split, do: viaOption("annotation"), becomes: "`annotations`"},
+	as("Annotation", split, "annotation"),
 	security("AppArmor", one, "apparmor="),
 	{name: "AutoUpdate", read: one, do: func(_ *quadlet, d *def, a arg) { d.autoUpdate(a) }, becomes: "`x-update`"},
-	needless("CgroupsMode", noTreatise),
+	needless("CgroupsMode", ownCgroup),
 	as("ContainerName", one, "name"),
 	gone("ContainersConfModule", noModule, "write what it sets as keys of the definition"),
 	as("DNS", each, "dns"),
@@ -139,7 +140,7 @@ var containerKeys = []key{
 	{name: "Entrypoint", read: raw, do: (*quadlet).entrypoint, becomes: "`entrypoint`"},
 	as("Environment", split, "env"),
 	beside("EnvironmentFile", split, "env-file"),
-	{name: "EnvironmentHost", read: one, do: viaOption("env-host"), becomes: optionOf("env-host").becomes},
+	as("EnvironmentHost", one, "env-host"),
 	{name: "Exec", read: once, do: (*quadlet).exec, becomes: "`command`"},
 	as("ExposeHostPort", each, "expose"),
 	as("GIDMap", each, "gidmap"),
@@ -155,7 +156,7 @@ var containerKeys = []key{
 	as("HealthLogDestination", one, "health-log-destination"),
 	as("HealthMaxLogCount", one, "health-max-log-count"),
 	as("HealthMaxLogSize", one, "health-max-log-size"),
-	{name: "HealthOnFailure", read: one, do: (*quadlet).healthOnFailure, becomes: optionOf("health-on-failure").becomes},
+	as("HealthOnFailure", one, "health-on-failure"),
 	as("HealthRetries", one, "health-retries"),
 	as("HealthStartPeriod", one, "health-start-period"),
 	as("HealthStartupCmd", one, "health-startup-cmd"),
@@ -168,7 +169,7 @@ var containerKeys = []key{
 	as("HttpProxy", one, "http-proxy"),
 	as("IP", one, "ip"),
 	as("IP6", one, "ip6"),
-	{name: "Image", read: one, do: (*quadlet).imageOf, becomes: "`image`; of a *.image* also `platform` and `pull_policy`, of a *.build* `pull_policy: never`"},
+	{name: "Image", read: one, do: (*quadlet).imageOf, becomes: "`image`; of a *.image* also `platform` and `pull_policy`, of a *.build* `build` and `pull_policy: never`"},
 	as("Label", split, "label"),
 	as("LogDriver", one, "log-driver"),
 	as("LogOpt", split, "log-opt"),
@@ -192,20 +193,20 @@ var containerKeys = []key{
 	gone("RemapUid", noMapping, mapCure),
 	gone("RemapUidSize", noMapping, mapCure),
 	gone("RemapUsers", noMapping, mapCure),
-	needless("Retry", "a pull that was broken off goes on where it broke"),
-	needless("RetryDelay", "a pull that was broken off goes on where it broke"),
+	needless("Retry", noRetry),
+	needless("RetryDelay", noRetry),
 	{name: "Rootfs", read: one, do: (*quadlet).rootfs, becomes: "`rootfs`"},
 	as("RunInit", one, "init"),
 	beside("SeccompProfile", one, "seccomp-file"),
-	{name: "Secret", read: split, do: viaOption("secret"), becomes: optionOf("secret").becomes},
+	as("Secret", split, "secret"),
 	{name: "SecurityLabelDisable", read: one, do: switchOf("security_opt", "label=disable"), becomes: "`security_opt: [label=disable]`"},
 	security("SecurityLabelFileType", one, "label=filetype:"),
 	security("SecurityLabelLevel", one, "label=level:"),
 	{name: "SecurityLabelNested", read: one, do: switchOf("security_opt", "label=nested"), becomes: "`security_opt: [label=nested]`"},
 	security("SecurityLabelType", one, "label=type:"),
-	{name: "ServiceName", read: once, do: func(*quadlet, *def, arg) {}, becomes: "the file's name"},
+	{name: "ServiceName", read: once, do: silent, becomes: "the file's name"},
 	as("ShmSize", one, "shm-size"),
-	{name: "StartWithPod", read: once, do: func(*quadlet, *def, arg) {}, becomes: "`systemd: unit: Wants` of the pod's definition"},
+	{name: "StartWithPod", read: once, do: silent, becomes: "`systemd: unit: Wants` of the pod's definition"},
 	as("StopSignal", one, "stop-signal"),
 	as("StopTimeout", one, "stop-timeout"),
 	as("SubGIDMap", each, "subgidname"),

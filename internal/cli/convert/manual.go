@@ -12,7 +12,7 @@ func Manual() string {
 	for _, table := range []struct {
 		title string
 		rows  []key
-	}{{"[Container]", containerKeys}, {"[Pod]", podKeys}, {"[Network]", networkKeys}, {"[Volume]", volumeKeys}, {"[Image]", imageKeys}, {"[Service]", serviceRows}} {
+	}{{"[Container]", containerKeys}, {"[Pod]", podKeys}, {"[Network]", networkKeys}, {"[Volume]", volumeKeys}, {"[Image]", imageKeys}, {"[Build]", buildKeys}, {"[Service]", serviceRows}} {
 		b.WriteString("\n## " + table.title + "\n")
 		for _, row := range table.rows {
 			b.WriteString("\n**" + row.name + "=**\n: " + row.becomes + "\n")
@@ -21,7 +21,6 @@ func Manual() string {
 			b.WriteString("\n" + othersOfService + "\n")
 		}
 	}
-	b.WriteString("\n## [Build]\n\n" + ofBuild + " **" + strings.Join(buildKeys, "=**, **") + "=**.\n")
 	b.WriteString("\n# WHAT BECOMES OF OPTIONS OF DOCKER AND PODMAN\n")
 	for _, o := range options {
 		if o.name == "seccomp-file" { // Quadlet's alone
@@ -39,9 +38,6 @@ func Manual() string {
 	return b.String()
 }
 
-const (
-	othersOfService = "Others of [Service] that a definition may have go to `systemd: service`, those of **systemd.resource-control**(5) to `systemd: scope`, *Limit*...*=* to " +
-		"`ulimits`; what was about podman's process is lost, with the key of a definition that does the like. [Unit] and [Install] go to `systemd: unit` and `systemd: install`: " +
-		"names of Quadlet files become those of units, and units of networks, volumes, images and builds are left out."
-	ofBuild = "unitc builds no images: containers name what *ImageTag=* says, with `pull_policy: never`, and the report has the commands that bring the image. So nothing becomes of"
-)
+const othersOfService = "Others of [Service] that a definition may have go to `systemd: service`, those of **systemd.resource-control**(5) to `systemd: scope`, *Limit*...*=* to " +
+	"`ulimits`; what was about podman's process is lost, with the key of a definition that does the like. [Unit] and [Install] go to `systemd: unit` and `systemd: install`: " +
+	"names of Quadlet files become those of units, and units of networks, volumes, images and builds are left out."

@@ -4,6 +4,7 @@ package convert
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,7 +19,7 @@ func (d *def) joinNetworks() {
 	}
 	networks := &node{kind: mapping}
 	for _, a := range d.networks {
-		name, options, _ := strings.Cut(a.text, ":")
+		name, options := d.networkWords(a.text)
 		switch name {
 		case "host", "none":
 			d.set1("network_mode", a, name)
@@ -62,6 +63,26 @@ func (d *def) joinNetworks() {
 	d.root.put("networks", shortNetworks(networks))
 }
 
+// longNetwork is Docker's other form: name=web,alias=www,ip=192.0.2.7.
+var longNetwork = regexp.MustCompile(`^\w[\w-]*=`)
+
+// networkWords parts NAME:OPTION,… .
+func (d *def) networkWords(text string) (name, options string) {
+	if d.podman || !longNetwork.MatchString(text) {
+		name, options, _ = strings.Cut(text, ":")
+		return name, options
+	}
+	var others []string
+	for word := range strings.SplitSeq(text, ",") {
+		if value, ok := strings.CutPrefix(word, "name="); ok {
+			name = value
+			continue
+		}
+		others = append(others, word)
+	}
+	return name, strings.Join(others, ",")
+}
+
 // shortNetworks is a list of names where no more is said.
 func shortNetworks(networks *node) *node {
 	all := &node{kind: list, flow: true, at: networks.pairs[0].value.at, from: networks.pairs[0].value.from}
@@ -101,7 +122,7 @@ func (d *def) attachment(a arg, options string) *node {
 		case "":
 		case "ip", "ip6":
 			n.put(map[bool]string{true: "ipv6_address", false: "ipv4_address"}[strings.Contains(value, ":")], scalarOf(a, value))
-		case "mac":
+		case "mac", "mac-address":
 			n.put("mac_address", scalarOf(a, value))
 		case "interface_name":
 			n.put("interface_name", scalarOf(a, value))
@@ -128,7 +149,7 @@ func (s *Set) needNetwork(by *def, name string, a arg) {
 	d.podman = by.podman
 	d.root.put("driver", scalarOf(a, "bridge"))
 	engine := map[bool]string{true: "podman", false: "docker"}[d.podman]
-	d.changed(a, "what else there is to the network "+name+" is not known here", engine+" network inspect "+name+" tells its range and options")
+	d.changed(a, "what else there is to the network "+name+" is not known here", engine+" network inspect "+shellWord(name)+" tells its range and options")
 	s.defs = append(s.defs, d)
 }
 
@@ -149,10 +170,8 @@ func (q *quadlet) addNetwork(d *def, a arg) {
 		d.networks = append(d.networks, a)
 		return
 	}
-	other := q.set.find(name)
-	if other == nil {
-		other = &quadlet{set: q.set, base: name, kind: name[strings.LastIndexByte(name, '.')+1:]}
-		d.changed(a, "the file "+name+" is not among those that are converted", "convert them together")
+	other := q.file(d, a, name)
+	if q.set.find(name) == nil {
 		d.set.elsewhere[other.networkName()] = true
 	}
 	if other.kind == "container" {
@@ -197,7 +216,7 @@ var networkKeys = []key{
 	{name: "Internal", read: one, do: func(_ *quadlet, d *def, a arg) { d.setTrue("internal", a) }, becomes: "`internal`"},
 	{name: "Label", read: split, do: func(_ *quadlet, d *def, a arg) { d.keyValue("labels", a) }, becomes: "`labels`"},
 	needless("NetworkDeleteOnStop", "a network goes with its last container"),
-	{name: "NetworkName", read: once, do: func(*quadlet, *def, arg) {}, becomes: "the file's name"},
+	{name: "NetworkName", read: once, do: silent, becomes: "the file's name"},
 	{name: "Options", read: split, do: (*quadlet).networkOption, becomes: "`driver_opts`: mtu, parent, mode"},
 	gone("PodmanArgs", "options of podman network create", "write what they set in the network's file"),
 	needless("ServiceName", "the unit of a network is unitc-network@NAME.service"),

@@ -65,9 +65,15 @@ func no(name, what, cure string) option {
 	return option{name: name, becomes: becomes, do: func(d *def, a arg) { d.lost(a, what, cure) }}
 }
 
+// noFlag is lost where it is switched on.
 func noFlag(name, what, cure string) option {
 	o := no(name, what, cure)
 	o.flag = true
+	o.do = func(d *def, a arg) {
+		if isTrue(a.text) {
+			d.lost(a, what, cure)
+		}
+	}
 	return o
 }
 
@@ -104,7 +110,7 @@ var options = []option{
 	no("cgroup-conf", "files of the cgroup", "write directives of systemd.resource-control(5) under systemd: scope:"),
 	no("cgroup-parent", "the parent cgroup", "write systemd: slice:"),
 	value("cgroupns", "cgroup"),
-	idle("cgroups", noTreatise),
+	idle("cgroups", ownCgroup),
 	no("chrootdirs", "directories of Podman's own files", ""),
 	idle("cidfile", noGuess),
 	idle("conmon-pidfile", noGuess),
@@ -198,7 +204,11 @@ var options = []option{
 	does("name", "`container_name`; of a command line the file's name", func(d *def, a arg) { d.set1("container_name", a, a.text) }),
 	does("network net", "`networks` or `network_mode`", func(d *def, a arg) { d.networks = append(d.networks, a) }),
 	does("network-alias net-alias", "`networks: NAME: aliases`", func(d *def, a arg) { d.aliases = append(d.aliases, a) }),
-	option{name: "no-healthcheck", flag: true, becomes: "`healthcheck: disable`", do: func(d *def, a arg) { d.pair(health, "disable", a, bareOf(a, "true")) }},
+	option{name: "no-healthcheck", flag: true, becomes: "`healthcheck: disable`", do: func(d *def, a arg) {
+		if isTrue(a.text) {
+			d.pair(health, "disable", a, bareOf(a, "true"))
+		}
+	}},
 	noFlag("no-hostname", "an /etc/hostname that is missing", ""),
 	noFlag("no-hosts", "an /etc/hosts of the image", ""),
 	noFlag("oom-kill-disable", "cgroup v2 cannot keep the kernel from killing for memory", ""),
@@ -226,7 +236,7 @@ var options = []option{
 	noFlag("publish-all", "which ports the image exposes is not known here", "write those that are needed under ports:").and("P"),
 	does("pull", "`pull_policy`", (*def).pull),
 	idleFlag("quiet", noAttach).and("q"),
-	noFlag("rdt-class", "classes of cache and memory bandwidth", ""),
+	no("rdt-class", "classes of cache and memory bandwidth", ""),
 	option{name: "read-only", flag: true, becomes: "`read_only`, with Podman's tmpfs at /run, /tmp and /var/tmp", do: func(d *def, a arg) {
 		d.setTrue("read_only", a)
 		if d.readOnly = nil; isTrue(a.text) {
@@ -242,8 +252,8 @@ var options = []option{
 		}
 	}),
 	does("restart", "`restart`", func(d *def, a arg) { d.set1("restart", a, a.text) }),
-	idle("retry", "a pull that was broken off goes on where it broke"),
-	idle("retry-delay", "a pull that was broken off goes on where it broke"),
+	idle("retry", noRetry),
+	idle("retry-delay", noRetry),
 	idleFlag("rm", "nothing stays of a container that has ended, but its volumes"),
 	idleFlag("rmi", "images stay until unitc prune"),
 	noFlag("rootfs", "the image's place", "write rootfs: with the directory"),

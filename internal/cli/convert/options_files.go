@@ -4,6 +4,7 @@ package convert
 
 import (
 	"encoding/csv"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -55,13 +56,16 @@ func (d *def) volumeOptions(a arg, given []string) (kept []string) {
 	return kept
 }
 
+// volumeName is that of a volume: no path, and nothing that is filled in later.
+var volumeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
 // moveVolume says once of a named volume how its data gets here. theirs is what the
 // other engine calls it.
 func (d *def) moveVolume(a arg, theirs, ours string) {
 	switch {
 	case strings.HasSuffix(theirs, "docker.sock") || strings.HasSuffix(theirs, "podman.sock"):
 		d.changed(a, "that engine does not see the containers of unitc", "give the payload what it needs by other means")
-	case theirs == "" || strings.ContainsAny(theirs[:1], "/.~") || strings.ContainsAny(theirs, "%"+string(variableMark)) || d.set.moved[ours]:
+	case !volumeName.MatchString(theirs) || d.set.moved[ours]:
 	case d.podman:
 		d.set.moved[ours] = true
 		d.move(a, "the data of the volume "+theirs, "podman volume export "+theirs+" | unitc volume import "+ours+" -")
@@ -104,7 +108,7 @@ func (d *def) tmpfs(a arg) {
 // mountOptions are TYPE's as written with --mount and Mount=.
 type mountOptions struct {
 	form, source, target string
-	readOnly             bool
+	readOnly, writable   bool     // as it says itself
 	others               []string // of a bind or a volume, in the words of volumes
 	size, mode, subpath  string
 }
@@ -118,6 +122,7 @@ func (d *def) readMount(a arg) (m mountOptions, ok bool) {
 	}
 	for _, token := range tokens {
 		key, value, given := strings.Cut(token, "=")
+		on := !given || isTrue(value)
 		switch strings.ToLower(key) {
 		case "type":
 			m.form = value
@@ -125,8 +130,10 @@ func (d *def) readMount(a arg) (m mountOptions, ok bool) {
 			m.source = value
 		case "target", "dst", "dest", "destination":
 			m.target = value
-		case "ro", "readonly", "rw", "readwrite":
-			m.readOnly = strings.HasPrefix(strings.ToLower(key), "r") && strings.Contains("ro readonly", strings.ToLower(key)) == (!given || isTrue(value))
+		case "ro", "readonly":
+			m.readOnly = on
+		case "rw", "readwrite":
+			m.readOnly, m.writable = !on, on
 		case "tmpfs-size", "size":
 			m.size = value
 		case "tmpfs-mode":
@@ -140,12 +147,14 @@ func (d *def) readMount(a arg) (m mountOptions, ok bool) {
 		case "volume-nocopy":
 			m.others = append(m.others, "nocopy")
 		case "u", "chown":
-			if !given || isTrue(value) {
+			if on {
 				m.others = append(m.others, "U")
 			}
 		case "bind-nonrecursive":
-			d.lost(a, "mounts below the source come along", "write bind: {recursive: disabled}")
-		case "consistency", "tmpcopyup", "notmpcopyup", "bind-create-src":
+			if on {
+				d.lost(a, "mounts below the source come along", "write bind: {recursive: disabled}")
+			}
+		case "consistency", "tmpcopyup", "bind-create-src":
 		default:
 			m.others = append(m.others, token)
 		}
@@ -154,10 +163,12 @@ func (d *def) readMount(a arg) (m mountOptions, ok bool) {
 }
 
 func (d *def) mount(a arg) {
-	m, ok := d.readMount(a)
-	if !ok {
-		return
+	if m, ok := d.readMount(a); ok {
+		d.mountOf(a, m)
 	}
+}
+
+func (d *def) mountOf(a arg, m mountOptions) {
 	switch m.form {
 	case "bind", "volume":
 		d.mountVolume(a, m)
@@ -177,6 +188,9 @@ func (d *def) mount(a arg) {
 		}
 		d.tmpfs(a.with(text))
 	case "image":
+		if m.writable {
+			m.others = append(m.others, "rw")
+		}
 		if len(m.others) > 0 {
 			d.lost(a, strings.Join(m.others, ", ")+": an image is read-only", "copy what is to be written to a volume")
 		}

@@ -15,6 +15,8 @@ type Source struct {
 	Path string // as it is reported
 	Dir  string // where relative paths begin, absolute
 	Data []byte
+	// Private: others may not read it, nor what is made of it. People keep passwords there.
+	Private bool
 	// DropIns are merged over it, in their order.
 	DropIns []Source
 }
@@ -30,6 +32,7 @@ type quadlet struct {
 	def      *def
 	expand   *expander
 	members  []*quadlet // of a pod
+	private  bool
 }
 
 // section is what stands below one [Name], of all files of a quadlet.
@@ -54,12 +57,13 @@ func IsQuadlet(path string) bool {
 
 // Add reads a file; Quadlets converts all that were added.
 func (s *Set) Add(src Source) {
-	q := &quadlet{set: s, base: filepath.Base(src.Path), dir: src.Dir, at: place{file: src.Path}}
+	q := &quadlet{set: s, base: filepath.Base(src.Path), dir: src.Dir, at: place{file: src.Path}, private: src.Private}
 	q.kind = strings.TrimPrefix(filepath.Ext(q.base), ".")
 	s.ofUser(q)
 	ok := q.read(src.Path, src.Data)
 	for _, drop := range src.DropIns {
 		ok = q.read(drop.Path, drop.Data) && ok
+		q.private = q.private || drop.Private
 	}
 	for _, other := range s.quadlets {
 		if other.base == q.base {
@@ -269,10 +273,10 @@ func (q *quadlet) convert() {
 	}
 }
 
-// begin makes the definition and what its values are expanded by.
+// start makes the definition and what its values are expanded by.
 func (q *quadlet) start(name string) *def {
 	d := q.set.newDef(name, q.at)
-	d.podman = true
+	d.podman, d.private = true, q.private
 	q.def = d
 	q.expand = &expander{d: d, unit: q.unit() + ".service", environ: map[string]string{}, files: map[string]string{}}
 	d.getenv = q.expand.known
@@ -305,6 +309,21 @@ func rowOf(table []key, name string) *key {
 		}
 	}
 	return nil
+}
+
+const (
+	notAmong = "is not among those that are converted"
+	together = "convert them together"
+)
+
+// file is the quadlet of a name, an empty one if it is not among those that are
+// converted.
+func (q *quadlet) file(d *def, a arg, base string) *quadlet {
+	if other := q.set.find(base); other != nil {
+		return other
+	}
+	d.changed(a, "the file "+base+" "+notAmong, together)
+	return &quadlet{set: q.set, base: base, kind: strings.TrimPrefix(filepath.Ext(base), ".")}
 }
 
 // absolute is a path as Podman takes it: relative ones begin beside the file.

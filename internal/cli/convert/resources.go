@@ -4,6 +4,8 @@ package convert
 
 import (
 	"cmp"
+	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -53,10 +55,10 @@ func (q *quadlet) volume() {
 	if q.isMade() {
 		s := q.own()
 		a, _ := s.last("Device")
-		command := "unitc volume create " + q.volumeName()
+		command := "unitc volume create " + shellWord(q.volumeName())
 		for _, o := range []struct{ option, key string }{{"type", "Type"}, {"device", "Device"}, {"o", "Options"}} {
 			if text := s.text(o.key); text != "" {
-				command += " -o " + o.option + "=" + q.expand.specifiers(arg{text: text})
+				command += " -o " + shellWord(o.option+"="+q.expand.specifiers(arg{text: text}))
 			}
 		}
 		d.lost(a, "a file system that the volume is", "before the first start: "+command)
@@ -101,11 +103,7 @@ func (q *quadlet) addVolume(d *def, a arg) {
 
 // mountFile mounts what a .volume says.
 func (q *quadlet) mountFile(d *def, a arg, file, target string, options []string) {
-	v := q.set.find(file)
-	if v == nil {
-		d.changed(a, "the file "+file+" is not among those that are converted", "convert them together")
-		v = &quadlet{set: q.set, base: file, kind: "volume"}
-	}
+	v := q.file(d, a, file)
 	name, s := v.volumeName(), v.own()
 	x := *q.expand
 	device := x.value(arg{text: s.text("Device"), name: a.name, at: a.at})
@@ -114,11 +112,7 @@ func (q *quadlet) mountFile(d *def, a arg, file, target string, options []string
 	}
 	switch {
 	case s.text("Driver") == "image":
-		image := s.text("Image")
-		if other := q.set.find(image); other != nil {
-			image = other.own().text(map[string]string{"image": "Image", "build": "ImageTag"}[other.kind])
-		}
-		d.mount(a.with("type=image,source=" + image + ",target=" + target))
+		d.mountOf(a, mountOptions{form: "image", source: q.imageNamed(d, a, s.text("Image")), target: target})
 	case s.text("Device") != "" && v.isBound():
 		d.volume(a.with(strings.TrimSuffix(device+":"+target+":"+strings.Join(options, ","), ":")))
 	case s.text("Type") == "tmpfs":
@@ -150,39 +144,44 @@ func (q *quadlet) mount(d *def, a arg) {
 	if !ok {
 		return
 	}
-	other := q.set.find(m.source)
 	switch {
-	case other != nil && other.kind == "volume" && m.form == "volume" && m.subpath == "":
+	case m.form == "volume" && strings.HasSuffix(m.source, ".volume") && m.subpath == "":
 		if m.readOnly {
 			m.others = append(m.others, "ro")
 		}
 		q.mountFile(d, a, m.source, m.target, m.others)
 		return
-	case other != nil && other.kind == "volume":
-		a.text = strings.Replace(a.text, m.source, other.volumeName(), 1)
-	case other != nil && other.kind == "image":
-		a.text = strings.Replace(a.text, m.source, other.own().text("Image"), 1)
-	case other != nil && other.kind == "build":
-		a.text = strings.Replace(a.text, m.source, other.own().text("ImageTag"), 1)
+	case m.form == "volume" && strings.HasSuffix(m.source, ".volume"):
+		m.source = q.file(d, a, m.source).volumeName()
+	case m.form == "image":
+		if m.source = q.imageNamed(d, a, m.source); m.source == "" {
+			return // the file is not there, or has none
+		}
 	case strings.HasPrefix(m.source, "."):
-		a.text = strings.Replace(a.text, m.source, q.absolute(m.source), 1)
+		m.source = q.absolute(m.source)
 	}
-	d.mount(a)
+	d.mountOf(a, m)
 }
 
-const (
-	noPull  = "credentials and certificates come from auth.json, certs.d and registries.conf"
-	noBuild = "unitc builds no images"
-)
+// imageNamed is what an .image fetches or a .build makes, or the name itself.
+func (q *quadlet) imageNamed(d *def, a arg, name string) string {
+	switch filepath.Ext(name) {
+	case ".image":
+		return q.file(d, a, name).own().text("Image")
+	case ".build":
+		return q.file(d, a, name).builtImage()
+	}
+	return name
+}
 
 // imageKeys are those of podman-image.unit(5).
 var imageKeys = []key{
 	gone("AllTags", "all tags of a repository", "unitc pull each"),
 	{name: "Arch", read: once, do: silent, becomes: "`platform`"},
-	{name: "AuthFile", read: one, do: func(_ *quadlet, d *def, a arg) { d.changed(a, noPull, "copy it to /etc/unitc/auth.json") }, becomes: "nothing: credentials come from */etc/unitc/auth.json* and the usual places"},
-	needless("CertDir", noPull),
+	{name: "AuthFile", read: one, do: func(_ *quadlet, d *def, a arg) { d.changed(a, noAuth, "copy it to /etc/unitc/auth.json") }, becomes: "nothing: credentials come from */etc/unitc/auth.json* and the usual places"},
+	needless("CertDir", noAuth),
 	gone("ContainersConfModule", noModule, ""),
-	{name: "Creds", read: one, do: func(_ *quadlet, d *def, a arg) { d.lost(a, noPull, "write them there, as podman login does") }, becomes: "lost: credentials come from auth.json"},
+	{name: "Creds", read: one, do: func(_ *quadlet, d *def, a arg) { d.lost(a, noAuth, "write them there, as podman login does") }, becomes: "lost: credentials come from auth.json"},
 	gone("DecryptionKey", "encrypted images", ""),
 	gone("GlobalArgs", noModule, ""),
 	{name: "Image", read: once, do: silent, becomes: "`image` of the containers"},
@@ -192,14 +191,10 @@ var imageKeys = []key{
 	{name: "OS", read: once, do: silent, becomes: "`platform`"},
 	gone("PodmanArgs", "options of podman pull", ""),
 	{name: "Policy", read: once, do: silent, becomes: "`pull_policy`"},
-	needless("Retry", "a pull that was broken off goes on where it broke"),
-	needless("RetryDelay", "a pull that was broken off goes on where it broke"),
+	needless("Retry", noRetry),
+	needless("RetryDelay", noRetry),
 	needless("ServiceName", "an image is fetched by a unit of its own before the container starts"),
-	{name: "TLSVerify", read: one, do: func(_ *quadlet, d *def, a arg) {
-		if !isTrue(a.text) {
-			d.lost(a, "a registry without a certificate", "write insecure = true for it in /etc/unitc/registries.conf")
-		}
-	}, becomes: "lost: *insecure = true* in registries.conf does it"},
+	{name: "TLSVerify", read: one, do: registryWithoutTLS, becomes: "lost: *insecure = true* in registries.conf does it"},
 	{name: "Variant", read: once, do: silent, becomes: "`platform`"},
 }
 
@@ -210,25 +205,6 @@ func (q *quadlet) image() {
 	q.leftUnit("the image is fetched by a unit of unitc's before a container starts")
 }
 
-// buildKeys are those of podman-build.unit(5). None of them can be kept, which is said
-// once.
-var buildKeys = []string{"Annotation", "Arch", "AuthFile", "BuildArg", "ContainersConfModule", "DNS", "DNSOption", "DNSSearch", "Environment", "File", "ForceRM", "GlobalArgs",
-	"GroupAdd", "IgnoreFile", "ImageTag", "Label", "Network", "PodmanArgs", "Pull", "Retry", "RetryDelay", "Secret", "ServiceName", "SetWorkingDirectory", "Target", "TLSVerify", "Variant", "Volume"}
-
-// build says how the image gets here.
-func (q *quadlet) build() {
-	d := q.start(q.stem())
-	s := q.own()
-	a := arg{name: "[Build]", at: s.at}
-	tag := s.text("ImageTag")
-	if tag == "" {
-		q.set.fault(s.at, "", "no ImageTag=", "Podman makes no unit of such a file; name the image")
-		return
-	}
-	d.lost(a, noBuild, "build it with podman, and then: unitc load containers-storage:"+tag)
-	q.leftUnit(noBuild)
-}
-
 // imageOf is Image= of a container, which may name a file.
 func (q *quadlet) imageOf(d *def, a arg) {
 	other := q.set.find(a.text)
@@ -236,12 +212,9 @@ func (q *quadlet) imageOf(d *def, a arg) {
 	case strings.HasSuffix(a.text, ".image") && other != nil:
 		q.fetched(d, a, other)
 	case strings.HasSuffix(a.text, ".build") && other != nil:
-		d.set1("image", a, other.own().text("ImageTag"))
-		d.set1("pull_policy", a, "never")
-		d.move(a, "the image is built with podman", "unitc load containers-storage:"+other.own().text("ImageTag"))
+		q.built(d, a, other)
 	case strings.HasSuffix(a.text, ".image") || strings.HasSuffix(a.text, ".build"):
-		d.broken = true
-		q.set.fault(a.at, a.name, "the file "+a.text+" is not among those that are converted", "convert them together")
+		d.lacks(a)
 	default:
 		d.set1("image", a, a.text)
 		d.localImage(a)
@@ -253,17 +226,29 @@ func (q *quadlet) fetched(d *def, a arg, other *quadlet) {
 	x := *q.expand
 	d.set1("image", a, x.value(a.with(s.text("Image"))))
 	d.localImage(a.with(s.text("Image")))
-	system, arch, variant := s.text("OS"), s.text("Arch"), s.text("Variant")
-	if system+arch+variant != "" {
-		platform := cmp.Or(system, "linux") + "/" + cmp.Or(arch, "amd64")
-		if variant != "" {
-			platform += "/" + variant
-		}
-		d.set1("platform", a, platform)
-	}
+	d.platform(a, s)
 	if policy := s.text("Policy"); policy != "" {
 		d.pull(a.with(policy))
 	}
+}
+
+// platform is what a section says of the machine that an image is for.
+func (d *def) platform(a arg, s *section) {
+	system, arch, variant := s.text("OS"), s.text("Arch"), s.text("Variant")
+	if system+arch+variant == "" {
+		return
+	}
+	platform := cmp.Or(system, "linux") + "/" + cmp.Or(arch, runtime.GOARCH)
+	if variant != "" {
+		platform += "/" + variant
+	}
+	d.set1("platform", a, platform)
+}
+
+// lacks: without the file nothing can be made of a definition.
+func (d *def) lacks(a arg) {
+	d.broken = true
+	d.set.fault(a.at, a.name, "the file "+a.text+" "+notAmong, together)
 }
 
 // localImage says how an image gets here that no registry has.
@@ -271,8 +256,8 @@ func (d *def) localImage(a arg) {
 	switch {
 	case !strings.HasPrefix(a.text, "localhost/"):
 	case d.podman:
-		d.move(a, "no registry has the image", "unitc load containers-storage:"+a.text)
+		d.move(a, "no registry has the image", "unitc load "+shellWord("containers-storage:"+a.text))
 	default:
-		d.move(a, "no registry has the image", "docker save "+a.text+" | unitc load -")
+		d.move(a, "no registry has the image", "docker save "+shellWord(a.text)+" | unitc load -")
 	}
 }

@@ -226,8 +226,7 @@ func (q *quadlet) units(a arg) string {
 		case q.set.host.User && slices.Contains(systemsUnits, word):
 			q.def.same(a, "a user's systemd has no "+word)
 		case other == nil && IsQuadlet(word):
-			q.def.changed(a, "the file "+word+" is not among those that are converted", "convert them together")
-			kept = append(kept, (&quadlet{set: q.set, base: word, kind: word[strings.LastIndexByte(word, '.')+1:]}).unit()+".service")
+			kept = append(kept, q.file(q.def, a, word).unit()+".service")
 		case other == nil:
 			kept = append(kept, word)
 		case other.kind == "container" || other.kind == "pod":

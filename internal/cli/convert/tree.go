@@ -77,7 +77,7 @@ func (n *node) isEmpty() bool { return n.kind != scalar && len(n.items)+len(n.pa
 
 // order is that of keys in a definition; others follow by their names.
 var order = []string{
-	"image", "rootfs", "platform", "pull_policy", "x-update", "container_name", "hostname", "domainname",
+	"image", "rootfs", "build", "platform", "pull_policy", "x-update", "container_name", "hostname", "domainname",
 	"entrypoint", "command", "user", "group_add", "working_dir", "environment", "env_file", "secrets",
 	"volumes", "tmpfs", "shm_size", "devices", "gpus", "device_cgroup_rules", "read_only",
 	"network_mode", "networks", "ports", "expose", "mac_address", "extra_hosts", "dns", "dns_opt", "dns_search", "links",

@@ -16,6 +16,17 @@ func hex(c byte) string {
 	return string([]byte{digits[c>>4], digits[c&15]})
 }
 
+// shellWord writes one word of a command that somebody may paste into a shell: names come
+// from files of others.
+func shellWord(s string) string {
+	if s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("_./:@%+=,-", r)
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
 var errOpenQuote = errors.New("a quote is not closed")
 
 // splitWords parts a value as systemd.syntax(7) says under "Quoting": blanks part

@@ -26,6 +26,15 @@ func TestSplitWords(t *testing.T) {
 	}
 }
 
+// What is reported as a command may be pasted into a shell.
+func TestShellWord(t *testing.T) {
+	for text, want := range map[string]string{"a-b_c.d": "a-b_c.d", "localhost/x:1@sha256": "localhost/x:1@sha256", "": "''", "a b": "'a b'", "$(x)": "'$(x)'", "it's": `'it'\''s'`, "~": "'~'", "é": "'é'", "a\nb": "'a\nb'"} {
+		if got := shellWord(text); got != want {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestTimeSpan(t *testing.T) {
 	for text, want := range map[string]string{"90": "1m30s", "1min 30s": "1m30s", "2h": "2h", "1d": "24h", "500ms": "500ms", "1.5min": "1m30s", "70": "1m10s", "10m": "10m", "1h30s": "1h0m30s"} {
 		if d, ok := timeSpan(text); !ok || spell(d) != want {

@@ -49,7 +49,7 @@ func judge(verdicts map[string]string, collection, top string) error {
 		if err != nil || !item.IsDir() {
 			return err
 		}
-		set := convert.New(convert.Host{Home: "/root", Runtime: "/run", Name: "root", ID: "0",
+		set := convert.New(convert.Host{Home: "/root", Runtime: "/run", Name: "root", ID: "0", Group: "root", GID: "0",
 			Getenv:   func(string) (string, bool) { return "", false },
 			ReadFile: func(string) ([]byte, error) { return nil, errors.New("it is not looked at") }})
 		items, err := os.ReadDir(dir)

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/unitc/unitc/internal/searchpath"
 )
 
 // What stands beside a file may be anything, and keeps nobody who reads it.
@@ -49,22 +47,5 @@ func TestOddFilesBesideACandidate(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// One that grows while it is read is no reason to take all memory.
-func TestReadFileIsBounded(t *testing.T) {
-	path := t.TempDir() + "/x"
-	if err := os.WriteFile(path, make([]byte, searchpath.MaxSize+1), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := readFile(path); err == nil {
-		t.Error("it was read")
-	}
-	if err := os.Truncate(path, searchpath.MaxSize); err != nil {
-		t.Fatal(err)
-	}
-	if data, mode, err := readFile(path); err != nil || len(data) != searchpath.MaxSize || mode != 0o644 {
-		t.Errorf("%d bytes, %v: %v", len(data), mode, err)
 	}
 }

@@ -127,3 +127,39 @@ func TestEngineConvert(t *testing.T) {
 	}
 	must(t, "systemctl", "stop", "moved.service")
 }
+
+// A .build of Quadlet's becomes build:, which builds of the same sources.
+func TestEngineConvertBuild(t *testing.T) {
+	const dir = "/etc/containers/systemd"
+	cleanReload(t)
+	loadBusybox(t, "localhost/other:1") // and /var/lib/unitc goes with it
+	t.Cleanup(func() { must(t, "podman", "system", "reset", "-f") })
+	place(t, "/etc/containers/containers.conf", "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n")
+	t.Setenv("BUILDAH_ISOLATION", "chroot") // this machine has no more to give
+	must(t, "podman", "load", "-q", "-i", savedImage(t, "localhost/base:1", "{}"))
+	place(t, dir+"/made.container", "[Container]\nImage=made.build\nNetwork=none\nRunInit=true\nExec=sh -c \"cat /word /argument; exec sleep 1000\"\n")
+	place(t, dir+"/made.build", "[Build]\nImageTag=localhost/made:1\nImageTag=localhost/made:again\nSetWorkingDirectory=./sources\nFile=Containerfile.prod\nBuildArg=WORD=argument\nNetwork=host\nTarget=final\n")
+	place(t, dir+"/sources/word", "copied\n")
+	place(t, dir+"/sources/Containerfile.prod", "FROM localhost/base:1 AS final\nARG WORD\nCOPY word /word\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo $WORD >/argument\"]\nFROM nothing.invalid/at-all\n")
+	must(t, "unitc", "convert", "--strict", "--output", "/etc/unitc", dir)
+	t.Cleanup(func() {
+		command(t, "systemctl", "stop", "made.service")
+		must(t, "rm", "-f", "/etc/unitc/made.yaml")
+	})
+	for _, name := range []string{"made.container", "made.build"} {
+		os.Remove(dir + "/" + name)
+	}
+	must(t, "systemctl", "daemon-reload")
+	_, build, ok := strings.Cut(file(t, "/etc/unitc/made.yaml"), "# before the first start: the image has to be built: ")
+	if !ok {
+		t.Fatalf("it does not say how the image is built:\n%s", file(t, "/etc/unitc/made.yaml"))
+	}
+	build, _, _ = strings.Cut(build, "\n")
+	must(t, "bash", "-c", build)
+	if images := must(t, "unitc", "images"); !strings.Contains(images, "localhost/made:again") {
+		t.Errorf("there are\n%s", images)
+	}
+	must(t, "systemctl", "start", "made.service")
+	awaitLine(t, "made", "copied")
+	awaitLine(t, "made", "argument")
+}

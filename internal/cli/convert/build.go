@@ -108,7 +108,7 @@ func (q *quadlet) built(d *def, a arg, other *quadlet) {
 			}
 		}
 	}
-	d.move(a, "the image has to be built", "unitc build "+shellWord(d.name)+", or take Podman's: unitc load "+shellWord("containers-storage:"+image))
+	d.move(a, "the image has to be built", "unitc build "+shellWord(d.name))
 }
 
 // context is the directory that Podman builds in, and the Dockerfile.

@@ -201,6 +201,17 @@ func TestConvertCommandLine(t *testing.T) {
 	}
 }
 
+// A network of which the command line gives an address alone is one that has it.
+func TestConvertCommandLineAddress(t *testing.T) {
+	loadBusybox(t, "localhost/convert:1")
+	convertTo(t, "--", "docker", "run", "-d", "--init", "--name", "convert-lan", "--network", "name=convlan,ip=10.87.3.7,alias=www", "--mount", "type=tmpfs,dst=/x,tmpfs-size=1m,tmpfs-mode=1770",
+		"localhost/convert:1", "sleep", "1000")
+	must(t, "systemctl", "start", "convert-lan.service")
+	if out := must(t, "unitc", "exec", "convert-lan", "busybox", "nslookup", "www"); !strings.Contains(out, "10.87.3.7") {
+		t.Errorf("www is not 10.87.3.7: %s", out)
+	}
+}
+
 // A user's files become the user's definitions: %h and %t are the user's, and what a
 // user cannot have is lost and not refused.
 func TestConvertUser(t *testing.T) {

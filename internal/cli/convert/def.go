@@ -20,6 +20,8 @@ type def struct {
 	head   []string // comments on the whole
 	broken bool     // nothing can be made of it
 	podman bool     // its words are Podman's, not Docker's
+	// isGuess: a network that others name, and that nothing describes.
+	isGuess bool
 	// private: what it is made of is nobody else's to read.
 	private bool
 

@@ -4,6 +4,7 @@ package convert
 
 import (
 	"cmp"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,6 +59,13 @@ func (d *def) joinNetworks() {
 		for _, a := range d.aliases {
 			n.child("aliases", list).flow = true
 			n.get("aliases").items = append(n.get("aliases").items, scalarOf(a, a.text))
+		}
+	}
+	for _, p := range networks.pairs {
+		for _, key := range []string{"ipv4_address", "ipv6_address"} {
+			if address := p.value.get(key); address != nil {
+				d.set.makeRoom(p.key, arg{text: address.text, name: address.from, at: address.at})
+			}
 		}
 	}
 	d.root.put("networks", shortNetworks(networks))
@@ -146,11 +154,31 @@ func (s *Set) needNetwork(by *def, name string, a arg) {
 		return // the check says so
 	}
 	d := s.newDef(name+".network", a.at)
-	d.podman = by.podman
+	d.podman, d.isGuess = by.podman, true
 	d.root.put("driver", scalarOf(a, "bridge"))
 	engine := map[bool]string{true: "podman", false: "docker"}[d.podman]
 	d.changed(a, "what else there is to the network "+name+" is not known here", engine+" network inspect "+shellWord(name)+" tells its range and options")
 	s.defs = append(s.defs, d)
+}
+
+// makeRoom has a network that is not known have a range with an address that somebody
+// asks for: without it no start of theirs could succeed.
+func (s *Set) makeRoom(network string, a arg) {
+	i := slices.IndexFunc(s.defs, func(d *def) bool { return d.name == network+".network" && d.isGuess })
+	address, err := netip.ParseAddr(a.text)
+	if i < 0 || err != nil {
+		return
+	}
+	d, bits := s.defs[i], map[bool]int{true: 24, false: 64}[address.Is4()]
+	configs := d.root.child("ipam", mapping).child("config", list)
+	for _, c := range configs.items {
+		if prefix, err := netip.ParsePrefix(c.get("subnet").text); err == nil && prefix.Contains(address) {
+			return
+		}
+	}
+	subnet := netip.PrefixFrom(address, bits).Masked().String()
+	d.changed(a, "the range "+subnet+" is a guess, of the address "+a.text, "correct it")
+	configs.items = append(configs.items, &node{kind: mapping, at: a.at, from: a.name, pairs: []pair{{"subnet", scalarOf(a, subnet)}}})
 }
 
 func (s *Set) makesNetwork(name string) bool {

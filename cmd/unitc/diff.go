@@ -177,7 +177,7 @@ func (a *app) difference(name string) (*difference, error) {
 	if d.launched, err = a.host.Plan(name); err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(d.running.Source.File, adhoc.Prefix) {
+	if strings.HasPrefix(d.running.Source.File, adhoc.Prefix()) {
 		return nil, nil
 	}
 	found, err := catalog.Find(a.root, name)

@@ -79,7 +79,7 @@ func (a *app) staysFor(list []difference, n *outdatedNetwork) string {
 
 func (a *app) isAdHoc(name string) bool {
 	d, err := a.host.Definition(name)
-	return err == nil && strings.HasPrefix(d.Source.File, adhoc.Prefix)
+	return err == nil && strings.HasPrefix(d.Source.File, adhoc.Prefix())
 }
 
 // anew are the networks that are to be made anew, each once.

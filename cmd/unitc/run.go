@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -234,7 +235,7 @@ func (a *app) definitionToRun(path, name string) (*catalog.Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems, err := c.Check(adhoc.Prefix + name)
+	problems, err := c.Check(adhoc.Prefix() + name)
 	switch {
 	case problems.HasErrors():
 		return nil, &catalog.BrokenError{Problems: problems}
@@ -280,6 +281,9 @@ func wantedImages(o *adhoc.Options, policy string) []wantedImage {
 	return list
 }
 
+// pullPatience is how long a pull that is interrupted has for its end.
+const pullPatience = 5 * time.Second
+
 // pullFor fetches the image with a progress on standard error, in a process of
 // its own: its output is none of the container's.
 func (a *app) pullFor(ctx context.Context, w wantedImage) error {
@@ -287,8 +291,11 @@ func (a *app) pullFor(ctx context.Context, w wantedImage) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, "pull", "--policy", w.policy, "--platform", w.platform, "--", w.name)
+	cmd := exec.CommandContext(ctx, self, ofSystemd([]string{"pull", "--policy", w.policy, "--platform", w.platform, "--", w.name})...)
 	cmd.Stderr = a.stderr
+	// A user's has a process of its own in their namespace, which it passes this on to.
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = pullPatience
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -86,16 +88,18 @@ func keyed(err error) error {
 // readNetwork reads the definition of a network, which lies beside the
 // service's own. The network of lone containers needs none.
 func (s *starter) readNetwork(name string) (*definition.Network, error) {
-	r, _, err := readResolved(resolved.Beside(s.path, definition.NetworkUnit+name))
-	if errors.Is(err, resolved.ErrNoMember) {
-		// Of a file of which nothing could be made there is what is wrong with it.
-		r, _, err = readResolved(resolved.Beside(s.path, name+definition.NetworkFile))
+	r, err := readNetworkBeside(s.path, name)
+	if all := resolved.Path(realm.Units(), ""); errors.Is(err, resolved.ErrNoMember) && filepath.Dir(s.path) != filepath.Dir(all) && name != definition.LoneNetwork {
+		// The service's is of unitc run, in a place of its own.
+		if r, err = readNetworkBeside(all, name); errors.Is(err, fs.ErrNotExist) {
+			err = resolved.ErrNoMember
+		}
 	}
 	if errors.Is(err, resolved.ErrNoMember) {
 		if name == definition.LoneNetwork {
 			return &definition.Network{Key: name, Name: name}, nil
 		}
-		return nil, &planner.KeyError{Key: "networks", What: "no definition makes the network " + name, Cure: "install the definition that makes it, or write /etc/unitc/" + name + ".network.yaml, in which `driver: bridge` is enough, or correct the name"}
+		return nil, &planner.KeyError{Key: "networks", What: "no definition makes the network " + name, Cure: "install the definition that makes it, or write " + realm.Config + "/" + name + ".network.yaml, in which `driver: bridge` is enough, or correct the name"}
 	}
 	if err != nil {
 		return nil, err
@@ -104,6 +108,15 @@ func (s *starter) readNetwork(name string) (*definition.Network, error) {
 		return nil, &brokenDefinition{r.Problems}
 	}
 	return r.Network, nil
+}
+
+func readNetworkBeside(path, name string) (*definition.Resolved, error) {
+	r, _, err := readResolved(resolved.Beside(path, definition.NetworkUnit+name))
+	if errors.Is(err, resolved.ErrNoMember) {
+		// Of a file of which nothing could be made there is what is wrong with it.
+		r, _, err = readResolved(resolved.Beside(path, name+definition.NetworkFile))
+	}
+	return r, err
 }
 
 // beginNetworks makes the networks that are missing while systemd makes the scope

@@ -43,8 +43,17 @@ func NativeUnits() []string {
 	if own == nil {
 		return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"}
 	}
-	return []string{own.configHome + "/systemd/user", "/etc/systemd/user", own.Runtime + "/systemd/user", "/run/systemd/user", own.dataHome + "/systemd/user",
+	return []string{own.configHome + "/systemd/user", "/etc/systemd/user", RuntimeUnits(), "/run/systemd/user", own.dataHome + "/systemd/user",
 		"/usr/local/share/systemd/user", "/usr/share/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"}
+}
+
+// RuntimeUnits is where systemd finds a new unit without a reload, and where nothing
+// outlives it.
+func RuntimeUnits() string {
+	if own == nil {
+		return "/run/systemd/system"
+	}
+	return own.Runtime + "/systemd/user"
 }
 
 // Kind is systemd's word for whose units they are.

@@ -306,4 +306,14 @@ func TestRunImage(t *testing.T) {
 	}
 	must(t, "systemctl", "stop", "verb-port")
 	await(t, "its unit is gone", func() bool { return property(t, "verb-port.service", "LoadState") == "not-found" })
+
+	// On a network that another definition makes.
+	place(t, definitions+"verb-net.network.yaml", "internal: true\n")
+	reload(t)
+	place(t, definition, "image: "+name+"\nnetworks: [verb-net]\ncommand: [ls, /sys/class/net]\n")
+	for _, args := range [][]string{{"--file", definition}, {"--network", "verb-net", name, "ls", "/sys/class/net"}} {
+		if out, status := command(t, "unitc", append([]string{"run"}, args...)...); status != 0 || !strings.HasSuffix(out, "eth0\nlo\n") {
+			t.Errorf("%q: %d %q", args, status, out)
+		}
+	}
 }

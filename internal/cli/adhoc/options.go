@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,6 +75,9 @@ func (o *Options) Flags(f *pflag.FlagSet) {
 	f.StringVar(&o.stopSignal, "stop-signal", "", "stop it by `SIGNAL`")
 }
 
+// networkModes are words that are no network's name.
+var networkModes = []string{"none", "host", "bridge", "pasta"}
+
 // definition is the same in the words of definitions; JSON is YAML.
 func (o *Options) definition() ([]byte, error) {
 	d := map[string]any{}
@@ -94,7 +98,6 @@ func (o *Options) definition() ([]byte, error) {
 	text("working_dir", o.dir)
 	text("hostname", o.hostname)
 	text("mem_limit", o.memory)
-	text("network_mode", o.network)
 	text("userns_mode", o.userns)
 	text("stop_signal", o.stopSignal)
 	text("shm_size", o.shm)
@@ -109,6 +112,11 @@ func (o *Options) definition() ([]byte, error) {
 	list("devices", o.devices)
 	list("extra_hosts", o.hosts)
 	list("dns", o.dns)
+	if slices.Contains(networkModes, o.network) || strings.Contains(o.network, ":") {
+		text("network_mode", o.network)
+	} else if o.network != "" {
+		list("networks", []string{o.network})
+	}
 	if o.entrypoint != "" {
 		d["entrypoint"] = []string{o.entrypoint}
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // mark is in every unit that is made here, so that no other is taken for one.
@@ -37,10 +39,10 @@ func hold(dir string) (*os.File, error) {
 // Sweep removes what programs have left that were killed between making a unit
 // and its start; a unit that has started removes its files itself.
 func Sweep() {
-	dirs, _ := filepath.Glob(Prefix + "*")
+	dirs, _ := filepath.Glob(Prefix() + "*")
 	for _, dir := range dirs {
-		if name := strings.TrimPrefix(dir, Prefix); wasLeft(dir, name) {
-			unit := unitDir + "/" + name + ".service"
+		if name := strings.TrimPrefix(dir, Prefix()); wasLeft(dir, name) {
+			unit := realm.RuntimeUnits() + "/" + name + ".service"
 			if text, err := os.ReadFile(unit); err == nil && bytes.Contains(text, []byte(mark)) {
 				_ = os.Remove(unit)
 			}

@@ -16,16 +16,14 @@ import (
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
-// unitDir is where systemd finds a new unit without a reload.
-const unitDir = "/run/systemd/system"
-
 // Prefix of the directories of ad-hoc containers; listings leave hidden names
-// below /run/unitc alone.
-const Prefix = "/run/unitc/.run-"
+// beside those of what runs alone.
+func Prefix() string { return realm.Run + "/.run-" }
 
 // Unit is the files of one container.
 type Unit struct {
@@ -54,7 +52,7 @@ func Build(o *Options) (*Unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Unit{Name: o.Name + ".service", dir: Prefix + o.Name}
+	u := &Unit{Name: o.Name + ".service", dir: Prefix() + o.Name}
 	u.Socket = u.dir + "/socket"
 	if err := os.MkdirAll(filepath.Dir(u.dir), 0o755); err != nil {
 		return nil, err
@@ -157,7 +155,7 @@ func (u *Unit) refuse(problems diag.List) error {
 // Install puts the files where systemd and the helper look for them.
 func (u *Unit) Install() error {
 	for _, f := range u.files {
-		path := unitDir + "/" + f.Path
+		path := realm.RuntimeUnits() + "/" + f.Path
 		if strings.HasPrefix(f.Path, ".") {
 			path = u.dir + "/" + f.Path
 		}
@@ -190,8 +188,8 @@ func (u *Unit) Install() error {
 // ending makes the unit end with its container: what systemd runs last removes its
 // files, also where nobody waits for it.
 func (u *Unit) ending(text []byte) []byte {
-	clean := "" // clean-up tells those who wait how the payload ended
-	if !bytes.Contains(text, []byte("\nExecStopPost="+unitfile.Exec(buildinfo.HelperPath, "clean")+" ")) {
+	clean := "" // clean-up tells those who wait how the payload ended; a user's has it always
+	if realm.Own() == nil && !bytes.Contains(text, []byte("\nExecStopPost="+unitfile.Exec(buildinfo.HelperPath, "clean")+" ")) {
 		clean = "ExecStopPost=" + unitfile.Exec(buildinfo.HelperPath, "clean") + " %N\n"
 	}
 	// These have nothing left to say, or to find. systemd keeps the units loaded that
@@ -200,8 +198,8 @@ func (u *Unit) ending(text []byte) []byte {
 		text = bytes.ReplaceAll(text, []byte(behind), nil)
 	}
 	text = bytes.ReplaceAll(text, []byte(" clean %N swept\n"), []byte(" clean %N\n"))
-	return fmt.Appendf(text, "\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=UNITC_SESSION=%s\nRestart=no\n%sExecStopPost=-/bin/rm -rf -- %s %s/%s\n",
-		u.Socket, clean, u.dir, unitDir, u.Name)
+	return fmt.Appendf(text, "\n"+mark+"\n[Unit]\nCollectMode=inactive-or-failed\n\n[Service]\nEnvironment=%s\nRestart=no\n%sExecStopPost=-%s\n",
+		unitfile.Word("UNITC_SESSION="+u.Socket), clean, unitfile.Exec("/bin/rm", "-rf", "--", u.dir, realm.RuntimeUnits()+"/"+u.Name))
 }
 
 // Keep leaves the files to the unit itself.

@@ -8,7 +8,7 @@ import "strings"
 var optionOf = map[string]string{
 	"bundle": "--bundle", "cap_add": "--cap-add", "cap_drop": "--cap-drop", "command": "the command", "cpus": "--cpus", "devices": "--device", "dns": "--dns",
 	"entrypoint": "--entrypoint", "environment": "--env", "extra_hosts": "--add-host", "hostname": "--hostname", "image": "the image", "init": "--init",
-	"labels": "--label", "mem_limit": "--memory", "network_mode": "--network", "pids_limit": "--pids-limit", "ports": "--publish",
+	"labels": "--label", "mem_limit": "--memory", "network_mode": "--network", "networks": "--network", "pids_limit": "--pids-limit", "ports": "--publish",
 	"privileged": "--privileged", "read_only": "--read-only", "rootfs": "--rootfs", "security_opt": "--security-opt", "shm_size": "--shm-size",
 	"stop_signal": "--stop-signal", "tmpfs": "--tmpfs", "ulimits": "--ulimit", "user": "--user", "userns_mode": "--userns",
 	"volumes": "--volume", "working_dir": "--workdir",

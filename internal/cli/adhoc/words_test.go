@@ -9,10 +9,10 @@ import (
 )
 
 func TestWords(t *testing.T) {
-	u := &Unit{dir: Prefix + "x"}
+	u := &Unit{dir: Prefix() + "x"}
 	for text, want := range map[string]string{
-		Prefix + "x/x.yaml:1:19: error: open-rootfs: open_tree /nowhere: no such file; create it or correct `rootfs:`":    "open-rootfs: open_tree /nowhere: no such file; create it or correct `--rootfs`",
-		Prefix + "x/x.yaml:1:19: error: exec-payload: x; write it in `command:`, or `ls -l` there\nports[0]: \"7\" is no": "exec-payload: x; write it in the command, or `ls -l` there\n--publish: \"7\" is no",
+		Prefix() + "x/x.yaml:1:19: error: open-rootfs: open_tree /nowhere: no such file; create it or correct `rootfs:`":    "open-rootfs: open_tree /nowhere: no such file; create it or correct `--rootfs`",
+		Prefix() + "x/x.yaml:1:19: error: exec-payload: x; write it in `command:`, or `ls -l` there\nports[0]: \"7\" is no": "exec-payload: x; write it in the command, or `ls -l` there\n--publish: \"7\" is no",
 		"mem_limit: \"1\" is 1 byte":                "--memory: \"1\" is 1 byte",
 		"ulimits.nofile: x; write `ulimits: {a}`":   "--ulimit: x; write `--ulimit {a}`",
 		"run `systemctl daemon-reload`; no backqu`": "run `systemctl daemon-reload`; no backqu`",

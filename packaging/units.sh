@@ -18,6 +18,7 @@ stop_units() {
 	done
 	stop_users
 	# What they have left, networks among it.
+	systemctl stop unitc-sweep.timer 2>/dev/null || true
 	systemctl start --wait unitc-sweep.service || true
 	systemctl stop unitc-idle.timer unitc-update.timer unitc-resolver.socket unitc-resolver.service 2>/dev/null || true
 	systemctl stop unitc.slice 2>/dev/null || true

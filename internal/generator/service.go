@@ -25,8 +25,9 @@ const (
 	// postMortemUnit is one for all: unitc.slice keeps it loaded, while systemd
 	// would load an instance at each start and at each look at what has stopped.
 	postMortemUnit = "unitc-postmortem.service"
-	// sweepUnit is one for all, too: it finds what those have left that have ended.
-	sweepUnit = "unitc-sweep.service"
+	// sweepUnit is one for all, too, and begins a moment later what finds all that those
+	// have left that have ended.
+	sweepUnit = "unitc-sweep.timer"
 )
 
 // translation is one unit being written. service is nil if none was decoded.

@@ -131,7 +131,7 @@ func (s snapshot) diff(now snapshot) string {
 // isSettled tells whether nothing is on its way that no container is there for:
 // why one has failed is told, and what it has left is taken away, behind its stop.
 func isSettled() bool {
-	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--full", "unitc-postmortem.service", sweepUnit, "unitc-resolver.socket").Output()
+	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--full", "unitc-postmortem.service", sweepTimer, sweepUnit, "unitc-resolver.socket").Output()
 	if err != nil {
 		return false
 	}

@@ -77,12 +77,12 @@ func TestSweepOfManyEnds(t *testing.T) {
 			}
 			reload(t)
 			t.Cleanup(func() { must(t, "systemctl", append([]string{"stop"}, names...)...) })
-			for range 3 {
+			for _, apart := range []time.Duration{7 * time.Millisecond, 30 * time.Millisecond, 90 * time.Millisecond} {
 				must(t, "systemctl", append([]string{"start"}, names...)...)
 				var stops sync.WaitGroup
 				for i, name := range names {
 					stops.Go(func() {
-						time.Sleep(time.Duration(i) * 7 * time.Millisecond) // so that they do not end at once
+						time.Sleep(time.Duration(i) * apart)
 						command(t, "systemctl", "stop", name)
 					})
 				}
@@ -92,6 +92,35 @@ func TestSweepOfManyEnds(t *testing.T) {
 					return written() == "" && os.IsNotExist(err)
 				})
 			}
+		})
+	})
+}
+
+// Who ends when a sweep has looked, and is not over yet, has another behind it.
+func TestEndBehindTheLookOfASweep(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			cleanReload(t)
+			t.Cleanup(func() { os.Remove("/run/systemd/system/" + sweepUnit + ".d") })
+			place(t, "/run/systemd/system/"+sweepUnit+".d/slow.conf", "[Service]\nExecStopPost=/bin/sleep 1\n")
+			names := []string{"looks-a", "looks-b", "looks-c"}
+			for _, name := range names {
+				place(t, definitions+name+".yaml", endless+"\ninit: true\n")
+			}
+			reload(t)
+			t.Cleanup(func() { must(t, "systemctl", append([]string{"stop"}, names...)...) })
+			must(t, "systemctl", append([]string{"start"}, names...)...)
+			for i, name := range names {
+				must(t, "systemctl", "stop", name)
+				await(t, name+" is swept up", func() bool {
+					_, err := os.Stat("/run/unitc/.networks/unitc0/" + name + ".json")
+					return os.IsNotExist(err)
+				})
+				if state := property(t, sweepUnit, "ActiveState"); i == 0 && state != "deactivating" {
+					t.Fatalf("the sweep is %s", state)
+				}
+			}
+			await(t, "the last sweep is over", isSettled)
 		})
 	})
 }
@@ -170,7 +199,7 @@ func TestStoppedInstanceIsForgotten(t *testing.T) {
 		must(t, "systemctl", "start", i.unit())
 		i.end()
 	}
-	time.Sleep(300 * time.Millisecond) // a sweep that were behind them would have come
+	time.Sleep(600 * time.Millisecond) // a sweep that were behind them would have come
 	await(t, "no instance is loaded", func() bool {
 		return must(t, "systemctl", "list-units", "--all", "--plain", "--no-legend", "forgotten@*") == ""
 	})

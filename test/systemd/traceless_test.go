@@ -44,15 +44,18 @@ func TestWhoNeedsCleanUp(t *testing.T) {
 	} {
 		u := scoped.define(t, "needs-"+name, endless+c.more)
 		cleans, success, failure := u.show("ExecStopPost") != "", u.show("OnSuccess"), u.show("OnFailure")
-		sweeps := success == sweepUnit && strings.Contains(failure, sweepUnit)
+		sweeps := success == sweepTimer && strings.Contains(failure, sweepTimer)
 		if cleans != c.cleans || sweeps != c.sweeps || !sweeps && success != "" {
 			t.Errorf("%s: clean-up %v, after its end %q and %q", name, cleans, success, failure)
 		}
 	}
 }
 
-// sweepUnit is what takes away what containers leave that have ended.
-const sweepUnit = "unitc-sweep.service"
+// What takes away what containers leave that have ended, and what begins it.
+const (
+	sweepUnit  = "unitc-sweep.service"
+	sweepTimer = "unitc-sweep.timer"
+)
 
 // "The payload killed", "the relay killed", "the scope stopped by hand", a stop, a
 // stop that has to kill, and a start that fails, of containers without clean-up:

@@ -194,7 +194,7 @@ func (u *Unit) ending(text []byte) []byte {
 	}
 	// These have nothing left to say, or to find. systemd keeps the units loaded that
 	// name them.
-	for _, behind := range []string{"OnFailure=unitc-postmortem.service\n", "OnFailure=unitc-sweep.service\n", "OnSuccess=unitc-sweep.service\n"} {
+	for _, behind := range []string{"OnFailure=unitc-postmortem.service\n", "OnFailure=unitc-sweep.timer\n", "OnSuccess=unitc-sweep.timer\n"} {
 		text = bytes.ReplaceAll(text, []byte(behind), nil)
 	}
 	text = bytes.ReplaceAll(text, []byte(" clean %N swept\n"), []byte(" clean %N\n"))

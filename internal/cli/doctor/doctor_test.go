@@ -36,7 +36,7 @@ func broken(t *testing.T) Machine {
 	if err := os.Symlink("/dev/null", masked+"/unitc-generator"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("/dev/null", masked+"/unitc-sweep.service"); err != nil {
+	if err := os.Symlink("/dev/null", masked+"/unitc-sweep.timer"); err != nil {
 		t.Fatal(err)
 	}
 	return Machine{

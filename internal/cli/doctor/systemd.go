@@ -76,20 +76,33 @@ func helper(m Machine) result {
 	return good("%s", filepath.Dir(m.Helper))
 }
 
+// sweepUnits begin and are what takes away what containers leave; all of them must be
+// there.
+var sweepUnits = []string{"unitc-sweep.timer", "unitc-sweep-begin.service", "unitc-sweep.service"}
+
 // sweep: nothing but disk space tells that nobody takes away what is left.
 func sweep(m Machine) result {
-	const unit = "unitc-sweep.service"
-	for _, dir := range m.Units {
-		path := dir + "/" + unit
-		target, err := os.Readlink(path)
-		if err == nil && target == "/dev/null" {
-			return warn("systemctl unmask "+unit, "%s is a link to /dev/null: what containers leave at their end stays until they start again", path)
+	const lost = "what containers leave at their end stays until they start again"
+	where := ""
+	for _, unit := range sweepUnits {
+		found := ""
+		for _, dir := range m.Units {
+			path := dir + "/" + unit
+			target, err := os.Readlink(path)
+			if err == nil && target == "/dev/null" {
+				return warn("systemctl unmask "+unit, "%s is a link to /dev/null: %s", path, lost)
+			}
+			if _, err := os.Stat(path); err == nil {
+				found = path
+				break
+			}
 		}
-		if _, err := os.Stat(path); err == nil {
-			return good("%s", path)
+		if found == "" {
+			return warn("make install, or install the package", "no %s: %s", unit, lost)
 		}
+		where = found
 	}
-	return warn("make install, or install the package", "no %s: what containers leave at their end stays until they start again", unit)
+	return good("%s", where)
 }
 
 func journal(m Machine) result {

@@ -31,7 +31,7 @@ stop_users() {
 		uid=${dir#/run/user/} uid=${uid%/unitc}
 		gid=$(id -g "$uid" 2>/dev/null) && [ "$uid" -gt 0 ] 2>/dev/null || continue
 		timeout -k 5 120 setsid -w setpriv --reuid="$uid" --regid="$gid" --clear-groups env -i "XDG_RUNTIME_DIR=/run/user/$uid" PATH=/usr/bin:/bin \
-			systemctl --user stop unitc.slice </dev/null >/dev/null 2>&1 || echo "stopping the containers of user $uid: left to them" >&2
+			systemctl --user stop unitc-update.timer unitc.slice </dev/null >/dev/null 2>&1 || echo "stopping the containers of user $uid: left to them" >&2
 	done
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/image"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/store"
 )
@@ -222,5 +223,5 @@ func (a *app) printOutcome(o updater.Outcome, asJSON bool) {
 	if len(o.Ended) > 0 {
 		line += fmt.Sprintf("; ended with success since: %s (`restart: always` has it run again, and an image that ends too soon gone back from)", strings.Join(o.Ended, " "))
 	}
-	fmt.Fprintln(a.stdout, terminal.Clean(line))
+	fmt.Fprintln(a.stdout, terminal.Clean(realm.Words(line)))
 }

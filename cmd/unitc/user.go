@@ -27,7 +27,7 @@ import (
 // as what they read or write belongs to the ids of it, others as the user.
 var (
 	verbsOfUsers  = []string{"ps", "logs", "exec", "run", "attach", "stats", "inspect", "why", "kill", "pause", "unpause", "wait", "cp", "events", "port", "network", "enable", "disable", "build", "up", "down", "edit", "check", "convert", "diff", "apply", "cat", "generate", "plan", "spec", "schema", "graph", "wait-for", "help", "version", "completion", "doctor"}
-	verbsOfStores = []string{"images", "pull", "load", "save", "push", "tag", "rmi", "prune", "history", "df", "verify", "volume"}
+	verbsOfStores = []string{"images", "pull", "load", "save", "push", "tag", "rmi", "prune", "history", "df", "verify", "update", "rollback", "volume"}
 )
 
 // takeUser takes --user away, which stands in front of the verb: some verbs have an
@@ -110,7 +110,7 @@ func (a *app) enter(of int) error {
 		_ = child.Kill()
 		return fmt.Errorf("entering the user's namespace: %w", err)
 	}
-	os.Exit(enter.Await(child.PID))
+	enter.EndWith(child.PID)
 	return nil
 }
 

@@ -55,7 +55,6 @@ var refusals = []refusal{
 	whole("x-net-devices", func(s *Service) bool { return len(s.NetDevices) > 0 }).because("interfaces of the host are root's to move", asRoot),
 	whole("x-nftables", func(s *Service) bool { return s.NFTables != "" }).because("rules for packets are root's to load", asRoot),
 	whole("x-time-offsets", func(s *Service) bool { return s.TimeOffsets != nil }).because("clocks are root's to set", "drop it, or "+asRoot),
-	whole("x-update", func(s *Service) bool { return s.Update != "" }).because("the daily updates are of root's containers", "run `unitc pull` in a timer of the user's own (systemd.timer(5)), and restart the unit"),
 	whole("x-idle-timeout", func(s *Service) bool { return s.IdleTimeout > 0 }).because("root's helper looks after idle containers", "drop it, or "+asRoot),
 	{"ports", func(s *Service) string {
 		for i, p := range s.Ports {

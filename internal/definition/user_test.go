@@ -29,7 +29,6 @@ func TestForUser(t *testing.T) {
 		"x-net-devices":             {NetDevices: []KeyValue{{Key: "eth1"}}},
 		"x-nftables":                {NFTables: "/x"},
 		"x-time-offsets":            {TimeOffsets: &TimeOffsets{}},
-		"x-update":                  {Update: "registry"},
 		"x-idle-timeout":            {IdleTimeout: time.Second},
 		"ports[1]":                  {Ports: []Port{{}, {Activation: true}}},
 		"oom_score_adj":             {OOMScoreAdj: &negative},

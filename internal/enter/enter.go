@@ -236,17 +236,32 @@ func findHelper(name string) (string, error) {
 // Await gives the status with which a child of this process has ended, a signal's as
 // shells give it.
 func Await(pid int) int {
+	status, _ := await(pid)
+	return status
+}
+
+// EndWith ends this process as a child has ended: systemd is to see that one was killed
+// (Restart=on-abnormal).
+func EndWith(pid int) {
+	status, killed := await(pid)
+	if killed {
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	}
+	os.Exit(status)
+}
+
+func await(pid int) (status int, killed bool) {
 	for {
 		var ws unix.WaitStatus
 		_, err := unix.Wait4(pid, &ws, 0, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
-			return 1
+			return 1, false
 		case ws.Signaled():
-			return 128 + int(ws.Signal())
+			return 128 + int(ws.Signal()), ws.Signal() == unix.SIGKILL
 		default:
-			return ws.ExitStatus()
+			return ws.ExitStatus(), false
 		}
 	}
 }

@@ -212,15 +212,12 @@ func readSource(path string) (convert.Source, error) {
 }
 
 // dropInDirs are those of podman-systemd.unit(5), the nearest first: foo-bar.container.d,
-// foo-.container.d, container.d; of an instance, those of its template too.
+// foo-.container.d, container.d. Of an instance of a template nothing is made.
 func dropInDirs(path string) []string {
 	dir, base := filepath.Split(path)
 	kind := filepath.Ext(base)
 	stem := strings.TrimSuffix(base, kind)
 	dirs := []string{dir + base + ".d"}
-	if at := strings.IndexByte(stem, '@'); at >= 0 && at < len(stem)-1 {
-		dirs = append(dirs, dir+stem[:at+1]+kind+".d")
-	}
 	for i := len(stem) - 2; i > 0; i-- {
 		if stem[i] == '-' {
 			dirs = append(dirs, dir+stem[:i+1]+kind+".d")

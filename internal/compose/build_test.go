@@ -17,6 +17,9 @@ func TestBuild(t *testing.T) {
   named: {build: {context: ../web, dockerfile: D, target: prod, args: {A: "1", B: null, C: "${UNSET:?say it}"}, labels: [x=y], tags: [b, c]}, image: web}
   always: {build: {context: "https://example.org/x.git#main", secrets: [s]}, image: always, pull_policy: build}
   inline: {build: {dockerfile_inline: "FROM scratch", shm_size: 64m, extra_hosts: ["a:192.0.2.1"], ulimits: {nofile: 5}, additional_contexts: {docs: ../docs, far: "docker-image://x"}}}
+  empty: {build: {context: "", target: x}}
+  git: {build: "git@example.org:x.git"}
+  hub: {build: github.com/x/y}
 secrets: {s: {file: ./token}}
 `
 	file := parseApp(text, map[string]string{"B": "two"})
@@ -31,6 +34,9 @@ secrets: {s: {file: ./token}}
 		"Own":    {"localhost/app-own", "never", "/etc/unitc"},
 		"named":  {"web", "", "/etc/web"},
 		"always": {"always", "never", "https://example.org/x.git#main"},
+		"empty":  {"localhost/app-empty", "never", "/etc/unitc"},
+		"git":    {"localhost/app-git", "never", "git@example.org:x.git"},
+		"hub":    {"localhost/app-hub", "never", "github.com/x/y"},
 		"inline": {"localhost/app-inline", "never", "/etc/unitc"},
 	} {
 		s := services[key]

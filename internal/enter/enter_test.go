@@ -94,6 +94,23 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// A user may stand in the files by name and by number.
+func TestOwnAreNotShared(t *testing.T) {
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		subuidFile, subgidFile, passwdFile, groupFile = "/etc/subuid", "/etc/subgid", "/etc/passwd", "/etc/group"
+	})
+	subuidFile, subgidFile, passwdFile, groupFile = dir+"/subuid", dir+"/subuid", dir+"/passwd", dir+"/passwd"
+	for path, text := range map[string]string{subuidFile: "root:100000:65536\n0:165000:10\n", passwdFile: ""} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if faults, err := Shared(0); err != nil || len(faults) > 0 {
+		t.Errorf("one's own are shared: %q, %v", faults, err)
+	}
+}
+
 // A namespace within the user's own has the same ids.
 func TestSameIDs(t *testing.T) {
 	if got := string(sameIDs("         0       1500          1\n         1     100000      65536\n")); got != "0 0 1\n1 1 65536\n" {

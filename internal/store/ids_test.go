@@ -25,6 +25,9 @@ func TestSameIDs(t *testing.T) {
 	idMaps = map[string]string{"u": run + "/uid_map", "g": run + "/gid_map"}
 	s, err := Open("")
 	if err == nil {
+		err = s.SameIDs() // there is nothing yet, and stays nothing
+	}
+	if err == nil {
 		err = s.Init()
 	}
 	if err != nil {

@@ -22,6 +22,7 @@ func TestCommand(t *testing.T) {
 		"bare": {definition.Build{Context: context}, Options{}, "build --tag x -- " + context},
 		"file": {definition.Build{Context: context, File: "a/D", Target: "prod", Args: []definition.Env{{Name: "A", Value: &one}, {Name: "B"}}}, Options{NoCache: true},
 			"build --tag x --file " + context + "/a/D --build-arg A=1 --target prod --no-cache -- " + context},
+		"elsewhere": {definition.Build{Context: context, File: "/etc/D"}, Options{}, "build --tag x --file /etc/D -- " + context},
 		"remote": {definition.Build{Context: "https://example.org/x.git", File: "D", Platforms: []string{"linux/arm64"}, Pull: true}, Options{Platform: "linux/amd64"},
 			"build --tag x --file D --platform linux/arm64 --pull -- https://example.org/x.git"},
 		"inline": {definition.Build{Context: context, Inline: "FROM scratch"}, Options{Platform: "linux/amd64"}, "build --tag x --file " + dir + "/Dockerfile --platform linux/amd64 -- " + context},

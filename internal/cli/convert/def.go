@@ -198,7 +198,7 @@ func quoteVariable(s string) string {
 	switch {
 	case s == "" || isPlain(s) || !strings.ContainsAny(s, "\"'\\$#` \t\n"):
 		return s
-	case !strings.ContainsAny(s, "'\n"):
+	case !strings.ContainsAny(s, "'\\\n"): // as \' is a quote there, too
 		return "'" + s + "'"
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "\n", `\n`).Replace(s) + `"`

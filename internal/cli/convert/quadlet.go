@@ -120,6 +120,9 @@ func (q *quadlet) read(path string, data []byte) bool {
 		switch {
 		case line[0] == '[' && line[len(line)-1] == ']':
 			current = q.begin(line[1:len(line)-1], at)
+		case strings.IndexByte(line, 0) >= 0:
+			q.set.report(diag.Error, diag.RuleSyntax, at, "", "a NUL byte stands in it", "save it as text")
+			return false
 		case !found || current < 0:
 			q.set.report(diag.Error, diag.RuleSyntax, at, "", "neither a section nor KEY=VALUE in one", "Podman reads nothing of such a file; mend it")
 			return false

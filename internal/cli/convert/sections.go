@@ -42,7 +42,7 @@ func (q *quadlet) readVariables(a arg) {
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
 		name, value, ok := strings.Cut(line, "=")
-		if !ok || line[0] == '#' || line[0] == ';' {
+		if !ok || line[0] == '#' || line[0] == ';' || strings.IndexByte(line, 0) >= 0 {
 			continue
 		}
 		words, err := splitWords(value, true)

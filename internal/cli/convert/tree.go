@@ -11,9 +11,10 @@ import (
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
-// variableMark stands in texts for a dollar sign that begins a variable of unitc's:
-// all others mean themselves.
-const variableMark = '\x01'
+// variableMark stands in texts for a dollar sign that begins a variable of unitc's: all
+// others mean themselves. No text has it: it is in no command line, and files with it
+// are not read.
+const variableMark = '\x00'
 
 // node is a value of a definition, with the place of what it was made of.
 type node struct {

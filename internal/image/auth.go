@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/realm"
 )
@@ -52,7 +53,7 @@ func authPaths() []string {
 	}
 	add(os.Getenv("CREDENTIALS_DIRECTORY"), "registry-auth")
 	add(realm.Config, "auth.json")
-	add(os.Getenv("XDG_RUNTIME_DIR"), "containers/auth.json")
+	add(runtimeDir(), "containers/auth.json")
 	if realm.Own() == nil {
 		add("/run/containers/0", "auth.json")
 	}
@@ -65,6 +66,18 @@ func authPaths() []string {
 	add(os.Getenv("DOCKER_CONFIG"), "config.json")
 	add(home, ".docker/config.json")
 	return paths
+}
+
+// runtimeDir is the session's directory. It is its owner's alone (XDG Base Directory
+// Specification): root by way of su(1) has the variable of who called it, who would
+// choose what root pulls with, and what it runs for that.
+func runtimeDir() string {
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	var st unix.Stat_t
+	if dir == "" || unix.Stat(dir, &st) != nil || int(st.Uid) != os.Geteuid() {
+		return ""
+	}
+	return dir
 }
 
 // credentials finds what to show to a registry for a repository; none found

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 // Credentials come from programs, too, by registry or for all of them.
@@ -120,5 +122,31 @@ func TestPullRetries(t *testing.T) {
 	before := w.requests("manifests/")
 	if _, err := w.client.Pull(ctx, ref, PullOptions{}); err == nil || w.requests("manifests/") > before+1 {
 		t.Errorf("what is not there was asked for %d times: %v", w.requests("manifests/")-before, err)
+	}
+}
+
+// The session's directory of another user counts for nothing: they would choose what
+// root pulls with.
+func TestCredentialsOfAnotherSession(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"REGISTRY_AUTH_FILE", "CREDENTIALS_DIRECTORY", "XDG_CONFIG_HOME", "DOCKER_CONFIG"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	if err := os.Mkdir(filepath.Join(dir, "containers"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "containers/auth.json"), []byte(`{"auths":{"registry.test":{"username":"a","password":"b"}}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for uid, want := range map[int]bool{os.Geteuid(): true, os.Geteuid() + 1: false} {
+		if err := os.Chown(dir, uid, -1); err != nil {
+			t.Fatal(err)
+		}
+		got, err := credentials(ctx, "", "registry.test", "x")
+		if err != nil || (got != authn.Anonymous) != want {
+			t.Errorf("of a session of user %d: %v, %v", uid, got, err)
+		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // readConf reads a file of settings, which is looked for where others may have put
-// something: root by way of su(1) has the XDG_RUNTIME_DIR of who called it. One that is
+// something: root by way of su(1) may have the home of who called it. One that is
 // masked says nothing.
 func readConf(path string) ([]byte, error) {
 	data, _, err := regular.Read(path)

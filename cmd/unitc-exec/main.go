@@ -60,6 +60,8 @@ func run(args []string) int {
 		return launch.Idle()
 	case len(args) == 1 && args[0] == pump.Verb: // by the relay
 		return launch.Log()
+	case len(args) == 1 && args[0] == pump.LostVerb: // by who watches the relay
+		return launch.RelayLost()
 	case len(args) == 1 && args[0] == "postmortem":
 		return launch.PostMortem()
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay

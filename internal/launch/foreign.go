@@ -32,6 +32,8 @@ var foreignSteps = []startStep{
 	{"start-scope", exitCgroup, (*starter).startScope},
 	{"join-scope", exitCgroup, (*starter).joinScope},
 	{"create-container", exitExec, (*starter).createContainer},
+	// Its payload is not held until READY=1, as our own is.
+	{"guard-container", exitExec, (*starter).guardContainer},
 	{"connect-network", exitNetwork, (*starter).connectNetwork},
 	{"await-resolver", exitNetwork, (*starter).awaitResolver},
 	{"start-pasta", exitNetwork, (*starter).startPasta},
@@ -135,11 +137,9 @@ func (s *starter) cloneHolder() error {
 func (s *starter) createContainer() error {
 	err := s.bundle.Run(s.cgroup)
 	if s.child != nil {
-		holder := s.child.PID
 		s.child.Close()
+		awaitOwn(s.child)
 		s.child = nil
-		var ws unix.WaitStatus
-		_ = retry(func() error { _, err := unix.Wait4(holder, &ws, 0, nil); return err })
 	}
 	if err != nil {
 		return fmt.Errorf("%s create: %w%s", s.plan.Runtime, err, runtimeMessage(s.stateDir))
@@ -153,6 +153,39 @@ func (s *starter) createContainer() error {
 		return fmt.Errorf("%s wrote %q as the process id", s.plan.Runtime, data)
 	}
 	return nil
+}
+
+// guardContainer makes a process that kills the container if this one ends before
+// systemd has been told of it: the start would hang until its time-out.
+func (s *starter) guardContainer() error {
+	pidfd, err := unix.PidfdOpen(s.payload, 0)
+	if err != nil {
+		return fmt.Errorf("pidfd_open %d: %w", s.payload, err)
+	}
+	defer unix.Close(pidfd)
+	p := program.New()
+	p.Step("guard-container", exitExec)
+	p.AwaitEnd("read gate")
+	p.Call("pidfd_send_signal", "SIGKILL", unix.SYS_PIDFD_SEND_SIGNAL, pidfd, int(unix.SIGKILL), 0, 0).Ignore(unix.ESRCH)
+	p.Call("exit", "", unix.SYS_EXIT_GROUP, 0)
+	s.guard, err = p.Fork(program.ForkOptions{CgroupDir: -1})
+	return err
+}
+
+// unguard is when systemd knows, or the relay will tell it.
+func (s *starter) unguard() {
+	if s.guard != nil {
+		_ = s.guard.Kill()
+		awaitOwn(s.guard)
+		s.guard.Close()
+		s.guard = nil
+	}
+}
+
+// awaitOwn waits for a child of this process.
+func awaitOwn(c *program.Child) {
+	var ws unix.WaitStatus
+	_ = retry(func() error { _, err := unix.Wait4(c.PID, &ws, 0, nil); return err })
 }
 
 func (s *starter) startContainer() error {

@@ -170,7 +170,10 @@ func (s *starter) becomeRelay() error {
 	switch {
 	case s.relay != nil:
 		defer s.relay.process.Close()
-		return s.notify.barrierFor(statePatience)
+		if err := s.notify.barrierFor(statePatience); err != nil || !order.Awaits(s.plan.Ready) {
+			return err
+		}
+		return s.watchRelay()
 	case s.logs == nil:
 		// The messages must be read before this process is gone (S-9): with 262 one of
 		// a few hundred was lost.

@@ -49,6 +49,7 @@ type starter struct {
 	manager        *cgroupsd.Call // to systemd; nil = it is called when the child is there
 	begun          runtime.Begun
 	child          *program.Child
+	guard          *program.Child  // of another runtime's payload; nil = none
 	answered       time.Duration   // that was waited for systemd's answer
 	network        *network.Claim  // nil = it is connected to none
 	making         chan error      // the networks; nil = that has not begun
@@ -270,11 +271,6 @@ func (s *starter) startPayload() error {
 		return err
 	}
 	s.child, s.payload = child, child.PID
-	if !s.plan.Init { // the init itself waits
-		// Where tracing is forbidden a payload that ends within a fraction of a
-		// millisecond may be reported as "protocol"; nothing else depends on it.
-		_ = s.child.HoldAtExec()
-	}
 	if s.begun.Child != nil {
 		return nil
 	}
@@ -362,6 +358,12 @@ func (s *starter) releasePayload() error {
 	if err := s.awaitMainPID(); err != nil {
 		return err
 	}
+	if !s.plan.Init { // the init itself waits
+		// Where tracing is forbidden a payload that ends within a fraction of a
+		// millisecond may be reported as "protocol", and one whose helper is killed
+		// just now runs until the start times out; nothing else depends on it.
+		_ = s.child.HoldAtExec()
+	}
 	if err := s.child.Open(); err != nil {
 		return fmt.Errorf("releasing the payload: %w", err)
 	}
@@ -398,6 +400,7 @@ func (s *starter) sendReady() error {
 		// Only now may the payload run, and end.
 		s.child.Resume()
 	}
+	s.unguard()
 	return err
 }
 

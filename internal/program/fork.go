@@ -65,6 +65,11 @@ func (p *Program) AwaitGate(what string) *Call {
 	return p.Call(what, "", unix.SYS_READ, gateFD, buf, 1).Want(1)
 }
 
+// AwaitEnd adds a call that waits for Child.Close, or for the parent's end.
+func (p *Program) AwaitEnd(what string) *Call {
+	return p.Call(what, "", unix.SYS_READ, gateFD, p.Bytes(make([]byte, 1)), 1)
+}
+
 // Sync adds calls that tell the parent how far the child came (AwaitSync) and
 // wait for Child.Open.
 func (p *Program) Sync(what string) {
@@ -293,9 +298,6 @@ func (c *Child) AwaitExec() error {
 	if synced && err == nil {
 		return errors.New("the child waits at a point that nobody awaits")
 	}
-	if err == nil && c.tracer != nil {
-		c.tracer.keep()
-	}
 	return err
 }
 
@@ -379,6 +381,9 @@ func (c *Child) Close() {
 	c.gate.Close()
 	c.report.Close()
 	c.closeTheirs()
+	if c.tracer != nil {
+		c.tracer.awaitEnd()
+	}
 }
 
 // Abandon is Close, and tells the child its exit status.

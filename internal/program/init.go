@@ -28,19 +28,41 @@ func splitInit(c *child, stop, exit uintptr) {
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, sigsetSize, 0, 0)
 		return
 	}
-	reap(pid, c.gate, stop)
+	awaitResume(c, pid)
+	reap(c, pid, stop)
+}
+
+// awaitResume returns when the parent has said that the payload runs (Resume), or has
+// ended without: then there is no payload. Signals wait meanwhile.
+//
+//go:nosplit
+//go:norace
+func awaitResume(c *child, payload uintptr) {
+	// The report pipe must close when the payload execs.
+	if c.gate > 3 {
+		syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, c.gate-1, 0)
+	}
+	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, c.gate+1, uintptr(^uint32(0)), 0)
+	for {
+		var b [1]byte
+		r, _, e := syscall.RawSyscall(unix.SYS_READ, c.gate, uintptr(unsafe.Pointer(&b)), 1)
+		if e == unix.EINTR {
+			continue
+		}
+		// One that has failed ends by itself, with a status of its own.
+		if r != 1 && c.page.failed == 0 {
+			syscall.RawSyscall(unix.SYS_KILL, payload, uintptr(unix.SIGKILL), 0)
+		}
+		break
+	}
+	syscall.RawSyscall(unix.SYS_CLOSE, c.gate, 0, 0)
 }
 
 // reap is the rest of an init's life.
 //
 //go:nosplit
 //go:norace
-func reap(payload, gate, stop uintptr) {
-	// The report pipe must close when the payload execs.
-	if gate > 3 {
-		syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, gate-1, 0)
-	}
-	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, gate+1, uintptr(^uint32(0)), 0)
+func reap(c *child, payload, stop uintptr) {
 	all := ^uint64(0)
 	for {
 		sig, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), 0, 0, sigsetSize, 0, 0)
@@ -68,13 +90,8 @@ func reap(payload, gate, stop uintptr) {
 				if stop != 0 && code == 128+stop {
 					code = 128 + uintptr(unix.SIGTERM)
 				}
-				// Not before the parent has said that the payload runs (Resume).
-				var b [1]byte
-				for {
-					r, _, e := syscall.RawSyscall(unix.SYS_READ, gate, uintptr(unsafe.Pointer(&b)), 1)
-					if e != unix.EINTR && r != 1 {
-						break
-					}
+				if c.page.verdict != 0 {
+					code = uintptr(c.page.verdict)
 				}
 				for {
 					syscall.RawSyscall(unix.SYS_EXIT_GROUP, code, 0, 0)

@@ -80,6 +80,7 @@ type Program struct {
 	steps []Step
 	keep  []unsafe.Pointer // what the uintptr arguments point to
 	regs  Reg
+	init  bool // it has one
 }
 
 // New gives an empty program.
@@ -221,11 +222,13 @@ func (p *Program) Fail(what, detail string, errno unix.Errno) {
 // Init forks: the new process goes on with the program, this one stays as an
 // init. It passes every signal on to the new process, reaps what becomes its
 // child, and exits as the new process did, with 128 and the number of the
-// signal if one killed it.
+// signal if one killed it. It does nothing of that before Child.Resume, and kills the
+// new process where the caller ends without: nobody would know what has started.
 //
 // stop, if not 0, is what the new process gets in the place of SIGTERM; its end
 // by that signal is told as one by SIGTERM.
 func (p *Program) Init(what string, stop int) {
+	p.init = true
 	p.add(op{kind: opInit, into: -1, args: [6]uintptr{uintptr(stop)}}, note{what: what})
 }
 

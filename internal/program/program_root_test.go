@@ -356,6 +356,26 @@ func TestInitReapsAndPassesSignalsAndStatus(t *testing.T) {
 	}
 }
 
+// An init whose parent ends without a word of it takes the payload along, and exits
+// with the status that the parent has named, if it has.
+func TestInitEndsWithItsParent(t *testing.T) {
+	for verdict, want := range map[int]int{0: 128 + 9, 7: 7} {
+		p := New()
+		p.Step("init", 1)
+		p.Init("init", 0)
+		p.Step("exec", 203)
+		p.Call("execve", "/bin/sleep", unix.SYS_EXECVE, p.Str("/bin/sleep"), p.Strv([]string{"sleep", "20"}), p.Strv(nil))
+		c := start(t, p, ForkOptions{Flags: unix.CLONE_NEWPID})
+		if err := c.AwaitExec(); err != nil {
+			t.Fatal(err)
+		}
+		c.Abandon(verdict)
+		if ws := await(t, c.PID); ws.ExitStatus() != want {
+			t.Errorf("status %#x, want exit %d", uint32(ws), want)
+		}
+	}
+}
+
 // A stop signal of the payload's own arrives in the place of SIGTERM, and an end
 // by it looks as an end by SIGTERM does.
 func TestInitTranslatesTheStopSignal(t *testing.T) {
@@ -472,6 +492,10 @@ func TestHoldAtExec(t *testing.T) {
 	if err := c.AwaitExec(); !errors.Is(err, unix.EPERM) {
 		t.Fatal(err)
 	}
+	begun := time.Now()
 	c.Close()
+	if took := time.Since(begun); took > endPatience/2 {
+		t.Errorf("its end was awaited for %v", took)
+	}
 	c.Resume()
 }

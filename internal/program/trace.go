@@ -25,13 +25,15 @@ type tracer struct {
 	held bool // at its exec
 }
 
-// HoldAtExec makes the child stop at its exec until Resume. Where the host
-// forbids tracing the child is not held: the error says why. All requests for a
-// tracee come from the thread that seized it: what follows, up to Resume, is for
-// the goroutine that calls this, which keeps its thread.
+// HoldAtExec makes the child, which waits at a gate, stop at its exec until Resume,
+// and end with this process until then: nobody would say that the start has
+// succeeded, and the payload would run until that times out. Where the host forbids
+// tracing the child is not held: the error says why. All requests for a tracee come
+// from the thread that seized it: what follows, up to Resume, is for the goroutine
+// that calls this, which keeps its thread.
 func (c *Child) HoldAtExec() error {
 	runtime.LockOSThread()
-	_, _, e := syscall.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(c.PID), 0, unix.PTRACE_O_TRACEEXEC, 0, 0)
+	_, _, e := syscall.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(c.PID), 0, unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_EXITKILL, 0, 0)
 	if e != 0 {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("ptrace PTRACE_SEIZE %d: %w", c.PID, e)
@@ -70,12 +72,18 @@ func (t *tracer) follow(patience bool) {
 	}
 }
 
-// keep has the held program end with this process: nobody would say that the start
-// has succeeded, and it would run until that times out. Not before: what fails until
-// then ends by itself, with a status of its own.
-func (t *tracer) keep() {
-	if t.follow(true); t.held {
-		_, _, _ = syscall.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SETOPTIONS, uintptr(t.pid), 0, unix.PTRACE_O_TRACEEXEC|unix.PTRACE_O_EXITKILL, 0, 0)
+// endPatience is for a child that has nothing left to do but to end.
+const endPatience = time.Second
+
+// awaitEnd lets a child that was let down end by itself, with a status of its own:
+// with this process it would be killed. One that is held at its exec has none.
+func (t *tracer) awaitEnd() {
+	for begun := time.Now(); time.Since(begun) < endPatience; {
+		if t.follow(false); t.held || t.over {
+			return
+		}
+		pause := unix.NsecToTimespec((100 * time.Microsecond).Nanoseconds())
+		_ = unix.Nanosleep(&pause, nil)
 	}
 }
 
@@ -112,9 +120,12 @@ func (c *Child) awaitReport() error {
 	}
 }
 
-// Resume lets a child that HoldAtExec holds run, and an init (Program.Init)
-// end. It may be called twice, and without HoldAtExec.
+// Resume lets a child that HoldAtExec holds run, and an init (Program.Init) go on. It
+// may be called twice, and without HoldAtExec.
 func (c *Child) Resume() {
+	if c.prog != nil && c.prog.init {
+		_ = c.Open()
+	}
 	c.gate.Close()
 	t := c.tracer
 	if t == nil {

@@ -35,22 +35,39 @@ const (
 	Verb = "log"
 )
 
-// name is what the kernel knows it by; of a file without one it would be a number.
-const name = "unitc-relay"
+// LostVerb is the helper's argument when it takes the place of ExecWatch's program.
+const LostVerb = "relay-lost"
+
+// names are what the kernel knows the programs by; of a file without one it would be a
+// number.
+const (
+	name      = "unitc-relay"
+	watchName = "unitc-watch"
+)
 
 // Exec replaces this process by the program. Where that cannot write, as when journald
 // was stopped, it becomes the helper again, whose path is given. Exec returns only with
 // an error: a host may forbid programs that are in no file (vm.memfd_noexec, SELinux).
 func Exec(argv []string, helper string) error {
+	return become(name, argv, text, Verb, helper)
+}
+
+// ExecWatch replaces this process by a program that waits at descriptor 0: a byte
+// ends it, the end of the stream makes it the helper again. It returns as Exec does.
+func ExecWatch(helper string) error {
+	return become(watchName, []string{watchName}, watchText, LostVerb, helper)
+}
+
+func become(name string, argv []string, text func() []byte, verb, helper string) error {
 	if machine == 0 {
 		return errors.ErrUnsupported
 	}
-	fd, err := create()
+	fd, err := create(name)
 	if err != nil {
 		return fmt.Errorf("memfd_create: %w", err)
 	}
 	defer unix.Close(fd)
-	program := image(helper)
+	program := image(text(), verb, helper)
 	if n, err := unix.Write(fd, program); err != nil || n != len(program) {
 		return fmt.Errorf("writing %d bytes of the program, of %d: %w", n, len(program), err)
 	}
@@ -67,7 +84,7 @@ func Exec(argv []string, helper string) error {
 
 // create makes the file. Linux 6.3 wants to be told that it is to be executed;
 // those before do not know the word.
-func create() (int, error) {
+func create(name string) (int, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) {
 		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
@@ -78,7 +95,7 @@ func create() (int, error) {
 // image is the program as an ELF file (elf(5)): a header, and segments of the text,
 // which cannot be written to, of the buffer, which cannot be executed, and the word
 // that the stack cannot be either.
-func image(helper string) []byte {
+func image(text []byte, verb, helper string) []byte {
 	const (
 		header, entry = 64, 56
 		start         = header + 3*entry
@@ -108,12 +125,12 @@ func image(helper string) []byte {
 	word(0)
 	half(header, entry, 3, 0, 0, 0)
 	word(load, exec)
-	size := start + textSize + uint64(len(Verb)+len(helper)+2)
+	size := start + textSize + uint64(len(verb)+len(helper)+2)
 	long(0, textAt, textAt, size, size, 0x1000)
 	word(load, write)
 	long(0, bufferAt, bufferAt, 0, bufferSize, 0x1000)
 	word(stack, write)
 	long(0, 0, 0, 0, 0, 16)
-	b = append(b, text()...)
-	return append(b, Verb+"\x00"+helper+"\x00"...)
+	b = append(b, text...)
+	return append(b, verb+"\x00"+helper+"\x00"...)
 }

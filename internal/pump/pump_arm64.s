@@ -77,3 +77,54 @@ TEXT ·address(SB),NOSPLIT,$0-8
 	MOVD	$·program(SB), R0
 	MOVD	R0, ret+0(FP)
 	RET
+
+// What watch in pump_amd64.s does.
+TEXT ·watch(SB),NOSPLIT|NOFRAME,$0-0
+	MOVZ	$0x6e75, R9        // "un", watchName in pump.go
+	MOVK	$(0x7469<<16), R9  // "it"
+	MOVK	$(0x2d63<<32), R9  // "c-"
+	MOVK	$(0x6177<<48), R9  // "wa"
+	MOVZ	$0x6374, R10       // "tc"
+	MOVK	$(0x0068<<16), R10 // "h"
+	SUB	$16, RSP
+	STP	(R9, R10), (RSP)
+	MOVD	RSP, R19 // the name
+	MOVD	RSP, R1
+	MOVD	$15, R0  // PR_SET_NAME
+	MOVD	$167, R8 // prctl
+	SVC
+	SUB	$16, RSP
+again:
+	MOVD	ZR, R0
+	MOVD	RSP, R1
+	MOVD	$1, R2
+	MOVD	$63, R8
+	SVC
+	CMN	$4, R0 // EINTR
+	BEQ	again
+	CMP	$0, R0
+	BGT	good
+	MOVZ	$(0x800<<16), R10
+	ADD	$0x1e8, R10, R10 // LostVerb: behind the header and textSize
+	SUB	$32, RSP
+	STP	(R19, R10), (RSP)
+	STP	(ZR, ZR), 16(RSP)
+	ADD	$11, R10, R0 // the path is behind the verb
+	MOVD	RSP, R1
+	ADD	$16, RSP, R2
+	MOVD	$221, R8 // execve
+	SVC
+	MOVD	$1, R0
+	B	over
+good:
+	MOVD	ZR, R0
+over:
+	MOVD	$94, R8 // exit_group
+	SVC
+	BRK
+
+// func watchAddress() unsafe.Pointer
+TEXT ·watchAddress(SB),NOSPLIT,$0-8
+	MOVD	$·watch(SB), R0
+	MOVD	R0, ret+0(FP)
+	RET

@@ -7,3 +7,5 @@ package pump
 const machine = 0 // there is none
 
 func text() []byte { return nil }
+
+func watchText() []byte { return nil }

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -33,6 +34,13 @@ func TestMain(m *testing.M) {
 			os.Exit(4)
 		}
 		os.Exit(5)
+	}
+	if len(os.Args) == 2 && os.Args[0] == watchName && os.Args[1] == LostVerb {
+		os.Exit(6)
+	}
+	if path := os.Getenv("UNITC_WATCH"); path != "" {
+		os.Stderr.WriteString(ExecWatch(path).Error())
+		os.Exit(3)
 	}
 	if os.Getenv("UNITC_PUMP") != "" {
 		signal.Ignore(unix.SIGPIPE)
@@ -179,6 +187,35 @@ func TestPumpFromOutside(t *testing.T) {
 	}
 }
 
+// A byte ends the program that waits, and the end of the stream makes it the helper.
+func TestWatch(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sent, want := range map[string]int{"x": 0, "": 6} {
+		cmd := command(t)
+		cmd.Env = []string{"UNITC_WATCH=" + self}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		comm := ""
+		for deadline := time.Now().Add(20 * time.Second); comm != watchName+"\n" && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			b, _ := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/comm")
+			comm = string(b)
+		}
+		_, _ = io.WriteString(in, sent)
+		in.Close()
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != want || comm != watchName+"\n" {
+			t.Errorf("with %q %q ended: %v", sent, comm, err)
+		}
+	}
+}
+
 // ends are exit_group and the trap behind it, as assemblers write them.
 var ends = map[string][][]byte{
 	"amd64": {{0xb8, 231, 0, 0, 0, 0x0f, 0x05, 0xcc}, {0xb8, 231, 0, 0, 0, 0x0f, 0x05, 0xcd, 0x03}},
@@ -189,7 +226,7 @@ func TestImage(t *testing.T) {
 	if machine == 0 {
 		t.Skip("there is no such program for this processor")
 	}
-	f, err := elf.NewFile(bytes.NewReader(image("/helper")))
+	f, err := elf.NewFile(bytes.NewReader(image(text(), Verb, "/helper")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +234,9 @@ func TestImage(t *testing.T) {
 		t.Errorf("the file is %+v", f.FileHeader)
 	}
 	// All of the program is in what is copied.
-	if !slices.ContainsFunc(ends[runtime.GOARCH], func(end []byte) bool { return bytes.Contains(text(), end) }) {
-		t.Errorf("the end is missing: % x", text())
+	for _, text := range [][]byte{text(), watchText()} {
+		if !slices.ContainsFunc(ends[runtime.GOARCH], func(end []byte) bool { return bytes.Contains(text, end) }) {
+			t.Errorf("the end is missing: % x", text)
+		}
 	}
 }

@@ -102,6 +102,7 @@ func (r *relay) finish(now time.Time, failure string) {
 	if out.ready && r.o.Ready == order.ReadyHealthy {
 		r.notify.last = out.status
 		r.notify.send("READY=1", "STATUS="+out.status)
+		r.started()
 	} else {
 		r.notify.status(out.status)
 	}

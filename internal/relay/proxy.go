@@ -3,6 +3,7 @@
 package relay
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,9 @@ func (r *relay) proxy() {
 	if lines := filter(string(r.datagram[:n])); len(lines) > 0 {
 		r.notify.last = ""
 		r.notify.send(lines...)
+		if slices.Contains(lines, "READY=1") {
+			r.started()
+		}
 	}
 }
 

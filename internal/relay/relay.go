@@ -39,9 +39,10 @@ type relay struct {
 	// audience have joined the payload's streams.
 	audience *audience
 
-	stops    int  // gives a byte for each signal
-	gone     bool // the payload's first process has ended
-	stopping bool // systemd is stopping the service
+	helper   *os.File // who watches until READY=1 has been sent; nil = nobody
+	stops    int      // gives a byte for each signal
+	gone     bool     // the payload's first process has ended
+	stopping bool     // systemd is stopping the service
 	attempt  *attempt
 	next     time.Time // of the next attempt
 	hooks    *process  // runs the commands of post_start; nil = it does not
@@ -102,12 +103,22 @@ func open(stops <-chan os.Signal) (*relay, error) {
 // awaitStart: signals are taken, and the payload runs when the helper has told
 // systemd of it and is gone.
 func (r *relay) awaitStart() {
-	helper := os.NewFile(order.Helper, "helper")
-	defer helper.Close()
-	if _, err := helper.Write([]byte{0}); err != nil {
-		return // it is gone already
+	r.helper = os.NewFile(order.Helper, "helper")
+	if _, err := r.helper.Write([]byte{0}); err == nil { // or it is gone already
+		_, _ = r.helper.Read(make([]byte, 1))
 	}
-	_, _ = helper.Read(make([]byte, 1))
+	if !order.Awaits(r.o.Ready) {
+		r.started()
+	}
+}
+
+// started is when systemd has been told, or needs no word of this process.
+func (r *relay) started() {
+	if r.helper != nil {
+		_, _ = r.helper.Write([]byte{0})
+		r.helper.Close()
+		r.helper = nil
+	}
 }
 
 // signalPipe makes signals something that poll(2) waits for.

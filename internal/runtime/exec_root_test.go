@@ -79,6 +79,7 @@ func (c *container) hold(probes ...string) *heldContainer {
 	child, err := l.Start()
 	must(c.t, err)
 	must(c.t, child.AwaitExec())
+	child.Resume()
 	child.Close()
 	c.t.Cleanup(func() {
 		release.Close()

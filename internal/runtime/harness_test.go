@@ -335,6 +335,7 @@ func (c *container) exec() ([]byte, error) {
 		}
 	}
 	if err == nil {
+		child.Resume()
 		err = l.PostStart(child.PID)
 	}
 	child.Close()

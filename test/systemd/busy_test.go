@@ -84,30 +84,6 @@ func TestRelayBeginsOnTheFirstThread(t *testing.T) {
 	})
 }
 
-// A helper that is killed when the payload is there and nobody has said so takes it
-// along: the start fails at once, and not when it times out.
-//
-//lab:once
-func TestStartFailsWithItsHelper(t *testing.T) {
-	leavesNothing(t, func() {
-		for _, p := range placements {
-			c := p.defineTemplate(t, "takes-along@", endless, "TimeoutStartSec=60").instance(t, "x")
-			for _, step := range []string{"prepare-relay", "send-ready"} {
-				c.arm("UNITC_STOP_AT", step)
-				begun := time.Now()
-				if _, status := command(t, "systemctl", "start", c.unit()); status == 0 || time.Since(begun) > 30*time.Second {
-					t.Errorf("%s: killed at %s the start ends with %d after %v", c.name, step, status, time.Since(begun))
-				}
-				c.disarm()
-				c.expect(c.unit(), "Result=signal")
-				c.start()
-				c.expectSleep()
-				c.end()
-			}
-		}
-	})
-}
-
 // execThread lets a stopped process go on and gives the thread that becomes another
 // program (ptrace(2), PTRACE_EVENT_EXEC).
 func execThread(t *testing.T, pid int) (thread int) {

@@ -25,7 +25,7 @@ const (
 	Proxy   = 104 // the bound socket that the payload knows as NOTIFY_SOCKET
 	Attach  = 105 // the listening socket of `unitc attach`
 	Input   = 106 // the payload's standard input, for writing, non-blocking
-	Helper  = 107 // to the helper: a byte says that signals are taken, its end that the start is over
+	Helper  = 107 // to the helper: a byte says that signals are taken, its end that the start is over, or the relay's turn; a byte back that systemd knows, see Awaits
 )
 
 // What READY=1 waits for.
@@ -35,6 +35,10 @@ const (
 	ReadyContainer = "container" // the payload's own word
 	ReadyExit      = "exit"      // the payload's end with status 0
 )
+
+// Awaits tells whether READY=1 is the relay's to send while the payload runs: without
+// the relay nobody would.
+func Awaits(ready string) bool { return ready == ReadyHealthy || ready == ReadyContainer }
 
 // Forms of the log.
 const (

@@ -96,6 +96,10 @@ func (a *app) attachTo(cmd *cobra.Command, word string, o attachOptions, keys []
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = a.followOutput(name, &session.Follower{Ended: ended, Forward: forward})
+		if errors.Is(err, session.ErrJournald) {
+			fmt.Fprintf(a.stderr, "unitc: %v\n", err)
+			err = nil
+		}
 	case err != nil:
 		err = fmt.Errorf("%s: %w", name, err)
 	default:

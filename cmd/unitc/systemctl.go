@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/unitfile"
@@ -176,7 +177,7 @@ const startingID = "7d4958e842da4a758f6c1cdc7b36dcc5"
 // begunByJournal tells of a unit that systemd knows nothing of whether it was
 // started since: one that has ended well is unloaded.
 func begunByJournal(unit string, since time.Time) bool {
-	_ = exec.Command("journalctl", "--sync").Run()
+	_ = session.SyncJournal()
 	out, err := exec.Command("journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1",
 		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000), realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+startingID).Output()
 	return err == nil && len(out) > 0

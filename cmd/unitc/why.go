@@ -18,6 +18,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/cli/dropin"
+	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/realm"
 )
@@ -61,9 +62,7 @@ that systemd did not start in this boot, to break an ordering cycle, the cycle i
 			if err != nil {
 				return err
 			}
-			if err := lookInto(); err != nil {
-				fmt.Fprintf(a.stderr, "systemd was asked for what failed last: %v; of that something may be missing here\n", err)
-			}
+			a.settle()
 			all := []failure{}
 			for _, name := range names {
 				f, err := droppedStart(name + ".service")
@@ -96,6 +95,21 @@ that systemd did not start in this boot, to break an ordering cycle, the cycle i
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// settle has what is to be told in the journal's files, and says so if it is not.
+func (a *app) settle() {
+	// Before a journald that stands still systemd would be waited for in vain.
+	err := session.SyncJournal()
+	if err == nil {
+		if err := lookInto(); err != nil {
+			fmt.Fprintf(a.stderr, "systemd was asked for what failed last: %v; of that something may be missing here\n", err)
+		}
+		err = session.SyncJournal()
+	}
+	if err != nil {
+		fmt.Fprintf(a.stderr, "unitc: %v\n", err)
+	}
 }
 
 // dropIns are what drop-ins of a unit set that ends a start without words: the
@@ -155,8 +169,6 @@ const lookPatience = time.Minute
 
 // lastFailure asks the journal, nil = it has none.
 func lastFailure(unit string) (*failure, error) {
-	// What has just been written may be on its way to the journal's files.
-	_ = exec.Command("journalctl", "--sync").Run()
 	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+launch.DeathMessageID, "UNITC_UNIT="+unit, realm.HelperMatch())
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

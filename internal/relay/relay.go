@@ -74,6 +74,11 @@ func Run() int {
 }
 
 func open(stops <-chan os.Signal) (*relay, error) {
+	// What runs checks gets what it needs and no more: who speaks TLS with the payload
+	// may not speak with systemd.
+	for fd := order.Text; fd <= order.Helper; fd++ {
+		unix.CloseOnExec(fd)
+	}
 	text := os.NewFile(order.Text, "order")
 	defer text.Close()
 	st, err := text.Stat()

@@ -60,14 +60,17 @@ func (f *Follower) Run(to io.Writer) error {
 		return err
 	}
 	// Lines that are on their way are written first.
-	_ = exec.Command("journalctl", "--sync").Run()
+	late := SyncJournal()
 	_ = journal.Process.Kill()
 	err = <-shown
 	_ = journal.Wait()
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, os.ErrClosed) {
 		return err
 	}
-	return f.lastWords(to)
+	if err := f.lastWords(to); err != nil {
+		return err
+	}
+	return late
 }
 
 var errPayloadEnded = errors.New("the payload has ended")

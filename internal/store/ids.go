@@ -88,11 +88,7 @@ func (s *Store) sameIDs() error {
 				s.dir, map[string]string{"u": "/etc/subuid", "g": "/etc/subgid"}[m.kind], m.inside, m.inside+m.count-1, m.outside, m.outside+m.count-1)
 		}
 	}
-	temp := path + ".new"
-	if err := os.WriteFile(temp, []byte(text.String()), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
+	return s.change(func() error { return s.writeFile(path, []byte(text.String())) })
 }
 
 func (s *Store) hasNothing() bool {

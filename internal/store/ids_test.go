@@ -70,6 +70,22 @@ func TestSameIDs(t *testing.T) {
 	taken("0 0 1\n1 1 65536\n", "0 0 65537\n") // a namespace within
 	taken(own+some+"65537 300000 5\n", own+"1 100000 131072\n")
 	refused(own+some, own+some, "65537 to 65541 were 300000 to 300004")
+	taken(own+some+"65537 300000 5\n", own+"1 100000 131072\n")
+	// Containers that start at once, as at a login, note them at once.
+	for range 20 {
+		if err := os.Remove(s.path("ids")); err != nil {
+			t.Fatal(err)
+		}
+		failed := make(chan error, 8)
+		for range cap(failed) {
+			go func() { failed <- s.sameIDs() }()
+		}
+		for range cap(failed) {
+			if err := <-failed; err != nil {
+				t.Fatalf("at once: %v", err)
+			}
+		}
+	}
 	if err := os.WriteFile(s.path("ids"), []byte("u 0 x 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

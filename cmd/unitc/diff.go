@@ -27,6 +27,7 @@ import (
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/store"
 )
 
@@ -299,7 +300,7 @@ func (a *app) compareGrantsOf(d *difference, pid int) {
 // credentialChanged goes by the time of its file: systemd decrypts it for a unit
 // that starts, and for nobody else.
 func credentialChanged(g *definition.Grant, started time.Time) bool {
-	path := filepath.Join(secretStore, g.Name)
+	path := filepath.Join(realm.Credentials(), g.Name)
 	if g.Encrypted != "" {
 		path = g.Encrypted // or the text itself, which no path is
 	}

@@ -19,12 +19,14 @@ import (
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/compose"
+	"github.com/unitc/unitc/internal/credential"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // secretStore is systemd's own store of encrypted credentials: the same secret
-// serves any unit of the host, systemd decrypts it with the host's key or its
-// TPM, and unitc keeps no key.
-const secretStore = "/etc/credstore.encrypted"
+// serves any unit of the host, or of the user, systemd decrypts it with the host's key
+// or its TPM, and unitc keeps no key.
+func secretStore() string { return realm.Credentials() }
 
 // maxSecret is what systemd takes as a credential, in bytes.
 const maxSecret = 1 << 20
@@ -35,7 +37,8 @@ func (a *app) secret() *cobra.Command {
 		Short: "set, list or remove secrets of the host",
 		Long: `Keep secrets that definitions name with external: true, encrypted by
 systemd-creds(1) with the host's key and its TPM in /etc/credstore.encrypted.
-systemd decrypts them for the units that ask for them.`,
+systemd decrypts them for the units that ask for them. A user's are in
+~/.config/credstore.encrypted, and nobody else can decrypt them but root.`,
 	}, a.secretSet(), a.secretList(), a.secretRemove())
 }
 
@@ -72,10 +75,16 @@ func (a *app) secretSet() *cobra.Command {
 // storeSecret has systemd-creds encrypt; the secret travels by a pipe, and what
 // is written is complete before it has its name.
 func storeSecret(name string, content []byte) error {
-	if os.Geteuid() != 0 {
+	var whose []string
+	if realm.Own() != nil {
+		if err := credential.Available(); err != nil {
+			return fmt.Errorf("encrypting %s: %w; write `file:` or `environment:` in the definition's secrets", name, err)
+		}
+		whose = []string{"--user"}
+	} else if os.Geteuid() != 0 {
 		return fmt.Errorf("encrypting %s: %w", name, fs.ErrPermission)
 	}
-	if err := os.MkdirAll(secretStore, 0o700); err != nil {
+	if err := os.MkdirAll(secretStore(), 0o700); err != nil {
 		return err
 	}
 	var text, stderr bytes.Buffer
@@ -84,7 +93,7 @@ func storeSecret(name string, content []byte) error {
 	for _, key := range []string{"auto", "host"} {
 		text.Reset()
 		stderr.Reset()
-		cmd := exec.Command("systemd-creds", "encrypt", "--quiet", "--with-key="+key, "--name="+name, "-", "-")
+		cmd := exec.Command("systemd-creds", slices.Concat([]string{"encrypt", "--quiet"}, whose, []string{"--with-key=" + key, "--name=" + name, "-", "-"})...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(content), &text, &stderr
 		if err = cmd.Run(); err == nil && text.Len() > 0 {
 			break
@@ -94,9 +103,13 @@ func storeSecret(name string, content []byte) error {
 		return fmt.Errorf("encrypting %s: %w; install systemd 250 or later", name, err)
 	}
 	if err != nil {
-		return fmt.Errorf("encrypting %s: %w: %s", name, err, strings.TrimSpace(stderr.String()))
+		why := strings.TrimSpace(stderr.String())
+		if strings.HasSuffix(why, "io.systemd.System") {
+			why += "; without a TPM the host needs a key on a disk (systemd-creds setup, as root); the system's log says more, at systemd-creds@*"
+		}
+		return fmt.Errorf("encrypting %s: %w: %s", name, err, why)
 	}
-	f, err := os.CreateTemp(secretStore, ".new-*")
+	f, err := os.CreateTemp(secretStore(), ".new-*")
 	if err != nil {
 		return err
 	}
@@ -108,12 +121,12 @@ func storeSecret(name string, content []byte) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), filepath.Join(secretStore, name))
+	return os.Rename(f.Name(), filepath.Join(secretStore(), name))
 }
 
 // storedSecrets are the names in the store.
 func storedSecrets() ([]string, error) {
-	entries, err := os.ReadDir(secretStore)
+	entries, err := os.ReadDir(secretStore())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -168,7 +181,7 @@ func (a *app) secretRemove() *cobra.Command {
 				if !slices.Contains(known, name) {
 					return &catalog.NotFoundError{What: "secret", Name: name, Nearest: compose.Nearest(name, known), None: len(known) == 0}
 				}
-				if err := os.Remove(filepath.Join(secretStore, name)); err != nil {
+				if err := os.Remove(filepath.Join(secretStore(), name)); err != nil {
 					return err
 				}
 			}

@@ -69,7 +69,6 @@ var refusals = []refusal{
 		return slices.ContainsFunc(s.SecurityOpt, func(o string) bool { return strings.HasPrefix(o, "apparmor=") && o != "apparmor=unconfined" })
 	}).because("AppArmor's profiles are root's to give", "drop `apparmor=`"),
 	{"volumes", (*Service).rootsVolume, "this kind of volume is root's to mount", "bind a directory of the user's, or write a named volume without driver_opts"},
-	{"secrets", (*Service).credential, "credentials of the system are not a user's", "write `file:`, `environment:` or `content:` in the project's secrets"},
 	{"systemd", (*Service).rootsDirective, "a user's systemd does nothing with it", "drop it, or " + asRoot},
 	{"systemd.install", (*Service).systemsTarget, "a user's systemd has no such target, and would never start it", "write default.target"},
 	{"systemd.unit", (*Service).systemsUnit, "a user's systemd does not know the system's unit, and would wait for nothing", "wait for what it stands for with `x-wait-for:`, or drop it"},
@@ -95,20 +94,6 @@ func (s *Service) rootsVolume() string {
 			v.IDMap != nil && *v.IDMap,
 			v.Propagation == "shared" || v.Propagation == "rshared":
 			return fmt.Sprintf("volumes[%d]", i)
-		}
-	}
-	return ""
-}
-
-func (s *Service) credential() string {
-	for i, g := range s.Secrets {
-		if g.File == "" && g.Environment == "" && g.Content == nil {
-			return fmt.Sprintf("secrets[%d]", i)
-		}
-	}
-	for i, g := range s.Configs {
-		if g.File == "" && g.Environment == "" && g.Content == nil {
-			return fmt.Sprintf("configs[%d]", i)
 		}
 	}
 	return ""

@@ -35,8 +35,6 @@ func TestForUser(t *testing.T) {
 		"security_opt":              {SecurityOpt: []string{"apparmor=x"}},
 		"volumes[0]":                {Volumes: []Volume{{Type: VolumeBind, IDMap: &yes}}},
 		"volumes[1]":                {Volumes: []Volume{{}, {Type: VolumeNamed, Declared: &NamedVolume{Options: []KeyValue{{Key: "type"}}}}}},
-		"secrets[0]":                {Secrets: []Grant{{Name: "x"}}},
-		"configs[0]":                {Configs: []Grant{{Name: "x"}}},
 		"systemd.scope.DeviceAllow": {System: System{Scope: []Directive{{Name: "DeviceAllow"}}}},
 		"systemd.install.WantedBy":  {System: System{Install: []Directive{{Name: "Alias", Value: "x"}, {Name: "WantedBy", Value: "default.target multi-user.target"}}}},
 		"systemd.unit.After":        {System: System{Unit: []Directive{{Name: "After", Value: "network-online.target"}}}},

@@ -119,6 +119,8 @@ var law = []struct {
 		{[]string{"internal/definition"}, "it takes a program into a user's namespace, whatever that is to do there"}}},
 	{"internal/usernet", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec", "internal/definition"}, "the helper asks at its door at each start of a user's container"}}},
+	{"internal/credential", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"os/exec", "internal/definition"}, "the helper asks systemd for a user's secrets by it"}}},
 	{"internal/relay", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"encoding/json", "os/exec", "internal/definition", "internal/cgroupsd"}, "it is resident once for each container that has probes"}}},
 	{"internal/relay/order", []ban{yaml, dbus, http, cobra, netAny, spec}},

@@ -34,6 +34,14 @@ func Configs(name string, hosts []string) []string {
 	return append([]string{Config + "/" + name, own.configHome + "/containers/" + name}, hosts...)
 }
 
+// Credentials is systemd's store of encrypted ones (systemd.exec(5)).
+func Credentials() string {
+	if own == nil {
+		return "/etc/credstore.encrypted"
+	}
+	return own.configHome + "/credstore.encrypted"
+}
+
 // Units is where the generator has written.
 func Units() string { return Systemd + "/generator.late" }
 

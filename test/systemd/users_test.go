@@ -276,7 +276,7 @@ func TestUserErrors(t *testing.T) {
 	if out, status := command(t, "env", "_UNITC_IN_USER_NAMESPACE=1", "XDG_RUNTIME_DIR="+sessionRun, "HOME="+s.home, "unitc", "--user", "ps"); status != 2 {
 		t.Errorf("root in no namespace takes the user's places for its own: %d: %s", status, out)
 	}
-	for _, verb := range []string{"secret", "boot"} {
+	for _, verb := range []string{"devices", "boot"} {
 		if out, status := s.run("unitc", "--user", verb, "ls"); status != 2 || !strings.Contains(out, "for the system's containers") {
 			t.Errorf("unitc --user %s exits with %d: %s", verb, status, out)
 		}

@@ -73,15 +73,11 @@ func Enter(args []string) int {
 	if opt.Sibling && os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
 		os.Setenv("LISTEN_PID", listenEntered)
 	}
-	socket := os.Getenv("NOTIFY_SOCKET")
-	notify, notifyErr := openNotifier()
+	notify, notifyErr := shareNotifier()
 	if args[0] == "clean" && notifyErr == nil {
 		// As Clean does, which comes a while later: stop_grace_period bounds both.
 		signal.Ignore(order.StopSignals()...)
 		notifyErr = notify.send(extension())
-	}
-	if socket != "" {
-		os.Setenv("NOTIFY_SOCKET", socket) // the child speaks to systemd itself
 	}
 	child, err := enter.Fork(u, words, opt)
 	if err != nil {
@@ -166,12 +162,10 @@ func Nest(args []string) int {
 		fmt.Fprintln(journal.Stderr, "<3>nest is for units of a user's systemd, not for root's")
 		return exitUser
 	}
-	environ := os.Getenv("NOTIFY_SOCKET")
-	notify, err := openNotifier()
+	notify, err := shareNotifier()
 	if err != nil {
 		return enterFailed(nil, err)
 	}
-	os.Setenv("NOTIFY_SOCKET", environ)
 	ours, err := nest(u, notify, args)
 	if err == nil {
 		defer ours.Close()

@@ -40,6 +40,17 @@ func openNotifier() (*notifier, error) {
 	return &notifier{fd: fd, addr: &unix.SockaddrUnix{Name: path}}, nil
 }
 
+// shareNotifier is openNotifier for who starts a helper that speaks to systemd itself:
+// the variable stays.
+func shareNotifier() (*notifier, error) {
+	path, given := os.LookupEnv("NOTIFY_SOCKET")
+	n, err := openNotifier()
+	if given {
+		os.Setenv("NOTIFY_SOCKET", path)
+	}
+	return n, err
+}
+
 // environ is what openNotifier took out of the environment.
 func (n *notifier) environ() []string {
 	if n.fd < 0 {

@@ -75,28 +75,11 @@ func (b *Builder) Command(ctx context.Context, name string, d *definition.Build,
 			}
 		}
 	}
-	local := filepath.IsAbs(d.Context)
-	if local {
-		st, err := os.Stat(d.Context)
-		if err == nil && !st.IsDir() {
-			err = &os.PathError{Op: "reading", Path: d.Context, Err: unix.ENOTDIR}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("the context: %w; write the directory of the sources as build: {context: …}", err)
-		}
+	file, err := dockerfile(d, o.Dir)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case d.Inline != "":
-		file := filepath.Join(o.Dir, "Dockerfile")
-		if err := os.WriteFile(file, []byte(d.Inline), 0o600); err != nil {
-			return nil, err
-		}
-		add("--file", file)
-	case d.File != "" && local && !filepath.IsAbs(d.File):
-		add("--file", filepath.Join(d.Context, d.File))
-	default:
-		add("--file", d.File)
-	}
+	add("--file", file)
 	for _, a := range d.Args {
 		if a.Value != nil {
 			args = append(args, "--build-arg", a.Name+"="+*a.Value)
@@ -137,6 +120,29 @@ func (b *Builder) Command(ctx context.Context, name string, d *definition.Build,
 		add("--secret", "id="+secretID(&d.Secrets[i])+",src="+file)
 	}
 	return b.command(ctx, append(args, "--", d.Context)), nil
+}
+
+// dockerfile is what the builder reads, "" for its own choice. A context that is a
+// directory has to be there.
+func dockerfile(d *definition.Build, dir string) (string, error) {
+	local := filepath.IsAbs(d.Context)
+	if local {
+		st, err := os.Stat(d.Context)
+		if err == nil && !st.IsDir() {
+			err = &os.PathError{Op: "reading", Path: d.Context, Err: unix.ENOTDIR}
+		}
+		if err != nil {
+			return "", fmt.Errorf("the context: %w; write the directory of the sources as build: {context: …}", err)
+		}
+	}
+	switch {
+	case d.Inline != "":
+		file := filepath.Join(dir, "Dockerfile")
+		return file, os.WriteFile(file, []byte(d.Inline), 0o600)
+	case d.File != "" && local && !filepath.IsAbs(d.File):
+		return filepath.Join(d.Context, d.File), nil
+	}
+	return d.File, nil
 }
 
 // pull has the builder look for newer images of what it builds on. The word alone means

@@ -75,8 +75,8 @@ func (q *quadlet) built(d *def, a arg, other *quadlet) {
 	if image == "" {
 		return // which was said of the file
 	}
-	d.set1("image", a, x.value(a.with(image)))
-	d.set1("pull_policy", a, "never")
+	d.setText("image", a, x.value(a.with(image)))
+	d.setText("pull_policy", a, "never")
 	d.platform(a, s)
 	text := func(name string) string {
 		value, _ := s.last(name)

@@ -159,7 +159,7 @@ func (d *def) letters(a arg, rest []arg) []arg {
 func (d *def) fromCommand(engine string, rest []arg) {
 	image := rest[0]
 	image.name = "the image"
-	d.set1("image", image, image.text)
+	d.setText("image", image, image.text)
 	d.localImage(image)
 	if len(rest) > 1 {
 		var command []string

@@ -176,7 +176,7 @@ func (q *quadlet) user(d *def, a arg) {
 	if group, ok := q.own().last("Group"); ok {
 		a.text += ":" + q.expand.value(group)
 	}
-	d.set1("user", a, a.text)
+	d.setText("user", a, a.text)
 }
 
 func (q *quadlet) rootfs(d *def, a arg) {
@@ -184,7 +184,7 @@ func (q *quadlet) rootfs(d *def, a arg) {
 	if options != "" {
 		d.lost(a, "options of a root file system", "")
 	}
-	d.set1("rootfs", a, dir)
+	d.setText("rootfs", a, dir)
 }
 
 // podmanArgs has the options do what they do on a command line.
@@ -230,9 +230,9 @@ func (q *quadlet) joinPod(d *def, a arg) {
 		d.lacks(a)
 		return
 	}
-	d.set1("network_mode", a, "container:"+pod.unit())
+	d.setText("network_mode", a, "container:"+pod.unit())
 	if name, ok := pod.own().last("HostName"); ok {
-		d.set1("hostname", name, q.expand.value(name))
+		d.setText("hostname", name, q.expand.value(name))
 	}
 	if _, own := q.own().last("StopTimeout"); !own {
 		if time, ok := pod.own().last("StopTimeout"); ok {

@@ -68,7 +68,7 @@ func scalarOf(a arg, text string) *node { return &node{text: text, at: a.at, fro
 // bareOf is a number or a switch.
 func bareOf(a arg, text string) *node { return &node{text: text, bare: true, at: a.at, from: a.name} }
 
-func (d *def) set1(key string, a arg, text string) { d.root.put(key, scalarOf(a, text)) }
+func (d *def) setText(key string, a arg, text string) { d.root.put(key, scalarOf(a, text)) }
 
 func (d *def) setBare(key string, a arg, text string) { d.root.put(key, bareOf(a, text)) }
 
@@ -78,7 +78,7 @@ func (d *def) setNumber(key string, a arg) {
 		d.setBare(key, a, a.text)
 		return
 	}
-	d.set1(key, a, a.text)
+	d.setText(key, a, a.text)
 }
 
 // setTrue sets a switch that is off unless it is written.

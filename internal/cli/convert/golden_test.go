@@ -227,7 +227,7 @@ func FuzzValues(f *testing.F) {
 		s := New(testHost)
 		d := s.newDef("x", place{file: "x"})
 		a := arg{name: "x", at: place{file: "x", line: 1, col: 1}}
-		d.set1("image", a, "example.com/x")
+		d.setText("image", a, "example.com/x")
 		d.addWords("command", a, []string{"sh", text})
 		d.pair("labels", "key", a, scalarOf(a, text))
 		s.add(d)

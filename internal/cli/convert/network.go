@@ -23,16 +23,16 @@ func (d *def) joinNetworks() {
 		name, options := d.networkWords(a.text)
 		switch name {
 		case "host", "none":
-			d.set1("network_mode", a, name)
+			d.setText("network_mode", a, name)
 		case "pasta", "slirp4netns":
-			d.set1("network_mode", a, "pasta")
+			d.setText("network_mode", a, "pasta")
 			if options != "" {
 				d.lost(a, "options of "+name, "see pasta in unitc.yaml(5)")
 			}
 		case "container":
-			d.set1("network_mode", a, "container:"+d.set.unitOfContainer(options))
+			d.setText("network_mode", a, "container:"+d.set.unitOfContainer(options))
 		case "ns":
-			d.set1("network_mode", a, a.text)
+			d.setText("network_mode", a, a.text)
 		case "bridge", "private", "default", "podman", "":
 			if options != "" {
 				d.lost(a, "addresses on the network of all containers", "write a network of its own, NAME.network.yaml with a range")
@@ -52,7 +52,7 @@ func (d *def) joinNetworks() {
 		first.put(map[bool]string{true: "ipv6_address", false: "ipv4_address"}[strings.Contains(a.text, ":")], scalarOf(a, a.text))
 	}
 	if d.mac != nil {
-		d.set1("mac_address", *d.mac, d.mac.text)
+		d.setText("mac_address", *d.mac, d.mac.text)
 	}
 	for i := range networks.pairs {
 		n := networks.pairs[i].value
@@ -111,13 +111,13 @@ func (d *def) noNetworks() {
 			continue
 		}
 		if d.root.get("container_name") == nil && a.name != "--ip" && a.name != "--ip6" && a.name != "IP=" && a.name != "IP6=" {
-			d.set1("container_name", a, a.text)
+			d.setText("container_name", a, a.text)
 			continue
 		}
 		d.lost(a, "it needs a network of its own", "write networks: with the name of a NAME.network.yaml")
 	}
 	if d.mac != nil {
-		d.set1("mac_address", *d.mac, d.mac.text)
+		d.setText("mac_address", *d.mac, d.mac.text)
 	}
 }
 
@@ -203,7 +203,7 @@ func (q *quadlet) addNetwork(d *def, a arg) {
 		d.set.elsewhere[other.networkName()] = true
 	}
 	if other.kind == "container" {
-		d.set1("network_mode", a, "container:"+other.unit())
+		d.setText("network_mode", a, "container:"+other.unit())
 		return
 	}
 	text := other.networkName()
@@ -228,15 +228,15 @@ var networkKeys = []key{
 			d.changed(a, "containers of a network know each other by name", "")
 		}
 	}, becomes: "lost: containers of a network know each other by name"},
-	{name: "Driver", read: one, do: func(_ *quadlet, d *def, a arg) { d.set1("driver", a, a.text) }, becomes: "`driver`"},
-	{name: "Gateway", read: each, do: func(_ *quadlet, d *def, a arg) { d.range1("gateway", a) }, becomes: "`ipam: config: gateway`"},
+	{name: "Driver", read: one, do: func(_ *quadlet, d *def, a arg) { d.setText("driver", a, a.text) }, becomes: "`driver`"},
+	{name: "Gateway", read: each, do: func(_ *quadlet, d *def, a arg) { d.setRange("gateway", a) }, becomes: "`ipam: config: gateway`"},
 	gone("GlobalArgs", noModule, ""),
 	{name: "IPAMDriver", read: one, do: func(_ *quadlet, d *def, a arg) {
 		if a.text != "host-local" {
 			d.lost(a, "addresses by "+a.text, "write ranges under ipam:, or addresses at the containers")
 		}
 	}, becomes: "nothing: addresses are chosen by unitc; lost if it is dhcp or none"},
-	{name: "IPRange", read: each, do: func(_ *quadlet, d *def, a arg) { d.range1("ip_range", a) }, becomes: "`ipam: config: ip_range`"},
+	{name: "IPRange", read: each, do: func(_ *quadlet, d *def, a arg) { d.setRange("ip_range", a) }, becomes: "`ipam: config: ip_range`"},
 	{name: "IPv6", read: one, do: func(_ *quadlet, d *def, a arg) { d.setTrue("enable_ipv6", a) }, becomes: "`enable_ipv6`"},
 	{name: "InterfaceName", read: one, do: func(_ *quadlet, d *def, a arg) {
 		d.pair("driver_opts", "bridge", a, scalarOf(a, a.text))
@@ -248,11 +248,11 @@ var networkKeys = []key{
 	{name: "Options", read: split, do: (*quadlet).networkOption, becomes: "`driver_opts`: mtu, parent, mode"},
 	gone("PodmanArgs", "options of podman network create", "write what they set in the network's file"),
 	needless("ServiceName", "the unit of a network is unitc-network@NAME.service"),
-	{name: "Subnet", read: each, do: func(_ *quadlet, d *def, a arg) { d.range1("subnet", a) }, becomes: "`ipam: config: subnet`"},
+	{name: "Subnet", read: each, do: func(_ *quadlet, d *def, a arg) { d.setRange("subnet", a) }, becomes: "`ipam: config: subnet`"},
 }
 
-// range1 sets a part of the first range that has none: Podman has lists of each.
-func (d *def) range1(key string, a arg) {
+// setRange sets a part of the first range that has none: Podman has lists of each.
+func (d *def) setRange(key string, a arg) {
 	configs := d.root.child("ipam", mapping).child("config", list)
 	for _, c := range configs.items {
 		if c.get(key) == nil {

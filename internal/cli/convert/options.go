@@ -20,7 +20,7 @@ type option struct {
 
 // value sets a key to the option's value.
 func value(name, key string) option {
-	return option{name: name, becomes: "`" + key + "`", do: func(d *def, a arg) { d.set1(key, a, a.text) }}
+	return option{name: name, becomes: "`" + key + "`", do: func(d *def, a arg) { d.setText(key, a, a.text) }}
 }
 
 func numeric(name, key string) option {
@@ -201,7 +201,7 @@ var options = []option{
 	value("memory-swap", "memswap_limit"),
 	no("memory-swappiness", "cgroup v2 has no swappiness of its own", "write memswap_limit: equal to mem_limit: for no swap"),
 	does("mount", "`volumes`", (*def).mount),
-	does("name", "`container_name`; of a command line the file's name", func(d *def, a arg) { d.set1("container_name", a, a.text) }),
+	does("name", "`container_name`; of a command line the file's name", func(d *def, a arg) { d.setText("container_name", a, a.text) }),
 	does("network net", "`networks` or `network_mode`", func(d *def, a arg) { d.networks = append(d.networks, a) }),
 	does("network-alias net-alias", "`networks: NAME: aliases`", func(d *def, a arg) { d.aliases = append(d.aliases, a) }),
 	option{name: "no-healthcheck", flag: true, becomes: "`healthcheck: disable`", do: func(d *def, a arg) {
@@ -251,7 +251,7 @@ var options = []option{
 			d.directive("unit", "After", a.with(d.set.unitOfContainer(name)+".service"))
 		}
 	}),
-	does("restart", "`restart`", func(d *def, a arg) { d.set1("restart", a, a.text) }),
+	does("restart", "`restart`", func(d *def, a arg) { d.setText("restart", a, a.text) }),
 	idle("retry", noRetry),
 	idle("retry-delay", noRetry),
 	idleFlag("rm", "nothing stays of a container that has ended, but its volumes"),
@@ -262,7 +262,7 @@ var options = []option{
 			d.same(a, "unitc has a runtime of its own")
 			return
 		}
-		d.set1("runtime", a, a.text)
+		d.setText("runtime", a, a.text)
 	}),
 	does("sdnotify", "`systemd: notify`", func(d *def, a arg) {
 		d.notify = map[string]string{"container": "true", "healthy": "healthy"}[a.text]

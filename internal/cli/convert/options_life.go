@@ -22,7 +22,7 @@ func (d *def) label(a arg) {
 func (d *def) autoUpdate(a arg) {
 	switch a.text {
 	case "registry", "image", "local":
-		d.set1("x-update", a, map[string]string{"registry": "registry", "image": "registry", "local": "local"}[a.text])
+		d.setText("x-update", a, map[string]string{"registry": "registry", "image": "registry", "local": "local"}[a.text])
 	case "disabled", "":
 	default:
 		d.lost(a, a.text+" is no policy of updates", "write x-update: registry or local")
@@ -84,7 +84,7 @@ func (d *def) stopTimeout(a arg) {
 		d.lost(a, "not a number of seconds", "write stop_grace_period:")
 		return
 	}
-	d.set1("stop_grace_period", a, spell(time.Duration(seconds)*time.Second))
+	d.setText("stop_grace_period", a, spell(time.Duration(seconds)*time.Second))
 }
 
 func (d *def) logDriver(a arg) {
@@ -112,11 +112,11 @@ func (d *def) logOption(a arg) {
 func (d *def) pull(a arg) {
 	switch a.text {
 	case "newer":
-		d.set1("pull_policy", a, "always")
+		d.setText("pull_policy", a, "always")
 	case "missing":
 		d.same(a, "an image is fetched if it is missing")
 	default:
-		d.set1("pull_policy", a, a.text)
+		d.setText("pull_policy", a, a.text)
 	}
 }
 
@@ -172,7 +172,7 @@ func (d *def) userNamespace(a arg) {
 	mode, _, more := strings.Cut(a.text, ":")
 	switch mode {
 	case "host":
-		d.set1("userns_mode", a, "host")
+		d.setText("userns_mode", a, "host")
 	case "auto", "private", "":
 		if more {
 			d.lost(a, noMapping, "")
@@ -195,7 +195,7 @@ func (d *def) namespace(key string, a arg) {
 	case "private", "shareable", "":
 		d.same(a, "it has its own")
 	default:
-		d.set1(key, a, a.text)
+		d.setText(key, a, a.text)
 	}
 }
 
@@ -213,7 +213,7 @@ func (s *Set) unitOfContainer(name string) string {
 func (d *def) gpus(a arg) {
 	text := strings.Trim(a.text, `"`)
 	if text == "all" {
-		d.set1("gpus", a, "all")
+		d.setText("gpus", a, "all")
 		return
 	}
 	n := &node{kind: mapping, at: a.at, from: a.name}

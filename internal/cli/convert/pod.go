@@ -8,36 +8,39 @@ import (
 	"github.com/unitc/unitc/internal/diag"
 )
 
+// ofContainer is the row of a key that a pod has as a container has it.
+func ofContainer(name string) key { return *rowOf(containerKeys, name) }
+
 // podKeys are those of podman-pod.unit(5).
 var podKeys = []key{
 	{name: "AddHost", read: each, do: silent, becomes: "`extra_hosts` of its containers"},
-	gone("ContainersConfModule", noModule, ""),
-	as("DNS", each, "dns"),
-	as("DNSOption", each, "dns-option"),
-	as("DNSSearch", each, "dns-search"),
+	ofContainer("ContainersConfModule"),
+	ofContainer("DNS"),
+	ofContainer("DNSOption"),
+	ofContainer("DNSSearch"),
 	{name: "ExitPolicy", read: once, do: silent, becomes: "`systemd: unit: StopWhenUnneeded` with `cgroup: service`, unless it is *continue*"},
-	as("GIDMap", each, "gidmap"),
-	gone("GlobalArgs", noModule, ""),
+	ofContainer("GIDMap"),
+	ofContainer("GlobalArgs"),
 	{name: "HostName", read: one, do: viaOption("hostname"), becomes: "`hostname`, of its containers too"},
-	as("IP", one, "ip"),
-	as("IP6", one, "ip6"),
-	as("Label", split, "label"),
-	{name: "Network", read: each, do: (*quadlet).addNetwork, becomes: "`networks` or `network_mode`"},
-	as("NetworkAlias", each, "network-alias"),
+	ofContainer("IP"),
+	ofContainer("IP6"),
+	ofContainer("Label"),
+	ofContainer("Network"),
+	ofContainer("NetworkAlias"),
 	{name: "PodName", read: one, do: viaOption("name"), becomes: "`container_name`"},
-	{name: "PodmanArgs", read: once, do: (*quadlet).podmanArgs, becomes: "what the option would become, see below"},
-	as("PublishPort", each, "publish"),
-	gone("RemapGid", noMapping, mapCure),
-	gone("RemapUid", noMapping, mapCure),
-	gone("RemapUidSize", noMapping, mapCure),
-	gone("RemapUsers", noMapping, mapCure),
-	{name: "ServiceName", read: once, do: silent, becomes: "the file's name"},
+	ofContainer("PodmanArgs"),
+	ofContainer("PublishPort"),
+	ofContainer("RemapGid"),
+	ofContainer("RemapUid"),
+	ofContainer("RemapUidSize"),
+	ofContainer("RemapUsers"),
+	ofContainer("ServiceName"),
 	gone("ShmSize", "a /dev/shm for all of the pod", "write shm_size: in the containers"),
 	{name: "StopTimeout", read: one, do: viaOption("stop-timeout"), becomes: "`stop_grace_period`, of its containers too"},
-	as("SubGIDMap", each, "subgidname"),
-	as("SubUIDMap", each, "subuidname"),
-	as("UIDMap", each, "uidmap"),
-	as("UserNS", one, "userns"),
+	ofContainer("SubGIDMap"),
+	ofContainer("SubUIDMap"),
+	ofContainer("UIDMap"),
+	ofContainer("UserNS"),
 	{name: "Volume", read: once, do: silent, becomes: "`volumes` of its containers"},
 }
 
@@ -46,7 +49,7 @@ var podKeys = []key{
 func (q *quadlet) pod() {
 	d := q.start(q.unit())
 	a := arg{name: "[Pod]", at: q.own().at}
-	d.set1("rootfs", a, "host")
+	d.setText("rootfs", a, "host")
 	d.addWords("command", a, []string{"sleep", "infinity"})
 	d.setBare("init", a, "true")
 	q.restart()

@@ -216,7 +216,7 @@ func (q *quadlet) imageOf(d *def, a arg) {
 	case strings.HasSuffix(a.text, ".image") || strings.HasSuffix(a.text, ".build"):
 		d.lacks(a)
 	default:
-		d.set1("image", a, a.text)
+		d.setText("image", a, a.text)
 		d.localImage(a)
 	}
 }
@@ -224,7 +224,7 @@ func (q *quadlet) imageOf(d *def, a arg) {
 func (q *quadlet) fetched(d *def, a arg, other *quadlet) {
 	s := other.own()
 	x := *q.expand
-	d.set1("image", a, x.value(a.with(s.text("Image"))))
+	d.setText("image", a, x.value(a.with(s.text("Image"))))
 	d.localImage(a.with(s.text("Image")))
 	d.platform(a, s)
 	if policy := s.text("Policy"); policy != "" {
@@ -242,7 +242,7 @@ func (d *def) platform(a arg, s *section) {
 	if variant != "" {
 		platform += "/" + variant
 	}
-	d.set1("platform", a, platform)
+	d.setText("platform", a, platform)
 }
 
 // lacks: without the file nothing can be made of a definition.

@@ -61,7 +61,7 @@ func (q *quadlet) restart() {
 	}
 	switch a.text {
 	case "always", "on-failure":
-		q.def.set1("restart", a, a.text)
+		q.def.setText("restart", a, a.text)
 	case "no":
 	default:
 		q.def.directive("service", "Restart", a)
@@ -131,7 +131,7 @@ func (q *quadlet) stopTime(d *def, a arg) {
 		d.lost(a, "a stop without an end", "write stop_grace_period:")
 		return
 	}
-	d.set1("stop_grace_period", a, spell(grace))
+	d.setText("stop_grace_period", a, spell(grace))
 }
 
 // serviceSection passes on what is about the unit, and reports what was about podman's

@@ -230,6 +230,7 @@ Volume=%h/notes:/notes
 Environment=HOME_IS=%h RUN_IS=%t
 AutoUpdate=registry
 UserNS=keep-id
+AddDevice=/dev/fuse
 RunInit=true
 Exec=sh -c "echo $${HOME_IS} $${RUN_IS} > /notes/said; exec sleep 1000"
 [Install]
@@ -237,13 +238,16 @@ WantedBy=multi-user.target default.target
 `)
 	place(t, dir+"/note.network", "[Network]\nInternal=true\n") // the machine has no pasta
 	report := s.must("unitc", "--user", "convert", "--output", s.home+"/.config/unitc", dir)
-	for _, lost := range []string{"note.container:8:1: warning: AutoUpdate=: ", "note.container:9:1: warning: UserNS=: "} {
+	for _, lost := range []string{"note.container:9:1: warning: UserNS=: ", "note.container:10:1: warning: AddDevice=: "} {
 		if !strings.Contains(report, lost) {
 			t.Errorf("the report has no %q:\n%s", lost, report)
 		}
 	}
 	s.must("unitc", "--user", "check", "-q")
 	definition := file(t, s.home+"/.config/unitc/note.yaml")
+	if !strings.Contains(definition, "\nx-update: registry\n") {
+		t.Errorf("it is not updated:\n%s", definition)
+	}
 	s.must("systemctl", "--user", "daemon-reload")
 	s.must("systemctl", "--user", "start", "note")
 	await(t, "what it says", func() bool {

@@ -232,13 +232,14 @@ AutoUpdate=registry
 UserNS=keep-id
 AddDevice=/dev/fuse
 RunInit=true
-Exec=sh -c "echo $${HOME_IS} $${RUN_IS} > /notes/said; exec sleep 1000"
+ReloadSignal=HUP
+Exec=sh -c "trap 'echo again > /notes/again' HUP; trap exit TERM; echo $${HOME_IS} $${RUN_IS} > /notes/said; while :; do sleep 0.1; done"
 [Install]
 WantedBy=multi-user.target default.target
 `)
 	place(t, dir+"/note.network", "[Network]\nInternal=true\n") // the machine has no pasta
 	report := s.must("unitc", "--user", "convert", "--output", s.home+"/.config/unitc", dir)
-	for _, lost := range []string{"note.container:9:1: warning: UserNS=: ", "note.container:10:1: warning: AddDevice=: "} {
+	for _, lost := range []string{"note.container:4:1: note: Image=: no registry has the image; unitc --user load ", "note.container:9:1: warning: UserNS=: ", "note.container:10:1: warning: AddDevice=: "} {
 		if !strings.Contains(report, lost) {
 			t.Errorf("the report has no %q:\n%s", lost, report)
 		}
@@ -254,6 +255,8 @@ WantedBy=multi-user.target default.target
 		text, _ := os.ReadFile(s.home + "/notes/said")
 		return string(text) == s.home+" /run/user/1500\n"
 	})
+	s.must("systemctl", "--user", "reload", "note")
+	await(t, "its reload", func() bool { _, err := os.Stat(s.home + "/notes/again"); return err == nil })
 	if out := s.must("systemctl", "--user", "list-dependencies", "--plain", "default.target"); !strings.Contains(out, "note.service") {
 		t.Errorf("it does not start with the user's login:\n%s\n%s", out, definition)
 	}

@@ -108,7 +108,7 @@ func (q *quadlet) built(d *def, a arg, other *quadlet) {
 			}
 		}
 	}
-	d.move(a, "the image has to be built", "unitc build "+shellWord(d.name))
+	d.move(a, "the image has to be built", d.set.unitc("build")+shellWord(d.name))
 }
 
 // context is the directory that Podman builds in, and the Dockerfile.

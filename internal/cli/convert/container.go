@@ -38,7 +38,7 @@ func (q *quadlet) instance(base, name string) {
 		q.set.fault(q.at, "", "it is an instance of a template that is not among those that are converted", "convert "+base+"@.container too")
 		return
 	}
-	q.set.report(diag.Warning, diag.RuleLoss, q.at, "", "it is an instance of a template, which has no file of its own", "`unitc enable "+shellWord(name)+"` starts it with the system; what differs is told by %i")
+	q.set.report(diag.Warning, diag.RuleLoss, q.at, "", "it is an instance of a template, which has no file of its own", "`"+q.set.unitc("enable")+shellWord(name)+"` starts it with the system; what differs is told by %i")
 }
 
 // finish makes of what was collected what can only be said when all is known.
@@ -206,12 +206,12 @@ func (q *quadlet) podmanArgs(d *def, _ arg) {
 
 func (q *quadlet) reloadCommand(d *def, _ arg) {
 	if a, ok := q.own().last("ReloadCmd"); ok {
-		d.directive("service", "ExecReload", a.with("unitc exec "+q.nameInUnit()+" "+a.text))
+		d.directive("service", "ExecReload", a.with(q.set.unitc("exec")+q.nameInUnit()+" "+a.text))
 	}
 }
 
 func (q *quadlet) reloadSignal(d *def, a arg) {
-	d.directive("service", "ExecReload", a.with("unitc kill --signal "+a.text+" "+q.nameInUnit()))
+	d.directive("service", "ExecReload", a.with(q.set.unitc("kill")+"--signal "+a.text+" "+q.nameInUnit()))
 }
 
 // nameInUnit is the container's name in directives of its unit.

@@ -55,6 +55,14 @@ func New(host Host) *Set {
 	return &Set{host: host, moved: map[string]bool{}, elsewhere: map[string]bool{}}
 }
 
+// unitc begins a command: a user's containers, volumes and images are spoken of with --user.
+func (s *Set) unitc(verb string) string {
+	if s.host.User {
+		return "unitc --user " + verb + " "
+	}
+	return "unitc " + verb + " "
+}
+
 // Problems are what was found so far: losses are warnings.
 func (s *Set) Problems() diag.List {
 	list := slices.Clone(s.problems)

@@ -68,10 +68,10 @@ func (d *def) moveVolume(a arg, theirs, ours string) {
 	case !volumeName.MatchString(theirs) || d.set.moved[ours]:
 	case d.podman:
 		d.set.moved[ours] = true
-		d.move(a, "the data of the volume "+theirs, "podman volume export "+theirs+" | unitc volume import "+ours+" -")
+		d.move(a, "the data of the volume "+theirs, "podman volume export "+theirs+" | "+d.set.unitc("volume import")+ours+" -")
 	default:
 		d.set.moved[ours] = true
-		d.move(a, "the data of the volume "+theirs, "docker run --rm -v "+theirs+":/v busybox tar -C /v -c . | unitc volume import "+ours+" -")
+		d.move(a, "the data of the volume "+theirs, "docker run --rm -v "+theirs+":/v busybox tar -C /v -c . | "+d.set.unitc("volume import")+ours+" -")
 	}
 }
 

@@ -286,7 +286,7 @@ func (d *def) secret(a arg) {
 func (d *def) secretFile() string { return "./" + d.stem() + ".secrets" }
 
 func (d *def) moveSecret(a arg, name string) {
-	d.move(a, "secrets are encrypted files of the host", "podman secret inspect --showsecret --format '{{.SecretData}}' "+shellWord(name)+" | unitc secret set "+shellWord(name))
+	d.move(a, "secrets are encrypted files of the host", "podman secret inspect --showsecret --format '{{.SecretData}}' "+shellWord(name)+" | "+d.set.unitc("secret set")+shellWord(name))
 }
 
 func (d *def) nameServer(a arg) {

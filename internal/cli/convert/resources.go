@@ -55,7 +55,7 @@ func (q *quadlet) volume() {
 	if q.isMade() {
 		s := q.own()
 		a, _ := s.last("Device")
-		command := "unitc volume create " + shellWord(q.volumeName())
+		command := q.set.unitc("volume create") + shellWord(q.volumeName())
 		for _, o := range []struct{ option, key string }{{"type", "Type"}, {"device", "Device"}, {"o", "Options"}} {
 			if text := s.text(o.key); text != "" {
 				command += " -o " + shellWord(o.option+"="+q.expand.specifiers(arg{text: text}))
@@ -256,8 +256,8 @@ func (d *def) localImage(a arg) {
 	switch {
 	case !strings.HasPrefix(a.text, "localhost/"):
 	case d.podman:
-		d.move(a, "no registry has the image", "unitc load "+shellWord("containers-storage:"+a.text))
+		d.move(a, "no registry has the image", d.set.unitc("load")+shellWord("containers-storage:"+a.text))
 	default:
-		d.move(a, "no registry has the image", "docker save "+shellWord(a.text)+" | unitc load -")
+		d.move(a, "no registry has the image", "docker save "+shellWord(a.text)+" | "+d.set.unitc("load")+"-")
 	}
 }

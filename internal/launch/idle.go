@@ -135,7 +135,7 @@ func (l look) isIdle(ctx context.Context, dir string) (bool, error) {
 		return false, err
 	}
 	now := monotonic()
-	used, err := l.isUsed(ctx, name)
+	used, err := l.isUsed(ctx, name, now-i.since >= i.timeout)
 	if err != nil {
 		return false, err
 	}
@@ -174,7 +174,7 @@ func stopIdle(ctx context.Context, m *cgroupsd.Manager, dirs []string) error {
 	closed = slices.DeleteFunc(closed, func(dir string) bool {
 		used, err := false, lookErr
 		if err == nil {
-			used, err = l.isUsed(ctx, filepath.Base(dir))
+			used, err = l.isUsed(ctx, filepath.Base(dir), true)
 		}
 		if err == nil && !used {
 			return false
@@ -247,8 +247,9 @@ func mark(dir string, stopping bool) error {
 
 // isUsed tells whether somebody is connected to an activated port: by the rule
 // that leads past the socket, through the proxy, or straight from a neighbour. One
-// that no connection could start again counts as used.
-func (l look) isUsed(ctx context.Context, name string) (bool, error) {
+// that no connection could start again counts as used. Who is about to stop it looks
+// closely.
+func (l look) isUsed(ctx context.Context, name string, closely bool) (bool, error) {
 	targets, err := network.Activated(name)
 	if err != nil {
 		return false, err
@@ -268,22 +269,20 @@ func (l look) isUsed(ctx context.Context, name string) (bool, error) {
 		}
 	}
 	pid, err := l.m.MainPID(ctx, name+".service")
-	return err == nil && pid != 0 && isConnected(pid, targets), err
+	return err == nil && pid != 0 && (closely || anyEstablished(pid)) && isConnected(pid, targets), err
 }
 
 // isConnected tells whether a process has a connection from elsewhere to one of
 // the ports of its network (proc_net_tcp of the kernel's documentation,
 // net/tcp_states.h).
 func isConnected(pid int, targets map[uint16][]netip.Addr) bool {
-	const established = "01"
-	if !anyEstablished(pid) {
-		return false
-	}
+	// In close-wait the client has said all, and waits for the answer.
+	const established, closeWait = "01", "08"
 	for _, file := range []string{"tcp", "tcp6"} {
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, file))
 		for line := range strings.Lines(string(data)) {
 			f := strings.Fields(line)
-			if len(f) < 4 || f[3] != established {
+			if len(f) < 4 || f[3] != established && f[3] != closeWait {
 				continue
 			}
 			local, number, _ := strings.Cut(f[1], ":")
@@ -298,7 +297,7 @@ func isConnected(pid int, targets map[uint16][]netip.Addr) bool {
 }
 
 // anyEstablished tells whether a process's network has any connection at all
-// (CurrEstab of RFC 4022). The list of them would take some milliseconds: the kernel
+// (CurrEstab of RFC 4022; kernels before 6.10 do not count those in close-wait). The list of them would take some milliseconds: the kernel
 // goes through the connections of all networks for it.
 func anyEstablished(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/snmp", pid))

@@ -79,13 +79,22 @@ func Flows() (FlowTable, error) {
 			return true
 		})
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return nil, fmt.Errorf("listing connections: %w", err)
+			return nil, fmt.Errorf("listing connections: %w%s", err, noListing(err))
 		}
 	}
 	return table, nil
 }
 
-// answering is where a TCP connection's answers come from.
+// noListing is the cure where the kernel has nothing that lists them.
+func noListing(err error) string {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return "; x-idle-timeout needs the kernel's module nf_conntrack_netlink, without which no container is stopped for it"
+	}
+	return ""
+}
+
+// answering is where the answers of a TCP connection come from, or of an exchange of
+// datagrams: HTTP/3 speaks by these with the port of the same number.
 func answering(message []byte) (who netip.AddrPort, ok bool) {
 	if len(message) < nl.SizeofNfgenmsg {
 		return who, false
@@ -98,7 +107,7 @@ func answering(message []byte) (who netip.AddrPort, ok bool) {
 	}
 	number, port := attribute(protocol, nl.CTA_PROTO_NUM), attribute(protocol, nl.CTA_PROTO_SRC_PORT)
 	a, valid := netip.AddrFromSlice(source)
-	if !valid || len(number) != 1 || number[0] != unix.IPPROTO_TCP || len(port) != 2 {
+	if !valid || len(number) != 1 || number[0] != unix.IPPROTO_TCP && number[0] != unix.IPPROTO_UDP || len(port) != 2 {
 		return who, false
 	}
 	return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(port)), true

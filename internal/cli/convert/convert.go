@@ -105,6 +105,7 @@ func (s *Set) add(d *def) {
 			return
 		}
 	}
+	d.tellNoText()
 	s.defs = append(s.defs, d)
 }
 

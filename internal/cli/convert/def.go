@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/unitc/unitc/internal/diag"
 )
@@ -166,6 +167,26 @@ func (d *def) move(a arg, what, cure string) {
 	d.set.report(diag.Note, diag.RuleMove, a.at, a.name, what, cure)
 	if text := "before the first start: " + what + ": " + cure; !slices.Contains(d.head, text) {
 		d.head = append(d.head, text)
+	}
+}
+
+// tellNoText reports bytes that YAML cannot have.
+func (d *def) tellNoText() {
+	const what, cure = "bytes that are not UTF-8 stand as ?", "write it in UTF-8"
+	d.root.each(func(n *node) {
+		isText := utf8.ValidString(n.text)
+		for _, p := range n.pairs {
+			isText = isText && utf8.ValidString(p.key)
+		}
+		if !isText {
+			d.lost(d.originOf(n), what, cure)
+		}
+	})
+	for i, v := range d.variables {
+		if !utf8.ValidString(v.value) {
+			d.variables[i].value = strings.ToValidUTF8(v.value, "?")
+			d.lost(arg{name: v.name, at: d.from}, what, cure)
+		}
 	}
 }
 

@@ -159,6 +159,19 @@ func TestNoNUL(t *testing.T) {
 	}
 }
 
+// Bytes that no YAML can have are told, whichever way they come.
+func TestNoText(t *testing.T) {
+	s := New(Host{ReadFile: func(string) ([]byte, error) { return []byte("A=\xff\n"), nil }})
+	s.Add(Source{Path: "x.container", Data: []byte("[Container]\nImage=docker.io/library/busybox:1\nWorkingDir=/\xfe\nEnvironment=\"B=\\xff\" C=${A}\nLabel=\xfd=x\n[Service]\nEnvironmentFile=/x\n")})
+	s.Quadlets()
+	got := repaired(t, s)
+	for _, want := range []string{"x.container:3:1: warning: WorkingDir=: bytes", "x.container:4:1: warning: Environment=: bytes", "x.container:5:1: warning: Label=: bytes", "x.container: warning: A: bytes"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the report has no %q:\n%s", want, got)
+		}
+	}
+}
+
 // What a file of variables is written with is what is read of it.
 func TestQuoteVariable(t *testing.T) {
 	for _, value := range []string{"", "a", "a b", "it's", `"`, `\`, "$x ${y} $$", "#", "a#b", " a ", "two\nlines", "it's $x \"q\" \\ \n", "`x`", "a=b"} {

@@ -65,7 +65,8 @@ func TestFaultsOfBuild(t *testing.T) {
 		"build: {privileged: true}\n":                               "run the builder by hand",
 		"build: {platforms: [linux/amd64, linux/arm64]}\n":          "write one platform",
 		"build: {dockerfile: D, dockerfile_inline: FROM scratch}\n": "each is the Dockerfile",
-		"build: {additional_contexts: {a: 'service:db'}}\n":         "write docker-image://",
+		"build: {additional_contexts: {a: 'service:db'}}\n":         "build that service first, and write docker-image://",
+		"build: {additional_contexts: {a: 'target:db'}}\n":          "is a context of docker buildx bake",
 	} {
 		if got := parseApp(text, nil).Problems; !got.HasErrors() || !strings.Contains(got.String(), want) {
 			t.Errorf("%q: %s", text, got)

@@ -20,7 +20,7 @@ func (d *def) joinNetworks() {
 	}
 	networks := &node{kind: mapping}
 	for _, a := range d.networks {
-		name, options := d.networkWords(a.text)
+		name, options := networkWords(a.text)
 		switch name {
 		case "host", "none":
 			d.setText("network_mode", a, name)
@@ -75,8 +75,8 @@ func (d *def) joinNetworks() {
 var longNetwork = regexp.MustCompile(`^\w[\w-]*=`)
 
 // networkWords parts NAME:OPTION,… .
-func (d *def) networkWords(text string) (name, options string) {
-	if d.podman || !longNetwork.MatchString(text) {
+func networkWords(text string) (name, options string) {
+	if !longNetwork.MatchString(text) {
 		name, options, _ = strings.Cut(text, ":")
 		return name, options
 	}

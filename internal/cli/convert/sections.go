@@ -206,9 +206,6 @@ func (q *quadlet) unitSection() {
 				}
 			}
 			q.def.directive("unit", name, a)
-			if name == "StopWhenUnneeded" && isTrue(a.text) {
-				q.def.changed(a, "the container's own scope needs the unit", "write systemd: cgroup: service")
-			}
 		}
 	}
 }

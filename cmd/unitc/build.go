@@ -144,7 +144,7 @@ func (a *app) hasImage(name string) bool {
 func (a *app) buildAll(list []definition.Service, o buildOptions, names io.Writer) error {
 	b, err := builder.Find(o.program)
 	if err != nil {
-		return err
+		return fmt.Errorf("building %s of %s: %w", list[0].Image, list[0].Name, err)
 	}
 	// A signal ends the builder, and what is beside the image is taken away.
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)

@@ -39,11 +39,12 @@ func Enter(args []string) int {
 	}
 	words := append([]string{self}, args...)
 	var opt enter.Options
+	onNetworks := args[0] == NetworksVerb && len(args) > 1
 	switch {
 	case args[0] == usernet.Verb:
 		words = []string{filepath.Dir(self) + "/unitc-resolver", "keep"}
 		opt = enter.Options{Sibling: true, Into: keptNamespace()}
-	case args[0] == NetworksVerb && len(args) > 1:
+	case onNetworks:
 		// All that concerns networks is done in the namespace that these belong to.
 		room, err := usernet.Ask()
 		switch {
@@ -78,6 +79,10 @@ func Enter(args []string) int {
 		// As Clean does, which comes a while later: stop_grace_period bounds both.
 		signal.Ignore(order.StopSignals()...)
 		notifyErr = notify.send(extension())
+	}
+	if args[0] == "clean" && len(args) > 1 && !onNetworks && releaseImage(args[1]+".service") == nil {
+		// Nothing of other ids was left: a namespace takes longer than all else.
+		return Clean(args[1], false)
 	}
 	child, err := enter.Fork(u, words, opt)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/store"
 )
 
@@ -139,5 +140,9 @@ func releaseImage(unit string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(st.Unuse(unit), st.RemoveUpper(unit)) // a kept one is a volume
+	err = errors.Join(st.Unuse(unit), st.RemoveUpper(unit)) // a kept one is a volume
+	if u := realm.Own(); u != nil && u.Entered {
+		err = errors.Join(err, st.SweepTrash()) // no other sweep comes behind a user's
+	}
+	return err
 }

@@ -25,7 +25,7 @@ func (s *Store) Sweep() error {
 		}
 	}
 	err := s.whileNoneStarts(s.forgetOver)
-	return errors.Join(err, s.emptyTrashOf(trashedUppers, trashedDepths))
+	return errors.Join(err, s.SweepTrash())
 }
 
 // forgetOver: a note goes after what it is for, so that a sweep which is killed
@@ -77,6 +77,10 @@ func (s *Store) trashUpper(unit string) (trash string, err error) {
 	}
 	return trash, nil
 }
+
+// SweepTrash removes what removals have left that were killed, or that had no power
+// over it: of a user's files those of other ids.
+func (s *Store) SweepTrash() error { return s.emptyTrashOf(trashedUppers, trashedDepths) }
 
 // emptyTrashOf deletes what is of such kinds by its name. Several may do it at once.
 func (s *Store) emptyTrashOf(kinds ...string) error {

@@ -66,7 +66,7 @@ func (r *remover) remove(dir int, name string, depth int) error {
 		r.left = append(r.left, moved)
 		return unlessGone("renameat", name, unix.Renameat(dir, name, r.top, moved))
 	}
-	f, err := openDirectory(dir, name)
+	f, err := openToRemove(dir, name)
 	if err != nil {
 		return unlessGone("openat", name, err)
 	}
@@ -101,6 +101,30 @@ func unlessGone(op, name string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s %q: %w", op, name, err)
+}
+
+// openToRemove lets its owner remove what is in a directory, whatever its mode is: who
+// is not root may not otherwise, and overlayfs has one without any (work/work).
+func openToRemove(at int, name string) (*os.File, error) {
+	if os.Geteuid() == 0 {
+		return openDirectory(at, name)
+	}
+	fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	self := fmt.Sprintf("/proc/self/fd/%d", fd)
+	if st.Mode&0o700 != 0o700 && int(st.Uid) == os.Geteuid() {
+		if err := unix.Chmod(self, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	return openDirectory(unix.AT_FDCWD, self+"/.")
 }
 
 // openDirectory follows no link at the end of the name.

@@ -124,8 +124,13 @@ func TestUserStoreOfOtherIDs(t *testing.T) {
 //lab:once
 func TestUserSlowCleanUp(t *testing.T) {
 	s := newSession(t)
-	s.define("slow.yaml", userSleeper+"stop_grace_period: 1s\npre_stop: [{command: [/bin/true]}]\n")
+	archive := savedImage(t, "localhost/box:1", `{"Cmd": ["sh"]}`)
+	must(t, "install", "-o", somebody, archive, s.home+"/box.tar")
+	s.must("unitc", "--user", "load", s.home+"/box.tar")
+	s.define("slow.yaml", "image: localhost/box:1\npull_policy: never\nnetwork_mode: none\nstop_grace_period: 1s\npre_stop: [{command: [/bin/busybox, \"true\"]}]\n"+
+		"command: [/bin/busybox, sh, -c, 'mkdir /theirs; echo x >/theirs/file; chown -R 33:33 /theirs; echo ready; "+untilStopped+"']\n")
 	s.must("systemctl", "--user", "start", "slow")
+	s.says("slow", "ready")
 	const helper, true = "/usr/bin/newuidmap", "/usr/bin/newuidmap.true"
 	must(t, "mv", helper, true)
 	t.Cleanup(func() { must(t, "mv", true, helper) })

@@ -38,8 +38,8 @@ const asRoot = "have root run this container: put the definition in /etc/unitc"
 // refusals is the policy: what would do nothing, or something else than it says, is an
 // error at its line.
 var refusals = []refusal{
-	whole("network_mode", func(s *Service) bool { return joins(s.NetworkMode) || strings.HasPrefix(s.NetworkMode, "ns:") }).
-		because("a user's container has a user namespace of its own, and no right to another's network", "write `network_mode: pasta`, `none` or `host`"),
+	whole("network_mode", func(s *Service) bool { return strings.HasPrefix(s.NetworkMode, "ns:") }).
+		because("a user has no right to the host's network namespaces", "write `network_mode: pasta`, `none`, `host` or another container's: `service:NAME`"),
 	whole("pid", func(s *Service) bool { return s.PID != "" }).because("a user's container has processes of its own", "drop `pid:`, or "+asRoot),
 	whole("ipc", func(s *Service) bool { return s.IPC != "" && s.IPC != "private" && s.IPC != "shareable" }).
 		because("a user's container has memory of its own", "drop `ipc:`, or "+asRoot),
@@ -82,7 +82,8 @@ func (s *Service) implied() bool {
 	return s.Project != "" && len(s.Networks) == 1 && s.Networks[0].Network == s.Project+"_default"
 }
 
-func joins(mode string) bool {
+// JoinsContainer tells whether the value of a namespace key names another container.
+func JoinsContainer(mode string) bool {
 	return strings.HasPrefix(mode, "service:") || strings.HasPrefix(mode, "container:")
 }
 

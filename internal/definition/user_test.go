@@ -15,7 +15,7 @@ func TestForUser(t *testing.T) {
 	}
 	negative, yes := -1, true
 	for key, s := range map[string]Service{
-		"network_mode":              {NetworkMode: "service:db"},
+		"network_mode":              {NetworkMode: "ns:/run/netns/blue"},
 		"pid":                       {PID: "host"},
 		"ipc":                       {IPC: "host"},
 		"cgroup":                    {Cgroup: "host"},

@@ -3,6 +3,8 @@
 package generator
 
 import (
+	"strings"
+
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resource"
@@ -20,8 +22,14 @@ func ownDirectives(list []definition.Directive) []definition.Directive {
 // exec is a command line of the helper that may make networks or take them away: of a
 // user's, where these are.
 func (t *translation) exec(words ...string) string {
-	if realm.Own() != nil && t.joinsNetworks() {
+	switch {
+	case realm.Own() == nil:
+	case t.joinsNetworks():
 		words = append([]string{"networks"}, words...)
+	case words[0] == "start" && t.service != nil && definition.JoinsContainer(t.service.NetworkMode):
+		// Who has power over a network is the user namespace that it was made in.
+		_, name, _ := strings.Cut(t.service.NetworkMode, ":")
+		words = append([]string{"beside", name}, words...)
 	}
 	return execHelper(t.helper, words...)
 }

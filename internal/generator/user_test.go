@@ -25,7 +25,7 @@ func TestUserUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(realm.BecomeSystem)
-	h := newHost(t, map[string]string{"home/a/.config/unitc/web.yaml": "x", "usr/lib/systemd/user/taken.service": "x", "etc/unitc/user/taken.yaml": "x", "home/a/.config/unitc/net.yaml": "x"})
+	h := newHost(t, map[string]string{"home/a/.config/unitc/web.yaml": "x", "usr/lib/systemd/user/taken.service": "x", "etc/unitc/user/taken.yaml": "x", "home/a/.config/unitc/net.yaml": "x", "home/a/.config/unitc/beside.yaml": "x"})
 	err := Run(Config{Root: h.root, Dirs: realm.Definitions(), OutDir: h.out, Helper: "/h", Report: func(p diag.Problem) { h.log = append(h.log, p) },
 		Parse: func(src searchpath.Source) definition.File {
 			f := definition.File{Name: src.Name, Path: src.Path, Services: []definition.Service{{Name: src.Name, Source: definition.Source{File: src.Path}, Image: "localhost/box:1",
@@ -33,6 +33,9 @@ func TestUserUnits(t *testing.T) {
 			if src.Name == "net" {
 				f.Services[0].Networks, f.Services[0].PreStop = []definition.Attachment{{Network: "front"}}, []definition.Hook{{}}
 				f.Networks = []definition.Network{{Key: "front", Name: "front"}}
+			}
+			if src.Name == "beside" {
+				f.Services[0].NetworkMode = "container:net"
 			}
 			f.ForUser()
 			return f
@@ -44,7 +47,7 @@ func TestUserUnits(t *testing.T) {
 	for _, want := range []string{"ExecStart=/h enter start OUT/.unitc/web.json\n", "ExecStopPost=/h enter clean %N\n", "default.target.wants/web.service", "SourcePath=/home/a/.config/unitc/web.yaml\n",
 		"RequiresMountsFor=/home/a/.local/share/unitc\n", " --user pull --policy missing -- localhost/box:1\n", "ConditionPathExists=!/home/a/.local/share/unitc/names/", `"network_mode":"pasta"`, "TasksMax=",
 		"unitc-conflict-taken.service",
-		"ExecStart=/h enter networks start OUT/.unitc/net.json\n", "ExecStopPost=/h enter networks clean %N\n", "ExecStop=/h enter pre-stop %N\n",
+		"ExecStart=/h enter networks start OUT/.unitc/net.json\n", "ExecStopPost=/h enter networks clean %N\n", "ExecStart=/h enter beside net start OUT/.unitc/beside.json\n", "ExecStop=/h enter pre-stop %N\n",
 		"Wants=unitc-network.service\nAfter=unitc-network.service\n", `"unitc-network@front.json":{`} {
 		if !strings.Contains(tree, want) {
 			t.Errorf("there is no %q in\n%s", want, tree)

@@ -44,6 +44,12 @@ func Enter(args []string) int {
 	case args[0] == usernet.Verb:
 		words = []string{filepath.Dir(self) + "/unitc-resolver", "keep"}
 		opt = enter.Options{Sibling: true, Into: keptNamespace()}
+	case args[0] == BesideVerb && len(args) > 2:
+		// One that does not run is told at its line, by the start itself.
+		opt = enter.Options{Sibling: true}
+		opt.Of, _ = neighbourPID("", args[0]+":"+args[1])
+		args = args[2:]
+		words = append([]string{self}, args...)
 	case onNetworks:
 		// All that concerns networks is done in the namespace that these belong to.
 		room, err := usernet.Ask()
@@ -151,6 +157,10 @@ func awaitEntered(child *enter.Child) int {
 	}
 	return enter.Await(child.PID)
 }
+
+// BesideVerb stands in front of the start of a container in another's network, with the
+// name of that one: their user namespace is the same.
+const BesideVerb = "beside"
 
 // NetworksVerb stands in front of the verbs of a container on networks of the user's.
 const NetworksVerb = "networks"

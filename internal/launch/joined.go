@@ -11,6 +11,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -31,7 +32,7 @@ func joinedNamespaces(s *definition.Service) (planner.Joined, error) {
 		{"pid", s.PID, "pid", &j.PID},
 		{"ipc", s.IPC, "ipc", &j.IPC},
 	} {
-		if !planner.JoinsContainer(n.mode) {
+		if !definition.JoinsContainer(n.mode) {
 			continue
 		}
 		pid, err := neighbourPID(n.key, n.mode)
@@ -40,6 +41,9 @@ func joinedNamespaces(s *definition.Service) (planner.Joined, error) {
 		}
 		*n.path = fmt.Sprintf("/proc/%d/ns/%s", pid, n.file)
 		if n.key == "network_mode" {
+			if realm.Own() != nil && sameFile(*n.path, "/proc/self/ns/net") {
+				return j, &planner.KeyError{Key: n.key, What: "the joined container has the host's network, over which a user has no power", Cure: "write `network_mode: host` here, too"}
+			}
 			continue
 		}
 		if n.key == "ipc" {

@@ -3,8 +3,6 @@
 package planner
 
 import (
-	"strings"
-
 	"github.com/unitc/unitc/internal/cdi"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/seccomp"
@@ -69,11 +67,6 @@ type Joined struct {
 	// Level is that of the SELinux label of the container whose processes or
 	// memory are shared; "" = there is none.
 	Level string
-}
-
-// JoinsContainer tells whether the value of a namespace key names another container.
-func JoinsContainer(mode string) bool {
-	return strings.HasPrefix(mode, "service:") || strings.HasPrefix(mode, "container:")
 }
 
 // Device is a device node: "c" or "b", and its number.

@@ -245,7 +245,7 @@ func (b *builder) namespaces() error {
 		return nil
 	}
 	switch {
-	case JoinsContainer(b.s.PID):
+	case definition.JoinsContainer(b.s.PID):
 		if err := join(specs.PIDNamespace, "pid", b.s.PID, b.f.Joined.PID); err != nil {
 			return err
 		}
@@ -253,7 +253,7 @@ func (b *builder) namespaces() error {
 		add(specs.PIDNamespace)
 	}
 	switch {
-	case JoinsContainer(b.s.IPC):
+	case definition.JoinsContainer(b.s.IPC):
 		if err := join(specs.IPCNamespace, "ipc", b.s.IPC, b.f.Joined.IPC); err != nil {
 			return err
 		}

@@ -334,3 +334,67 @@ func TestUserNetworksErrors(t *testing.T) {
 func ofProject(text string) string {
 	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
 }
+
+// A user's container in another's network is in its user namespace, and on no network
+// otherwise: with an image and other ids, beside one on a network and one that has none.
+func TestUserJoinedNetwork(t *testing.T) {
+	s := newSession(t)
+	archive := savedImage(t, "localhost/box:1", `{"Cmd": ["sh"]}`)
+	must(t, "install", "-o", somebody, archive, s.home+"/box.tar")
+	s.must("unitc", "--user", "load", s.home+"/box.tar")
+	s.define("pair.yaml", "services:\n  front: {rootfs: host, stop_signal: SIGKILL, command: [sleep, infinity]}\n"+
+		"  side: {image: 'localhost/box:1', pull_policy: never, stop_signal: SIGKILL, network_mode: 'service:front', user: '33', command: [/bin/busybox, sh, -c, 'echo net $$(ls /sys/class/net); id; exec sleep 1000']}\n"+
+		"networks: {default: {internal: true}}\n")
+	s.define("alone.yaml", "rootfs: host\nnetwork_mode: none\nstop_signal: SIGKILL\ncommand: [sleep, infinity]\n")
+	s.define("beside.yaml", "rootfs: host\nnetwork_mode: container:alone\nstop_signal: SIGKILL\ncommand: [sh, -c, 'echo net $$(ls /sys/class/net); exec sleep 1000']\n")
+	s.must("systemctl", "--user", "start", "pair-side", "beside")
+	s.says("pair-side", "net eth0 lo\n", "uid=33")
+	s.says("beside", "net lo\n")
+	for _, pair := range [][2]string{{"pair-front", "pair-side"}, {"alone", "beside"}} {
+		for kind, same := range map[string]bool{"user": true, "net": true, "mnt": false, "pid": false, "ipc": false} {
+			var links [2]string
+			for i, unit := range pair {
+				links[i], _ = os.Readlink("/proc/" + s.property(unit, "MainPID") + "/ns/" + kind)
+			}
+			if (links[0] == links[1]) != same || links[0] == "" {
+				t.Errorf("the namespaces %s of %q are %q", kind, pair, links)
+			}
+		}
+	}
+	if got := s.inside("pair-side", "/bin/busybox", "id", "-u"); got != "33" {
+		t.Errorf("exec says %q", got)
+	}
+	// It goes along with the other one.
+	before := s.property("beside", "InvocationID")
+	s.must("systemctl", "--user", "restart", "alone")
+	if err := eventually(func() error {
+		if id := s.property("beside", "InvocationID"); id == before || s.property("beside", "ActiveState") != "active" {
+			return fmt.Errorf("beside is %s, as %s", s.property("beside", "ActiveState"), id)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	s.must("systemctl", "--user", "stop", "alone", "pair-front", "beside", "pair-side")
+	for _, name := range []string{"alone", "beside", "pair-front", "pair-side"} {
+		s.isGone(name)
+	}
+	s.noNetworks()
+
+	// The host's network is none that a user's container could join; who does not run has none.
+	s.define("alone.yaml", "rootfs: host\nnetwork_mode: host\nstop_signal: SIGKILL\ncommand: [sleep, infinity]\n")
+	if out, status := s.run("systemctl", "--user", "start", "beside"); status == 0 {
+		t.Errorf("it joins the host's network:\n%s", out)
+	}
+	if text := s.property("beside", "StatusText"); !strings.Contains(text, "network_mode: host") {
+		t.Errorf("its status is %q", text)
+	}
+	s.define("beside.yaml", "rootfs: host\nnetwork_mode: container:nobody\ncommand: [sleep, infinity]\n")
+	if out, status := s.run("systemctl", "--user", "start", "beside"); status == 0 {
+		t.Errorf("it starts beside nobody:\n%s", out)
+	}
+	if text := s.property("beside", "StatusText"); !strings.Contains(text, "beside.yaml:2:1: error: network_mode: nobody.service does not run") {
+		t.Errorf("its status is %q", text)
+	}
+	s.must("systemctl", "--user", "stop", "alone")
+}

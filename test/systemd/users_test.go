@@ -233,9 +233,9 @@ func TestUserKinds(t *testing.T) {
 // started; who has no ids is told how to get them.
 func TestUserErrors(t *testing.T) {
 	s := newSession(t)
-	s.define("bad.yaml", "rootfs: host\ncommand: [/bin/true]\nprivileged: true\ndevices: [/dev/null]\nnetwork_mode: service:x\n")
+	s.define("bad.yaml", "rootfs: host\ncommand: [/bin/true]\nprivileged: true\ndevices: [/dev/null]\nnetwork_mode: ns:/run/netns/x\n")
 	out, status := s.run("unitc", "--user", "check")
-	for _, want := range []string{"bad.yaml:3:1: error: privileged: ", "bad.yaml:4:1: error: devices: ", "bad.yaml:5:1: error: network_mode: a user's container has a user namespace of its own"} {
+	for _, want := range []string{"bad.yaml:3:1: error: privileged: ", "bad.yaml:4:1: error: devices: ", "bad.yaml:5:1: error: network_mode: a user has no right to the host's network namespaces"} {
 		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("unitc check exits with %d and does not say %q:\n%s", status, want, out)
 		}

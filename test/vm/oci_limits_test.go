@@ -329,7 +329,8 @@ func TestRuntimeMemoryCheckBeforeUpdate(t *testing.T) {
 			t.Errorf("%d processes were killed, and it is %s", n, b.status())
 		}
 		if out, err := b.update(`{"memory": {"limit": 16777216, "checkBeforeUpdate": false}}`); err != nil {
-			t.Errorf("without the check: %v: %s", err, out)
+			// It may have been killed, and its cgroup gone, before the next limit was set.
+			t.Logf("without the check: %v: %s", err, out)
 		}
 		await(t, "the kernel has killed it", func() bool { return b.status() == "stopped" })
 	})

@@ -136,7 +136,7 @@ func isSettled() bool {
 		return false
 	}
 	for line := range strings.Lines(string(out)) {
-		members, _ := filepath.Glob("/run/unitc/.networks/*/[!.]*.json")
+		members, _ := filepath.Glob("/run/unitc/.networks/*/[^.]*.json")
 		if !strings.Contains(line, " failed ") && (!strings.HasPrefix(line, "unitc-resolver.") || len(members) == 0) {
 			return false
 		}

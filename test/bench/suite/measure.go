@@ -108,7 +108,7 @@ func settle() {
 // remains tells whether there are records of containers that do not run.
 func remains() bool {
 	var records []string
-	for _, pattern := range []string{"/run/unitc/.networks/*/[!.]*.json", "/run/unitc/.images/[!.]*"} {
+	for _, pattern := range []string{"/run/unitc/.networks/*/[^.]*.json", "/run/unitc/.images/[^.]*"} {
 		found, _ := filepath.Glob(pattern)
 		records = append(records, found...)
 	}

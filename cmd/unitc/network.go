@@ -33,10 +33,10 @@ func (a *app) leases() lease.Store { return lease.Store{Root: a.root + lease.Roo
 // nobody has swept that up yet.
 func (a *app) members(network string) ([]lease.Record, error) {
 	records, err := a.leases().Records(network)
-	return slices.DeleteFunc(records, func(r lease.Record) bool { return a.root == "" && isOver(r.Container) }), err
+	return slices.DeleteFunc(records, func(r lease.Record) bool { return a.root == "" && isOver(r.Container, r.Invocation) }), err
 }
 
-func isOver(container string) bool { return invocation.Over(container + ".service") }
+func isOver(container, id string) bool { return invocation.IsOver(container+".service", id) }
 
 // networkRow is a network with those who are in it.
 type networkRow struct {

@@ -32,6 +32,25 @@ func Over(unit string) bool {
 	return !isThere(links+unit) && !isThere(root+realm.Run+"/"+strings.TrimSuffix(unit, ".service"))
 }
 
+// ID is the invocation of a service that systemd has by now: 32 hexadecimal digits, "" =
+// none, or one that cannot be known.
+func ID(unit string) string {
+	id, err := os.Readlink(root + realm.Systemd + "/units/invocation:" + unit)
+	if err != nil {
+		return "" // what is not known is not compared
+	}
+	return id
+}
+
+// IsOver tells whether one invocation of a service is over, as ID gave it: systemd has
+// done with it, or has begun another. "" stands for whichever is the last.
+func IsOver(unit, id string) bool {
+	if now := ID(unit); id != "" && now != "" {
+		return now != id
+	}
+	return Over(unit)
+}
+
 // isThere tells whether anything has that path. What cannot be seen may be there.
 func isThere(path string) bool {
 	_, err := os.Lstat(path)

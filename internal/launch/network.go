@@ -17,6 +17,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/invocation"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/network/device"
@@ -32,8 +33,8 @@ import (
 func (s *starter) claimNetwork() error {
 	if n := s.plan.Network; n != nil {
 		request := network.Request{
-			Container: strings.TrimSuffix(s.plan.Unit, ".service"),
-			Aliases:   n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Sysctls: n.Sysctls, Before: s.beforeNetwork,
+			Container: strings.TrimSuffix(s.plan.Unit, ".service"), Invocation: invocation.ID(s.plan.Unit),
+			Aliases: n.Aliases, Links: n.Links, Ports: n.Ports, DNS: s.service.DNS, Sysctls: n.Sysctls, Before: s.beforeNetwork,
 			SocketUnit: socketUnit, Over: isOver,
 		}
 		for _, a := range n.Attachments {

@@ -49,4 +49,4 @@ func beginSweep() error {
 	return notify.barrierFor(statePatience)
 }
 
-func isOver(container string) bool { return invocation.Over(container + ".service") }
+func isOver(container, id string) bool { return invocation.IsOver(container+".service", id) }

@@ -25,6 +25,7 @@ import (
 // Request is what a container asks for.
 type Request struct {
 	Container   string   // the unit's name without ".service"
+	Invocation  string   // the unit's, "" = unknown
 	Aliases     []string // further names in all its networks
 	Attachments []Attachment
 	Links       []definition.Link // other containers by names that only this one uses
@@ -33,11 +34,14 @@ type Request struct {
 	Sysctls     []definition.KeyValue // of single interfaces
 	// SocketUnit names the socket unit that listens on a port; nil, or "" = none.
 	SocketUnit func(lease.Port) string
-	// Over tells of a container whether it has ended; nil = none has.
-	Over func(container string) bool
+	// Over tells of others whether they have ended; nil = none has.
+	Over Over
 	// Before is called with each step's name.
 	Before func(step string)
 }
+
+// Over tells of a container whether that invocation of it has ended; "" = its last.
+type Over func(container, invocation string) bool
 
 // Attachment is a place on a network, with the network's definition.
 type Attachment struct {
@@ -154,7 +158,7 @@ func Release(container string) error {
 // ReleaseOver is Release of all containers that have ended, and Sweep: who starts
 // meanwhile has a record in its networks before it gives the lock back, and who was
 // killed before it wrote that has left them empty.
-func ReleaseOver(over func(container string) bool) error {
+func ReleaseOver(over Over) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err
@@ -166,15 +170,21 @@ func ReleaseOver(over func(container string) bool) error {
 
 // forgetOver takes all containers off their networks that have ended, and gives the
 // names of these networks. A container that starts meanwhile waits for the lock,
-// and writes its records then.
-func forgetOver(locked *lease.Locked, over func(container string) bool) (left map[string]bool, err error) {
+// and writes its records then: what there is of it is of an invocation before.
+func forgetOver(locked *lease.Locked, over Over) (left map[string]bool, err error) {
 	names, err := locked.Containers()
 	if err != nil {
 		return nil, err
 	}
 	left = map[string]bool{}
 	for _, name := range names {
-		if !over(name) {
+		records, readErr := locked.RecordsOf(name)
+		invocation := ""
+		if len(records) > 0 {
+			invocation = records[0].Invocation // one start writes all of them
+		}
+		if readErr != nil || !over(name, invocation) {
+			err = errors.Join(err, readErr)
 			continue
 		}
 		records, forgetErr := forget(locked, name)
@@ -290,7 +300,7 @@ func Up(d *definition.Network) error {
 }
 
 // Down lets a network go as soon as nobody is in it.
-func Down(name string, over func(container string) bool) error {
+func Down(name string, over Over) error {
 	locked, err := lockIfAny()
 	if locked == nil || err != nil {
 		return err

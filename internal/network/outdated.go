@@ -62,7 +62,7 @@ func Outdated(n *lease.Network, d *definition.Network) (list []Difference) {
 // removeOutdated takes a network away that is not as its definition says by now, if
 // all that was in it has ended: who starts makes it anew. A sweep may be on its way
 // that would do it, too, and may come behind the start.
-func removeOutdated(locked *lease.Locked, d *definition.Network, over func(container string) bool) error {
+func removeOutdated(locked *lease.Locked, d *definition.Network, over Over) error {
 	n, err := locked.Network(d.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

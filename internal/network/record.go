@@ -16,7 +16,7 @@ import (
 // address, the names of both ends.
 func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment, index int) (*lease.Record, error) {
 	record := &lease.Record{
-		Container: r.Container, Network: n.Name, Aliases: slices.Concat(r.Aliases, a.Aliases), DNS: r.DNS,
+		Container: r.Container, Invocation: r.Invocation, Network: n.Name, Aliases: slices.Concat(r.Aliases, a.Aliases), DNS: r.DNS,
 		Interface: a.Interface, MAC: a.MAC,
 	}
 	for _, l := range r.Links {

@@ -63,6 +63,43 @@ func TestSweepThatComesLate(t *testing.T) {
 	})
 }
 
+// Records of invocations that are over keep no network as it was, also where the same
+// containers start again together before any sweep.
+func TestNetworkOfInvocationsBefore(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			const gate = "/run/lab-sweep"
+			cleanReload(t)
+			t.Cleanup(func() { os.Remove("/run/systemd/system/" + sweepUnit + ".d") })
+			place(t, "/run/systemd/system/"+sweepUnit+".d/late.conf", "[Unit]\nConditionPathExists="+gate+"\n")
+			names := []string{"invoked-a", "invoked-b", "invoked-c"}
+			for _, name := range names {
+				place(t, definitions+name+".yaml", endless+"\ninit: true\nnetworks: [invoked]\n")
+			}
+			t.Cleanup(func() { must(t, "systemctl", append([]string{"stop"}, names...)...) })
+			for _, subnet := range []string{"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"} {
+				place(t, definitions+"invoked.network.yaml", "ipam: {config: [{subnet: "+subnet+"}]}\n")
+				reload(t)
+				must(t, "systemctl", append([]string{"start"}, names...)...)
+				if got := must(t, "unitc", "network", "inspect", "invoked"); !strings.Contains(got, subnet) {
+					t.Errorf("the network is not %s:\n%s", subnet, got)
+				}
+				must(t, "systemctl", append([]string{"stop"}, names...)...)
+				if left, _ := filepath.Glob("/run/unitc/.networks/invoked/invoked-*.json"); len(left) != len(names) {
+					t.Fatalf("they were swept up all the same: %q", left)
+				}
+			}
+			place(t, gate, "")
+			must(t, "systemctl", "start", names[0])
+			must(t, "systemctl", "stop", names[0])
+			await(t, "all is swept up", func() bool {
+				_, err := os.Stat("/run/unitc/.networks")
+				return os.IsNotExist(err)
+			})
+		})
+	})
+}
+
 // Nobody is forgotten who ends while others are swept up after.
 func TestSweepOfManyEnds(t *testing.T) {
 	sameNetworks(t, func() {

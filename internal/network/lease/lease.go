@@ -96,15 +96,17 @@ type Subnet struct {
 
 // Record is a container's place in a network.
 type Record struct {
-	Container string     `json:"name"` // the unit's name without ".service"
-	Network   string     `json:"network"`
-	Aliases   []string   `json:"aliases,omitempty"` // further names by which it is found
-	IPv4      netip.Addr `json:"ipv4,omitzero"`
-	IPv6      netip.Addr `json:"ipv6,omitzero"`
-	MAC       string     `json:"mac,omitempty"`
-	Interface string     `json:"interface"`      // inside
-	Link      string     `json:"link,omitempty"` // the other end, on the host
-	Ports     []Port     `json:"ports,omitempty"`
+	Container string `json:"name"` // the unit's name without ".service"
+	// Invocation is the container's by which it was written, "" = unknown.
+	Invocation string     `json:"invocation,omitempty"`
+	Network    string     `json:"network"`
+	Aliases    []string   `json:"aliases,omitempty"` // further names by which it is found
+	IPv4       netip.Addr `json:"ipv4,omitzero"`
+	IPv6       netip.Addr `json:"ipv6,omitzero"`
+	MAC        string     `json:"mac,omitempty"`
+	Interface  string     `json:"interface"`      // inside
+	Link       string     `json:"link,omitempty"` // the other end, on the host
+	Ports      []Port     `json:"ports,omitempty"`
 	// Links are other containers by names that only this one uses.
 	Links map[string]string `json:"links,omitempty"`
 	DNS   []string          `json:"dns,omitempty"` // asked in place of the host's servers

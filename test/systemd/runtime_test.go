@@ -82,8 +82,9 @@ func awaitLine(t *testing.T, unit, line string) {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		query := []string{"-q", "-o", "cat", "-u", unit}
-		// A unit that has ended well may be unloaded, and its run's id with it.
-		if id := property(t, unit, "InvocationID"); id != "" {
+		// A unit that has ended well may be unloaded, and its run's id with it. journald may
+		// read a last line when the run is over, and finds no id for it then.
+		if id := property(t, unit, "InvocationID"); id != "" && time.Until(deadline) > 30*time.Second {
 			query = append(query, "_SYSTEMD_INVOCATION_ID="+id)
 		}
 		out := must(t, "journalctl", query...)

@@ -352,6 +352,9 @@ func (a *app) ports(args []string) ([]lease.Port, error) {
 			return nil, err
 		}
 		for _, r := range records {
+			if a.root == "" && isOver(r.Container, r.Invocation) {
+				continue // its ports go with the next sweep
+			}
 			for _, p := range r.Ports {
 				if wanted == "" || wanted == inside(p) {
 					ports = append(ports, p)

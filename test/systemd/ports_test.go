@@ -115,6 +115,9 @@ ports:
 			if some == "" || len(chosen) < 2 {
 				t.Errorf("to port 81 lead %v\n%s", chosen, must(t, "unitc", "port", c.name))
 			}
+			if out := must(t, "unitc", "ps", c.name); !strings.Contains(out, some+"→81/tcp") || strings.Contains(out, "-18525") {
+				t.Errorf("ps does not have port %s\n%s", some, out)
+			}
 			for _, w := range []struct{ protocol, address, want string }{
 				{"tcp", "192.0.2.1:18510", "tcp80"}, {"tcp", "192.0.2.1:18511", "tcp81"}, {"tcp", "192.0.2.1:18512", "tcp82"},
 				{"udp", "192.0.2.1:18510", "udp80"}, {"udp", "192.0.2.1:18511", "udp81"}, {"udp", "192.0.2.1:18512", ""},

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/unitc/unitc/internal/cli/live"
+	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/quickjson"
 	"github.com/unitc/unitc/internal/resolved"
 )
@@ -29,6 +30,7 @@ type Generated struct {
 	resolved []byte
 	Image    string // what its root file system is made of; "" = not known
 	Ports    []string
+	open     bool // one of the ports at least is chosen at the start
 }
 
 // readLaunched takes from the definition that was launched what a reload may
@@ -42,7 +44,7 @@ func (g *Generated) readLaunched(s *live.Survey, name string) bool {
 	if l.Image == "" {
 		return false // it is not running, or not ours to read
 	}
-	g.Image, g.Ports = l.Image, l.Ports
+	g.Image, g.Ports, g.open = l.Image, l.Ports, l.open
 	if g.Source == "" {
 		g.Source = l.Source
 	}
@@ -180,6 +182,7 @@ func (g *Generated) readPorts(value []byte) {
 	var ports []struct {
 		HostIP    string `json:"host_ip"`
 		Published int    `json:"published"`
+		End       int    `json:"published_end"`
 		Target    int    `json:"target"`
 		Protocol  string `json:"protocol"`
 	}
@@ -187,18 +190,48 @@ func (g *Generated) readPorts(value []byte) {
 		return
 	}
 	for _, p := range ports {
+		g.open = g.open || p.Published == 0 || p.End != 0
 		port := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
-		if p.Published != 0 {
-			port = fmt.Sprintf("%d→%s", p.Published, port)
-			switch {
-			case strings.Contains(p.HostIP, ":"):
-				port = "[" + p.HostIP + "]:" + port
-			case p.HostIP != "":
-				port = p.HostIP + ":" + port
-			}
+		switch {
+		case p.End != 0:
+			port = published(p.HostIP, fmt.Sprintf("%d-%d→%s", p.Published, p.End, port))
+		case p.Published != 0:
+			port = published(p.HostIP, fmt.Sprintf("%d→%s", p.Published, port))
 		}
 		g.Ports = append(g.Ports, port)
 	}
+}
+
+// published is a port on an address of the host, "" = all of them.
+func published(address, port string) string {
+	switch {
+	case strings.Contains(address, ":"):
+		return "[" + address + "]:" + port
+	case address != "":
+		return address + ":" + port
+	}
+	return port
+}
+
+// takenPorts are those that a container's start has taken; nil = that is not known.
+func takenPorts(container string) (list []string) {
+	records, err := lease.Store{}.RecordsOf(container)
+	if err != nil {
+		return nil // what the definition says remains
+	}
+	for i := range records {
+		for _, p := range records[i].Ports {
+			address := p.Host.String()
+			if p.Host.IsUnspecified() {
+				address = ""
+			}
+			port := published(address, fmt.Sprintf("%d→%d/%s", p.Port, p.Target, p.Protocol))
+			if !slices.Contains(list, port) { // it is there for both families
+				list = append(list, port)
+			}
+		}
+	}
+	return list
 }
 
 // find gives the file of a unit, the template's for an instance.

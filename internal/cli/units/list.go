@@ -139,9 +139,15 @@ func newUnit(s *live.Survey, l listed) Unit {
 	if l.k.ActiveState == "inactive" || !l.g.readLaunched(s, name) {
 		l.g.read()
 	}
+	ports := l.g.Ports
+	if l.g.open && l.k.ActiveState == "active" {
+		if taken := takenPorts(name); taken != nil {
+			ports = taken
+		}
+	}
 	return Unit{
 		Name: name, Unit: l.k.Name, Description: l.k.Description,
-		Definition: l.g.Source, Image: l.g.Image, Ports: l.g.Ports,
+		Definition: l.g.Source, Image: l.g.Image, Ports: ports,
 		State: state(&l.k), Active: l.k.ActiveState, Sub: l.k.SubState,
 	}
 }

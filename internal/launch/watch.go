@@ -57,8 +57,14 @@ func RelayLost() int {
 
 // lostRelay ends the payload, if it has not ended by itself, and says why.
 func lostRelay() string {
-	// A signal would still reach one that systemd has not reaped.
-	if n, err := unix.Poll([]unix.PollFd{{Fd: order.Payload, Events: unix.POLLIN}}, 0); n != 0 || err != nil {
+	// A signal would still reach one that systemd has not reaped. That the relay has ended
+	// is a signal too, and poll(2) does not begin again behind one.
+	ended := 0
+	err := retry(func() (err error) {
+		ended, err = unix.Poll([]unix.PollFd{{Fd: order.Payload, Events: unix.POLLIN}}, 0)
+		return err
+	})
+	if ended != 0 || err != nil {
 		return ""
 	}
 	const what = "unitc-relay was killed before it could tell systemd that the container is ready; the payload is killed, so that the start fails"

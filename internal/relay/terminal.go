@@ -36,7 +36,9 @@ func awaitTerminal() bool {
 		}
 		if err == nil && fds[0].Revents&unix.POLLIN == 0 {
 			// The end may have come after the terminal was looked at.
-			_, err = unix.Poll(fds[:1], 0)
+			for err = unix.EINTR; err == unix.EINTR; {
+				_, err = unix.Poll(fds[:1], 0)
+			}
 		}
 		return err == nil && fds[0].Revents&unix.POLLIN != 0
 	}

@@ -91,6 +91,21 @@ func TestDevicesInVolumes(t *testing.T) {
 	}
 }
 
+// Limits that nothing can live with: the cure is no unit behind another.
+func TestLimitsThatAreTooSmall(t *testing.T) {
+	for text, want := range map[string]string{
+		"mem_limit: 512":               `error: mem_limit: "512" is 512 bytes, too little for any process; write the unit too, as in 512m`,
+		"mem_limit: 900k":              `error: mem_limit: "900k" is 921600 bytes, too little for any process; write at least 1m`,
+		"ulimits: {stack: 8192}":       "warning: ulimits.stack: a limit of 8192 is too small for any process; write bytes: ulimit(1) of shells counts KiB",
+		"ulimits: {nofile: 2}":         "warning: ulimits.nofile: a limit of 2 is too small for any process; write at least 3",
+		"ulimits: {as: -1, stack: -1}": "", "ulimits: {as: 1073741824, stack: 8388608, nofile: 3, nproc: 1}": "",
+	} {
+		if got := parseApp("image: x\n"+text+"\n", nil).Problems; len(got) > 0 != (want != "") || !strings.Contains(got.String(), want) {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
 // A scope needs its service, which systemd then needs for ever.
 func TestStopWhenUnneeded(t *testing.T) {
 	for text, want := range map[string]bool{

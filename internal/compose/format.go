@@ -89,7 +89,11 @@ var memoryFormat = format{
 		case !ok:
 			return bytesFormat.check(s)
 		case value < smallestMemory && value > 0:
-			return fmt.Sprintf("%s is %d bytes, too little for any process", quote(s), value), "write the unit too, as in " + strings.TrimRight(s, "bB ") + "m"
+			cure := "write at least 1m"
+			if number := strings.TrimRight(s, "bB "); isDigits(number) {
+				cure = "write the unit too, as in " + number + "m"
+			}
+			return fmt.Sprintf("%s is %d bytes, too little for any process", quote(s), value), cure
 		}
 		return "", ""
 	},

@@ -249,6 +249,16 @@ var ulimitNameFormat = format{
 	},
 }
 
+// leastUlimits are those below which nothing can run.
+var leastUlimits = map[string]struct {
+	number int64
+	cure   string
+}{
+	"as":     {1 << 20, "write bytes: ulimit(1) of shells counts KiB"},
+	"nofile": {3, "write at least 3, for the standard streams"},
+	"stack":  {64 << 10, "write bytes: ulimit(1) of shells counts KiB"},
+}
+
 func decodeUlimits(r *reader, s *definition.Service, n *node) {
 	for i := range n.pairs {
 		p := &n.pairs[i]
@@ -262,6 +272,9 @@ func decodeUlimits(r *reader, s *definition.Service, n *node) {
 		if u.Hard != -1 && (u.Soft > u.Hard || u.Soft == -1) {
 			r.fault(p.value, "raise hard, or lower soft", "the soft limit %s is above the hard limit %s", limitText(u.Soft), limitText(u.Hard))
 			continue
+		}
+		if least := leastUlimits[u.Name]; u.Soft >= 0 && u.Soft < least.number {
+			r.warn(p.value, least.cure, "a limit of %d is too small for any process", u.Soft)
 		}
 		s.Ulimits = append(s.Ulimits, u)
 	}

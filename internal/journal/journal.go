@@ -30,6 +30,8 @@ type stream struct {
 	mu   sync.Mutex
 	fd   int
 	open bool
+	// bare: it is the payload's, where a priority would be text.
+	bare bool
 }
 
 // Write implements io.Writer.
@@ -38,8 +40,13 @@ func (s *stream) Write(b []byte) (int, error) {
 	defer s.mu.Unlock()
 	if !s.open {
 		s.fd, s.open = connect(unix.Stderr), true
+		s.bare = s.fd == unix.Stderr && socketOf(unix.Stderr) != nil
 	}
-	for n := 0; n < len(b); {
+	skip := 0
+	if s.bare && len(b) > 2 && b[0] == '<' && b[2] == '>' {
+		skip = 3
+	}
+	for n := skip; n < len(b); {
 		m, err := unix.Write(s.fd, b[n:])
 		if err == unix.EINTR {
 			continue

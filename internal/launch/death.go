@@ -96,6 +96,14 @@ func (d *death) explain() {
 	case f.oom && (d.status == "KILL" || d.result == "oom-kill"):
 		d.cause = "killed: the memory limit of " + cmp.Or(kilobytes(f.limit), "its cgroup") + " was hit"
 		d.cure = "raise `mem_limit:` in the definition" + f.moreMemory() + ", or make the program use less"
+	case d.result == "oom-kill":
+		d.cause = "killed: the kernel had no memory left for it"
+		d.cure = "look in `journalctl -k -g oom` whose limit it was: the host's, or a slice's"
+		if d.plan.Scope != nil {
+			// Of a payload in its scope systemd says "signal".
+			d.cause = "killed: the kernel had no memory left for what unitc runs in the service"
+			d.cure += ", or MemoryMax= of a drop-in, which does not act on the payload: take it out, and write `mem_limit:`"
+		}
 	case d.result == "watchdog" && d.probe != "":
 		d.cause = d.probe
 	case signal && d.status == "SYS" && d.plan.Spec != nil && d.plan.Spec.Linux != nil && d.plan.Spec.Linux.Seccomp != nil:
@@ -121,7 +129,7 @@ func (d *death) explain() {
 	if at := lastWhereabouts(d.lines); at != "" && d.result == "timeout" {
 		d.cause += "; the start was " + at
 	}
-	if d.cure != "" || d.code == "exited" && launchStatus(d.status) != "" {
+	if d.cure != "" || d.code == "exited" && launchStatus(d.status) != "" && !d.before() {
 		return // a launch that has failed has told its cure, which STATUS= keeps
 	}
 	if d.found.pids {
@@ -140,6 +148,12 @@ func launchStatus(status string) string {
 		return ", as a launch does that has failed"
 	}
 	return ""
+}
+
+// before tells whether systemd itself has failed, before there was a helper
+// (exec_spawn in its exec-invoke.c).
+func (d *death) before() bool {
+	return strings.Contains(d.lines, d.plan.Unit+": Failed at step ")
 }
 
 // moreMemory is half as much again, in whole mebibytes.

@@ -60,7 +60,6 @@ var hints = []hint{
 	{step: "clone-payload", errno: unix.ENOSPC, cure: "a limit of namespaces is 0 or reached: " + raiseNamespaces + "; or that of mounts: /proc/sys/fs/mount-max"},
 	{step: "clone-payload", errno: unix.EPERM, cure: "this helper may not make namespaces: it must run as root outside any sandbox (check the unit's drop-ins)"},
 	{step: "clone-payload", errno: unix.ENOSYS, cure: "a drop-in of the unit forbids namespaces (RestrictNamespaces=, SystemCallFilter=), or the kernel is too old: remove it, or update"},
-	{step: "clone-payload", errno: unix.EAGAIN, cure: "no more processes: the limit of the unit or of the host is reached (TasksMax=, kernel.pid_max)"},
 	{step: "clone-payload", errno: unix.EINVAL, cure: "this kernel lacks a kind of namespace that the container is to have (CONFIG_NAMESPACES and below)"},
 	{step: "enter-time-namespace", errno: unix.EINVAL, cure: "this kernel has no time namespaces (CONFIG_TIME_NS)"},
 	{step: "join-namespaces", errno: unix.EINVAL, cure: "what is joined is not a namespace of this kind, or is of a user namespace that cannot be joined from here"},
@@ -144,9 +143,13 @@ var hints = []hint{
 	{step: "exec-payload", errno: unix.ENOSYS, key: "security_opt", cure: "refused by the seccomp profile: it must allow execve"},
 	{step: "exec-payload", errno: unix.ETXTBSY, key: "command", cure: "the program is being written; start again when that is done"},
 	{step: "exec-payload", errno: unix.E2BIG, key: "environment", cure: "arguments and environment are too large for execve(2); shorten them"},
+	{step: "exec-payload", errno: unix.EAGAIN, call: "execve", key: "ulimits", cure: "its user has more processes than nproc of `ulimits:` allows; those of the host's user of that number count with `userns_mode: host`"},
 	{step: "exec-payload", is: program.ErrKilled, key: "security_opt", cure: "by the seccomp profile, which must allow execve, or for want of memory (`mem_limit:`)"},
 	{step: "exec-payload", errno: unix.ENOMEM, key: "command", cure: "the memory limit is too small to start the program; raise `mem_limit:`"},
 
+	{step: "redirect-stdio", errno: unix.EBADF, call: "dup3", key: "ulimits", cure: "nofile of `ulimits:` is too small for the three standard streams; raise it"},
+	{step: "start-init", errno: unix.EAGAIN, key: "pids_limit", cure: "a limit lets it have one process, and with `init: true` there are two: raise `pids_limit:`, or nproc of `ulimits:`"},
+	{step: "prepare-relay", errno: unix.EAGAIN, key: "pids_limit", cure: noProcesses}, // fork(2) is Go's
 	{step: "attach-rootfs", errno: unix.EINVAL, call: "mount", key: "image", cure: "the file system that images are on takes no overlay (an overlay itself, NFS and others do not; `unitc df` says where it is, `findmnt -T` what): have it on ext4, xfs, btrfs or tmpfs"},
 
 	// Wherever it happens.
@@ -154,6 +157,8 @@ var hints = []hint{
 	{errno: unix.EPERM, call: "move_mount", cure: denied},
 	{errno: unix.EPERM, call: "mount", cure: denied},
 	{errno: unix.EPERM, call: "pivot_root", cure: denied},
+	{errno: unix.EAGAIN, call: "clone", key: "pids_limit", cure: noProcesses},
+	{errno: unix.EFBIG, cure: "a drop-in of the unit limits the size of files for the helper: take LimitFSIZE= out of it, and write `ulimits: {fsize: …}` for the payload"},
 	{errno: unix.EMFILE, cure: "the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit with `systemctl edit`"},
 	{errno: unix.ENFILE, cure: "the host has no descriptors left: raise /proc/sys/fs/file-max"},
 	{errno: unix.ENOMEM, cure: "the kernel has no memory left for this"},
@@ -174,9 +179,11 @@ const (
 	noNetAdmin = "the helper needs CAP_NET_ADMIN of the host: a drop-in of the unit takes it away (CapabilityBoundingSet=, PrivateUsers=)"
 	denied     = "refused: an LSM (`journalctl -k`), or unitc runs in a container, which lets nobody mount"
 	noMounts   = "a limit is reached: that of mounts (/proc/sys/fs/mount-max), or that of their namespaces (user.max_mnt_namespaces), of which each detached mount is one: raise it"
-	fullRun    = "/run is full: look with `df /run` and `df -i /run`"
-	noAgent    = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
-	badFilter  = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
+	// What starts the container is counted where it is in the payload's cgroup.
+	noProcesses = "no more processes may be made: raise `pids_limit:`, which with `runtime:` and `cgroup: service` counts what starts the container too, or TasksMax= of a drop-in; or the host has no more (kernel.pid_max, kernel.threads-max)"
+	fullRun     = "/run is full: look with `df /run` and `df -i /run`"
+	noAgent     = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
+	badFilter   = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
 )
 
 func (s *starter) hint(step string, err error) *hint {

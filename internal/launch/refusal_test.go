@@ -5,6 +5,8 @@ package launch
 import (
 	"strings"
 	"testing"
+
+	"github.com/unitc/unitc/internal/plan"
 )
 
 func TestRefusalOfASecurityModule(t *testing.T) {
@@ -32,5 +34,23 @@ func TestRefusalExplainsADeath(t *testing.T) {
 	d = &death{code: "killed", status: "KILL", found: findings{denied: record, oom: true, limit: "1024"}}
 	if d.explain(); strings.Contains(d.cause, "AppArmor") {
 		t.Errorf("it was killed for its memory: %q", d.cause)
+	}
+}
+
+// What the kernel kills for want of memory beside the payload, and what systemd could
+// not start, have a cure too.
+func TestStarvedBesideThePayload(t *testing.T) {
+	scope := &plan.Plan{Unit: "web.service", Scope: &plan.Scope{Name: "unitc-web.scope"}}
+	for want, d := range map[string]death{
+		"killed: the kernel had no memory left for what unitc runs in the service|MemoryMax= of a drop-in": {plan: scope, result: "oom-kill", code: "killed", status: "KILL"},
+		"killed: the kernel had no memory left for it|the host's, or a slice's":                            {plan: &plan.Plan{Unit: "web.service"}, result: "oom-kill", code: "killed", status: "KILL"},
+		"its limit on processes kept it from starting more|raise `pids_limit:`": {plan: &plan.Plan{Unit: "web.service"}, result: "exit-code", code: "exited", status: "233",
+			lines: "web.service: Failed at step RUNTIME_DIRECTORY spawning /x: Resource temporarily unavailable", found: findings{pids: true}},
+		"exited with status 217, as a launch does that has failed|": {plan: scope, result: "exit-code", code: "exited", status: "217", lines: "web.yaml:1:1: error: x", found: findings{pids: true}},
+	} {
+		cause, cure, _ := strings.Cut(want, "|")
+		if d.explain(); !strings.Contains(d.cause, cause) || !strings.Contains(d.cure, cure) || cure == "" && d.cure != "" {
+			t.Errorf("%s: %s; %s", want, d.cause, d.cure)
+		}
 	}
 }

@@ -92,7 +92,7 @@ func (s *structured) drain() {
 }
 
 // journalService answers by varlink.org's protocol.
-const journalService = "/run/systemd/journal/io.systemd.journal"
+var journalService = "/run/systemd/journal/io.systemd.journal"
 
 // askJournal asks journald for its name and tells whether it has answered. A
 // version that does not know the question says so, which is as good.
@@ -110,9 +110,14 @@ func askJournal(patience time.Duration) bool {
 	if _, err := unix.Write(fd, []byte("{\"method\":\"org.varlink.service.GetInfo\",\"parameters\":{}}\x00")); err != nil {
 		return false
 	}
-	var b [16]byte
-	n, err := unix.Read(fd, b[:])
-	return err == nil && n > 0
+	for deadline := time.Now().Add(patience); ; {
+		var b [16]byte
+		n, err := unix.Read(fd, b[:])
+		// With SO_RCVTIMEO a signal ends the wait (signal(7)): a check that has ended, say.
+		if err != unix.EINTR || time.Now().After(deadline) {
+			return err == nil && n > 0
+		}
+	}
 }
 
 // line sends one line.

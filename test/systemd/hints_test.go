@@ -59,6 +59,15 @@ func TestStatusNamesTheCure(t *testing.T) {
 			[]string{"fulltmpfs.yaml:1:1: error: mount: mkdirat mounts[0] dst=/proc creating proc: no space left on device; its file system is full (bytes or inodes)"}},
 		"descriptors": {"rootfs: host\ncommand: [/bin/true]\n", "LimitNOFILE=12", "",
 			[]string{"too many open files; the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit"}},
+		// Too few for a stream of the helper's own: its words go by the payload's.
+		"wordless": {"rootfs: host\ncommand: [/bin/true]\n", "LimitNOFILE=10", "",
+			[]string{"too many open files; the helper has no descriptors left"}},
+		"files": {"rootfs: host\ncommand: [/bin/true]\n", "LimitFSIZE=0", "233",
+			[]string{"error: write-state: ", "file too large; a drop-in of the unit limits the size of files for the helper: take LimitFSIZE= out of it"}},
+		"streams": {"rootfs: host\ncommand: [/bin/true]\nulimits: {nofile: 2}\n", "", "209",
+			[]string{"streams.yaml:3:1: error: redirect-stdio: dup3 ", " as 2: bad file descriptor; nofile of `ulimits:` is too small"}},
+		"twoprocesses": {"rootfs: host\ncommand: [/bin/true]\nuser: nobody\ninit: true\nulimits: {nproc: 1}\n", "", "203",
+			[]string{"error: start-init: init: resource temporarily unavailable; a limit lets it have one process, and with `init: true` there are two: raise `pids_limit:`, or nproc of `ulimits:`"}},
 		"sandboxed": {"rootfs: host\ncommand: [/bin/true]\n", "RestrictNamespaces=yes", "226",
 			[]string{"error: clone-payload: clone3: function not implemented; a drop-in of the unit forbids namespaces (RestrictNamespaces="}},
 		"nobody": {"rootfs: host\ncommand: [/bin/true]\n", "User=nobody", "78",
@@ -89,6 +98,9 @@ func TestStatusNamesTheCure(t *testing.T) {
 				if !strings.Contains(out, w) {
 					t.Errorf("systemctl status lacks %q:\n%s", w, out)
 				}
+			}
+			if log := must(t, "journalctl", "-q", "-o", "cat", "-u", name); strings.Contains(log, "<3>") {
+				t.Errorf("a priority is text in the log:\n%s", log)
 			}
 			if got := property(t, name, "ExecMainStatus"); test.exit != "" && got != test.exit {
 				t.Errorf("the exit status is %s, want %s", got, test.exit)

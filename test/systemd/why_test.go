@@ -257,7 +257,16 @@ func TestWhyNamesADropIn(t *testing.T) {
 		place(t, definitions+name+".yaml", "rootfs: host\ncommand: [/bin/true]\n"+text)
 		place(t, "/etc/systemd/system/"+name+".service.d/test.conf", "[Service]\nSystemCallFilter=@system-service\n")
 	}
+	place(t, definitions+"why-starved.yaml", "rootfs: host\ncommand: [/bin/true]\nnetwork_mode: none\n")
+	place(t, "/etc/systemd/system/why-starved.service.d/test.conf", "[Service]\nLimitAS=100M\n")
 	reload(t)
+	if out, status := command(t, "systemctl", "start", "why-starved"); status == 0 {
+		t.Errorf("it starts without memory: %s", out)
+	}
+	if out, _ := command(t, "unitc", "why", "why-starved"); !strings.Contains(out, "test.conf:2: LimitAS: it acts on unitc's helper too, which it may keep from starting the container; take it out, and in the definition write ulimits: as:") {
+		t.Errorf("unitc why does not name the drop-in:\n%s", out)
+	}
+	must(t, "systemctl", "reset-failed", "why-starved")
 	for _, name := range []string{"why-hard", "why-hardnet"} {
 		if out, status := command(t, "systemctl", "start", name); status == 0 {
 			t.Errorf("%s starts: %s", name, out)

@@ -5,6 +5,7 @@
 package vm
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -47,4 +48,34 @@ func TestLimitOfMounts(t *testing.T) {
 	}
 	restore()
 	run(t, "systemctl", "start", c.name)
+}
+
+// Starts that get no process, or no memory: each says by what limit, and what to do.
+//
+//lab:once
+func TestStartsThatStarve(t *testing.T) {
+	const text = "rootfs: host\nnetwork_mode: none\ncommand: [sleep, infinity]\n"
+	drop := func(name, line string) {
+		dir := "/etc/systemd/system/" + name + ".service.d"
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(dir+"/test.conf", []byte("[Service]\n"+line+"\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+	}
+	drop("no-memory-scope", "MemoryMax=1M")
+	wants := map[string][]string{
+		"no-second-scope":    {":4:1: error: start-init: init: resource temporarily unavailable; a limit lets it have one process, and with `init: true` there are two: raise `pids_limit:`"},
+		"no-thread-service":  {":4:1: error: create-user-namespace: clone3: resource temporarily unavailable; no more processes may be made: raise `pids_limit:`"},
+		"no-process-service": {"its limit on processes kept it from starting more", "to do     raise `pids_limit:`"},
+		"no-memory-scope":    {"killed: the kernel had no memory left for what unitc runs in the service", "MemoryMax= of a drop-in", "test.conf:2: MemoryMax: it acts on unitc's helper"},
+	}
+	for _, c := range place(t,
+		definition{"no-second", "scope", text + "pids_limit: 1\ninit: true"}, definition{"no-thread", "service", text + "pids_limit: 4"},
+		definition{"no-process", "service", text + "pids_limit: 1"}, definition{"no-memory", "scope", text}) {
+		if out, err := exec.Command("systemctl", "start", c.name).CombinedOutput(); err == nil {
+			t.Errorf("%s starts: %s", c.name, out)
+		}
+		c.says(wants[c.name])
+		run(t, "systemctl", "reset-failed", c.name)
+	}
 }

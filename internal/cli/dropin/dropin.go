@@ -85,6 +85,10 @@ func namesFor(unit string) []string {
 // stop, which systemd does itself, and what the helper needs for many volumes.
 var passed = []string{"FinalKillSignal", "KillSignal", "Limit", "RestartKillSignal", "Send", "TimeoutSec", "TimeoutStop"}
 
+// starving are limits that the helper may not live with, and cannot tell of: a program
+// of Go's ends when it gets no memory, and one that is killed says nothing.
+var starving = []string{"LimitAS", "LimitCPU", "LimitDATA", "LimitFSIZE", "LimitSTACK"}
+
 // tracing begins the values of Environment= that are meant for the helper.
 const tracing = "UNITC_"
 
@@ -107,23 +111,28 @@ func apply(found diag.List, path, text string, limits bool) diag.List {
 		if section != "[Service]" || !isAssignment || line[0] == '#' || line[0] == ';' {
 			continue
 		}
-		if clears(value) {
+		if clears(name, value) {
 			found = slices.DeleteFunc(found, func(p diag.Problem) bool { return p.Path == name })
 			continue
 		}
 		cure, isLimit := compose.RefusedInService(name)
 		if cure != "" && !(limits && isLimit) && !strings.HasPrefix(value, tracing) &&
-			!slices.ContainsFunc(passed, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			(slices.Contains(starving, name) || !slices.ContainsFunc(passed, func(p string) bool { return strings.HasPrefix(name, p) })) {
+			what := "it acts on unitc's helper and not on the container"
+			if slices.Contains(starving, name) {
+				what = "it acts on unitc's helper too, which it may keep from starting the container"
+			}
 			found = append(found, diag.Problem{File: path, Line: number, Col: 1, Severity: diag.Warning, Rule: diag.RuleConflict, Path: name,
-				What: "it acts on unitc's helper and not on the container", Cure: "take it out" + inDefinition(cure)})
+				What: what, Cure: "take it out" + inDefinition(cure)})
 		}
 	}
 	return found
 }
 
-// clears holds for what assigns nothing: the empty value, and the no of a switch.
-func clears(value string) bool {
-	return slices.Contains([]string{"", "no", "false", "off", "0", "n", "f"}, strings.ToLower(value))
+// clears holds for what assigns nothing: the empty value, the no of a switch, and a
+// limit that is none.
+func clears(name, value string) bool {
+	return slices.Contains([]string{"", "no", "false", "off", "n", "f", "infinity"}, strings.ToLower(value)) || value == "0" && !strings.HasPrefix(name, "Limit")
 }
 
 // inDefinition turns the cure of a definition's fault into the one of a drop-in's.

@@ -25,6 +25,7 @@ func TestProblems(t *testing.T) {
 		"passes":      {map[string]string{"web.service.d/x.conf": "[Service]\nNice=5\nRestart=always\nTimeoutStopSec=9\nLimitNOFILE=9\nEnvironment=UNITC_TRACE=1\nX-Mine=1\n"}, "web.service", nil, nil},
 		"limit":       {map[string]string{"web.service.d/x.conf": "[Service]\nMemoryMax=1G\n"}, "web.service", &definition.Service{}, []string{"/etc/systemd/system/web.service.d/x.conf:2 MemoryMax"}},
 		"own limit":   {map[string]string{"web.service.d/x.conf": "[Service]\nMemoryMax=1G\n"}, "web.service", ofService, nil},
+		"starves":     {map[string]string{"web.service.d/x.conf": "[Service]\nLimitAS=1G\nLimitFSIZE=0\nLimitSTACK=8M\nLimitSTACK=infinity\nLimitNPROC=0\n"}, "web.service", nil, []string{"/etc/systemd/system/web.service.d/x.conf:2 LimitAS", "/etc/systemd/system/web.service.d/x.conf:3 LimitFSIZE"}},
 		"cleared":     {map[string]string{"web.service.d/10.conf": "[Service]\nUser=x\nGroup=x\n", "/run/systemd/system/web.service.d/20.conf": "[Service]\nUser=\n"}, "web.service", nil, []string{"/etc/systemd/system/web.service.d/10.conf:3 Group"}},
 		"overridden":  {map[string]string{"web.service.d/x.conf": "[Service]\n", "/usr/lib/systemd/system/web.service.d/x.conf": "[Service]\nUser=x\n"}, "web.service", nil, nil},
 		"of a prefix": {map[string]string{"blog-.service.d/x.conf": "[Service]\nUser=x\n", "service.d/y.conf": "[Service]\nGroup=x\n", "blog.service.d/z.conf": "[Service]\nType=x\n"}, "blog-web.service", nil, []string{"/etc/systemd/system/blog-.service.d/x.conf:2 User", "/etc/systemd/system/service.d/y.conf:2 Group"}},

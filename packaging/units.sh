@@ -30,9 +30,15 @@ stop_users() {
 	for dir in /run/user/*/unitc; do
 		uid=${dir#/run/user/} uid=${uid%/unitc}
 		gid=$(id -g "$uid" 2>/dev/null) && [ "$uid" -gt 0 ] 2>/dev/null || continue
-		timeout -k 5 120 setsid -w setpriv --reuid="$uid" --regid="$gid" --clear-groups env -i "XDG_RUNTIME_DIR=/run/user/$uid" PATH=/usr/bin:/bin \
-			systemctl --user stop unitc-update.timer unitc.slice </dev/null >/dev/null 2>&1 || echo "stopping the containers of user $uid: left to them" >&2
+		systemctl_of stop unitc-update.timer unitc.slice || echo "stopping the containers of user $uid: left to them" >&2
+		# unitc.slice has taken with it what sweeps when all have stopped.
+		systemctl_of stop unitc-sweep.timer unitc-sweep.service unitc-postmortem.service || true
 	done
+}
+
+systemctl_of() {
+	timeout -k 5 120 setsid -w setpriv --reuid="$uid" --regid="$gid" --clear-groups env -i "XDG_RUNTIME_DIR=/run/user/$uid" PATH=/usr/bin:/bin \
+		systemctl --user "$@" </dev/null >/dev/null 2>&1
 }
 
 # What `unitc enable` and `unitc disable` have made: links of units that will

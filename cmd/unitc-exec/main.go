@@ -54,7 +54,7 @@ func run(args []string) int {
 		return launch.Clean(args[1], false)
 	case len(args) >= 3 && args[0] == "clean": // of an earlier version, with networks
 		return launch.Clean(args[1], true)
-	case len(args) == 1 && args[0] == "sweep":
+	case len(args) == 1 && args[0] == launch.SweepVerb:
 		return launch.Sweep()
 	case len(args) == 1 && args[0] == "idle":
 		return launch.Idle()
@@ -62,7 +62,7 @@ func run(args []string) int {
 		return launch.Log()
 	case len(args) == 1 && args[0] == pump.LostVerb: // by who watches the relay
 		return launch.RelayLost()
-	case len(args) == 1 && args[0] == "postmortem":
+	case len(args) == 1 && args[0] == launch.PostMortemVerb:
 		return launch.PostMortem()
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay
 		return launch.Probe(args[1], args[2])
@@ -95,6 +95,8 @@ func run(args []string) int {
 const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
        unitc-exec enter [networks] VERB ARGUMENTS
        unitc-exec enter keep-network
+       unitc-exec enter sweep
+       unitc-exec enter postmortem
        unitc-exec nest start RESOLVED.json [INSTANCE]
        unitc-exec clean NAME [swept]
        unitc-exec sweep

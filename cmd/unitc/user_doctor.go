@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/cli/doctor"
 	"github.com/unitc/unitc/internal/enter"
+	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/realm"
@@ -35,7 +36,7 @@ func (a *app) examine() []doctor.Finding {
 	}
 	common := []string{"version", "seccomp", "security module", "hierarchy", "pressure", "generator", "helper", "journal", "kinds"}
 	list := slices.DeleteFunc(doctor.Examine(m), func(f doctor.Finding) bool { return !slices.Contains(common, f.Check) })
-	list = append(list, userNamespace(u), userIDs(u), userImages(u), userControllers(u), userPasta(), userKeeper(), userLingers(u))
+	list = append(list, userNamespace(u), userIDs(u), userImages(u), userControllers(u), userPasta(), userKeeper(), userSweep(), userLingers(u))
 	return append(list, a.examineDefinitions(), a.examineLinks())
 }
 
@@ -145,16 +146,47 @@ func userPasta() doctor.Finding {
 // userKeeper keeps the networks of a user's containers, and is a package's unit.
 func userKeeper() doctor.Finding {
 	const check = "networks"
+	path, masked := userUnit(usernet.Unit)
+	switch {
+	case masked:
+		return finding(check, doctor.Failed, "systemctl --user unmask "+usernet.Unit, "%s is masked: containers on networks do not start", usernet.Unit)
+	case path == "":
+		return finding(check, doctor.Failed, installAgain, "%s is missing: containers on networks do not start", usernet.Unit)
+	}
+	return finding(check, doctor.OK, "", "%s", path)
+}
+
+const installAgain = "install unitc again: its packages and `make install` bring it"
+
+// userUnit finds a unit that is not the generator's.
+func userUnit(name string) (path string, masked bool) {
 	for _, dir := range realm.NativeUnits() {
-		path := dir + "/" + usernet.Unit
+		path := dir + "/" + name
 		if target, err := os.Readlink(path); err == nil && target == "/dev/null" {
-			return finding(check, doctor.Failed, "systemctl --user unmask "+usernet.Unit, "%s is masked: containers on networks do not start", usernet.Unit)
+			return path, true
 		}
 		if _, err := os.Stat(path); err == nil {
-			return finding(check, doctor.OK, "", "%s", path)
+			return path, false
 		}
 	}
-	return finding(check, doctor.Failed, "install unitc again: its packages and `make install` bring it", "%s is missing: containers on networks do not start", usernet.Unit)
+	return "", false
+}
+
+// userSweep: what comes behind the end of containers are a package's units.
+func userSweep() doctor.Finding {
+	const check, cost = "sweep", "each container has clean-up of its own, and its stop takes longer"
+	where := ""
+	for _, unit := range generator.Behind {
+		path, masked := userUnit(unit)
+		switch {
+		case masked:
+			return finding(check, doctor.Warning, "systemctl --user unmask "+unit+", and daemon-reload", "%s is masked: %s", unit, cost)
+		case path == "":
+			return finding(check, doctor.Warning, installAgain+"; then systemctl --user daemon-reload", "%s is missing: %s", unit, cost)
+		}
+		where = filepath.Dir(path)
+	}
+	return finding(check, doctor.OK, "", "%s", where)
 }
 
 // userLingers: without it all ends with the user's last login (loginctl(1)).

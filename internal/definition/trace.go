@@ -18,6 +18,8 @@ var traces = []trace{
 	{"another runtime's state", func(s *Service) bool { return s.Runtime != "" }},
 	{"hooks to run after the end", func(s *Service) bool { return s.Bundle != "" || len(s.CDI) > 0 }},
 	{"what systemd is not to write into the journal", func(s *Service) bool { return s.keepsQuiet() }},
+	{"the process that is a user's way out, and records that are taken away where the networks are", func(s *Service) bool { return s.OfUser && s.NetworkMode == "" }},
+	{"the kernel's counters, which a user finds in the service's own cgroup alone", func(s *Service) bool { return s.OfUser && s.System.Cgroup == CgroupService }},
 }
 
 // remains are what may be taken away behind the end: it has a record of its own, by

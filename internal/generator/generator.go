@@ -86,6 +86,7 @@ func Run(cfg Config) error {
 	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: make(map[string]string, len(tree.Names()))}
 	r.lookForLaunched()
 	defer r.native.close()
+	r.room.cleansAll = len(tree.Names()) > 0 && r.native.lacksSweep()
 	for _, name := range tree.Names() {
 		// Found by its name, so it is there.
 		entry, _ := tree.Entry(name)

@@ -9,6 +9,8 @@ type room struct {
 	used         []byte
 	units        []unit
 	translations []translation
+	// cleansAll: nothing comes behind an end, so that each has clean-up.
+	cleansAll bool
 }
 
 // roomSize is enough for all but large projects.

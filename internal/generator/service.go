@@ -123,6 +123,7 @@ func (t *translation) unitSection(problems diag.List) {
 		// to remove a bridge.
 		t.w.Set("OnFailure", sweepUnit)
 		t.w.Set("OnSuccess", sweepUnit)
+		t.lastSweep()
 	}
 	t.pass(t.service.System.Unit)
 }
@@ -130,10 +131,10 @@ func (t *translation) unitSection(problems diag.List) {
 // isSwept tells whether a sweep comes behind the end. None does behind an instance's:
 // systemd, which is to forget it when it has stopped, keeps it loaded then.
 func (t *translation) isSwept() bool {
-	if realm.Own() != nil {
-		return false // its clean-up is its own
+	if realm.Own() == nil && t.joinsNetworks() && !t.isTemplate() {
+		return true
 	}
-	return t.joinsNetworks() && !t.isTemplate() || !t.cleansUp() && t.service.LeavesRemains()
+	return !t.cleansUp() && t.service.LeavesRemains()
 }
 
 // cleansUp tells whether the unit has an ExecStopPost=: one more process for
@@ -141,7 +142,7 @@ func (t *translation) isSwept() bool {
 // when it writes itself into its cgroup. What it would take away of others is swept
 // up behind their end.
 func (t *translation) cleansUp() bool {
-	return t.cleans || t.broken || realm.Own() != nil || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory()
+	return t.cleans || t.broken || t.room.cleansAll || t.service == nil || t.service.LeavesTraces() || !t.hasRuntimeDirectory()
 }
 
 // hasRuntimeDirectory: systemd-executor (v255 to 262 at least) cannot read back

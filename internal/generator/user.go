@@ -3,6 +3,7 @@
 package generator
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -36,6 +37,26 @@ func (t *translation) exec(words ...string) string {
 
 // keeperUnit keeps the networks of a user while a container needs any.
 const keeperUnit = "unitc-network.service"
+
+// Behind are the units that come behind the end of a user's containers without clean-up.
+var Behind = []string{postMortemUnit, sweepUnit, "unitc-sweep-begin.service", "unitc-sweep.service", lastSweepUnit}
+
+// lastSweepUnit sweeps when a user's systemd ends, which waits for no timer.
+const lastSweepUnit = "unitc-sweep-last.service"
+
+// lacksSweep tells whether one of these is missing, or masked, in a user's systemd: each
+// user may have their own. Containers have clean-up then.
+func (n *native) lacksSweep() bool {
+	return realm.Own() != nil && slices.ContainsFunc(Behind, func(unit string) bool { return n.path(unit) == "" })
+}
+
+// lastSweep has a user's container stop before what sweeps up at the end.
+func (t *translation) lastSweep() {
+	if realm.Own() != nil {
+		t.w.Set("Wants", lastSweepUnit)
+		t.w.Set("After", lastSweepUnit)
+	}
+}
 
 // execHelper is a command line of the helper: a user's runs in their own namespace.
 func execHelper(helper string, words ...string) string {

@@ -13,9 +13,15 @@ import (
 	"github.com/unitc/unitc/internal/searchpath"
 )
 
-// A user's units call the helper by way of the user's namespace, clean up by
-// themselves, and ask their systemd for nothing that it has not.
+// A user's units call the helper by way of the user's namespace, and ask their systemd
+// for nothing that it has not. They clean up by themselves where nothing comes behind.
 func TestUserUnits(t *testing.T) {
+	for _, unit := range append([]string{""}, Behind...) {
+		t.Run("without-"+unit, func(t *testing.T) { userUnits(t, unit) })
+	}
+}
+
+func userUnits(t *testing.T, missing string) {
 	run := t.TempDir()
 	if err := os.Chmod(run, 0o700); err != nil {
 		t.Fatal(err)
@@ -25,7 +31,13 @@ func TestUserUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(realm.BecomeSystem)
-	h := newHost(t, map[string]string{"home/a/.config/unitc/web.yaml": "x", "usr/lib/systemd/user/taken.service": "x", "etc/unitc/user/taken.yaml": "x", "home/a/.config/unitc/net.yaml": "x", "home/a/.config/unitc/beside.yaml": "x"})
+	files := map[string]string{"home/a/.config/unitc/web.yaml": "x", "usr/lib/systemd/user/taken.service": "x", "etc/unitc/user/taken.yaml": "x", "home/a/.config/unitc/net.yaml": "x", "home/a/.config/unitc/beside.yaml": "x"}
+	for _, unit := range Behind {
+		if unit != missing {
+			files["usr/lib/systemd/user/"+unit] = "x"
+		}
+	}
+	h := newHost(t, files)
 	err := Run(Config{Root: h.root, Dirs: realm.Definitions(), OutDir: h.out, Helper: "/h", Report: func(p diag.Problem) { h.log = append(h.log, p) },
 		Parse: func(src searchpath.Source) definition.File {
 			f := definition.File{Name: src.Name, Path: src.Path, Services: []definition.Service{{Name: src.Name, Source: definition.Source{File: src.Path}, Image: "localhost/box:1",
@@ -35,7 +47,7 @@ func TestUserUnits(t *testing.T) {
 				f.Networks = []definition.Network{{Key: "front", Name: "front"}}
 			}
 			if src.Name == "beside" {
-				f.Services[0].NetworkMode = "container:net"
+				f.Services[0].NetworkMode, f.Services[0].System.Cgroup = "container:net", ""
 			}
 			f.ForUser()
 			return f
@@ -53,7 +65,15 @@ func TestUserUnits(t *testing.T) {
 			t.Errorf("there is no %q in\n%s", want, tree)
 		}
 	}
-	for _, no := range []string{"unitc-sweep", "unitc-postmortem", "multi-user.target", "DevicePolicy", "DeviceAllow", "/var/lib/unitc", "local-fs.target", "unitc-resolver", "unitc-network@front.service", "systemd-sysctl"} {
+	const before = "Wants=unitc-sweep-last.service\nAfter=unitc-sweep-last.service\n"
+	swept := "OnFailure=unitc-postmortem.service\nOnFailure=unitc-sweep.timer\nOnSuccess=unitc-sweep.timer\n" + before
+	if missing != "" {
+		swept = "ExecStart=/h enter beside net start OUT/.unitc/beside.json\nExecStopPost=/h enter clean %N\n"
+	}
+	if !strings.Contains(tree, swept) || strings.Contains(tree, before) != (missing == "") || strings.Count(tree, "OnSuccess=") != strings.Count(swept, "OnSuccess=") {
+		t.Errorf("there is not only %q in\n%s", swept, tree)
+	}
+	for _, no := range []string{"multi-user.target", "DevicePolicy", "DeviceAllow", "/var/lib/unitc", "local-fs.target", "unitc-resolver", "unitc-network@front.service", "systemd-sysctl"} {
 		if strings.Contains(tree, no) {
 			t.Errorf("there is %q in\n%s", no, tree)
 		}

@@ -242,7 +242,7 @@ func linesOf(p *plan.Plan) []string {
 func lastLinesOf(matches ...string) string {
 	sync, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	_ = exec.CommandContext(sync, journalctl, "--sync").Run()
+	syncJournal(sync)
 	// A journald that is that late has written some, and what it has is read.
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()

@@ -37,6 +37,12 @@ func Enter(args []string) int {
 	if err != nil {
 		return enterFailed(nil, err)
 	}
+	switch args[0] {
+	case SweepVerb:
+		return sweepUser(u, self)
+	case PostMortemVerb:
+		return PostMortem() // it reads, and what it reads is the user's own
+	}
 	words := append([]string{self}, args...)
 	var opt enter.Options
 	onNetworks := args[0] == NetworksVerb && len(args) > 1

@@ -5,6 +5,7 @@ package launch
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -191,5 +192,15 @@ func userFindings(p *plan.Plan, dir string) (f findings) {
 	}
 	records, _ := askJournal(1, "MESSAGE_ID", "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+p.Scope.Name)
 	f.oom = len(records) > 0 && records[0].wall().After(started.ModTime())
+	return f
+}
+
+// userFindings is that function for an end that the journal tells of.
+func (d *fatality) userFindings() (f findings) {
+	if d.plan.Scope == nil {
+		return f
+	}
+	records, _ := askJournal(mostRecords, "MESSAGE_ID", realm.ManagerMatch(), "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+d.plan.Scope.Name)
+	f.oom = slices.ContainsFunc(records, func(r record) bool { return d.isOf(r.wall()) })
 	return f
 }

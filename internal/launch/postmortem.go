@@ -63,6 +63,9 @@ func PostMortem() int {
 			return exitFailure
 		}
 		if len(names) == 0 {
+			if realm.Own() != nil {
+				syncJournal(context.Background()) // who started this reads it next
+			}
 			return 0
 		}
 		for _, name := range names {
@@ -77,8 +80,8 @@ func PostMortem() int {
 // failedNames are the containers that need no clean-up and have failed without
 // an entry of ours.
 func failedNames(reported map[string]bool) ([]string, error) {
-	records, err := askJournal(mostFailures, "MESSAGE_ID,INVOCATION_ID,UNIT,UNITC_INVOCATION_ID",
-		"_PID=1", "MESSAGE_ID="+unitFailed, "+", "_UID=0", "MESSAGE_ID="+DeathMessageID)
+	records, err := askJournal(mostFailures, "MESSAGE_ID,"+realm.InvocationField()+","+realm.UnitField()+",UNITC_INVOCATION_ID",
+		realm.ManagerMatch(), "MESSAGE_ID="+unitFailed, "+", realm.HelperMatch(), "MESSAGE_ID="+DeathMessageID)
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +93,8 @@ func failedNames(reported map[string]bool) ([]string, error) {
 	}
 	var names []string
 	for _, r := range records {
-		name, isService := strings.CutSuffix(r["UNIT"], ".service")
-		id := r["INVOCATION_ID"]
+		name, isService := strings.CutSuffix(r[realm.UnitField()], ".service")
+		id := r[realm.InvocationField()]
 		if r["MESSAGE_ID"] != unitFailed || !isService || told[id] || reported[id] || slices.Contains(names, name) {
 			continue
 		}
@@ -141,12 +144,16 @@ func report(name string, reported map[string]bool) error {
 	for _, d := range deaths {
 		reported[d.invocation] = true
 		d.plan = p
-		d.found = kernelFindings(p, d.at)
+		if realm.Own() == nil {
+			d.found = kernelFindings(p, d.at)
+		} else {
+			d.found = d.userFindings()
+		}
 		d.lines = d.output()
 		d.probe = d.lastCheck()
 		d.explain()
 		// So that `journalctl -u` and `systemctl status` of the container show it.
-		if err := writeJournal(append(d.entry(), field{"OBJECT_SYSTEMD_UNIT", unit})); err != nil {
+		if err := writeJournal(append(d.entry(), field{realm.ObjectUnitField(), unit})); err != nil {
 			return err
 		}
 	}
@@ -168,19 +175,19 @@ type fatality struct {
 // scope that has no relay are the scope's: of these it is what came since the end
 // before.
 func (d *fatality) output() string {
-	unit, scope := d.plan.Unit, ""
-	matches := []string{"_SYSTEMD_UNIT=" + unit, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
+	unit, scope, of := d.plan.Unit, "", realm.SystemdUnitField()
+	matches := []string{of + "=" + unit, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
 	if d.plan.Scope != nil {
 		scope = d.plan.Scope.Name
-		matches = append(matches, "+", "_SYSTEMD_UNIT="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+cmp.Or(d.plan.Tag, strings.TrimSuffix(unit, ".service")))
+		matches = append(matches, "+", of+"="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+cmp.Or(d.plan.Tag, strings.TrimSuffix(unit, ".service")))
 	}
-	records, err := askJournal(mostLines, "MESSAGE,_SYSTEMD_UNIT,_SYSTEMD_INVOCATION_ID", matches...)
+	records, err := askJournal(mostLines, "MESSAGE,"+of+",_SYSTEMD_INVOCATION_ID", matches...)
 	if err != nil {
 		return ""
 	}
 	var lines []string
 	for _, r := range records {
-		if d.wrote(r) || r["_SYSTEMD_UNIT"] == scope && d.isOf(r.wall()) {
+		if d.wrote(r) || r[of] == scope && d.isOf(r.wall()) {
 			lines = append(lines, r["MESSAGE"][:min(len(r["MESSAGE"]), lineBytes)])
 		}
 	}
@@ -204,7 +211,7 @@ func (d *fatality) lastCheck() (check string) {
 	if d.result != "watchdog" {
 		return ""
 	}
-	records, err := askJournal(lastLines, "MESSAGE,_SYSTEMD_INVOCATION_ID", "_SYSTEMD_UNIT="+d.plan.Unit, "_TRANSPORT=stdout", "PRIORITY=3")
+	records, err := askJournal(lastLines, "MESSAGE,_SYSTEMD_INVOCATION_ID", realm.SystemdUnitField()+"="+d.plan.Unit, "_TRANSPORT=stdout", "PRIORITY=3")
 	if err != nil {
 		return ""
 	}
@@ -280,7 +287,7 @@ func fatalities(records []record) []*fatality {
 	exits, heard := map[string]record{}, map[string]bool{}
 	restarts, since := "", time.Time{}
 	for _, r := range records {
-		invocation := r["INVOCATION_ID"]
+		invocation := r[realm.InvocationField()]
 		switch r["MESSAGE_ID"] {
 		case processExited:
 			heard[invocation] = true
@@ -309,9 +316,9 @@ var exitResults = []string{"exit-code", "signal", "core-dump"}
 
 // readRecords reads what this boot's journal has of a unit's ends.
 func readRecords(unit string) ([]record, error) {
-	return askJournal(mostRecords, "MESSAGE_ID,INVOCATION_ID,UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
-		"_PID=1", "UNIT="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled,
-		"+", "_UID=0", "UNITC_UNIT="+unit, "MESSAGE_ID="+DeathMessageID)
+	return askJournal(mostRecords, "MESSAGE_ID,"+realm.InvocationField()+",UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
+		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled,
+		"+", realm.HelperMatch(), "UNITC_UNIT="+unit, "MESSAGE_ID="+DeathMessageID)
 }
 
 // planOf is what the container was launched as: what it left, if it runs again,
@@ -367,7 +374,11 @@ func (s *starter) reportFormer() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	if err := cgroupsd.StartAfterRestart(ctx, s.plan.Unit, PostMortemUnit); err != nil {
+	err := cgroupsd.StartAfterRestart(ctx, s.plan.Unit, PostMortemUnit)
+	if realm.Own() != nil && cgroupsd.IsNotLoaded(err) {
+		return nil // without it the generator has given the unit clean-up
+	}
+	if err != nil {
 		fmt.Fprintf(journal.Stderr, "<4>asking why %s failed before: %v\n", s.plan.Unit, err)
 	}
 	return nil

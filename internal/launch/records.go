@@ -47,7 +47,7 @@ func exitWords(code, status string) (string, string) {
 func askJournal(most int, fields string, matches ...string) ([]record, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*lookTimeout)
 	defer cancel()
-	_ = exec.CommandContext(ctx, journalctl, "--sync").Run()
+	syncJournal(ctx)
 	cmd := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--boot", "--all", "--output=json",
 		"--lines=" + strconv.Itoa(most), "--output-fields=" + fields}, matches...)...)
 	var stderr bytes.Buffer

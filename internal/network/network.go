@@ -164,8 +164,10 @@ func ReleaseOver(over Over) error {
 		return err
 	}
 	defer locked.Unlock()
-	_, err = forgetOver(locked, over)
-	return errors.Join(err, sweep(locked))
+	return withinRoom(func(state roomState) error {
+		_, err := forgetOver(locked, over)
+		return errors.Join(err, removeIdle(locked, state.mayRemove))
+	})
 }
 
 // forgetOver takes all containers off their networks that have ended, and gives the
@@ -229,12 +231,6 @@ func forget(locked *lease.Locked, container string) ([]lease.Record, error) {
 	return records, nil
 }
 
-// sweep takes away networks without containers, and with the last one all that
-// is unitc's.
-func sweep(locked *lease.Locked) error {
-	return removeIdle(locked, func(*lease.Network) bool { return true })
-}
-
 // removeIdle removes those of the networks in question that nobody is in. Each
 // change of the rules, and a bridge's end, waits for the kernel's RCU: with the
 // last network all rules go in one, while its bridge does.
@@ -279,9 +275,7 @@ func Sweep() error {
 		return err
 	}
 	defer locked.Unlock()
-	return withinRoom(func(state roomState) error {
-		return removeIdle(locked, func(n *lease.Network) bool { return state != outsider || n.Driver != lease.Bridge })
-	})
+	return withinRoom(func(state roomState) error { return removeIdle(locked, state.mayRemove) })
 }
 
 // Up makes a network and keeps it without a container, for its unit.

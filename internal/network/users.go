@@ -38,6 +38,9 @@ const (
 	nowhere                   // they have gone, with their namespace
 )
 
+// mayRemove tells whether this process can take a network away that nobody is in.
+func (s roomState) mayRemove(n *lease.Network) bool { return s != outsider || n.Driver != lease.Bridge }
+
 // withinRoom runs do where bridges are, as far as this process may go there.
 func withinRoom(do func(roomState) error) error {
 	if realm.Own() == nil {

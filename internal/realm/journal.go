@@ -22,6 +22,22 @@ func UnitField() string {
 	return "UNIT"
 }
 
+// InvocationField has the unit's invocation of which systemd speaks.
+func InvocationField() string {
+	if own != nil {
+		return "USER_INVOCATION_ID"
+	}
+	return "INVOCATION_ID"
+}
+
+// ObjectUnitField has the unit of which somebody else speaks.
+func ObjectUnitField() string {
+	if own != nil {
+		return "OBJECT_SYSTEMD_USER_UNIT"
+	}
+	return "OBJECT_SYSTEMD_UNIT"
+}
+
 // SystemdUnitField has the unit of who wrote a line, as journald knows it.
 func SystemdUnitField() string {
 	if own != nil {

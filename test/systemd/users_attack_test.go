@@ -127,7 +127,7 @@ func TestUserSlowCleanUp(t *testing.T) {
 	archive := savedImage(t, "localhost/box:1", `{"Cmd": ["sh"]}`)
 	must(t, "install", "-o", somebody, archive, s.home+"/box.tar")
 	s.must("unitc", "--user", "load", s.home+"/box.tar")
-	s.define("slow.yaml", "image: localhost/box:1\npull_policy: never\nnetwork_mode: none\nstop_grace_period: 1s\npre_stop: [{command: [/bin/busybox, \"true\"]}]\n"+
+	s.define("slow.yaml", "image: localhost/box:1\npull_policy: never\nnetwork_mode: none\nsystemd: {cgroup: service}\nstop_grace_period: 1s\npre_stop: [{command: [/bin/busybox, \"true\"]}]\n"+
 		"command: [/bin/busybox, sh, -c, 'mkdir /theirs; echo x >/theirs/file; chown -R 33:33 /theirs; echo ready; "+untilStopped+"']\n")
 	s.must("systemctl", "--user", "start", "slow")
 	s.says("slow", "ready")

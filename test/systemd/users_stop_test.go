@@ -37,9 +37,8 @@ func TestUserStopWithoutNamespace(t *testing.T) {
 			t.Errorf("the stop of %s wanted a namespace:\n%s", name, text)
 		}
 	}
-	if text := s.logs("foreign"); !strings.Contains(text, "usermod") {
-		t.Errorf("the stop of foreign tells of no ids:\n%s", text)
-	}
+	s.isGone("foreign")
+	s.says("unitc-sweep", "usermod")
 	if left, _ := filepath.Glob(trash); len(left) != 1 {
 		t.Errorf("the trash has %q, and should have what foreign wrote", left)
 	}
@@ -48,9 +47,7 @@ func TestUserStopWithoutNamespace(t *testing.T) {
 	await(t, "it runs again", func() bool { return strings.Count(s.logs("foreign"), "ready\n") == 2 })
 	s.must("systemctl", "--user", "stop", "foreign")
 	s.isGone("foreign")
-	if left, _ := filepath.Glob(trash); len(left) > 0 {
-		t.Errorf("%q are left", left)
-	}
+	await(t, "the trash is empty", func() bool { left, _ := filepath.Glob(trash); return len(left) == 0 })
 	if out := must(t, "ls", "/home"); !strings.Contains(out, somebody) {
 		t.Errorf("a link was followed: /home has %q", out)
 	}

@@ -115,20 +115,27 @@ func (s *session) says(unit string, lines ...string) {
 	}
 }
 
-// isGone: nothing of a container is left.
+// isGone: nothing of a container is left, or will be when it has been swept up.
 func (s *session) isGone(name string) {
 	s.t.Helper()
 	if _, err := os.Lstat(sessionRun + "/unitc/" + name); !os.IsNotExist(err) {
 		s.t.Errorf("%s has left its directory: %v", name, err)
 	}
+	if err := eventually(func() error { return s.leaves(name) }); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *session) leaves(name string) error {
 	for _, pattern := range []string{
 		s.home + "/.local/share/unitc/containers/" + name + "*", sessionRun + "/unitc/.images/" + name + "*", sessionRun + "/unitc/.networks/*/" + name + "*",
 		"/sys/fs/cgroup/user.slice/user-1500.slice/user@1500.service/unitc.slice/*" + name + "*",
 	} {
 		if left, _ := filepath.Glob(pattern); len(left) > 0 {
-			s.t.Errorf("%s has left %q", name, left)
+			return fmt.Errorf("%s has left %q", name, left)
 		}
 	}
+	return nil
 }
 
 const untilStopped = `trap "exit 0" TERM; while :; do sleep 0.1; done`

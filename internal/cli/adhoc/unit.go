@@ -188,13 +188,17 @@ func (u *Unit) Install() error {
 // ending makes the unit end with its container: what systemd runs last removes its
 // files, also where nobody waits for it.
 func (u *Unit) ending(text []byte) []byte {
-	clean := "" // clean-up tells those who wait how the payload ended; a user's has it always
-	if realm.Own() == nil && !bytes.Contains(text, []byte("\nExecStopPost="+unitfile.Exec(buildinfo.HelperPath, "clean")+" ")) {
-		clean = "ExecStopPost=" + unitfile.Exec(buildinfo.HelperPath, "clean") + " %N\n"
+	clean := "" // clean-up tells those who wait how the payload ended
+	if !bytes.Contains(text, []byte("\nExecStopPost="+unitfile.Exec(buildinfo.HelperPath)+" ")) {
+		words := []string{"clean"}
+		if realm.Own() != nil {
+			words = []string{"enter", "clean"}
+		}
+		clean = "ExecStopPost=" + unitfile.Exec(buildinfo.HelperPath, words...) + " %N\n"
 	}
 	// These have nothing left to say, or to find. systemd keeps the units loaded that
 	// name them.
-	for _, behind := range []string{"OnFailure=unitc-postmortem.service\n", "OnFailure=unitc-sweep.timer\n", "OnSuccess=unitc-sweep.timer\n"} {
+	for _, behind := range []string{"OnFailure=unitc-postmortem.service\n", "OnFailure=unitc-sweep.timer\n", "OnSuccess=unitc-sweep.timer\n", "Wants=unitc-sweep-last.service\n", "After=unitc-sweep-last.service\n"} {
 		text = bytes.ReplaceAll(text, []byte(behind), nil)
 	}
 	text = bytes.ReplaceAll(text, []byte(" clean %N swept\n"), []byte(" clean %N\n"))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/unitc/unitc/internal/invocation"
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
@@ -29,11 +30,16 @@ type Resolver struct {
 
 // New answers from the records below root; "" = unitc's own.
 func New(root, resolvConf string) *Resolver {
+	var over func(*lease.Record) bool
 	if root == "" {
-		root = lease.Root()
+		root, over = lease.Root(), isOver
 	}
-	return &Resolver{zone: newZone(root), host: &hostServers{path: resolvConf}, waiting: newCrowd(256, 64), ask: forward}
+	z := newZone(root)
+	z.over = over
+	return &Resolver{zone: z, host: &hostServers{path: resolvConf}, waiting: newCrowd(256, 64), ask: forward}
 }
+
+func isOver(r *lease.Record) bool { return invocation.IsOver(r.Container+".service", r.Invocation) }
 
 // Answer gives the answer to a message from a client; nil = none.
 func (r *Resolver) Answer(message []byte, client netip.Addr, tcp bool) []byte {

@@ -168,6 +168,29 @@ func TestRecordsComeAndGo(t *testing.T) {
 	}
 }
 
+// Who has ended has no name any more, whoever is to take the record away.
+func TestRecordsOfWhoHasEnded(t *testing.T) {
+	root, locked := records(t)
+	defer locked.Unlock()
+	r := New(root, "")
+	r.ask = func(string, []byte, bool) ([]byte, error) { return nil, errors.New("nobody") }
+	if err := locked.Put(&lease.Record{Container: "blog-db2", Invocation: "2", Network: "front", IPv4: netip.MustParseAddr("10.0.0.9"), Aliases: []string{"db"}}); err != nil {
+		t.Fatal(err)
+	}
+	over := ""
+	r.zone.over = func(record *lease.Record) bool { return record.Container+record.Invocation == over }
+	for _, c := range []struct{ over, name, want string }{
+		{"", "db.", "10.0.0.3 10.0.0.9"}, {"blog-db", "db.", "10.0.0.9"}, {"blog-db22", "db.", "10.0.0.3"}, {"blog-db", "store.", ""},
+	} {
+		over = c.over
+		_, got := read(t, r.Answer(question(t, c.name, dnsmessage.TypeA), web, false))
+		slices.Sort(got)
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s while %q has ended: %q", c.name, c.over, got)
+		}
+	}
+}
+
 // Two changes within one tick of the clock, and a question between them: the
 // second is not missed by who asks later.
 func TestChangesWithinOneTick(t *testing.T) {

@@ -20,6 +20,9 @@ import (
 type zone struct {
 	store lease.Store
 	root  string
+	// over tells of a record whether its container has ended, and is yet to be swept up
+	// after; nil = none has.
+	over func(*lease.Record) bool
 
 	mu       sync.Mutex
 	seen     map[string]state // of each network's directory
@@ -121,6 +124,7 @@ type asker struct {
 	record   *lease.Record
 	networks []*members
 	internal bool // none of its networks leads out
+	over     func(*lease.Record) bool
 }
 
 // who finds the container behind an address; nil = none of ours.
@@ -131,7 +135,7 @@ func (z *zone) who(client netip.Addr) *asker {
 	var a *asker
 	for _, m := range z.networks {
 		if i, ok := m.byAddr[client]; ok {
-			a = &asker{record: &m.records[i]}
+			a = &asker{record: &m.records[i], over: z.over}
 		}
 	}
 	if a == nil {
@@ -154,6 +158,9 @@ func (a *asker) lookup(name string) (addresses []netip.Addr, found bool) {
 	}
 	for _, m := range a.networks {
 		for _, i := range m.byName[name] {
+			if a.over != nil && a.over(&m.records[i]) {
+				continue
+			}
 			found = true
 			addresses = append(addresses, m.records[i].Addresses()...)
 		}

@@ -63,8 +63,8 @@ func TestSweepThatComesLate(t *testing.T) {
 	})
 }
 
-// Records of invocations that are over keep no network as it was, also where the same
-// containers start again together before any sweep.
+// Records of invocations that are over have no names and keep no network as it was, also
+// where the same containers start again together before any sweep.
 func TestNetworkOfInvocationsBefore(t *testing.T) {
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
@@ -84,7 +84,11 @@ func TestNetworkOfInvocationsBefore(t *testing.T) {
 				if got := must(t, "unitc", "network", "inspect", "invoked"); !strings.Contains(got, subnet) {
 					t.Errorf("the network is not %s:\n%s", subnet, got)
 				}
-				must(t, "systemctl", append([]string{"stop"}, names...)...)
+				must(t, "systemctl", "stop", names[1], names[2])
+				if out, _ := command(t, "unitc", "exec", names[0], "--", "sh", "-c", "getent hosts "+names[1]+" "+names[0]); !strings.Contains(out, names[0]) || strings.Contains(out, names[1]) {
+					t.Errorf("the names of who runs and who has ended are\n%s", out)
+				}
+				must(t, "systemctl", "stop", names[0])
 				if left, _ := filepath.Glob("/run/unitc/.networks/invoked/invoked-*.json"); len(left) != len(names) {
 					t.Fatalf("they were swept up all the same: %q", left)
 				}

@@ -69,10 +69,11 @@ type place struct {
 	path string
 }
 
-// parsePlace reads NAME:PATH. A word with a slash in front of the colon is a path.
+// parsePlace reads NAME:PATH. A word that begins with a dot, or has a slash in front of
+// the colon, is a path.
 func parsePlace(word string) place {
 	name, path, ok := strings.Cut(word, ":")
-	if !ok || name == "" || strings.ContainsAny(name, "/.") {
+	if !ok || name == "" || name[0] == '.' || strings.Contains(name, "/") {
 		return place{path: word}
 	}
 	return place{name, path}

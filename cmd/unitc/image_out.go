@@ -4,9 +4,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
-	"strings"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -27,10 +30,11 @@ same bytes.`,
 		Example: "  unitc save -o nginx.tar nginx:1.27",
 		Args:    some("the name of an image"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			switch format {
-			case "tar", "dir":
-			default:
+			switch {
+			case format != "tar" && format != "dir":
 				return usagef("save --format %s: write tar or dir", format)
+			case format == "dir" && out == "-":
+				return usagef("save --format dir: name the directory, by -o")
 			}
 			return a.withClient(t, func(ctx context.Context, c *image.Client) error {
 				if format == "dir" {
@@ -46,32 +50,69 @@ same bytes.`,
 }
 
 // toOutput writes to standard output, unless that is a terminal, or to a file;
-// no half file is left behind.
+// no half file is left behind. A device or a FIFO is written to and not replaced.
 func (a *app) toOutput(path string, write func(io.Writer) error) error {
 	if path == "-" {
-		if f, ok := a.stdout.(*os.File); ok {
-			if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil {
-				return usagef("standard output is a terminal; use -o")
-			}
+		if f, ok := a.stdout.(*os.File); ok && isTerminal(f) {
+			return usagef("standard output is a terminal; use -o")
 		}
 		return write(a.stdout)
 	}
-	f, err := os.CreateTemp(dirOf(path), ".unitc-*")
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return replaceFile(path, nil, write)
+	case err != nil:
+		return err
+	case st.IsDir():
+		return usagef("%s is a directory; name a file in it", path)
+	case st.Mode().IsRegular():
+		// What a link leads to is replaced, and not the link.
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return err
+		}
+		return replaceFile(path, st, write)
+	case st.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice:
+		return usagef("%s is a block device; write to standard output, and from there to it if that is meant", path)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := write(f); err != nil {
+	if isTerminal(f) {
+		return usagef("%s is a terminal; name a file", path)
+	}
+	return write(f)
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// replaceFile puts a file in its place as a whole. Its mode is that of the one before,
+// or what the umask leaves: data may be nobody else's to read.
+func replaceFile(path string, before fs.FileInfo, write func(io.Writer) error) error {
+	temp := filepath.Join(filepath.Dir(path), ".unitc-"+rand.Text()[:12])
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil {
+	defer os.Remove(temp) // it has its own name by then, unless this failed
+	defer f.Close()
+	if before != nil {
+		if err := f.Chmod(before.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	if err := write(f); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return os.Rename(temp, path)
 }
 
 // fromInput reads standard input or a file.
@@ -85,13 +126,6 @@ func (a *app) fromInput(path string, read func(io.Reader) error) error {
 	}
 	defer f.Close()
 	return read(f)
-}
-
-func dirOf(path string) string {
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		return path[:i+1]
-	}
-	return "."
 }
 
 func (a *app) push() *cobra.Command {

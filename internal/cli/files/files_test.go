@@ -340,3 +340,37 @@ func TestTarOfASource(t *testing.T) {
 		t.Errorf("%q", names)
 	}
 }
+
+// A device, a socket or a FIFO keeps its place, whatever is copied there.
+func TestDevicesKeepTheirPlace(t *testing.T) {
+	root := t.TempDir()
+	write(t, root+"/from/fifo", "x")
+	write(t, root+"/from/dir/file", "x")
+	if err := os.Mkdir(root+"/to", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(root+"/to/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(root+"/to/dir", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := side(t, root)
+	for _, from := range []string{"/from/fifo", "/from/dir"} {
+		if err := copyTo(t, s, from, s, "/to", Options{}); err == nil || !strings.Contains(err.Error(), "which no copy replaces") {
+			t.Errorf("%s: %v", from, err)
+		}
+		if st, err := os.Lstat(root + "/to" + strings.TrimPrefix(from, "/from")); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
+			t.Errorf("%s: what was there is %v, %v", from, st, err)
+		}
+	}
+	// A FIFO takes the place of one, so that a copy may be made again.
+	if err := os.MkdirAll(root+"/again", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := copyTo(t, s, "/to/fifo", s, "/again", Options{}); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -78,6 +78,9 @@ func (u *unpacker) entry(h *tar.Header, data io.Reader) error {
 	}
 	defer parent.Close()
 	e := &entry{u, parent, path.Base(name), u.dir.Name() + "/" + name, h}
+	if err := e.replaceable(); err != nil {
+		return err
+	}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		u.later = append(u.later, laterDir{name, h})
@@ -131,6 +134,25 @@ func (e *entry) fail(op string, err error) error {
 		return nil
 	}
 	return &os.PathError{Op: op, Path: e.shown, Err: err}
+}
+
+// replaceable refuses what nobody means to lose: with another file in the place of the
+// host's /dev/null much of it fails.
+func (e *entry) replaceable() error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(e.parentFD(), e.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil // nothing is there, or what follows says why not
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFIFO:
+		if e.h.Typeflag == tar.TypeFifo {
+			return nil
+		}
+	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFSOCK:
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s is a device, a FIFO or a socket, which no copy replaces; name another file, or remove it first", e.shown)
 }
 
 func (e *entry) mkdir() error {

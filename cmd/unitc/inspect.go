@@ -37,7 +37,7 @@ were launched. Only root may read the latter: they hold the values of variables.
 		Args:              some("the name of a container or of an image"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var out []any
+			out := []any{}
 			for _, word := range args {
 				found, err := a.inspectWord(cmd, word)
 				if err != nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,13 +90,21 @@ func (a *app) unpause() *cobra.Command {
 	}
 }
 
-// eachRunning acts on all containers that words mean. All words are looked up
-// before anything is done.
+// eachRunning acts on all containers that words mean, of a project on those that
+// run. All words are looked up before anything is done.
 func (a *app) eachRunning(cmd *cobra.Command, words []string, act func(ctx context.Context, bus units.Bus, name string) error) error {
 	return a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
-		names, err := a.targets(ctx, bus, words)
-		if err != nil {
-			return err
+		var names []string
+		for _, word := range words {
+			meant, err := a.targets(ctx, bus, []string{word})
+			if err != nil {
+				return err
+			}
+			for _, name := range a.thoseThatRun(ctx, bus, meant) {
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
 		}
 		return a.each(names, func(name string) error {
 			pid, err := units.MainPID(ctx, bus, name+".service")
@@ -112,4 +121,21 @@ func (a *app) eachRunning(cmd *cobra.Command, words []string, act func(ctx conte
 			return nil
 		})
 	})
+}
+
+// thoseThatRun leaves out of several containers those without a payload: a project has
+// services of other profiles, and jobs that are done. Where none runs all are kept, to
+// be named.
+func (a *app) thoseThatRun(ctx context.Context, bus units.Bus, names []string) []string {
+	if len(names) < 2 {
+		return names
+	}
+	running := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		pid, err := units.MainPID(ctx, bus, name+".service")
+		return err == nil && pid == 0
+	})
+	if len(running) == 0 {
+		return names
+	}
+	return running
 }

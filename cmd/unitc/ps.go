@@ -91,7 +91,7 @@ func selectUnits(list []units.Unit, names []string) ([]units.Unit, error) {
 		return append(kept, list...), nil
 	}
 	for _, name := range names {
-		stem := strings.TrimSuffix(strings.TrimSuffix(name, ".service"), ".yaml")
+		stem := units.Stem(name)
 		before := len(kept)
 		for _, u := range list {
 			if u.Name == stem || strings.HasSuffix(u.Definition, "/"+stem+".yaml") {

@@ -47,14 +47,9 @@ tried again unless --retry says so, and counts as a failure until there is a new
 		ValidArgsFunction: a.completeRunning,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUpdater(cmd, t, &u, asJSON, func(ctx context.Context) error {
-				all, err := a.containers(u.Store, args)
+				all, err := a.updatable(u.Store, args)
 				if err != nil {
 					return err
-				}
-				for _, c := range all {
-					if c.Service.Update == "" && len(args) > 0 {
-						return usagef("update: %s has no x-update: in its definition", c.Unit)
-					}
 				}
 				u.Named = len(args) > 0
 				return u.Run(ctx, slices.DeleteFunc(all, func(c updater.Container) bool { return c.Service.Update == "" || c.Service.Image == "" }))
@@ -152,6 +147,31 @@ func (p puller) Newest(ctx context.Context, name, platform string) (string, erro
 
 func (p puller) Pull(ctx context.Context, name, platform string, later bool) (store.Image, error) {
 	return p.client.Pull(ctx, name, image.PullOptions{Policy: image.PullAlways, Platform: platform, Later: later})
+}
+
+// updatable are those that may have x-update:. A named container has it, and a named
+// project at least one of its services.
+func (a *app) updatable(s *store.Store, words []string) ([]updater.Container, error) {
+	if len(words) == 0 {
+		return a.containers(s, nil)
+	}
+	var all []updater.Container
+	for _, word := range words {
+		meant, err := a.containers(s, []string{word})
+		if err != nil {
+			return nil, err
+		}
+		asked := slices.DeleteFunc(slices.Clone(meant), func(c updater.Container) bool { return c.Service.Update == "" })
+		if len(meant) > 0 && len(asked) == 0 {
+			return nil, usagef("update: %s has no x-update: in its definition", meant[0].Unit)
+		}
+		for _, c := range asked {
+			if !slices.ContainsFunc(all, func(o updater.Container) bool { return o.Unit == c.Unit }) {
+				all = append(all, c)
+			}
+		}
+	}
+	return all, nil
 }
 
 // containers are those that run an image, the named ones or all.

@@ -74,6 +74,15 @@ func TestUpdate(t *testing.T) {
 	runs("version four")
 	must(t, "unitc", "rollback", "--settle", "200ms", "app")
 	runs("version two")
+
+	// Of a project those are meant that have x-update.
+	place(t, definitions+"pair.yaml", "services:\n  a: {image: "+name+", init: true, x-update: registry}\n  b: {rootfs: host, init: true, command: [sleep, infinity]}\n")
+	reload(t)
+	t.Cleanup(func() { must(t, "systemctl", "stop", "pair-a", "pair-b") })
+	must(t, "systemctl", "start", "pair-a", "pair-b")
+	if out, status := command(t, "unitc", "update", "--dry-run", "--retry", "pair"); status != 0 || !strings.Contains(out, "pair-a.service: newer image") || strings.Contains(out, "pair-b") {
+		t.Errorf("an update of a project: %d, %s", status, out)
+	}
 }
 
 // An update that is killed while it watches an image that does not stay up is

@@ -80,6 +80,51 @@ func TestSignalsAndFreezer(t *testing.T) {
 	}
 }
 
+// The name of a project is those of its containers that run: its networks are units
+// too, and services of other profiles stay as they are.
+//
+//lab:once
+func TestVerbsOfAProject(t *testing.T) {
+	defineFor(t, "verb-blog", `services:
+  db: {rootfs: host, init: true, command: [sleep, infinity], networks: [back]}
+  web: {rootfs: host, init: true, command: [sleep, infinity], networks: [default, back]}
+  job: {rootfs: host, command: ["false"], profiles: [jobs]}
+networks: {back: {}}
+`)
+	place(t, definitions+"verb-of@.yaml", sleeper)
+	reload(t)
+	t.Cleanup(func() { must(t, "systemctl", "stop", "verb-blog.target", "verb-blog-db", "verb-blog-web", "verb-of@1") })
+	must(t, "systemctl", "start", "verb-blog.target", "verb-blog-db", "verb-blog-web", "verb-of@1")
+	for _, argv := range [][]string{{"pause"}, {"unpause"}, {"kill", "-s", "WINCH"}} {
+		if out := must(t, "unitc", append(argv, "verb-blog.target")...); out != "verb-blog-db\nverb-blog-web\n" {
+			t.Errorf("%v says\n%s", argv, out)
+		}
+	}
+	if out := must(t, "unitc", "why", "verb-blog"); strings.Contains(out, "network") {
+		t.Errorf("why says\n%s", out)
+	}
+	if out := must(t, "unitc", "ps", "-q", "verb-blog.target"); out != "verb-blog-db\nverb-blog-job\nverb-blog-web\n" {
+		t.Errorf("ps lists\n%s", out)
+	}
+	if out, status := command(t, "unitc", "exec", "verb-blog", "true"); status != 125 || !strings.Contains(out, "is a project of 3 services") {
+		t.Errorf("exec: %d, %s", status, out)
+	}
+	if out, status := command(t, "unitc", "update", "--dry-run", "verb-blog"); status != 2 || !strings.Contains(out, "has no x-update:") {
+		t.Errorf("update: %d, %s", status, out)
+	}
+	if out, status := command(t, "unitc", "exec", "verb-of@1", "/etc"); status != 126 || !strings.Contains(out, `may not run "/etc"`) || strings.Contains(out, "as root") {
+		t.Errorf("exec of a directory: %d, %s", status, out)
+	}
+	// An instance that was never started has a state too.
+	if out := must(t, "unitc", "inspect", "verb-of@2"); !strings.Contains(out, `"name": "verb-of@2"`) || !strings.Contains(out, `"state": "stopped"`) {
+		t.Errorf("inspect says %s", out)
+	}
+	must(t, "systemctl", "stop", "verb-blog-db", "verb-blog-web")
+	if out, status := command(t, "unitc", "pause", "verb-blog"); status != 1 || strings.Count(out, "is not running") != 3 {
+		t.Errorf("pause of one of which nothing runs: %d\n%s", status, out)
+	}
+}
+
 //lab:once
 func TestKillNeedsRoot(t *testing.T) {
 	defineFor(t, "verb-denied", sleeper)

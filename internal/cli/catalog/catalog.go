@@ -41,14 +41,19 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("no definition %q; `unitc ps -a` lists all", e.Name)
 }
 
-// ManyError is a project where one service was asked for.
+// ManyError is a project where one service was asked for, or a template where one
+// instance was.
 type ManyError struct {
 	Name     string
 	Services []string
 }
 
 func (e *ManyError) Error() string {
-	return fmt.Sprintf("%s is a project of %d services; name one of them: %s", e.Name, len(e.Services), strings.Join(e.Services, " "))
+	what := "a project of %d services"
+	if slices.ContainsFunc(e.Services, func(name string) bool { return strings.Contains(name, "@") }) {
+		what = "a template with %d instances"
+	}
+	return fmt.Sprintf("%s is "+what+"; name one of them: %s", e.Name, len(e.Services), strings.Join(e.Services, " "))
 }
 
 // BrokenError is a definition with faults.

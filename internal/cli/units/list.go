@@ -97,6 +97,13 @@ func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Un
 			add(g, dbus.UnitStatus{Name: g.Name, ActiveState: "inactive", SubState: "dead"})
 		}
 	}
+	for _, name := range q.Names {
+		// An instance of a template is no file.
+		unit := name + ".service"
+		if g := find(generated, unit); g != nil && g.Name != unit && !seen[unit] {
+			add(g, dbus.UnitStatus{Name: unit, ActiveState: "inactive", SubState: "dead"})
+		}
+	}
 	slices.SortFunc(found, func(a, b listed) int {
 		return strings.Compare(strings.TrimSuffix(a.k.Name, ".service"), strings.TrimSuffix(b.k.Name, ".service"))
 	})

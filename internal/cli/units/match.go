@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/unitc/unitc/internal/definition"
 )
 
 // Stem is a unit's name as operators type it, without what systemd adds.
@@ -33,6 +35,9 @@ func Match(generated []Generated, launched []string, word string) []string {
 	}
 	for i := range generated {
 		g := &generated[i]
+		if strings.HasPrefix(g.Name, definition.NetworkUnit) {
+			continue // of the same file, and no container
+		}
 		if g.Source == "" {
 			g.Source, _ = signedSource(g.dir + "/" + g.Name)
 		}

@@ -13,6 +13,7 @@ import (
 var (
 	rootfsFormat    = format{name: "rootfs", pattern: `^(host|/.*[^/.].*)$`}
 	absoluteFormat  = format{name: "absolute-path", pattern: `^/`}
+	workDirFormat   = format{name: "working-directory", pattern: `^/`, empty: true}
 	hostPathFormat  = format{name: "host-path", pattern: `^[^~]`}
 	volumeFormat    = format{name: "volume", pattern: `^(/[^:]*[^:/.][^:]*|[a-zA-Z0-9./][^:]*:/[^:]*[^:/.][^:]*(:[a-zA-Z,-]*)?)$`}
 	targetFormat    = format{name: "target", pattern: `^/.*[^/.]`}

@@ -82,16 +82,16 @@ func (r *reader) warnSwarm(n *node, p *pair) {
 func (r *reader) decodeLimits(s *definition.Service, n *node) {
 	limits, reservations := n.get("limits"), n.get("reservations")
 	res := &s.Resources
-	if value := limits.get("cpus"); value != nil && r.sameAs(value, "cpus") {
+	if value := limits.get("cpus"); value != nil && r.sameAs(value, "cpus", sameNumber) {
 		res.CPUs, _ = parseFloat(value.text)
 	}
-	if value := limits.get("memory"); value != nil && r.sameAs(value, "mem_limit") {
+	if value := limits.get("memory"); value != nil && r.sameAs(value, "mem_limit", sameBytes) {
 		res.MemLimit, _ = ParseBytes(value.text)
 	}
-	if value := limits.get("pids"); value != nil && r.sameAs(value, "pids_limit") {
+	if value := limits.get("pids"); value != nil && r.sameAs(value, "pids_limit", samePids) {
 		decodePids(r, s, value)
 	}
-	if value := reservations.get("memory"); value != nil && r.sameAs(value, "mem_reservation") {
+	if value := reservations.get("memory"); value != nil && r.sameAs(value, "mem_reservation", sameBytes) {
 		res.MemReservation, _ = ParseBytes(value.text)
 	}
 	for _, key := range []string{"cpus", "generic_resources"} {
@@ -105,14 +105,33 @@ func (r *reader) decodeLimits(s *definition.Service, n *node) {
 }
 
 // sameAs refuses a limit that stands under deploy: and at the service itself
-// with another value, as Compose does.
-func (r *reader) sameAs(n *node, key string) bool {
+// with another value, as Compose does: 512M is 512m.
+func (r *reader) sameAs(n *node, key string, same func(a, b string) bool) bool {
 	own := findPair(r.service, key)
-	if own == nil || own.value.bad || own.value.str() == n.str() {
+	if own == nil || own.value.bad || own.value.str() == n.str() || same(own.value.str(), n.str()) {
 		return true
 	}
 	r.fault(n, "keep one of the two", "%s at %s says %s", key, r.where(n.place, own.place), quote(own.value.str())).Rule = diag.RuleConflict
 	return false
+}
+
+func sameNumber(a, b string) bool {
+	x, ok := parseFloat(a)
+	y, also := parseFloat(b)
+	return ok && also && x == y
+}
+
+func sameBytes(a, b string) bool {
+	x, ok := ParseBytes(a)
+	y, also := ParseBytes(b)
+	return ok && also && x == y
+}
+
+// samePids: 0 and -1 are no limit.
+func samePids(a, b string) bool {
+	x, ok := parseInt(a)
+	y, also := parseInt(b)
+	return ok && also && max(x, 0) == max(y, 0)
 }
 
 // decodeRestartPolicy takes the place of restart:, as in Compose.

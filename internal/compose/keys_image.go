@@ -14,7 +14,7 @@ var imageKeys = []field{
 	{name: "bundle", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/srv/web/bundle",
 		doc:    "A directory with a config.json of the OCI runtime specification, which says what runs and what confines it; other keys than those of the unit and its limits are refused beside it.",
 		decode: decodeBundle},
-	{name: "container_name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "web",
+	{name: "container_name", shape: &shape{kinds: text, format: &containerNameFormat}, example: "web",
 		doc:    "A further name by which neighbours know the service; the unit is named by the file.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.ContainerName = n.text }},
 	{name: "image", shape: &shape{kinds: text, format: &imageFormat}, example: "docker.io/library/nginx:1.27",
@@ -36,6 +36,8 @@ var imageKeys = []field{
 		doc:    "Have unitc update look for a newer image every day, in the registry or among the local ones, and go back if it does not start; fetch and check only bring it here, or tell of it.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Update = n.text }},
 }
+
+var containerNameFormat = format{name: "container-name", empty: true, pattern: plainNameFormat.pattern, check: plainNameFormat.check}
 
 var platformFormat = format{
 	name:    "platform",

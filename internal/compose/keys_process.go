@@ -47,7 +47,7 @@ var processKeys = []field{
 	{name: "user", shape: &shape{kinds: text | integer, format: &userFormat}, example: "www-data:www-data",
 		doc:    "The user, or user:group, that the payload runs as, by name or number inside the container.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.User = n.text }},
-	{name: "working_dir", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/srv",
+	{name: "working_dir", shape: &shape{kinds: text, format: &workDirFormat}, example: "/srv",
 		doc:    "The directory in which the payload starts.",
 		decode: func(r *reader, s *definition.Service, n *node) { s.WorkingDir = r.containerDir(n) }},
 	{name: "x-time-offsets", shape: &timeOffsetsShape, example: "{boottime: 1h, monotonic: 1h}",

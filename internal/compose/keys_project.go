@@ -175,7 +175,7 @@ var hooksShape = shape{kinds: list, item: &shape{kinds: mapping, keys: []field{
 	{name: "environment", shape: &environmentShape, example: "{LANG: C.UTF-8}", doc: "Further variables."},
 	{name: "privileged", shape: &boolShape, example: "false", doc: "Run it with all privileges."},
 	{name: "user", shape: &shape{kinds: text | integer, format: &userFormat}, example: "root", doc: "The user to run it as."},
-	{name: "working_dir", shape: &shape{kinds: text, format: &absoluteFormat}, example: "/srv", doc: "The directory to run it in."},
+	{name: "working_dir", shape: &shape{kinds: text, format: &workDirFormat}, example: "/srv", doc: "The directory to run it in."},
 }}}
 
 func (r *reader) hooks(n *node) (all []definition.Hook) {

@@ -82,6 +82,8 @@ func foreignKey(key string) string {
 		return "command"
 	case "cpu", "cpu_limit":
 		return "cpus"
+	case "dockerfile":
+		return "build: {dockerfile: FILE}"
 	case "env":
 		return "environment"
 	case "envfile":
@@ -96,13 +98,17 @@ func foreignKey(key string) string {
 		return "networks"
 	case "port", "publish":
 		return "ports"
+	case "replicas":
+		return "scale"
+	case "restart_policy":
+		return "restart"
 	case "root":
 		return "rootfs"
 	case "run_as":
 		return "user"
 	case "swap_limit":
 		return "memswap_limit"
-	case "timeout":
+	case "stop_timeout", "timeout":
 		return "stop_grace_period"
 	case "workdir":
 		return "working_dir"
@@ -120,6 +126,9 @@ func (r *reader) faultUnknown(n *node, p *pair, fields []field) {
 		if fields[i].refused == "" {
 			names = append(names, fields[i].name)
 		}
+	}
+	if n == r.root && r.services() == nil {
+		names = append(names, "services")
 	}
 	cure := "remove it, or begin it with x- to keep it as a note"
 	if near := nearest(p.key, names); near != "" {

@@ -153,8 +153,11 @@ func (a *app) execIn(cmd *cobra.Command, word string, argv []string, o execOptio
 	if errors.Is(err, runtime.ErrNotRunning) {
 		return 0, fmt.Errorf("%s ended before the program was started: %w", name, err)
 	}
-	if op, ok := ofProgram(err); ok && errors.Is(op, unix.ENOENT) {
+	switch op, ok := ofProgram(err); {
+	case ok && errors.Is(op, unix.ENOENT):
 		err = fmt.Errorf("%s has no program %q; an image without a shell may have others, and `unitc cp` brings files in: %w", name, argv[0], op)
+	case ok && errors.Is(op, unix.EACCES):
+		err = fmt.Errorf("%s may not run %q: it is a directory, may not be executed by this user, or lies on a mount with noexec: %w", name, argv[0], op)
 	}
 	return status, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/image"
+	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/realm"
 )
 
@@ -66,7 +67,10 @@ func exitStatus(err error) int {
 // cure is what to do about an error that does not say it itself.
 func cure(err error) string {
 	var bus *units.BusError
+	var step *program.OpError
 	switch {
+	case errors.As(err, &step):
+		return "" // of a container: what is missing there no root of the host has
 	case errors.Is(err, units.ErrNoSystemd):
 		return "start the machine with systemd as PID 1, or work on an image with --root"
 	case errors.Is(err, fs.ErrPermission) && realm.Own() != nil:

@@ -68,6 +68,9 @@ Volumes are never removed by this; see unitc volume rm.`,
 		RunE: a.withStore(func(s *store.Store, _ []string) error {
 			p.Dangling = true
 			gone, err := s.Collect(p)
+			for _, list := range []*[]string{&gone.Names, &gone.Images, &gone.Layers, &gone.Blobs} {
+				*list = append([]string{}, *list...)
+			}
 			if asJSON {
 				if jerr := a.printJSON(gone); err == nil {
 					err = jerr

@@ -46,7 +46,12 @@ func (a *app) secretSet() *cobra.Command {
 	return &cobra.Command{
 		Use:   "set NAME [FILE]",
 		Short: "encrypt standard input, or a file, as a secret",
-		Args:  cobra.RangeArgs(1, 2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return nil
+			}
+			return exactly(1, "the name of a secret, and a file if it is not standard input")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.checkSecretName(args[0]); err != nil {
 				return err

@@ -72,7 +72,7 @@ func volumeSize(s *store.Store, v store.Volume) string {
 }
 
 func (a *app) volumeCreate() *cobra.Command {
-	var options, labels map[string]string
+	options, labels := keyValues{}, keyValues{}
 	cmd := &cobra.Command{
 		Use:   "create [OPTION…] NAME",
 		Short: "create a volume (a start creates what is missing, too)",
@@ -92,9 +92,25 @@ func (a *app) volumeCreate() *cobra.Command {
 			return err
 		}),
 	}
-	cmd.Flags().StringToStringVarP(&options, "opt", "o", nil, "a driver option `KEY=VALUE`: type, device, o, size")
-	cmd.Flags().StringToStringVar(&labels, "label", nil, "a label `KEY=VALUE`")
+	cmd.Flags().VarP(options, "opt", "o", "a driver option `KEY=VALUE`: type, device, o, size")
+	cmd.Flags().Var(labels, "label", "a label `KEY=VALUE`")
 	return cmd
+}
+
+// keyValues is an option that may be given again, each time with one KEY=VALUE. Commas
+// are of the value, as in o=addr=192.0.2.1,ro.
+type keyValues map[string]string
+
+func (kv keyValues) String() string { return "" }
+func (kv keyValues) Type() string   { return "KEY=VALUE" }
+
+func (kv keyValues) Set(word string) error {
+	key, value, ok := strings.Cut(word, "=")
+	if !ok || key == "" {
+		return errors.New("want KEY=VALUE")
+	}
+	kv[key] = value
+	return nil
 }
 
 func (a *app) volumeInspect() *cobra.Command {

@@ -216,6 +216,10 @@ func TestSave(t *testing.T) {
 	if err := c.SaveTar(ctx, &two, []string{"q.io/a:1"}); err != nil || !bytes.Equal(one.Bytes(), two.Bytes()) {
 		t.Errorf("saving twice differs: %v", err)
 	}
+	var none bytes.Buffer
+	if err := c.SaveTar(ctx, &none, []string{"q.io/a:1", "q.io/b:1"}); err == nil || none.Len() != 0 {
+		t.Errorf("%d bytes were written of an image that is not there: %v", none.Len(), err)
+	}
 	dir := t.TempDir() + "/layout"
 	if err := c.SaveDir(ctx, dir, []string{"q.io/a:1"}); err != nil {
 		t.Fatal(err)

@@ -50,14 +50,19 @@ func (c *Client) SaveTar(ctx context.Context, w io.Writer, names []string) error
 func (c *Client) save(ctx context.Context, w layoutWriter, names []string) error {
 	index := document{SchemaVersion: 2, MediaType: typeOCIIndex, Manifests: []descriptor{}}
 	var docker []dockerImage
-	if err := addBytes(w, "oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)); err != nil {
-		return err
-	}
-	for _, name := range names {
+	var images []store.Image
+	for _, name := range names { // before anything is written
 		img, err := c.Store.Resolve(name)
 		if err != nil {
 			return err
 		}
+		images = append(images, img)
+	}
+	if err := addBytes(w, "oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)); err != nil {
+		return err
+	}
+	for i, name := range names {
+		img := images[i]
 		if err := c.saveBlobs(ctx, w, img); err != nil {
 			return fmt.Errorf("saving %s: %w", name, err)
 		}

@@ -36,9 +36,12 @@ type Prune struct {
 
 // Pruned is what a collection removed. Bytes counts blobs and file contents.
 type Pruned struct {
-	Names, Images, Layers, Blobs []string
-	Staged                       int
-	Bytes                        int64
+	Names  []string `json:"names"`
+	Images []string `json:"images"`
+	Layers []string `json:"layers"`
+	Blobs  []string `json:"blobs"`
+	Staged int      `json:"staged"` // directories of broken pulls
+	Bytes  int64    `json:"bytes"`
 }
 
 // Collect removes what nothing refers to, what dead processes left, and what p

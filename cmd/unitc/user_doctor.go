@@ -186,6 +186,10 @@ func userSweep() doctor.Finding {
 		}
 		where = filepath.Dir(path)
 	}
+	if !generator.ReadsJournal("") {
+		return finding(check, doctor.Warning, "have root keep the journal on the disk (mkdir /var/log/journal, Storage= and SplitMode= in journald.conf(5)), or add the user to the group systemd-journal; then systemctl --user daemon-reload",
+			"the user may not read what their systemd tells the journal, and neither unitc logs nor unitc why has anything to show: %s", cost)
+	}
 	return finding(check, doctor.OK, "", "%s", where)
 }
 

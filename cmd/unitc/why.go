@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/cli/dropin"
 	"github.com/unitc/unitc/internal/cli/session"
+	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/realm"
 )
@@ -127,8 +128,11 @@ func (a *app) dropIns(name string) (list []string) {
 // Who may not start a unit sees what there is. systemd itself is asked, whatever a
 // bus daemon does.
 func lookInto() error {
-	if os.Geteuid() != 0 && realm.Own() == nil {
+	switch {
+	case os.Geteuid() != 0 && realm.Own() == nil:
 		return nil
+	case realm.Own() != nil && !generator.ReadsJournal(""):
+		return nil // clean-up of each container has written what there is
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookPatience)
 	defer cancel()
@@ -139,7 +143,7 @@ func lookInto() error {
 	defer m.Close()
 	err = m.StartUnit(ctx, launch.PostMortemUnit)
 	if realm.Own() != nil && cgroupsd.IsNotLoaded(err) {
-		return nil // clean-up of each container has written what there is
+		return nil // nor is it needed
 	}
 	if err != nil {
 		return err

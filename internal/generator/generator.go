@@ -21,6 +21,7 @@ import (
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/unitfile"
 )
@@ -86,7 +87,7 @@ func Run(cfg Config) error {
 	r := run{Config: cfg, out: out, native: openNative(cfg.Root, cfg.OutDir, len(tree.Names())), claimed: make(map[string]string, len(tree.Names()))}
 	r.lookForLaunched()
 	defer r.native.close()
-	r.room.cleansAll = len(tree.Names()) > 0 && r.native.lacksSweep()
+	r.room.cleansAll = realm.Own() != nil && len(tree.Names()) > 0 && (r.native.lacksSweep() || !ReadsJournal(cfg.Root))
 	for _, name := range tree.Names() {
 		// Found by its name, so it is there.
 		entry, _ := tree.Entry(name)

@@ -3,8 +3,12 @@
 package generator
 
 import (
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/realm"
@@ -47,7 +51,28 @@ const lastSweepUnit = "unitc-sweep-last.service"
 // lacksSweep tells whether one of these is missing, or masked, in a user's systemd: each
 // user may have their own. Containers have clean-up then.
 func (n *native) lacksSweep() bool {
-	return realm.Own() != nil && slices.ContainsFunc(Behind, func(unit string) bool { return n.path(unit) == "" })
+	return slices.ContainsFunc(Behind, func(unit string) bool { return n.path(unit) == "" })
+}
+
+// ReadsJournal tells whether a user can read what their systemd has told journald, from
+// which it is known behind an end why a container has failed. journald gives them a file
+// of their own on the disk alone (SplitMode= in journald.conf(5)); in memory there is
+// the system's, which some groups may read.
+func ReadsJournal(root string) bool {
+	id, err := os.ReadFile(root + "/etc/machine-id")
+	if err != nil {
+		return false
+	}
+	machine := strings.TrimSpace(string(id))
+	for _, path := range []string{
+		"/var/log/journal/" + machine + "/user-" + strconv.Itoa(realm.Own().UID) + ".journal",
+		"/var/log/journal/" + machine + "/system.journal", "/run/log/journal/" + machine + "/system.journal",
+	} {
+		if unix.Access(root+path, unix.R_OK) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // lastSweep has a user's container stop before what sweeps up at the end.

@@ -4,6 +4,7 @@ package generator
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 // A user's units call the helper by way of the user's namespace, and ask their systemd
 // for nothing that it has not. They clean up by themselves where nothing comes behind.
 func TestUserUnits(t *testing.T) {
-	for _, unit := range append([]string{""}, Behind...) {
+	for _, unit := range append([]string{"", "journal"}, Behind...) {
 		t.Run("without-"+unit, func(t *testing.T) { userUnits(t, unit) })
 	}
 }
@@ -31,7 +32,8 @@ func userUnits(t *testing.T, missing string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(realm.BecomeSystem)
-	files := map[string]string{"home/a/.config/unitc/web.yaml": "x", "usr/lib/systemd/user/taken.service": "x", "etc/unitc/user/taken.yaml": "x", "home/a/.config/unitc/net.yaml": "x", "home/a/.config/unitc/beside.yaml": "x"}
+	files := map[string]string{"etc/machine-id": "0123\n", "var/log/journal/0123/user-" + strconv.Itoa(os.Geteuid()) + map[bool]string{false: ".journal"}[missing == "journal"]: "x",
+		"home/a/.config/unitc/web.yaml": "x", "usr/lib/systemd/user/taken.service": "x", "etc/unitc/user/taken.yaml": "x", "home/a/.config/unitc/net.yaml": "x", "home/a/.config/unitc/beside.yaml": "x"}
 	for _, unit := range Behind {
 		if unit != missing {
 			files["usr/lib/systemd/user/"+unit] = "x"

@@ -59,6 +59,7 @@ func newSession(t *testing.T) *session {
 	t.Helper()
 	home, run := becomeSomebody(t)
 	must(t, "systemctl", "start", "user@1500.service")
+	await(t, "journald has a file for the user", func() bool { left, _ := filepath.Glob("/var/log/journal/*/user-1500.journal"); return len(left) > 0 })
 	t.Cleanup(func() {
 		must(t, "systemctl", "stop", "user@1500.service")
 		_, _ = command(t, "systemctl", "stop", "user-1500.slice")

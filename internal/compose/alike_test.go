@@ -33,3 +33,38 @@ func TestSameLimitsAndSlips(t *testing.T) {
 		}
 	}
 }
+
+// A port of the host on one of its addresses and on all of them is published twice, as
+// a start says too.
+func TestPortsOnAddresses(t *testing.T) {
+	for ports, twice := range map[string]bool{
+		`"8080:80", "127.0.0.1:8080:81"`:                                   true,
+		`"127.0.0.1:8080:81", "8080:80"`:                                   true,
+		`"8080:80", "0.0.0.0:8080:81"`:                                     true,
+		`"0.0.0.0:8080:80", "8080:81"`:                                     true,
+		`"0.0.0.0:8080:80", "192.0.2.1:8080:81"`:                           true,
+		`"[::]:8080:80", "[2001:db8::1]:8080:81"`:                          true,
+		`"[2001:db8::1]:8080:80", "[::]:8080:81"`:                          true,
+		`"192.0.2.1:8080:80", "192.0.2.2:8080:81"`:                         false,
+		`"8080:80", "127.0.0.1:8080:81/udp"`:                               false,
+		`"8080:80", "127.0.0.1:8081:81"`:                                   false,
+		`"0.0.0.0:8080:80", "[2001:db8::1]:8080:81"`:                       false,
+		`"0.0.0.0:8080:80", "[::]:8080:80"`:                                false,
+		`"8080:80", {target: 81, published: "8080", host_ip: "127.0.0.1"}`: true,
+	} {
+		problems := parse(parseText("web", "rootfs: host\ncommand: [a]\nports: ["+ports+"]\n")).Problems.String()
+		if got := strings.Contains(problems, "published twice: first at line 3"); got != twice {
+			t.Errorf("%s: %s", ports, problems)
+		}
+	}
+	project := "services:\n  a: {rootfs: host, command: [a], ports: ['127.0.0.1:8080:80']}\n  b: {rootfs: host, command: [a], ports: ['8080:80']PROFILE}\n"
+	for profile, twice := range map[string]bool{"": true, ", profiles: [x]": false} {
+		problems := parse(parseText("web", strings.Replace(project, "PROFILE", profile, 1))).Problems.String()
+		if got := strings.Contains(problems, "published twice: first at line 2"); got != twice {
+			t.Errorf("in a project with %q: %s", profile, problems)
+		}
+	}
+	if problems := parse(parseText("web", "rootfs: host\ncommand: [a]\nnetwork_mode: host\nports: ['8080:80', '127.0.0.1:8080:80']\n")).Problems; problems.HasErrors() {
+		t.Errorf("on the host's network: %s", problems.String())
+	}
+}

@@ -190,9 +190,14 @@ func (r *reader) addPorts(s *definition.Service, n *node, p definition.Port, sho
 
 // addPort refuses a port of the host that is published twice, for two ports.
 func (r *reader) addPort(s *definition.Service, n *node, p definition.Port) {
-	key := p.HostIP + "|" + itoa(p.Published) + "|" + itoa(p.PublishedEnd) + "/" + p.Protocol
+	port := "|" + itoa(p.Published) + "|" + itoa(p.PublishedEnd) + "/" + p.Protocol
+	key := p.HostIP + port
 	if p.Published != 0 {
-		if first, again := r.published[key]; again {
+		first, again := r.published[key]
+		if !again && (p.HostIP != "" || r.addressed) && r.service.get("network_mode").str() != "host" {
+			key, first, again = r.overlapping(p.HostIP, port)
+		}
+		if again {
 			same := p
 			for _, other := range s.Ports {
 				if same.Item = other.Item; same == other {
@@ -212,8 +217,47 @@ func (r *reader) addPort(s *definition.Service, n *node, p definition.Port) {
 			r.published = map[string]publisher{}
 		}
 		r.published[key] = publisher{s, n.place}
+		if p.HostIP != "" {
+			r.addressed = true
+			if !isAll(p.HostIP) {
+				r.published[familyOf(p.HostIP)+port] = r.published[key]
+			}
+		}
 	}
 	s.Ports = append(s.Ports, p)
+}
+
+// Under these stands who publishes a port on a single address of a family.
+const one4, one6 = "one of IPv4", "one of IPv6"
+
+func familyOf(address string) string {
+	if strings.Contains(address, ":") {
+		return one6
+	}
+	return one4
+}
+
+// isAll: a port without an address is published on all of IPv4's, and of IPv6's where
+// the container has one.
+func isAll(address string) bool { return address == "" || address == "0.0.0.0" || address == "::" }
+
+// overlapping finds who has a port on all addresses of which this is one, or on one of
+// these; key is the port's own where nobody has.
+func (r *reader) overlapping(address, port string) (key string, first publisher, found bool) {
+	family := familyOf(address)
+	others := []string{"", "0.0.0.0"}
+	if family == one6 {
+		others = []string{"::"}
+	}
+	if isAll(address) {
+		others = append(others, family)
+	}
+	for _, other := range others {
+		if first, found = r.published[other+port]; found && other != address {
+			return other + port, first, true
+		}
+	}
+	return address + port, first, false
 }
 
 // publisher is who publishes a port, and where that stands.

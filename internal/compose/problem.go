@@ -28,6 +28,7 @@ type reader struct {
 	service    *node                // the service being read
 	fileLabels map[string]string    // from its label_file
 	published  map[string]publisher // the host's ports that the definition takes
+	addressed  bool                 // one of them on an address of the host's
 	clashes    []clash              // those that two of its services take
 
 	extended map[extendedFile]*node // services of files named by extends

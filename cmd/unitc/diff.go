@@ -123,6 +123,9 @@ func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, err
 	var names []string
 	err := a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) (err error) {
 		if len(words) == 0 {
+			if err := a.host.Permitted(); err != nil {
+				return err // what runs is not known, and nothing would seem to differ
+			}
 			names, err = a.host.Names()
 			return err
 		}

@@ -60,7 +60,10 @@ NAME.yaml~, which nothing reads, unless --purge is given. Images and volumes sta
 // removable finds a whole definition that is the administrator's.
 func (a *app) removable(arg string) (*catalog.Found, error) {
 	name := arg
-	if strings.Contains(arg, "/") || strings.HasSuffix(arg, ".yml") {
+	// A file that stands here is called as `unitc up` called it: compose.yaml by its project.
+	st, err := os.Stat(arg)
+	here := err == nil && st.Mode().IsRegular() && strings.HasSuffix(arg, ".yaml")
+	if here || strings.Contains(arg, "/") || strings.HasSuffix(arg, ".yml") {
 		c, err := catalog.ReadCandidate(arg, "", nil)
 		if err != nil {
 			return nil, err

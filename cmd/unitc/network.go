@@ -330,8 +330,14 @@ latter alone of one port. Ports that the definition left open are chosen at star
 	return cmd
 }
 
+// publishedPort is a port and whose it is.
+type publishedPort struct {
+	Container string `json:"container"`
+	lease.Port
+}
+
 // ports are those of a name or of a project's services, or one of them.
-func (a *app) ports(args []string) ([]lease.Port, error) {
+func (a *app) ports(args []string) ([]publishedPort, error) {
 	names := args[:1]
 	if a.root == "" {
 		var err error
@@ -345,7 +351,7 @@ func (a *app) ports(args []string) ([]lease.Port, error) {
 			wanted += "/tcp"
 		}
 	}
-	ports := []lease.Port{}
+	ports := []publishedPort{}
 	for _, name := range names {
 		records, err := a.leases().RecordsOf(name)
 		if err != nil {
@@ -356,8 +362,8 @@ func (a *app) ports(args []string) ([]lease.Port, error) {
 				continue // its ports go with the next sweep
 			}
 			for _, p := range r.Ports {
-				if wanted == "" || wanted == inside(p) {
-					ports = append(ports, p)
+				if wanted == "" || wanted == inside(&p) {
+					ports = append(ports, publishedPort{name, p})
 				}
 			}
 		}
@@ -372,15 +378,20 @@ func (a *app) ports(args []string) ([]lease.Port, error) {
 }
 
 // inside is a port as the container has it.
-func inside(p lease.Port) string { return fmt.Sprintf("%d/%s", p.Target, p.Protocol) }
+func inside(p *lease.Port) string { return fmt.Sprintf("%d/%s", p.Target, p.Protocol) }
 
-func (a *app) printPorts(ports []lease.Port, one bool) {
-	for _, p := range ports {
+func (a *app) printPorts(ports []publishedPort, one bool) {
+	several := slices.ContainsFunc(ports, func(p publishedPort) bool { return p.Container != ports[0].Container })
+	for i := range ports {
+		p := &ports[i]
 		host := strings.TrimSuffix(p.String(), "/"+p.Protocol)
+		if several {
+			fmt.Fprint(a.stdout, p.Container+" ")
+		}
 		if one {
 			fmt.Fprintln(a.stdout, host)
 			continue
 		}
-		fmt.Fprintf(a.stdout, "%s -> %s\n", inside(p), host)
+		fmt.Fprintf(a.stdout, "%s -> %s\n", inside(&p.Port), host)
 	}
 }

@@ -92,6 +92,9 @@ type sampler struct {
 func (s *sampler) take(look func(cgroup string) live.Usage) error {
 	defer s.survey.Close() // a slice may be another by the next look
 	names, err := s.host.Names()
+	if err == nil && s.host.Permitted() != nil {
+		names, err = s.defined() // who may not see what was launched sees what there could be
+	}
 	if err != nil {
 		return err
 	}
@@ -120,6 +123,17 @@ func (s *sampler) take(look func(cgroup string) live.Usage) error {
 	}
 	slices.SortStableFunc(s.now, s.compare)
 	return nil
+}
+
+// defined are the containers that units are there for, instances apart.
+func (s *sampler) defined() (names []string, err error) {
+	generated, err := units.ListGenerated(s.unitDir)
+	for _, name := range units.Stems(generated, nil) {
+		if !strings.HasSuffix(name, "@") {
+			names = append(names, name)
+		}
+	}
+	return names, err
 }
 
 // compare puts the greatest first, but for names.

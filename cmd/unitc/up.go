@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -71,7 +73,7 @@ relative paths begin where the file is, and copies of what it extends and includ
 func (a *app) candidate(path, name string) (*catalog.Candidate, error) {
 	c, err := catalog.ReadCandidate(path, name, a.stdin)
 	if err != nil {
-		return nil, err
+		return nil, notAFile(path, err)
 	}
 	problems, err := c.Check(searchpath.Dirs[0])
 	if problems.HasErrors() {
@@ -83,6 +85,17 @@ func (a *app) candidate(path, name string) (*catalog.Candidate, error) {
 		}
 	}
 	return c, err
+}
+
+// notAFile tells who has named a definition, or the directory that it is in, what to write.
+func notAFile(path string, err error) error {
+	if found, findErr := catalog.Find("", path); errors.Is(err, fs.ErrNotExist) && findErr == nil && !strings.Contains(path, "/") {
+		return usagef("up: there is no file %s here; what %s says starts by: unitc up %[2]s", path, found.Entry.Path)
+	}
+	if st, statErr := os.Stat(path); statErr == nil && st.IsDir() {
+		return usagef("up: %s is a directory; name the file in it, as %s/compose.yaml", path, strings.TrimSuffix(path, "/"))
+	}
+	return err
 }
 
 // bringUp starts what does not run and changes what runs.

@@ -357,3 +357,23 @@ func TestUpOfASmallerProject(t *testing.T) {
 		}
 	})
 }
+
+// A file is called alike by up and down, from its own directory too; what is no file is
+// answered with what there is.
+//
+//lab:once
+func TestUpAndDownWhereTheFileIs(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir+"/compose.yaml", "name: verb-here\nservices:\n  one: {rootfs: host, init: true, command: [sleep, infinity]}\n")
+	t.Cleanup(func() { command(t, "unitc", "down", "--purge", "verb-here") })
+	must(t, "sh", "-c", "cd "+dir+" && unitc up compose.yaml")
+	for arg, want := range map[string]string{"verb-here": "unitc up /etc/unitc/verb-here.yaml", dir: dir + "/compose.yaml"} {
+		if out, status := command(t, "unitc", "up", arg); status != 2 || !strings.Contains(out, want) {
+			t.Errorf("up %s: %d, %s", arg, status, out)
+		}
+	}
+	must(t, "sh", "-c", "cd "+dir+" && unitc down --purge compose.yaml")
+	if _, err := os.Stat("/etc/unitc/verb-here.yaml"); err == nil {
+		t.Error("the definition is there still")
+	}
+}

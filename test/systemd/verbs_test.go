@@ -86,8 +86,8 @@ func TestSignalsAndFreezer(t *testing.T) {
 //lab:once
 func TestVerbsOfAProject(t *testing.T) {
 	defineFor(t, "verb-blog", `services:
-  db: {rootfs: host, init: true, command: [sleep, infinity], networks: [back]}
-  web: {rootfs: host, init: true, command: [sleep, infinity], networks: [default, back]}
+  db: {rootfs: host, init: true, command: [sleep, infinity], networks: [default, back], ports: ["127.0.0.1:18610:80"]}
+  web: {rootfs: host, init: true, command: [sleep, infinity], networks: [default, back], ports: ["127.0.0.1:18611:80"]}
   job: {rootfs: host, command: ["false"], profiles: [jobs]}
 networks: {back: {}}
 `)
@@ -106,6 +106,12 @@ networks: {back: {}}
 	if out := must(t, "unitc", "ps", "-q", "verb-blog.target"); out != "verb-blog-db\nverb-blog-job\nverb-blog-web\n" {
 		t.Errorf("ps lists\n%s", out)
 	}
+	if out := must(t, "unitc", "port", "verb-blog"); out != "verb-blog-db 80/tcp -> 127.0.0.1:18610\nverb-blog-web 80/tcp -> 127.0.0.1:18611\n" {
+		t.Errorf("port says\n%s", out)
+	}
+	if out := must(t, "unitc", "port", "--json", "verb-blog"); strings.Count(out, `"container": "verb-blog-`) != 2 {
+		t.Errorf("port says\n%s", out)
+	}
 	if out, status := command(t, "unitc", "exec", "verb-blog", "true"); status != 125 || !strings.Contains(out, "is a project of 3 services") {
 		t.Errorf("exec: %d, %s", status, out)
 	}
@@ -122,6 +128,22 @@ networks: {back: {}}
 	must(t, "systemctl", "stop", "verb-blog-db", "verb-blog-web")
 	if out, status := command(t, "unitc", "pause", "verb-blog"); status != 1 || strings.Count(out, "is not running") != 3 {
 		t.Errorf("pause of one of which nothing runs: %d\n%s", status, out)
+	}
+}
+
+// Who may not see what was launched is told so, and not that nothing differs or runs.
+//
+//lab:once
+func TestWhoSeesNothing(t *testing.T) {
+	defineFor(t, "verb-unseen", sleeper)
+	must(t, "systemctl", "start", "verb-unseen")
+	for _, verb := range []string{"diff", "apply"} {
+		if out, status := command(t, "setpriv", asNobody(verb)...); status != 4 || !strings.Contains(out, "run it as root") {
+			t.Errorf("%s: %d, %s", verb, status, out)
+		}
+	}
+	if out, status := command(t, "setpriv", asNobody("stats")...); status != 0 || !strings.Contains(out, "verb-unseen") {
+		t.Errorf("stats: %d, %s", status, out)
 	}
 }
 

@@ -97,7 +97,10 @@ func dial() (*os.File, error) {
 	}
 	limit := unix.NsecToTimeval(patience.Nanoseconds())
 	if err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err == nil { // of connect(2)
-		err = unix.Connect(fd, &unix.SockaddrUnix{Name: socket})
+		// With SO_SNDTIMEO a signal ends the wait for room (signal(7)).
+		for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+			err = unix.Connect(fd, &unix.SockaddrUnix{Name: socket})
+		}
 	}
 	if err == nil {
 		err = unix.SetNonblock(fd, true) // for deadlines

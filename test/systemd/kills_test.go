@@ -6,6 +6,7 @@ package systemd
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const ending = "rootfs: host\ncommand: [sh, -c, 'trap \"exit 0\" TERM; sleep 100 & wait']"
@@ -34,6 +37,9 @@ var killedKinds = map[string]string{
 	"health":  ending + "\nhealthcheck: {test: [CMD, 'true'], interval: 50ms}",
 	"tty":     ending + "\ntty: true",
 	"service": ending + "\nsystemd: {cgroup: service}",
+	"foreign": ending + "\nruntime: crun",
+	"json":    ending + "\nuser: nobody\nstdin_open: true\nlogging: {options: {format: json}}\nhealthcheck: {test: [CMD, 'true'], interval: 50ms}",
+	"notify":  strings.Replace(ending, "sleep 100", "systemd-notify --ready; sleep 100", 1) + "\nsystemd: {notify: container, unit: {StartLimitIntervalSec: 0}}",
 	"restart": ending + "\nrestart: always",
 }
 
@@ -42,12 +48,31 @@ var killedKinds = map[string]string{
 //
 //lab:once
 func TestAnythingKilledAtAnyMoment(t *testing.T) {
+	disturbed(t, 200*time.Millisecond, killOneOfOurs)
+}
+
+// Processes of ours are stopped for a moment, or get a signal that says nothing, at any
+// moment: a wait that a signal ends (signal(7)) is no end of what is waited for. No start
+// fails.
+//
+//lab:once
+func TestAnythingInterruptedAtAnyMoment(t *testing.T) {
+	if failed := disturbed(t, 5*time.Millisecond, interruptOneOfOurs); failed > 0 {
+		t.Errorf("%d starts failed", failed)
+	}
+}
+
+// disturbed starts and stops all kinds of containers, disturbs them after pauses of up
+// to that length, and gives how many starts have failed.
+func disturbed(t *testing.T, pause time.Duration, disturb func() string) int32 {
+	t.Helper()
 	loadBusybox(t, "localhost/killed:1")
 	forgetVolumes(t)
 	starts := 3
 	if os.Getenv("UNITC_LAB_SLOW") == "1" {
 		starts = 40
 	}
+	var failed atomic.Int32
 	leavesNothing(t, func() {
 		t.Run("run", func(t *testing.T) {
 			cleanReload(t)
@@ -76,21 +101,24 @@ func TestAnythingKilledAtAnyMoment(t *testing.T) {
 			before := moreOfTheHost(t)
 			var stop atomic.Bool
 			var killer, all sync.WaitGroup
-			killed := map[string]int{}
+			hit := map[string]int{}
 			killer.Go(func() {
 				for !stop.Load() {
-					time.Sleep(time.Duration(rand.IntN(60000)) * time.Microsecond)
-					if name := killOneOfOurs(); name != "" {
-						killed[name]++
+					time.Sleep(time.Duration(rand.IntN(int(pause))))
+					if name := disturb(); name != "" {
+						hit[name]++
 					}
 				}
 			})
-			var failed atomic.Int32
 			for _, name := range names {
 				all.Go(func() {
 					for range starts {
 						if _, status := command(t, "systemctl", "start", name); status != 0 {
 							failed.Add(1)
+							if got := property(t, name, "Result"); got == "timeout" {
+								log, _ := command(t, "journalctl", "-q", "-o", "short-monotonic", "-n", "30", "-u", name)
+								t.Errorf("a start of %s hangs:\n%s", name, log)
+							}
 						}
 						time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
 						command(t, "systemctl", "stop", name)
@@ -101,7 +129,7 @@ func TestAnythingKilledAtAnyMoment(t *testing.T) {
 			all.Wait()
 			stop.Store(true)
 			killer.Wait()
-			t.Logf("%d starts, of which %d failed; killed: %v", starts*len(names), failed.Load(), killed)
+			t.Logf("%d starts, of which %d failed; hit: %v", starts*len(names), failed.Load(), hit)
 			for _, name := range names {
 				must(t, "systemctl", "start", name)
 			}
@@ -119,30 +147,61 @@ func TestAnythingKilledAtAnyMoment(t *testing.T) {
 			}
 		})
 	})
+	return failed.Load()
 }
 
-// killOneOfOurs kills one of unitc's processes, and tells what it was.
-func killOneOfOurs() string {
-	var found []int
+// oneOfOurs is one of unitc's processes, with what it is called, each kind as likely as
+// another; 0 = there is none.
+func oneOfOurs() (int, string) {
+	found := map[string][]int{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		exe, _ := os.Readlink(dir + "/exe")
 		comm, _ := os.ReadFile(dir + "/comm")
 		if args, _ := os.ReadFile(dir + "/cmdline"); len(args) > 0 && (strings.HasPrefix(filepath.Base(exe), "unitc") || strings.HasPrefix(string(comm), "unitc-")) {
 			pid, _ := strconv.Atoi(filepath.Base(dir))
-			found = append(found, pid)
+			words := append(strings.Split(string(args), "\x00"), "", "")
+			name := filepath.Base(words[0]) + " " + filepath.Base(words[1])
+			found[name] = append(found[name], pid)
 		}
 	}
-	if len(found) == 0 {
+	names := slices.Collect(maps.Keys(found))
+	if len(names) == 0 {
+		return 0, ""
+	}
+	name := names[rand.IntN(len(names))]
+	return found[name][rand.IntN(len(found[name]))], name
+}
+
+// killOneOfOurs tells what it was.
+func killOneOfOurs() string {
+	pid, name := oneOfOurs()
+	if pid == 0 || syscall.Kill(pid, syscall.SIGKILL) != nil {
 		return ""
 	}
-	pid := found[rand.IntN(len(found))]
-	args, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	words := append(strings.Split(string(args), "\x00"), "", "")
-	if syscall.Kill(pid, syscall.SIGKILL) != nil {
+	return name
+}
+
+// interruptOneOfOurs has signals that end nothing come in the middle of its calls.
+func interruptOneOfOurs() string {
+	pid, name := oneOfOurs()
+	if pid == 0 {
 		return ""
 	}
-	return filepath.Base(words[0]) + " " + filepath.Base(words[1])
+	// It may be another's by the time it goes on.
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(pidfd)
+	for range 1 + rand.IntN(20) {
+		_ = unix.PidfdSendSignal(pidfd, []unix.Signal{unix.SIGCHLD, unix.SIGURG}[rand.IntN(2)], nil, 0)
+		time.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond)
+	}
+	_ = unix.PidfdSendSignal(pidfd, unix.SIGSTOP, nil, 0)
+	time.Sleep(time.Duration(rand.IntN(20000)) * time.Microsecond)
+	_ = unix.PidfdSendSignal(pidfd, unix.SIGCONT, nil, 0)
+	return name
 }
 
 // moreOfTheHost is what snapshots do not have: interfaces, rules, the store.

@@ -36,7 +36,11 @@ func ImportVolume(ctx context.Context, s *store.Store, name string, r io.Reader)
 			return err
 		}
 		defer plain.Close()
-		_, err = layer.Apply(ctx, root, bufferTar(plain), layer.Options{Plain: true, Space: func() error { return DefaultLimits().space(s, 0) }})
+		whole := &wholeTar{r: plain}
+		_, err = layer.Apply(ctx, root, bufferTar(whole), layer.Options{Plain: true, Space: func() error { return DefaultLimits().space(s, 0) }})
+		if err == nil {
+			err = whole.finish()
+		}
 		return err
 	}
 	if _, err := s.EnsureVolume(ctx, store.Volume{Name: name}, &store.Seed{Fill: fill}); err != nil {
@@ -44,6 +48,38 @@ func ImportVolume(ctx context.Context, s *store.Store, name string, r io.Reader)
 	}
 	if !done {
 		return fmt.Errorf("importing volume %s: it has data already; remove it with `unitc volume rm` first", name)
+	}
+	return nil
+}
+
+// wholeTar sees whether a tar has its end, two blocks of zeros, which what reads tars
+// does not ask for: one that was cut off between two files, or that nothing was written
+// to as its writer failed, would be taken for all that there was.
+type wholeTar struct {
+	r    io.Reader
+	last [2 * 512]byte
+	size int64
+}
+
+func (w *wholeTar) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.size += int64(n)
+	if n >= len(w.last) {
+		copy(w.last[:], p[n-len(w.last):n])
+	} else if n > 0 {
+		copy(w.last[:], w.last[n:])
+		copy(w.last[len(w.last)-n:], p[:n])
+	}
+	return n, err
+}
+
+// finish reads what is behind the end, which archivers fill their last block with.
+func (w *wholeTar) finish() error {
+	if _, err := io.Copy(io.Discard, w); err != nil {
+		return fmt.Errorf("reading the tar: %w", err)
+	}
+	if w.size < int64(len(w.last)) || w.last != [len(w.last)]byte{} {
+		return errors.New("the tar has no end: it was cut off, or what was to write it failed")
 	}
 	return nil
 }

@@ -48,6 +48,17 @@ func TestVolumeExportImport(t *testing.T) {
 	if err := ImportVolume(ctx, s, "b", bytes.NewReader(tar.Bytes())); err == nil || !strings.Contains(err.Error(), "unitc volume rm") {
 		t.Errorf("importing over data: %v", err)
 	}
+	// Cut off anywhere, or empty, it makes no volume.
+	for at := 0; at < tar.Len(); at += 256 {
+		whole := tar.Len()-at < 512 && bytes.Count(tar.Bytes()[at-1024:at], []byte{0}) == 1024
+		if err := ImportVolume(ctx, s, "cut", bytes.NewReader(tar.Bytes()[:at])); err == nil && !whole {
+			t.Errorf("%d of %d bytes were taken for all", at, tar.Len())
+		}
+		if _, err := s.Volume("cut"); err == nil && !whole {
+			t.Fatalf("%d of %d bytes: a volume is there", at, tar.Len())
+		}
+		_ = s.RemoveVolume("cut")
+	}
 	if err := ImportVolume(ctx, s, "c", bytes.NewReader(tarOf(t, file{name: "../x", content: "1"}))); err == nil {
 		t.Error("a climbing tar was accepted")
 	}

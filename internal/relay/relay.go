@@ -302,7 +302,7 @@ func (r *relay) payloadEnded() {
 	for unix.PidfdSendSignal(order.Payload, 0, nil, 0) == nil {
 		time.Sleep(time.Millisecond)
 	}
-	r.notify.send("READY=1", "STATUS=completed")
+	r.notify.send("READY=1", "STATUS=ended") // how, systemd tells
 	r.notify.barrier()
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -128,7 +127,8 @@ func (a *app) followOutput(name string, f *session.Follower) error {
 		return fmt.Errorf("%s has nothing to join: %s, and with logging: {driver: none} nobody has its output; unitc exec -it %s sh runs a shell in it", name, why, name)
 	}
 	f.Without = launch.DeathMessageID
-	f.Since, f.Units = time.Now(), []string{name + ".service", units.ScopeOf(name)}
+	now := units.ReadClock()
+	f.Since, f.At, f.Units = now.Wall, now.Monotonic, []string{name + ".service", units.ScopeOf(name)}
 	fmt.Fprintf(a.stderr, "unitc: %s takes no input, as %s; this is its output\n", name, why)
 	return f.Run(a.stdout)
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/runtime"
 	"github.com/unitc/unitc/internal/store"
 )
 
@@ -266,7 +267,7 @@ func (a *app) compareGrantsOf(d *difference, pid int) {
 		return
 	}
 	defer side.Close()
-	started, _ := a.host.Started(d.Name)
+	started := began(pid)
 	for i, g := range planner.Grants(d.file) {
 		place := d.planned.Files[i].Destination
 		key := "configs"
@@ -300,15 +301,28 @@ func (a *app) compareGrantsOf(d *difference, pid int) {
 	d.Effort = change.Most(d.Changes)
 }
 
+// began is when a process did, by the wall clock as it is now: a file has the time of
+// the one that was then, which may have been set since.
+func began(pid int) time.Time {
+	const ticksPerSecond = 100 // in which the kernel tells programs times (USER_HZ)
+	ticks, err := runtime.StartTime(pid)
+	if err != nil {
+		return time.Now() // it has ended
+	}
+	now := units.ReadClock()
+	return now.Wall.Add(time.Duration(ticks+1)*(time.Second/ticksPerSecond) - now.Boot)
+}
+
 // credentialChanged goes by the time of its file: systemd decrypts it for a unit
-// that starts, and for nobody else.
+// that starts, and for nobody else. A time to come is of a clock that was ahead, and
+// no reason to restart what runs.
 func credentialChanged(g *definition.Grant, started time.Time) bool {
 	path := filepath.Join(realm.Credentials(), g.Name)
 	if g.Encrypted != "" {
 		path = g.Encrypted // or the text itself, which no path is
 	}
 	st, err := os.Stat(path)
-	return err == nil && st.ModTime().After(started)
+	return err == nil && st.ModTime().After(started) && !st.ModTime().After(time.Now())
 }
 
 // compareNetworks finds networks whose definitions have changed since they were

@@ -171,10 +171,14 @@ func orDash(s string) string {
 	return s
 }
 
-// ago is a time as the largest whole unit.
+// ago is a time as the largest whole unit. One to come is of a clock that was ahead, or
+// of one that was set back since, and nobody knows how long ago it was.
 func ago(t, now time.Time) string {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return "-"
+	case t.After(now.Add(time.Minute)):
+		return t.Format("2006-01-02 15:04")
 	}
 	d := max(now.Sub(t), 0)
 	switch {

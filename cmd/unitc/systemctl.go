@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -161,7 +163,7 @@ func (a *app) leftOf(args []string, since units.Moment) (left, error) {
 			l.failed = append(l.failed, unit)
 		case progress == units.Underway:
 			l.await = append(l.await, unit)
-		case progress == units.Untouched && !begunByJournal(unit, since.Time):
+		case progress == units.Untouched && !begunByJournal(unit, since.At):
 			again = append(again, unit)
 		}
 	}
@@ -175,10 +177,17 @@ func (a *app) leftOf(args []string, since units.Moment) (left, error) {
 const startingID = "7d4958e842da4a758f6c1cdc7b36dcc5"
 
 // begunByJournal tells of a unit that systemd knows nothing of whether it was
-// started since: one that has ended well is unloaded.
-func begunByJournal(unit string, since time.Time) bool {
+// started since a time of the monotonic clock: one that has ended well is unloaded.
+func begunByJournal(unit string, since time.Duration) bool {
 	_ = session.SyncJournal()
-	out, err := exec.Command("journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1",
-		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000), realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+startingID).Output()
-	return err == nil && len(out) > 0
+	out, err := exec.Command("journalctl", "--quiet", "--no-pager", "--boot", "--output=json", "--output-fields=UNIT", "--lines=1",
+		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+startingID).Output()
+	var entry struct {
+		At string `json:"__MONOTONIC_TIMESTAMP"`
+	}
+	if err != nil || json.Unmarshal(out, &entry) != nil {
+		return false
+	}
+	us, err := strconv.ParseInt(entry.At, 10, 64)
+	return err == nil && time.Duration(us)*time.Microsecond >= since
 }

@@ -56,7 +56,8 @@ const (
 )
 
 // reloading tells whether the units may be on their way: their directory is new,
-// or has gone just now. Of a host without a definition it is never there.
+// or has gone just now. Of a host without a definition it is never there. A time to
+// come is of a clock that was set back since.
 func (a *app) reloading() bool {
 	if a.root != "" {
 		return false
@@ -65,7 +66,7 @@ func (a *app) reloading() bool {
 	if errors.Is(err, fs.ErrNotExist) {
 		info, err = os.Stat(filepath.Dir(a.unitDir))
 	}
-	return err != nil || time.Since(info.ModTime()) < reloadTrace
+	return err != nil || time.Since(info.ModTime()).Abs() < reloadTrace
 }
 
 func (a *app) targetsNow(ctx context.Context, bus units.Bus, words []string) ([]string, error) {

@@ -15,11 +15,12 @@ func TestReloading(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		there    bool
-		old      bool
+		age      time.Duration
 		reloaded bool
 	}{
-		{"units written just now", true, false, true}, {"units of long ago", true, true, false},
-		{"none since just now", false, false, true}, {"never any", false, true, false},
+		{"units written just now", true, 0, true}, {"units of long ago", true, time.Hour, false},
+		{"none since just now", false, 0, true}, {"never any", false, time.Hour, false},
+		{"units of before the clock was set back", true, -time.Hour, false},
 	} {
 		dir := filepath.Join(t.TempDir(), "units")
 		changed := filepath.Dir(dir)
@@ -29,8 +30,8 @@ func TestReloading(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if tc.old {
-			then := time.Now().Add(-time.Hour)
+		if tc.age != 0 {
+			then := time.Now().Add(-tc.age)
 			if err := os.Chtimes(changed, then, then); err != nil {
 				t.Fatal(err)
 			}

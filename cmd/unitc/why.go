@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/cli/dropin"
 	"github.com/unitc/unitc/internal/cli/session"
+	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/realm"
@@ -201,13 +202,23 @@ func lastFailure(unit string) (*failure, error) {
 		Denied: text("UNITC_DENIED"), Probe: text("UNITC_PROBE"),
 	}
 	if us, err := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64); err == nil {
-		f.Time = time.UnixMicro(us)
+		f.Time = timeOf(time.UnixMicro(us), text)
 	}
 	f.Restarts, _ = strconv.Atoi(text("UNITC_RESTARTS"))
 	if lines := text("UNITC_LINES"); lines != "" {
 		f.Lines = strings.Split(lines, "\n")
 	}
 	return f, nil
+}
+
+// timeOf is when an entry was written, also where the clock was set since.
+func timeOf(told time.Time, text func(string) string) time.Time {
+	us, err := strconv.ParseInt(text("__MONOTONIC_TIMESTAMP"), 10, 64)
+	boot, bootErr := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil || bootErr != nil || text("_BOOT_ID") != strings.ReplaceAll(strings.TrimSpace(string(boot)), "-", "") {
+		return told
+	}
+	return units.ReadClock().At(told, time.Duration(us)*time.Microsecond)
 }
 
 // journalText is a field of journalctl's JSON: a string, or the bytes of what

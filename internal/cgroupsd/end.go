@@ -20,9 +20,11 @@ type End struct {
 	// Code and Status are waitid(2)'s of the main process; Code is 0 where there
 	// was none.
 	Code, Status int32
-	Began, Ended time.Time     // of the main process; where there was none, Ended is the unit's
-	At           time.Duration // Ended, of the monotonic clock
-	Restarts     uint32
+	// Ended is the main process's end; where there was none, the unit's. At is the same
+	// of the monotonic clock, and so is Began, when that process began.
+	Ended     time.Time
+	At, Began time.Duration
+	Restarts  uint32
 }
 
 // LastEnd is what systemd knows of a service's last end.
@@ -54,6 +56,7 @@ func readEnd(all map[string]dbus.Variant) *End {
 		}
 		return t
 	}
+	monotonic := func(name string) time.Duration { return time.Duration(us(name+"Monotonic")) * time.Microsecond }
 	ended := "ExecMainExitTimestamp"
 	if us(ended) == 0 {
 		ended = "StateChangeTimestamp"
@@ -64,7 +67,7 @@ func readEnd(all map[string]dbus.Variant) *End {
 	return &End{
 		Invocation: hex.EncodeToString(id), Failed: hasEnded && text("Result") != "success", Result: text("Result"),
 		Code: number("ExecMainCode"), Status: number("ExecMainStatus"), Restarts: restarts,
-		Began: at("ExecMainStartTimestamp"), Ended: at(ended), At: time.Duration(us(ended+"Monotonic")) * time.Microsecond,
+		Ended: at(ended), At: monotonic(ended), Began: monotonic("ExecMainStartTimestamp"),
 	}
 }
 

@@ -48,7 +48,8 @@ type PullOptions struct {
 }
 
 // Due tells whether a policy asks the registry about a name that was last
-// asked for at the given time.
+// asked for at the given time. One far in the future tells nothing: the clock was
+// ahead then, or is behind now.
 func Due(policy string, last, now time.Time) (bool, error) {
 	switch policy {
 	case "", PullMissing, "if_not_present", PullNever:
@@ -57,7 +58,7 @@ func Due(policy string, last, now time.Time) (bool, error) {
 		return true, nil
 	}
 	age, err := policyAge(policy)
-	return err == nil && now.Sub(last) >= age, err
+	return err == nil && now.Sub(last).Abs() >= age, err
 }
 
 func policyAge(policy string) (time.Duration, error) {

@@ -79,7 +79,10 @@ const noTLS = "server gave HTTP response to HTTPS client"
 // explain adds the cure where the library's words do not have it.
 func explain(err error) error {
 	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
 	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("%w; look at the clock of this host first (timedatectl): a machine without a battery boots with one of long ago; else renew the certificate", err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("%w; put its authority's certificate into /etc/unitc/certs.d/HOST/ca.crt", err)
 	case strings.Contains(err.Error(), noTLS):

@@ -60,7 +60,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	}
 	switch {
 	case p.Scope != nil && realm.Own() != nil:
-		d.found = userFindings(p, dir)
+		d.found = userFindings(p)
 	case p.Scope != nil:
 		var now unix.Timespec
 		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // of a clock that every kernel has

@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -184,14 +185,16 @@ func between(s, before, after string) string {
 const outOfMemory = "fe6faa94e7774663a0da52717891d8ef"
 
 // userFindings are kernelFindings for one who may not read the kernel's log: what the
-// user's systemd has seen of the scope's cgroup since the start, of which dir is.
-func userFindings(p *plan.Plan, dir string) (f findings) {
-	started, err := os.Stat(dir + "/plan.json")
+// user's systemd has seen of the scope's cgroup since the start.
+func userFindings(p *plan.Plan) (f findings) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	end, err := cgroupsd.LastEnd(ctx, p.Unit)
 	if err != nil {
 		return f
 	}
 	records, _ := askJournal(1, "MESSAGE_ID", "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+p.Scope.Name)
-	f.oom = len(records) > 0 && records[0].wall().After(started.ModTime())
+	f.oom = len(records) > 0 && records[0].at() >= end.Began
 	return f
 }
 
@@ -201,6 +204,6 @@ func (d *fatality) userFindings() (f findings) {
 		return f
 	}
 	records, _ := askJournal(mostRecords, "MESSAGE_ID", realm.ManagerMatch(), "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+d.plan.Scope.Name)
-	f.oom = slices.ContainsFunc(records, func(r record) bool { return d.isOf(r.wall()) })
+	f.oom = slices.ContainsFunc(records, func(r record) bool { return d.isOf(r.at()) })
 	return f
 }

@@ -160,12 +160,13 @@ func report(name string, reported map[string]bool) error {
 	return nil
 }
 
-// fatality is a death of which the journal tells.
+// fatality is a death of which the journal tells. Its times are of the monotonic
+// clock: the other one may have been set meanwhile.
 type fatality struct {
 	death
-	at    time.Duration // of the monotonic clock
+	at    time.Duration
+	since time.Duration // the end before
 	wall  time.Time
-	since time.Time // the end before
 	// unheard: the journal has nothing of it.
 	unheard bool
 }
@@ -187,7 +188,7 @@ func (d *fatality) output() string {
 	}
 	var lines []string
 	for _, r := range records {
-		if d.wrote(r) || r[of] == scope && d.isOf(r.wall()) {
+		if d.wrote(r) || r[of] == scope && d.isOf(r.at()) {
 			lines = append(lines, r["MESSAGE"][:min(len(r["MESSAGE"]), lineBytes)])
 		}
 	}
@@ -197,12 +198,12 @@ func (d *fatality) output() string {
 // wrote tells whether a line of the unit's is of this invocation.
 func (d *fatality) wrote(r record) bool {
 	id := r["_SYSTEMD_INVOCATION_ID"]
-	return id == d.invocation || id == "" && d.isOf(r.wall())
+	return id == d.invocation || id == "" && d.isOf(r.at())
 }
 
 // isOf tells whether what was read at a time was written since the end before.
-func (d *fatality) isOf(at time.Time) bool {
-	return at.After(d.since.Add(lateLine)) && !at.After(d.wall.Add(lateLine))
+func (d *fatality) isOf(at time.Duration) bool {
+	return (d.since == 0 || at > d.since+lateLine) && at <= d.at+lateLine
 }
 
 // lastCheck is what the relay has said before it had systemd end an unhealthy service.
@@ -264,7 +265,7 @@ func addLastEnd(deaths []*fatality, last *cgroupsd.End) []*fatality {
 	if i < 0 {
 		d := &fatality{
 			death: death{invocation: last.Invocation, result: last.Result},
-			at:    last.At, wall: last.Ended, since: last.Began.Add(-lateLine), unheard: true,
+			at:    last.At, wall: last.Ended, since: max(0, last.Began-lateLine), unheard: true,
 		}
 		if last.Restarts > 0 {
 			d.restarts = strconv.FormatUint(uint64(last.Restarts), 10)
@@ -285,7 +286,7 @@ func addLastEnd(deaths []*fatality, last *cgroupsd.End) []*fatality {
 func fatalities(records []record) []*fatality {
 	var deaths []*fatality
 	exits, heard := map[string]record{}, map[string]bool{}
-	restarts, since := "", time.Time{}
+	restarts, since := "", time.Duration(0)
 	for _, r := range records {
 		invocation := r[realm.InvocationField()]
 		switch r["MESSAGE_ID"] {
@@ -297,7 +298,7 @@ func fatalities(records []record) []*fatality {
 		case restartScheduled:
 			restarts = r["N_RESTARTS"]
 		case unitSucceeded:
-			restarts, since = "", r.wall()
+			restarts, since = "", r.at()
 		case unitFailed:
 			if slices.ContainsFunc(deaths, func(f *fatality) bool { return f.invocation == invocation }) {
 				continue // start-limit-hit speaks of the failure before
@@ -305,7 +306,7 @@ func fatalities(records []record) []*fatality {
 			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.at(), wall: r.wall(), since: since}
 			d.code, d.status = exits[invocation].exit()
 			d.muted = !heard[invocation] && slices.Contains(exitResults, d.result)
-			deaths, restarts, since = append(deaths, d), "", r.wall()
+			deaths, restarts, since = append(deaths, d), "", r.at()
 		}
 	}
 	return deaths

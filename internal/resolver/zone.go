@@ -33,7 +33,7 @@ type zone struct {
 type state struct {
 	changed time.Time
 	// settled: the time was older than the clock's grain, so that no later change
-	// can bear it too.
+	// can bear it too. Nor can it bear one to come, of a clock that was set back since.
 	settled bool
 }
 
@@ -76,7 +76,7 @@ func (z *zone) refresh() {
 			continue
 		}
 		if m, err := z.read(e.Name()); err == nil {
-			z.networks[e.Name()], z.seen[e.Name()] = m, state{changed, now.Sub(changed) > grain}
+			z.networks[e.Name()], z.seen[e.Name()] = m, state{changed, now.Sub(changed).Abs() > grain}
 		}
 	}
 	for name := range z.networks {
@@ -224,7 +224,7 @@ func (h *hostServers) get() []string {
 		h.list = local
 	}
 	// As with the records, a later change may bear the same time.
-	if h.mark = mark; now.Sub(mark.mtime) <= grain {
+	if h.mark = mark; now.Sub(mark.mtime).Abs() <= grain {
 		h.mark = fileMark{}
 	}
 	return h.list

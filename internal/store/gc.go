@@ -263,7 +263,8 @@ func (c *collector) isPartial(name string) bool {
 		return false
 	}
 	st, err := os.Lstat(c.s.path("staging", name))
-	return err == nil && time.Since(st.ModTime()) < partialAge
+	// A time far in the future is of a clock that was set back since.
+	return err == nil && time.Since(st.ModTime()).Abs() < partialAge
 }
 
 // locks removes free lock files, or each layer ever made would leave one.

@@ -55,7 +55,7 @@ func Sweep() {
 // unit, which has one of its own below /run/unitc.
 func wasLeft(dir, name string) bool {
 	info, err := os.Stat(dir)
-	if err != nil || time.Since(info.ModTime()) < sweepAge {
+	if err != nil || time.Since(info.ModTime()).Abs() < sweepAge {
 		return false
 	}
 	if _, err := os.Stat(filepath.Dir(dir) + "/" + name); err == nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,8 +29,10 @@ type Follower struct {
 	Ended <-chan struct{}
 	// Forward is as an Attachment's.
 	Forward func(unix.Signal)
-	// Since is from when on.
+	// Since is from when on, and At the same of the monotonic clock: where the wall
+	// clock was set back, lines of before bear later times.
 	Since time.Time
+	At    time.Duration
 	// Without is the MESSAGE_ID of entries that are not the container's either.
 	Without string
 
@@ -99,7 +102,7 @@ func (f *Follower) wait(shown chan error) error {
 
 // arguments select the lines that were not shown yet.
 func (f *Follower) arguments(options ...string) []string {
-	argv := append(options, "--quiet", "--no-pager", "--output=export", "--output-fields=MESSAGE,MESSAGE_ID")
+	argv := append(options, "--quiet", "--no-pager", "--boot", "--output=export", "--output-fields=MESSAGE,MESSAGE_ID")
 	if f.cursor != "" {
 		argv = append(argv, "--after-cursor="+f.cursor)
 	} else {
@@ -139,7 +142,7 @@ func (f *Follower) show(from io.Reader, to io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if e.id == "" || e.id != f.Without {
+		if (e.id == "" || e.id != f.Without) && e.at >= f.At {
 			if _, err := io.WriteString(to, e.message); err != nil {
 				return err
 			}
@@ -148,7 +151,10 @@ func (f *Follower) show(from io.Reader, to io.Writer) error {
 	}
 }
 
-type entry struct{ cursor, message, id string }
+type entry struct {
+	cursor, message, id string
+	at                  time.Duration // of the monotonic clock
+}
 
 // maxField bounds one field of an entry, in bytes; journald's own limit of a
 // line is far below.
@@ -180,6 +186,9 @@ func readEntry(in *bufio.Reader) (e entry, err error) {
 			e.message = value + "\n"
 		case "MESSAGE_ID":
 			e.id = value
+		case "__MONOTONIC_TIMESTAMP":
+			us, _ := strconv.ParseInt(value, 10, 64)
+			e.at = time.Duration(us) * time.Microsecond
 		}
 	}
 }

@@ -24,13 +24,12 @@ func privateSocket() string { return realm.Systemd + "/private" }
 type Moment struct {
 	socket fs.FileInfo
 	// At is of the monotonic clock.
-	At   time.Duration
-	Time time.Time
+	At time.Duration
 }
 
 // Now is the moment before something is asked of systemd.
 func Now() Moment {
-	m := Moment{Time: time.Now()}
+	var m Moment
 	m.socket, _ = os.Stat(privateSocket()) // without it nothing is known
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {

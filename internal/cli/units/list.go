@@ -52,6 +52,8 @@ type Question struct {
 	// MainPID asks systemd once more for each unit.
 	MainPID bool
 	Host    live.Host
+
+	clock Clock
 }
 
 // listed is a unit that is shown, and the file that it has of the generator.
@@ -64,6 +66,7 @@ type listed struct {
 // also with a thousand of them, and systemd is asked again only for what it
 // alone knows: how a failed one ended, since when others are in their state.
 func List(ctx context.Context, bus Bus, generated []Generated, q Question) ([]Unit, error) {
+	q.clock = ReadClock()
 	cgroups := make(chan map[string]string, 1)
 	go func() { cgroups <- q.Host.FindCgroups() }() // while PID 1 makes its list
 	known, err := bus.ListServices(ctx)
@@ -223,7 +226,7 @@ func (q *Question) askDetails(ctx context.Context, bus Bus, asked []*Unit) error
 // lookAt fills in what stands in files: the payload and its limits are in cgroup,
 // "" if it has none. false: systemd alone knows the rest.
 func (q *Question) lookAt(survey *live.Survey, u *Unit, cgroup string) (all bool) {
-	if started, ok := survey.Started(u.Name); ok && u.State == "running" {
+	if started, ok := survey.Started(u.Name); ok && u.State == "running" && q.clock.Shown(started) {
 		u.Since, all = started, !q.MainPID
 	}
 	if u.State == "failed" {
@@ -275,8 +278,14 @@ func (q *conversation) since() {
 	if q.unit.Active == "active" {
 		stamp = "ActiveEnterTimestamp"
 	}
-	if usec := number(q.ask(q.unit.Unit, "", stamp)); usec > 0 {
-		q.unit.Since = time.UnixMicro(int64(usec))
+	usec := number(q.ask(q.unit.Unit, "", stamp))
+	if usec == 0 {
+		return
+	}
+	q.unit.Since = time.UnixMicro(int64(usec))
+	if !q.clock.Shown(q.unit.Since) {
+		usec = number(q.ask(q.unit.Unit, "", stamp+"Monotonic"))
+		q.unit.Since = q.clock.At(q.unit.Since, time.Duration(usec)*time.Microsecond)
 	}
 }
 

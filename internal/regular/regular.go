@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,8 +25,26 @@ const Max = 1 << 20
 // ErrMasked is the error of a link to /dev/null, as masks of systemd's have it.
 var ErrMasked = errors.New("a link to /dev/null")
 
+var errBeingWritten = errors.New("it is being written; try again when that is done")
+
 // Read gives the bytes of a file and its permissions. Errors are *fs.PathError.
 func Read(path string) (data []byte, mode fs.FileMode, err error) {
+	for range mostTries {
+		if data, mode, err = read(path); !errors.Is(err, errBeingWritten) {
+			break
+		}
+		time.Sleep(writePause)
+	}
+	return data, mode, err
+}
+
+// Who writes a file has this time for it.
+const (
+	mostTries  = 10
+	writePause = 2 * time.Millisecond
+)
+
+func read(path string) (data []byte, mode fs.FileMode, err error) {
 	fail := func(op string, err error) ([]byte, fs.FileMode, error) {
 		return nil, 0, &fs.PathError{Op: op, Path: path, Err: err}
 	}
@@ -50,6 +69,10 @@ func Read(path string) (data []byte, mode fs.FileMode, err error) {
 	defer f.Close()
 	if data, err = io.ReadAll(io.LimitReader(f, Max+1)); err != nil {
 		return fail("read", errors.Unwrap(err))
+	}
+	var now unix.Stat_t
+	if err := unix.Fstat(fd, &now); err == nil && (now.Size != st.Size || now.Mtim != st.Mtim || int64(len(data)) < now.Size) && len(data) <= Max {
+		return fail("read", errBeingWritten) // it is neither what it was nor what it will be
 	}
 	if len(data) > Max {
 		return fail("read", fmt.Errorf("%d bytes, at most %d are read", max(st.Size, int64(len(data))), Max))

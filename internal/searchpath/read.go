@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -128,29 +129,53 @@ func (f file) isMask() bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
-// read gives the bytes of a regular file, or why there are none.
+// read gives the bytes of a regular file, or why there are none. What is written while
+// it is read is read again: neither what it was nor what it will be, it might be without
+// what makes the container safe. So is what has gone since it was listed: some editors
+// rename a file before they write the new one.
 func (f file) read() (*Layer, diag.List) {
-	fault := func(what, cure string) diag.List {
-		return diag.List{{File: f.path(), What: what, Cure: cure}}
+	for tries := 1; ; tries++ {
+		layer, faults, changing := f.readOnce()
+		if !changing || tries == mostTries {
+			return layer, faults
+		}
+		time.Sleep(writePause)
+	}
+}
+
+const (
+	mostTries  = 10
+	writePause = 2 * time.Millisecond
+)
+
+const wentMeanwhile = "it went while definitions were read"
+
+func (f file) readOnce() (_ *Layer, _ diag.List, changing bool) {
+	fault := func(what, cure string) (*Layer, diag.List, bool) {
+		return nil, diag.List{{File: f.path(), What: what, Cure: cure}}, changing
 	}
 	fd, what, cure := f.open()
+	changing = what == wentMeanwhile
 	if what != "" {
-		return nil, fault(what, cure)
+		return fault(what, cure)
 	}
 	defer rawcall.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, fault("reading its status: "+err.Error(), "")
+		return fault("reading its status: "+err.Error(), "")
 	}
 	if what, cure := wrongType(st.Mode, f.name); what != "" {
-		return nil, fault(what, cure)
+		return fault(what, cure)
 	}
 	if st.Size > MaxSize {
-		return nil, fault(strconv.FormatInt(st.Size, 10)+" bytes, more than the 1 MiB that is read of one file", "keep data in files of their own and mount them")
+		return fault(strconv.FormatInt(st.Size, 10)+" bytes, more than the 1 MiB that is read of one file", "keep data in files of their own and mount them")
 	}
 	data, err := readAll(fd, int(st.Size))
 	if err != nil {
-		return nil, fault("reading: "+err.Error(), "")
+		return fault("reading: "+err.Error(), "")
+	}
+	if changing = isOther(fd, &st, len(data)); changing {
+		return fault("it is being written", "systemctl daemon-reload when that is done; better write another file and rename it to this one")
 	}
 	var warnings diag.List
 	if st.Mode&unix.S_IWOTH != 0 {
@@ -161,7 +186,14 @@ func (f file) read() (*Layer, diag.List) {
 		}
 		warnings = diag.List{{File: f.path(), Severity: diag.Warning, What: "any user may write it, and so become " + who, Cure: "chmod o-w " + f.path()}}
 	}
-	return &Layer{f.path(), data}, warnings
+	return &Layer{f.path(), data}, warnings, false
+}
+
+// isOther tells of a file of which n bytes were read that it is not what it was before.
+func isOther(fd int, before *unix.Stat_t, n int) bool {
+	var now unix.Stat_t
+	err := unix.Fstat(fd, &now)
+	return err == nil && (now.Size != before.Size || now.Mtim != before.Mtim || int64(n) < now.Size)
 }
 
 // open returns a descriptor that reading from cannot block or have side
@@ -172,10 +204,15 @@ func (f file) open() (fd int, what, cure string) {
 	dirFD := f.dir.fd
 	if f.mode.IsRegular() {
 		fd, err := rawcall.Openat(dirFD, f.name, flags|unix.O_NOFOLLOW, 0)
-		if err != nil {
+		switch err {
+		case nil:
+			return fd, "", ""
+		case unix.ENOENT:
+			return -1, wentMeanwhile, "systemctl daemon-reload"
+		case unix.ELOOP: // a link has taken its place
+		default:
 			return -1, "opening: " + err.Error(), ""
 		}
-		return fd, "", ""
 	}
 	pathFD, err := unix.Openat(dirFD, f.name, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -242,7 +279,7 @@ func readAll(fd, size int) ([]byte, error) {
 			return data[:n], nil
 		}
 		if n += m; n == size {
-			// What fstat(2) has told; a file that is longer by now is read at the next reload.
+			// What fstat(2) has told; of one that is longer by now it tells that, too.
 			return data[:n], nil
 		}
 		if n > MaxSize {

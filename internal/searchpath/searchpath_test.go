@@ -3,6 +3,7 @@
 package searchpath
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -324,5 +325,80 @@ func TestReadNamed(t *testing.T) {
 		if data, err := src.ReadNamed(path); err == nil {
 			t.Errorf("%s gave %q", path, data)
 		}
+	}
+}
+
+// What is written while it is read is neither what it was nor what it will be.
+func TestFileThatIsBeingWritten(t *testing.T) {
+	path := t.TempDir() + "/web.yaml"
+	old := time.Now().Add(-time.Hour)
+	for name, tc := range map[string]struct {
+		change func(f *os.File) error
+		other  bool
+	}{
+		"left alone": {func(*os.File) error { return nil }, false},
+		"truncated":  {func(f *os.File) error { return f.Truncate(0) }, true},
+		"longer":     {func(f *os.File) error { _, err := f.WriteAt([]byte("a: 1\nb: 22\n"), 0); return err }, true},
+		"as long":    {func(f *os.File) error { _, err := f.WriteAt([]byte("b: 2\n"), 0); return err }, true},
+	} {
+		if err := errors.Join(os.WriteFile(path, []byte("a: 1\n"), 0o644), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		err = unix.Fstat(int(f.Fd()), &st)
+		data, readErr := readAll(int(f.Fd()), int(st.Size))
+		if err := errors.Join(err, readErr, tc.change(f)); err != nil {
+			t.Fatal(err)
+		}
+		if got := isOther(int(f.Fd()), &st, len(data)); got != tc.other {
+			t.Errorf("%s: it is another one: %v", name, got)
+		}
+		if !isOther(int(f.Fd()), &st, int(st.Size)-1) {
+			t.Errorf("%s: half of it is taken for all", name)
+		}
+		f.Close()
+	}
+}
+
+// An editor may rename a file before it writes the new one.
+func TestFileThatIsReplaced(t *testing.T) {
+	root := t.TempDir()
+	dir := root + "/etc/unitc"
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"gone", "late", "link"} {
+		write(name+".yaml", "a: old\n")
+	}
+	write("other", "a: new\n")
+	tree := Open(root)
+	defer tree.Close()
+	for _, name := range []string{"gone", "late", "link"} {
+		if err := os.Remove(dir + "/" + name + ".yaml"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("other", dir+"/link.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(2*writePause, func() { write("late.yaml~", "a: new\n"); os.Rename(dir+"/late.yaml~", dir+"/late.yaml") })
+	for _, name := range []string{"late", "link"} {
+		e, _ := tree.Entry(name)
+		if src := tree.Read(e); len(src.Layers) != 1 || string(src.Layers[0].Data) != "a: new\n" {
+			t.Errorf("%s: %q, %v", name, src.Layers, src.Problems)
+		}
+	}
+	e, _ := tree.Entry("gone")
+	if src := tree.Read(e); len(src.Layers) != 0 || len(src.Problems) != 1 || src.Problems[0].What != wentMeanwhile {
+		t.Errorf("gone: %q, %v", src.Layers, src.Problems)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -83,10 +84,39 @@ func cure(err error) string {
 		return "start dbus (systemctl start dbus.socket), or run it as root, which needs no bus"
 	case errors.Is(err, unix.ENOSPC):
 		return whatIsFull(err)
+	case errors.Is(err, unix.EROFS):
+		return "its file system is mounted read-only, as after a fault of the disk: look with `findmnt -T " + placeOf(err) + "` and `journalctl -k`"
+	case errors.Is(err, unix.EDQUOT):
+		return "a quota of its file system is used up (`findmnt -T " + placeOf(err) + "`): raise it, or remove something; `unitc prune` removes unused images"
+	case errors.Is(err, unix.EIO), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ENOTCONN) && isOfFile(err):
+		return "its file system fails: look with `findmnt -T " + placeOf(err) + "` and `journalctl -k`"
+	case errors.Is(err, unix.EMFILE):
+		return "this program has no descriptors left: raise `ulimit -n`"
+	case errors.Is(err, unix.ENFILE):
+		return "the host has no descriptors left: raise /proc/sys/fs/file-max"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "systemd is busy or hangs; systemctl list-jobs shows what it does"
 	}
 	return ""
+}
+
+// placeOf is the directory that an error of a file is about.
+func placeOf(err error) string {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path) && filepath.IsAbs(path.Path):
+		return filepath.Dir(path.Path)
+	case errors.As(err, &link) && filepath.IsAbs(link.New):
+		return filepath.Dir(link.New)
+	}
+	return "PATH"
+}
+
+// isOfFile tells an error of a file from one of a connection.
+func isOfFile(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path)
 }
 
 // whatIsFull names a file system, which may be another than that of what was

@@ -159,8 +159,8 @@ var hints = []hint{
 	{errno: unix.EPERM, call: "pivot_root", cure: denied},
 	{errno: unix.EAGAIN, call: "clone", key: "pids_limit", cure: noProcesses},
 	{errno: unix.EFBIG, cure: "a drop-in of the unit limits the size of files for the helper: take LimitFSIZE= out of it, and write `ulimits: {fsize: …}` for the payload"},
-	{errno: unix.EMFILE, cure: "the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit with `systemctl edit`"},
-	{errno: unix.ENFILE, cure: "the host has no descriptors left: raise /proc/sys/fs/file-max"},
+	{errno: unix.EMFILE, cure: noDescriptors},
+	{errno: unix.ENFILE, cure: noHostDescriptors},
 	{errno: unix.ENOMEM, cure: "the kernel has no memory left for this"},
 	{errno: unix.ENOSYS, cure: "this kernel does not have the call, or a drop-in of the unit refuses it (SystemCallFilter=)"},
 }
@@ -180,10 +180,12 @@ const (
 	denied     = "refused: an LSM (`journalctl -k`), or unitc runs in a container, which lets nobody mount"
 	noMounts   = "a limit is reached: that of mounts (/proc/sys/fs/mount-max), or that of their namespaces (user.max_mnt_namespaces), of which each detached mount is one: raise it"
 	// What starts the container is counted where it is in the payload's cgroup.
-	noProcesses = "no more processes may be made: raise `pids_limit:`, which with `runtime:` and `cgroup: service` counts what starts the container too, or TasksMax= of a drop-in; or the host has no more (kernel.pid_max, kernel.threads-max)"
-	fullRun     = "/run is full: look with `df /run` and `df -i /run`"
-	noAgent     = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
-	badFilter   = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
+	noProcesses       = "no more processes may be made: raise `pids_limit:`, which with `runtime:` and `cgroup: service` counts what starts the container too, or TasksMax= of a drop-in; or the host has no more (kernel.pid_max, kernel.threads-max)"
+	fullRun           = "/run is full: look with `df /run` and `df -i /run`"
+	noAgent           = "the profile's agent does not listen at its listenerPath: start it before this unit (`systemd: {unit: {After: …, Requires: …}}`)"
+	badFilter         = "the kernel refuses the filter: it has more than 4,096 instructions, or the profile asks for a flag or an action that this kernel does not have"
+	noDescriptors     = "the helper has no descriptors left, of which each volume takes one: raise LimitNOFILE= of the unit with `systemctl edit`"
+	noHostDescriptors = "the host has no descriptors left: raise /proc/sys/fs/file-max"
 )
 
 func (s *starter) hint(step string, err error) *hint {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -337,6 +338,23 @@ func TestNoHintIsHiddenByAnEarlierOne(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("row %d (%s, %s) is never used", i, h.step, unix.ErrnoName(h.errno))
+		}
+	}
+}
+
+// Whatever the kernel keeps the store from, the cure is no other image.
+func TestCuresOfTheStore(t *testing.T) {
+	s := &definition.Service{Name: "web", Image: "localhost/web:1"}
+	for errno, want := range map[unix.Errno]string{
+		unix.EROFS: "mounted read-only", unix.ENOSPC: "is full", unix.EDQUOT: "a quota", unix.EMFILE: "LimitNOFILE=", unix.ENFILE: "file-max", unix.EIO: "journalctl -k",
+	} {
+		err := &fs.PathError{Op: "open", Path: "/var/lib/unitc/lock", Err: errno}
+		finder := &volumeFinder{service: &definition.Service{Name: "web", Volumes: []definition.Volume{{Type: definition.VolumeNamed, Source: "data", Target: "/data"}}}}
+		for _, got := range []error{imageError(s, err), upperError(s, err), finder.fault(finder.service.Volumes[0], err)} {
+			var fault *planner.KeyError
+			if !errors.As(got, &fault) || !strings.Contains(fault.Cure, want) {
+				t.Errorf("%v: %v", errno, got)
+			}
 		}
 	}
 }

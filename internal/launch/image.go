@@ -60,7 +60,7 @@ func useImage(s *definition.Service) (*store.Image, store.Upper, error) {
 // upperError has the cure of what may be of either file system that a start with
 // an image writes to.
 func upperError(s *definition.Service, err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EROFS) {
+	if storeCure(err) != "" {
 		return imageError(s, err)
 	}
 	return err
@@ -96,22 +96,39 @@ func imageError(s *definition.Service, err error) error {
 			cure = "bring it in with `unitc load`, or build it with `unitc build " + cmp.Or(s.Project, s.Name) + "` where its definition has build:"
 		}
 	}
-	if errors.Is(err, unix.EROFS) {
-		cure = "/var/lib/unitc must be writable for the helper: its file system is mounted read-only, as after a fault of the disk (`findmnt -T /var/lib/unitc`, `journalctl -k`), or a drop-in of the unit makes it so (ProtectSystem=, ReadOnlyPaths=)"
-	}
-	var file *fs.PathError
-	switch {
-	case !errors.Is(err, unix.ENOSPC):
-	case errors.As(err, &file) && strings.HasPrefix(file.Path, "/run/"):
-		cure = fullRun
-	default:
-		cure = "the file system of images is full, in bytes or inodes: look with `df " + store.DefaultDir() + "` and `df -i " + store.DefaultDir() + "`; `unitc prune` removes unused images"
-	}
+	cure = cmp.Or(storeCure(err), cure)
 	what := err.Error()
 	if errors.Is(err, store.ErrNotFound) {
 		what = s.Image + ": " + store.ErrNotFound.Error() // the store's own cure is not ours
 	}
 	return &planner.KeyError{Key: "image", What: what, Cure: cure}
+}
+
+// storeCure is what to do where the kernel keeps the store from working, whoever wants
+// something of it; "" of other errors.
+func storeCure(err error) string {
+	dir := store.DefaultDir()
+	var file *fs.PathError
+	inRun := errors.As(err, &file) && strings.HasPrefix(file.Path, "/run/")
+	switch {
+	case errors.Is(err, unix.EROFS) && inRun:
+		return readOnlyRun
+	case errors.Is(err, unix.EROFS):
+		return dir + " must be writable for the helper: its file system is mounted read-only, as after a fault of the disk (`findmnt -T " + dir + "`, `journalctl -k`), or a drop-in of the unit makes it so (ProtectSystem=, ReadOnlyPaths=)"
+	case errors.Is(err, unix.ENOSPC) && inRun:
+		return fullRun
+	case errors.Is(err, unix.ENOSPC):
+		return "the file system of images and volumes is full, in bytes or inodes: look with `df " + dir + "` and `df -i " + dir + "`; `unitc prune` removes unused images"
+	case errors.Is(err, unix.EDQUOT):
+		return "a quota of the file system of images and volumes is used up (`findmnt -T " + dir + "`): raise it; `unitc prune` removes unused images"
+	case errors.Is(err, unix.EMFILE):
+		return noDescriptors
+	case errors.Is(err, unix.ENFILE):
+		return noHostDescriptors
+	case errors.Is(err, unix.EIO), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ENOTCONN):
+		return "the file system of images and volumes fails (`findmnt -T " + dir + "`): look at `journalctl -k`"
+	}
+	return ""
 }
 
 // checkPlatform refuses an image of another platform than the definition's: a

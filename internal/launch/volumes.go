@@ -200,10 +200,10 @@ func (f *volumeFinder) fault(v definition.Volume, err error) error {
 	case errors.Is(err, store.ErrNoQuota):
 		cure = "mount it with prjquota, for ext4 after `tune2fs -O project,quota DEVICE` while it is not mounted (the root file system takes rootflags=prjquota), or " +
 			"give the volume a file system of its own with type:, device: and o:, or remove size:"
-	case errors.Is(err, unix.ENOSPC) && errors.As(err, &file):
-		cure = "the file system of volumes is full, in bytes or inodes: look with `df " + store.DefaultDir() + "/volumes`; `unitc prune` removes unused images"
-	case errors.Is(err, unix.EDQUOT):
+	case errors.Is(err, unix.EDQUOT) && v.Declared != nil && len(v.Declared.Options) > 0:
 		cure = "write a larger size:, or nocopy: true at the mount"
+	case storeCure(err) != "" && (!errors.Is(err, unix.ENOSPC) || errors.As(err, &file)):
+		cure = storeCure(err)
 	case errors.As(err, &options):
 		cure = "write driver_opts: as `unitc volume inspect " + v.Source + "` has them, or remove it with `unitc volume rm`"
 	case errors.As(err, &undeclared):

@@ -37,6 +37,10 @@ func (s *Store) decide(f func() error) error { return s.locked(unix.LOCK_EX, f) 
 
 func (s *Store) locked(how int, f func() error) error {
 	file, err := os.OpenFile(s.path("lock"), os.O_RDWR, 0)
+	if errors.Is(err, unix.EROFS) {
+		// Who only looks can do so, and others are told what they could not write.
+		file, err = os.OpenFile(s.path("lock"), os.O_RDONLY, 0)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		// The directory itself may be there: a disk that is mounted on it.
 		if err := s.Init(); err != nil {

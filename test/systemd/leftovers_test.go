@@ -153,7 +153,7 @@ func TestFullForAnImage(t *testing.T) {
 	for i := 0; err == nil; i++ {
 		err = os.WriteFile(fmt.Sprint(store, "/filler", i), nil, 0o600)
 	}
-	expect("the file system of images is full, in bytes or inodes: look with `df /var/lib/unitc`")
+	expect("the file system of images and volumes is full, in bytes or inodes: look with `df /var/lib/unitc`")
 	must(t, "sh", "-c", "rm "+store+"/filler*")
 	works()
 }
@@ -260,4 +260,72 @@ func offerLarge(t *testing.T, name, words string) {
 	must(t, "unitc", "push", "--quiet", "localhost/large:1", name)
 	must(t, "unitc", "rmi", "--force", "localhost/large:1")
 	must(t, "unitc", "prune")
+}
+
+// A store that is mounted read-only, as after a fault of the disk: what only reads it
+// works, all else says what to look at, and goes on when it may be written again.
+//
+//lab:once
+func TestReadOnlyStore(t *testing.T) {
+	const store = "/var/lib/unitc"
+	cleanReload(t)
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", store, "tmpfs", 0, "mode=0700,size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { must(t, "umount", "--lazy", store); os.Remove(store) })
+	remount := func(flags uintptr) {
+		t.Helper()
+		if err := unix.Mount("", store, "", unix.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	loadBusybox(t, "localhost/only:1")
+	for name, text := range map[string]string{
+		"only-writes": "image: localhost/only:1\ninit: true\n", "only-reads": "image: localhost/only:1\ninit: true\nread_only: true\n",
+		"only-volume": sleeper + "volumes: [only-new:/data]\n",
+	} {
+		place(t, definitions+name+".yaml", text)
+		t.Cleanup(func() {
+			command(t, "systemctl", "stop", name)
+			command(t, "systemctl", "reset-failed", name)
+		})
+	}
+	reload(t)
+	must(t, "systemctl", "start", "only-writes")
+	remount(unix.MS_RDONLY)
+	for verb, want := range map[string]string{
+		"tag localhost/only:1 localhost/only:2": "findmnt -T " + store, "rmi --force localhost/only:1": "findmnt -T " + store,
+		"volume create only": "findmnt -T " + store, "pull 127.0.0.1:1/only:1": "findmnt -T " + store,
+		"df": "", "images": "", "volume ls": "",
+	} {
+		out, status := command(t, "unitc", strings.Fields(verb)...)
+		if want == "" && status != 0 || want != "" && (status != 1 || !strings.Contains(out, "read-only file system; ") || !strings.Contains(out, want)) {
+			t.Errorf("unitc %s: %d, %s", verb, status, out)
+		}
+	}
+	must(t, "systemctl", "stop", "only-writes")
+	must(t, "systemctl", "start", "only-reads")
+	for _, name := range []string{"only-writes", "only-volume"} {
+		if out, status := command(t, "systemctl", "start", name); status == 0 {
+			t.Errorf("%s starts: %s", name, out)
+		}
+		if got := property(t, name, "StatusText"); !strings.Contains(got, "read-only file system; /var/lib/unitc must be writable") {
+			t.Errorf("%s says %s", name, got)
+		}
+		command(t, "systemctl", "reset-failed", name)
+	}
+	remount(0)
+	command(t, "systemctl", "reset-failed", sweepUnit)
+	for _, name := range []string{"only-writes", "only-volume"} {
+		must(t, "systemctl", "start", name)
+		must(t, "systemctl", "stop", name)
+	}
+	must(t, "systemctl", "stop", "only-reads")
+	await(t, "all is swept up", func() bool { return written() == "" && property(t, sweepUnit, "ActiveState") == "inactive" })
+	if out := must(t, "sh", "-c", "ls -A "+store+"/staging "+store+"/trash "+store+"/leases | grep -v : | grep . || true"); out != "" {
+		t.Errorf("there is left: %s", out)
+	}
 }

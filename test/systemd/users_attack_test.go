@@ -152,8 +152,10 @@ func TestUserUninstall(t *testing.T) {
 	s.define("placed.yaml", userSleeper+"systemd: {cgroup: service}\n")
 	s.define("always.yaml", userSleeper+"restart: always\n")
 	s.define("pair.yaml", "services:\n  a: &a {rootfs: host, command: [/bin/sh, -c, '"+untilStopped+"']}\n  b: *a\nnetworks: {default: {internal: true}}\n")
+	s.loadBox()
+	s.define("box.yaml", strings.Replace(userBox, "0s", "5s", 1)+strings.Replace(writesTheirs, "exec sleep 1000", `trap "exit 0" TERM; while :; do busybox sleep 0.1; done`, 1))
 	keepInstall(t)
-	names := []string{"scoped", "placed", "always", "pair-a", "pair-b"}
+	names := []string{"scoped", "placed", "always", "pair-a", "pair-b", "box"}
 	s.must(append([]string{"systemctl", "--user", "start"}, names...)...)
 	installer(t, "uninstall")
 	for _, name := range names {
@@ -162,6 +164,7 @@ func TestUserUninstall(t *testing.T) {
 		}
 		s.isGone(name)
 	}
+	s.isSwept()
 }
 
 // A home that takes no overlay is told, before and at the start.

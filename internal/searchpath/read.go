@@ -129,9 +129,10 @@ func (f file) isMask() bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
-// read gives the bytes of a regular file, or why there are none. What is written while
-// it is read is read again: neither what it was nor what it will be, it might be without
-// what makes the container safe. So is what has gone since it was listed: some editors
+// read gives the bytes of a regular file, or why there are none. What is seen to be
+// written while it is read is read again: neither what it was nor what it will be, it
+// might be without what makes the container safe. Nothing shows a writer who rests
+// between two steps. Read again is also what has gone since it was listed: some editors
 // rename a file before they write the new one.
 func (f file) read() (*Layer, diag.List) {
 	for tries := 1; ; tries++ {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 	if err := a.systemctl("daemon-reload"); err != nil {
 		return err
 	}
-	var services, timers, targets, names []string
+	var services, timers, targets, names, apart []string
 	for _, c := range list {
 		names = append(names, c.Name)
 		if c.File.Project {
@@ -114,10 +115,16 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 			switch {
 			case strings.HasSuffix(s.Name, "@"):
 				fmt.Fprintf(a.stderr, "%s is a template; start an instance of it: systemctl start %s1\n", s.Name, s.Name)
+				continue
 			case s.ByTime() && s.StartsWithProject():
 				timers = append(timers, s.Name+".timer")
 			case s.StartsWithProject():
 				services = append(services, s.Name)
+			default:
+				continue
+			}
+			if !c.File.Project {
+				apart = append(apart, unitOf(s))
 			}
 		}
 	}
@@ -149,7 +156,12 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 	if len(services)+len(timers)+len(targets) == 0 {
 		return nil
 	}
-	if err := a.systemctl(slices.Concat([]string{"start", "--"}, services, timers, targets)...); err != nil {
+	before := units.Now()
+	err := a.systemctl(slices.Concat([]string{"start", "--"}, targets, apart)...)
+	if len(targets) > 0 {
+		err = cmp.Or(a.notStarted(cmd, services, before), err)
+	}
+	if err != nil {
 		a.explain(cmd, services)
 		return err
 	}
@@ -157,6 +169,38 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 		fmt.Fprintf(a.stderr, "%s is started by %s.timer: systemctl list-timers tells when; systemctl start %s runs it now\n", name, name, name)
 	}
 	return a.showUnits(cmd, services)
+}
+
+// unitOf is what starts a service that is in no project.
+func unitOf(s *definition.Service) string {
+	if s.ByTime() {
+		return s.Name + ".timer"
+	}
+	return s.Name + ".service"
+}
+
+// notStarted tells of containers that have not started with their project. They are not
+// asked for by name: of systemctl each name is a transaction, and a job that fails at
+// once, a migration say, would be begun again for whoever requires it.
+func (a *app) notStarted(cmd *cobra.Command, services []string, since units.Moment) (failed error) {
+	err := a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
+		for _, name := range services {
+			outcome, err := units.OutcomeOf(ctx, bus, name+".service", since)
+			switch {
+			case err != nil:
+				return err
+			case outcome == units.Failed:
+				fmt.Fprintf(a.stderr, "%s has failed; unitc why %[1]s says more\n", name)
+			case outcome == units.NotBegun && !begunByJournal(name+".service", since.At):
+				fmt.Fprintf(a.stderr, "%s was not started: what it requires has failed, or it is masked; systemctl status %[1]s\n", name)
+			default:
+				continue
+			}
+			failed = statusError(exitFailed)
+		}
+		return nil
+	})
+	return cmp.Or(err, failed)
 }
 
 // stems are the services of timers.

@@ -377,3 +377,26 @@ func TestUpAndDownWhereTheFileIs(t *testing.T) {
 		t.Error("the definition is there still")
 	}
 }
+
+// A job that fails, a migration say, is not begun again for those who wait for it.
+func TestUpRunsAFailingJobOnce(t *testing.T) {
+	cleanReload(t)
+	dir := t.TempDir()
+	text := "services:\n  job:\n    rootfs: host\n    command: [sh, -c, 'echo the job has begun; exit 3']\n"
+	for _, name := range []string{"a", "b", "c", "d"} {
+		text += "  " + name + ":\n    rootfs: host\n    command: [sleep, infinity]\n    depends_on: {job: {condition: service_completed_successfully}}\n"
+	}
+	writeFile(t, dir+"/migrates.yaml", text)
+	t.Cleanup(func() { must(t, "unitc", "down", "migrates") })
+	begun := func() int {
+		out, _ := command(t, "journalctl", "-b", "-q", "-o", "cat", "-u", "migrates-job")
+		return strings.Count(out, "the job has begun\n")
+	}
+	before := begun()
+	if out, status := command(t, "unitc", "up", dir+"/migrates.yaml"); status != 1 || !strings.Contains(out, "migrates-job") {
+		t.Errorf("up of a project whose job fails: %d\n%s", status, out)
+	}
+	if n := begun() - before; n != 1 {
+		t.Errorf("the job has begun %d times", n)
+	}
+}

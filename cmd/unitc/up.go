@@ -192,7 +192,7 @@ func (a *app) notStarted(cmd *cobra.Command, services []string, since units.Mome
 			case outcome == units.Failed:
 				fmt.Fprintf(a.stderr, "%s has failed; unitc why %[1]s says more\n", name)
 			case outcome == units.NotBegun && !begunByJournal(name+".service", since.At):
-				fmt.Fprintf(a.stderr, "%s was not started: what it requires has failed, or it is masked; systemctl status %[1]s\n", name)
+				fmt.Fprintf(a.stderr, "%s was not started: what it requires has failed, or it is masked; unitc why %[1]s says more\n", name)
 			default:
 				continue
 			}

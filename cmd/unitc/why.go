@@ -69,6 +69,9 @@ that systemd did not start in this boot, to break an ordering cycle, the cycle i
 			for _, name := range names {
 				f, err := droppedStart(name + ".service")
 				if f == nil && err == nil {
+					f, err = failedDependency(name+".service", a.unitDir)
+				}
+				if f == nil && err == nil {
 					f, err = lastFailure(name + ".service")
 				}
 				if err != nil {

@@ -5,6 +5,7 @@
 package systemd
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -395,6 +396,10 @@ func TestUpRunsAFailingJobOnce(t *testing.T) {
 	before := begun()
 	if out, status := command(t, "unitc", "up", dir+"/migrates.yaml"); status != 1 || !strings.Contains(out, "migrates-job") {
 		t.Errorf("up of a project whose job fails: %d\n%s", status, out)
+	}
+	got := why(t, "migrates-a")
+	if cause, _ := got["cause"].(string); !strings.Contains(cause, "migrates-job.service, which it requires, has failed") || !strings.Contains(fmt.Sprint(got["suggestion"]), "`unitc why migrates-job`") {
+		t.Errorf("of who was not started: %v", got)
 	}
 	if n := begun() - before; n != 1 {
 		t.Errorf("the job has begun %d times", n)

@@ -59,20 +59,27 @@ func (c *Claim) reservePorts(locked *lease.Locked) error {
 	for p, holder := range list {
 		holders.add(p, holder)
 	}
-	for _, asked := range c.request.Ports {
-		key := fmt.Sprintf("ports[%d]", asked.Item)
-		p, err := c.way(key, asked)
-		if err != nil {
-			return err
+	places, got := make([]*place, len(c.request.Ports)), make([][]lease.Port, len(c.request.Ports))
+	// What is written down comes first: a range may have that port, too.
+	for _, open := range []bool{false, true} {
+		for i, asked := range c.request.Ports {
+			if open != (asked.Published == 0 || asked.PublishedEnd != 0) {
+				continue
+			}
+			key := fmt.Sprintf("ports[%d]", asked.Item)
+			if places[i], err = c.way(key, asked); err != nil {
+				return err
+			}
+			if got[i], err = c.reserve(key, asked, places[i].record, holders); err != nil {
+				return err
+			}
+			for _, q := range got[i] {
+				holders.add(q, c.request.Container)
+			}
 		}
-		got, err := c.reserve(key, asked, p.record, holders)
-		if err != nil {
-			return err
-		}
-		for _, q := range got {
-			holders.add(q, c.request.Container)
-		}
-		p.record.Ports = append(p.record.Ports, got...)
+	}
+	for i, p := range places {
+		p.record.Ports = append(p.record.Ports, got[i]...)
 	}
 	return nil
 }

@@ -357,9 +357,10 @@ func TestEntriesWithoutCleanUp(t *testing.T) {
 					ids := map[string]bool{}
 					for _, e := range c.entries() {
 						// A reload that meets a start just then gives the unit clean-up,
-						// which counts from 0.
+						// which counts from 0, and has lines of runs before, too.
 						restarts := strings.TrimSuffix("-"+e["UNITC_RESTARTS"], "-0")
-						got = append(got, e["UNITC_EXIT_STATUS"]+" after "+strings.TrimPrefix(restarts, "-")+" restarts: "+e["UNITC_LINES"])
+						lines := e["UNITC_LINES"]
+						got = append(got, e["UNITC_EXIT_STATUS"]+" after "+strings.TrimPrefix(restarts, "-")+" restarts: "+lines[strings.LastIndex(lines, "\n")+1:])
 						ids[e["UNITC_INVOCATION_ID"]] = true
 					}
 					if driver == "direct" {

@@ -21,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 	"github.com/unitc/unitc/internal/searchpath"
+	"github.com/unitc/unitc/internal/unitfile"
 )
 
 func (a *app) up() *cobra.Command {
@@ -159,7 +160,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 	before := units.Now()
 	err := a.systemctl(slices.Concat([]string{"start", "--"}, targets, apart)...)
 	if len(targets) > 0 {
-		err = cmp.Or(a.notStarted(cmd, services, before), err)
+		err = cmp.Or(a.notStarted(cmd, slices.Concat(services, timers), before), err)
 	}
 	if err != nil {
 		a.explain(cmd, services)
@@ -179,19 +180,20 @@ func unitOf(s *definition.Service) string {
 	return s.Name + ".service"
 }
 
-// notStarted tells of containers that have not started with their project. They are not
+// notStarted tells of containers and timers that have not started with their project. They are not
 // asked for by name: of systemctl each name is a transaction, and a job that fails at
 // once, a migration say, would be begun again for whoever requires it.
-func (a *app) notStarted(cmd *cobra.Command, services []string, since units.Moment) (failed error) {
+func (a *app) notStarted(cmd *cobra.Command, names []string, since units.Moment) (failed error) {
 	err := a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
-		for _, name := range services {
-			outcome, err := units.OutcomeOf(ctx, bus, name+".service", since)
+		for _, name := range names {
+			unit := unitfile.FullName(name)
+			outcome, err := units.OutcomeOf(ctx, bus, unit, since)
 			switch {
 			case err != nil:
 				return err
 			case outcome == units.Failed:
 				fmt.Fprintf(a.stderr, "%s has failed; unitc why %[1]s says more\n", name)
-			case outcome == units.NotBegun && !begunByJournal(name+".service", since.At):
+			case outcome == units.NotBegun && !begunByJournal(unit, since.At):
 				fmt.Fprintf(a.stderr, "%s was not started: what it requires has failed, or it is masked; unitc why %[1]s says more\n", name)
 			default:
 				continue

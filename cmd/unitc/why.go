@@ -53,7 +53,8 @@ func (a *app) why() *cobra.Command {
 		Long: `Print the last failure of each container: how it ended, what the kernel, systemd and
 its checks say of it, its last lines, and what to do; and what drop-ins of its unit set
 that confines unitc's helper. The journal keeps it. Of a container
-that systemd did not start in this boot, to break an ordering cycle, the cycle is printed.`,
+that systemd did not start in this boot, to break an ordering cycle, the cycle is printed,
+and of one that it did not start for something that has failed, what that is.`,
 		Args:              some("the name of a container"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -57,9 +57,13 @@ func failedDependency(unit, generated string) (*failure, error) {
 	return f, nil
 }
 
+// showPatience: systemctl waits 90 s for a bus daemon that does not answer, which who is
+// not root needs.
+const showPatience = 10 * time.Second
+
 // showProperties are a unit's as systemd shows them, none where it does not answer.
 func showProperties(unit string, names ...string) map[string]string {
-	ctx, cancel := context.WithTimeout(context.Background(), droppedPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), showPatience)
 	defer cancel()
 	out, _ := exec.CommandContext(ctx, "systemctl", ofSystemd([]string{"show", "--property=" + strings.Join(names, ","), "--", unit})...).Output()
 	shown := map[string]string{}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -21,26 +20,20 @@ import (
 // inactive as one that nobody wanted, and what systemd says of it at boot has
 // gone to the kernel's log, where `journalctl -u` does not look.
 func droppedStart(unit string) (*failure, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), droppedPatience)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", ofSystemd([]string{"show", "--property=ActiveState,InactiveExitTimestampMonotonic", unit})...).Output()
-	if err != nil || !strings.Contains(string(out), "ActiveState=inactive\n") || !strings.Contains(string(out), "InactiveExitTimestampMonotonic=0\n") {
+	shown := showProperties(unit, "ActiveState", "InactiveExitTimestampMonotonic")
+	if shown["ActiveState"] != "inactive" || shown["InactiveExitTimestampMonotonic"] != "0" {
 		return nil, nil // what cannot be asked has nothing to say here
 	}
 	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--boot", "--output=json", "--output-fields=MESSAGE",
 		realm.ManagerMatch(), realm.UnitField()+"="+unit, "+", "_TRANSPORT=kernel", "SYSLOG_IDENTIFIER=systemd")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	out, err = cmd.Output()
+	out, err := cmd.Output()
 	if err != nil && len(bytes.TrimSpace(stderr.Bytes())) > 0 {
 		return nil, fmt.Errorf("asking the journal: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return findDropped(unit, out)
 }
-
-// droppedPatience: systemctl waits 90 s for a bus daemon that does not answer, which
-// who is not root needs.
-const droppedPatience = 10 * time.Second
 
 // findDropped looks for the last such start in entries of systemd's own, as
 // journalctl's JSON. The words are those of systemd's

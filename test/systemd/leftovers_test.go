@@ -158,14 +158,10 @@ func TestFullForAnImage(t *testing.T) {
 	works()
 }
 
-// A disk that fills in the midst of a pull: an update leaves what runs as it is, an
-// image's unit says why there is none, nothing half-fetched stays, and with room
-// again both go on.
-//
-//lab:once
-func TestDiskFillsDuringAPull(t *testing.T) {
+// smallStore is one on a file system of 64 MiB of its own.
+func smallStore(t *testing.T) string {
+	t.Helper()
 	const store = "/var/lib/unitc"
-	cleanReload(t)
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +169,17 @@ func TestDiskFillsDuringAPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, "umount", "--lazy", store); os.Remove(store) })
+	return store
+}
+
+// A disk that fills in the midst of a pull: an update leaves what runs as it is, an
+// image's unit says why there is none, nothing half-fetched stays, and with room
+// again both go on.
+//
+//lab:once
+func TestDiskFillsDuringAPull(t *testing.T) {
+	cleanReload(t)
+	store := smallStore(t)
 	r := startRegistry(t)
 	name := r.offer(t, "filling:1", saying("version one"))
 	defineFor(t, "filling", "image: "+name+"\ninit: true\nx-update: registry\n")
@@ -267,15 +274,8 @@ func offerLarge(t *testing.T, name, words string) {
 //
 //lab:once
 func TestReadOnlyStore(t *testing.T) {
-	const store = "/var/lib/unitc"
 	cleanReload(t)
-	if err := os.MkdirAll(store, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", store, "tmpfs", 0, "mode=0700,size=64m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { must(t, "umount", "--lazy", store); os.Remove(store) })
+	store := smallStore(t)
 	remount := func(flags uintptr) {
 		t.Helper()
 		if err := unix.Mount("", store, "", unix.MS_REMOUNT|flags, ""); err != nil {

@@ -220,6 +220,8 @@ func idsOf(t *testing.T, name string) string {
 		return ""
 	}
 	await(t, name+" has said its ids", func() bool { return len(said()) > before })
+	// A start of what runs still is none, and says nothing.
+	await(t, name+" has ended", func() bool { _, status := command(t, "systemctl", "-q", "is-active", name); return status != 0 })
 	return said()[before]
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unitc/unitc/internal/cli/change"
+	"github.com/unitc/unitc/internal/cli/rollout"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/plan"
@@ -48,7 +49,7 @@ What does not run is not started. unitc diff tells beforehand.`,
 }
 
 func (a *app) applyAll(list []difference, noRestart bool) error {
-	var restart []string
+	var restart []rollout.Unit
 	var live []difference
 	var first error
 	if noRestart {
@@ -77,7 +78,7 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 			a.complain(err)
 			first = errors.Join(first, err)
 		default:
-			restart = append(restart, d.Name+".service")
+			restart = append(restart, d.replaceable())
 		}
 	}
 	if len(live)+len(restart)+len(again) > 0 {
@@ -90,12 +91,10 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 		if err != nil {
 			return err
 		}
-		restart = slices.DeleteFunc(restart, func(unit string) bool { return slices.Contains(restarted, unit) })
+		restart = slices.DeleteFunc(restart, func(u rollout.Unit) bool { return slices.Contains(restarted, u.Name) })
 	}
-	if len(restart) > 0 {
-		if err := a.systemctl(append([]string{"try-restart", "--"}, restart...)...); err != nil {
-			return err
-		}
+	if err := a.roll(restart); err != nil {
+		return err
 	}
 	for _, d := range list {
 		switch {

@@ -31,7 +31,18 @@ var deployShape = shape{kinds: null | mapping, keys: []field{
 		{name: "window", shape: &durationShape, example: "2m", doc: "The time in which starts are counted."},
 	}}, example: "{condition: on-failure}", doc: "When to start again; in the place of restart."},
 	{name: "rollback_config", shape: &rolloutShape, example: "{parallelism: 1}", doc: "Swarm's."},
-	{name: "update_config", shape: &rolloutShape, example: "{parallelism: 1}", doc: "Swarm's."},
+	{name: "update_config", shape: &updateShape, example: "{parallelism: 1}", doc: "How unitc apply and unitc update replace the instances of a service."},
+}}
+
+var parallelismFormat = format{name: "parallelism", pattern: integerPattern, bounds: &bounds{low: 0, high: 1000, whole: true, cure: "write how many instances are replaced at once, or 0 for all"}}
+
+var updateShape = shape{kinds: mapping, keys: []field{
+	{name: "delay", shape: &durationShape, example: "10s", doc: "The time between some instances and the next ones; none if left out."},
+	{name: "failure_action", shape: &shape{kinds: text, words: []string{"continue", "rollback", "pause"}}, example: "pause", doc: "What becomes of the other instances where one does not come up or does not stay up: pause (the default) leaves them as they are, continue goes on. unitc update goes back to the image before in any case, which is rollback; unitc apply has nothing to go back to, and pauses."},
+	{name: "max_failure_ratio", shape: &floatShape, example: "0.1", doc: "Swarm's."},
+	{name: "monitor", shape: &durationShape, example: "5s", doc: "How long instances must stay up before the next ones follow: 5s if left out, and none where a check says that they are up."},
+	{name: "order", shape: &shape{kinds: text, words: []string{"start-first", "stop-first"}}, example: "stop-first", doc: "Only stop-first: an instance has its name and addresses for itself."},
+	{name: "parallelism", shape: &shape{kinds: integer, format: &parallelismFormat}, example: "1", doc: "How many instances are replaced at once, 1 if left out; 0 is all of them."},
 }}
 
 var rolloutShape = shape{kinds: mapping, keys: []field{
@@ -63,8 +74,10 @@ func decodeDeploy(r *reader, s *definition.Service, n *node) {
 	}
 	for i := range n.pairs {
 		switch p := &n.pairs[i]; p.key {
-		case "endpoint_mode", "labels", "mode", "placement", "rollback_config", "update_config":
+		case "endpoint_mode", "labels", "mode", "placement", "rollback_config":
 			r.warnSwarm(n, p)
+		case "update_config":
+			s.Rollout = r.decodeRollout(p.value)
 		case "replicas":
 			s.Replicas = intOf(p.value)
 		case "resources":
@@ -73,6 +86,27 @@ func decodeDeploy(r *reader, s *definition.Service, n *node) {
 			r.decodeRestartPolicy(s, p.value)
 		}
 	}
+}
+
+func (r *reader) decodeRollout(n *node) *definition.Rollout {
+	if len(n.pairs) == 0 {
+		return nil
+	}
+	if p := findPair(n, "max_failure_ratio"); p != nil {
+		r.warnSwarm(n, p)
+	}
+	if order := n.get("order"); order.str() == "start-first" {
+		r.warn(order, "write stop-first, which is the default", "an instance is stopped before the next one of its name starts").Rule = diag.RuleUnsupported
+	}
+	u := &definition.Rollout{Delay: durationOf(n.get("delay")), Continue: n.get("failure_action").str() == "continue"}
+	if value := n.get("parallelism"); value != nil {
+		u.Parallelism = intOf(value)
+	}
+	if value := n.get("monitor"); value != nil {
+		monitor := durationOf(value)
+		u.Monitor = &monitor
+	}
+	return u
 }
 
 func (r *reader) warnSwarm(n *node, p *pair) {

@@ -4,8 +4,12 @@ package compose
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/unitc/unitc/internal/definition"
 )
 
 // names are the services of a file, with what each depends on.
@@ -50,5 +54,35 @@ func TestScale(t *testing.T) {
 	}
 	if file := parse(parseText("worker@", "{rootfs: host, scale: 2}")); !strings.Contains(file.Problems.String(), "a template has no number") {
 		t.Errorf("a template gives %s", file.Problems)
+	}
+}
+
+func TestRollout(t *testing.T) {
+	number := func(n int) *int { return &n }
+	span := func(d time.Duration) *time.Duration { return &d }
+	for text, want := range map[string]*definition.Rollout{
+		"{replicas: 2}": nil,
+		"{replicas: 2, update_config: {parallelism: 0}}":                        {Parallelism: number(0)},
+		"{replicas: 2, update_config: {delay: 10s, order: stop-first}}":         {Delay: 10 * time.Second},
+		"{replicas: 2, update_config: {monitor: 0s, failure_action: continue}}": {Monitor: span(0), Continue: true},
+		"{replicas: 2, update_config: {monitor: 1m, failure_action: rollback}}": {Monitor: span(time.Minute)},
+		"{replicas: 9, update_config: {parallelism: 3, failure_action: pause}}": {Parallelism: number(3)},
+	} {
+		file := parse(parseText("blog", "services: {web: {rootfs: host, deploy: "+text+"}}"))
+		if len(file.Problems) > 0 || !reflect.DeepEqual(file.Services[1].Rollout, want) {
+			t.Errorf("%s gives %+v %s", text, file.Services[1].Rollout, file.Problems)
+		}
+	}
+	for text, want := range map[string]string{
+		"{parallelism: -1}":         "parallelism",
+		"{parallelism: many}":       "parallelism",
+		"{delay: soon}":             "delay",
+		"{order: start-first}":      "deploy.update_config.order: an instance is stopped before",
+		"{max_failure_ratio: 0.5}":  "only a Swarm cluster obeys",
+		"{failure_action: explode}": "failure_action",
+	} {
+		if file := parse(parseText("blog", "services: {web: {rootfs: host, deploy: {replicas: 2, update_config: "+text+"}}}")); !strings.Contains(file.Problems.String(), want) {
+			t.Errorf("%s gives %s, want %q", text, file.Problems, want)
+		}
 	}
 }

@@ -120,6 +120,7 @@ type Service struct {
 	Profiles []string `json:"profiles,omitempty"`
 	Active   bool     `json:"active,omitempty"`
 	Replicas *int     `json:"replicas,omitempty"` // nil = 1, without an instance's number
+	Rollout  *Rollout `json:"update_config,omitempty"`
 
 	Networks   []Attachment `json:"networks,omitempty"`
 	Ports      []Port       `json:"ports,omitempty"`

@@ -71,6 +71,7 @@ var rows = []row{
 	{"profiles", Live, "who starts it, not what it is"},
 	{"active", Live, "who starts it, not what it is"},
 	{"replicas", Live, "who starts it, not what it is"},
+	{"update_config.", Live, "for the next change"},
 	{"x_wait_for", Live, "for the next start"},
 	{"pull_policy", Live, "for the next start"},
 	{"pull_refresh_after", Live, "for the next start"},

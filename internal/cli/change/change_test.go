@@ -59,7 +59,7 @@ func TestRowsAreKeys(t *testing.T) {
 	count, n := 3, int64(1)
 	everything := &definition.Service{
 		Image: "x", RootFS: "x", Bundle: "x", Platform: "x", UsernsMode: "x", StopSignal: "x", StopGracePeriod: 1, PullPolicy: "x", PullRefreshAfter: 1, WaitFor: []string{"x"},
-		Restart: definition.Restart{Policy: "x"}, Replicas: &count, Active: true, Profiles: []string{"x"},
+		Restart: definition.Restart{Policy: "x"}, Replicas: &count, Rollout: &definition.Rollout{Parallelism: &count}, Active: true, Profiles: []string{"x"},
 		DependsOn: []definition.Dependency{{Service: "db"}},
 		Resources: definition.Resources{
 			MemLimit: 1, MemReservation: 1, MemswapLimit: 1, CPUs: 1, CPUShares: 1, CPUPeriod: 1, CPUQuota: 1, CPUSet: "1", PidsLimit: &n, BlkioWeight: 1,

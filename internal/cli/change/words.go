@@ -16,7 +16,8 @@ import (
 var (
 	bytes = []string{"mem_limit", "mem_reservation", "memswap_limit", "shm_size"}
 	spans = []string{"stop_grace_period", "restart.delay", "restart.window", "pull_refresh_after",
-		"healthcheck.interval", "healthcheck.timeout", "healthcheck.start_period", "healthcheck.start_interval"}
+		"healthcheck.interval", "healthcheck.timeout", "healthcheck.start_period", "healthcheck.start_interval",
+		"update_config.delay", "update_config.monitor"}
 )
 
 func human(field string, v float64) string {
@@ -85,7 +86,7 @@ func LiveOnly(running, file *definition.Service) *definition.Service {
 	s := *running
 	s.Resources = file.Resources
 	s.Restart, s.StopSignal, s.StopGracePeriod = file.Restart, file.StopSignal, file.StopGracePeriod
-	s.DependsOn, s.Profiles, s.Active, s.Replicas = file.DependsOn, file.Profiles, file.Active, file.Replicas
+	s.DependsOn, s.Profiles, s.Active, s.Replicas, s.Rollout = file.DependsOn, file.Profiles, file.Active, file.Replicas, file.Rollout
 	s.PullPolicy, s.PullRefreshAfter, s.WaitFor = file.PullPolicy, file.PullRefreshAfter, file.WaitFor
 	s.System.Scope, s.System.Unit, s.System.Install, s.System.Timer = file.System.Scope, file.System.Unit, file.System.Install, file.System.Timer
 	// What is no limit of a cgroup is the kernel's for the whole life of a process.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unitc/unitc/internal/cli/rollout"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/reference"
 	"github.com/unitc/unitc/internal/store"
@@ -218,7 +219,11 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 	if err != nil {
 		return fail(err)
 	}
-	o.Ended, err = u.restart(ctx, o.Units)
+	begun, err := u.rollOut(ctx, outdated)
+	o.Units = begun
+	if err == nil {
+		o.Ended, err = u.Systemd.Watch(ctx, begun, u.Settle)
+	}
 	switch {
 	case ctx.Err() != nil:
 		// It says nothing of the image. What runs the earlier one still is found
@@ -261,6 +266,35 @@ func (u *Updater) fetched(n store.Name) string {
 	return n.Next.Image
 }
 
+// rollOut restarts the containers, of a service with several instances one after the
+// other, so that an image that does not stay up is found out by the first of them. It
+// gives those that it has begun with.
+func (u *Updater) rollOut(ctx context.Context, g *group) (begun []string, err error) {
+	var units []rollout.Unit
+	for _, c := range g.containers {
+		units = append(units, rollout.Unit{Name: c.Unit, Service: c.Service, Checked: rollout.IsChecked(c.Service)})
+	}
+	for _, step := range rollout.Steps(units) {
+		select {
+		case <-time.After(step.Delay):
+		case <-ctx.Done():
+			return begun, ctx.Err()
+		}
+		for _, unit := range step.Units {
+			begun = append(begun, unit)
+			if err := u.Systemd.Restart(ctx, unit); err != nil {
+				return begun, err
+			}
+		}
+		if len(step.Instances) > 0 {
+			if _, err := u.Systemd.Watch(ctx, step.Instances, step.Monitor); err != nil {
+				return begun, err
+			}
+		}
+	}
+	return begun, nil
+}
+
 // restart is done when all of them are ready and have stayed up.
 func (u *Updater) restart(ctx context.Context, units []string) (ended []string, err error) {
 	for _, unit := range units {
@@ -271,10 +305,18 @@ func (u *Updater) restart(ctx context.Context, units []string) (ended []string, 
 	return u.Systemd.Watch(ctx, units, u.Settle)
 }
 
-// goBack gives the name its former image and starts that.
+// goBack gives the name its former image and starts that, in all that have had the
+// other one: some may have started it by themselves.
 func (u *Updater) goBack(ctx context.Context, g *group, o Outcome, why error, before []string) Outcome {
 	o.Result, o.Error = RolledBack, why.Error()
 	err := u.Store.ChangeName(g.ref, func(n *store.Name) { n.Image, n.Previous, n.Rejected = o.From, "", o.To })
+	running, runningErr := u.Store.Running()
+	err = errors.Join(err, runningErr)
+	for _, unit := range g.units() {
+		if running[unit] == o.To && !slices.Contains(o.Units, unit) {
+			o.Units = append(o.Units, unit)
+		}
+	}
 	if err == nil {
 		o.Ended, err = u.restart(ctx, o.Units)
 	}

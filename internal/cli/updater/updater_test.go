@@ -258,6 +258,36 @@ func TestUpdateGoesBack(t *testing.T) {
 	w.expect(Updated, "restart a.service b")
 }
 
+// Of a service with several instances the first one finds out what an image is worth;
+// the others run on.
+func TestUpdateOfInstances(t *testing.T) {
+	w := newWorld(t)
+	w.newest, w.bad[digest("b")] = digest("b"), true
+	all := containers("a", "a", "a")
+	three := 3
+	for i := range all {
+		all[i].Service.Project, all[i].Service.Key, all[i].Service.Replicas = "p", "web", &three
+	}
+	u := &Updater{Store: w.store, Systemd: w, Registry: w, Report: func(o Outcome) { w.outcomes = append(w.outcomes, o) }}
+	if err := u.Run(t.Context(), all); err == nil {
+		t.Error("a failed update is no error")
+	}
+	w.expect(RolledBack, "restart a.service b", "restart a.service a")
+	if got := w.outcomes[0].Units; !slices.Equal(got, []string{"a.service"}) {
+		t.Errorf("of %q", got)
+	}
+
+	w.bad[digest("b")] = false
+	w.asked, w.outcomes, u.Retry = nil, nil, true
+	if err := u.Run(t.Context(), all); err != nil {
+		t.Error(err)
+	}
+	w.expect(Updated, "restart a.service b", "restart b.service b", "restart c.service b")
+	if got := w.outcomes[0].Units; len(got) != 3 {
+		t.Errorf("of %q", got)
+	}
+}
+
 // x-update: check and fetch restart nothing by themselves, and what was fetched
 // is what a name brings, whatever the registry has got since.
 func TestUpdateByHand(t *testing.T) {

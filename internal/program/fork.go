@@ -43,6 +43,8 @@ type ForkOptions struct {
 	// either writes. It is for a child that soon execs or exits and that nobody
 	// else may trace; where it cannot be, see CanShare, the child gets its copy.
 	Shared bool
+	// Owner are the ids of the host to which a new user namespace belongs.
+	Owner Owner
 }
 
 // Child is a forked child that runs a program.
@@ -219,11 +221,18 @@ func fork(c *child, opt ForkOptions) (int, syscall.Errno) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	slack.Restore()
+	back, e := opt.Owner.own()
+	if e != 0 {
+		return 0, e
+	}
 	syscall.ForkLock.Lock()
 	runtimeBeforeFork()
 	r, e := rawFork(args, c)
 	runtimeAfterFork()
 	syscall.ForkLock.Unlock()
+	if notBack := back(); e == 0 {
+		e = notBack
+	}
 	runtime.KeepAlive(args)
 	runtime.KeepAlive(c)
 	return int(r), e

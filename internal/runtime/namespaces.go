@@ -327,7 +327,19 @@ func (l *Launch) forkAnchor() (*program.Child, error) {
 	p.Call("unshare", "namespaces that belong to it", unix.SYS_UNSHARE, l.ownedNamespaces())
 	p.Sync("anchor")
 	p.Call("exit", "", unix.SYS_EXIT_GROUP, 0)
-	return p.Fork(program.ForkOptions{Flags: unix.CLONE_NEWUSER, CgroupDir: -1, Shared: true})
+	return p.Fork(program.ForkOptions{Flags: unix.CLONE_NEWUSER, CgroupDir: -1, Shared: true, Owner: l.owner()})
+}
+
+// owner is the container's own root: were its namespace root's, one container could use
+// up what the kernel grants to root of the host, and so to all containers and to systemd.
+// In a user's namespace all is the user's in any case.
+func (l *Launch) owner() program.Owner {
+	uid, uidErr := hostID(l.spec.Linux.UIDMappings, 0)
+	gid, gidErr := hostID(l.spec.Linux.GIDMappings, 0)
+	if l.opt.InUserNamespace || os.Geteuid() != 0 || uidErr != nil || gidErr != nil || protection.Off("own-counts") {
+		return program.Owner{}
+	}
+	return program.Owner{UID: uid, GID: gid}
 }
 
 // ownedNamespaces are the flags of those that belong to the user namespace.

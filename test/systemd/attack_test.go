@@ -312,3 +312,82 @@ func TestAttackOnTerminals(t *testing.T) {
 		return strings.Contains(out, "/nowhere/at/all") && !strings.Contains(out, "<3>")
 	})
 }
+
+// A container's user namespace is its own root's, not root's of the host: what the kernel
+// counts by user (inotify instances, queued signals, message queues) a payload takes from
+// itself. Without the protection it takes it from root, and so from systemd.
+//
+//lab:once
+func TestAttackOnCountsOfRoot(t *testing.T) {
+	for name, more := range map[string]string{"scope": "", "service": "systemd: {cgroup: service}\n", "init": "init: true\n"} {
+		name := "attack-counts-" + name
+		defineFor(t, name, sleeper+"network_mode: none\n"+more)
+		owner := func() (owner, base int) {
+			must(t, "systemctl", "restart", name)
+			pid := mainPID(t, name)
+			ns, err := os.Open("/proc/" + pid + "/ns/user")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ns.Close()
+			if owner, err = unix.IoctlGetInt(int(ns.Fd()), unix.NS_GET_OWNER_UID); err != nil {
+				t.Fatal(err)
+			}
+			m, err := os.ReadFile("/proc/" + pid + "/uid_map")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if base, err = strconv.Atoi(strings.Fields(string(m))[1]); err != nil || base == 0 {
+				t.Fatalf("its ids are %q, %v", m, err)
+			}
+			return owner, base
+		}
+		if owner, base := owner(); owner != base {
+			t.Errorf("%s belongs to %d, and its root is %d", name, owner, base)
+		}
+		withoutProtection(t, name, "own-counts")
+		if owner, _ := owner(); owner != 0 {
+			t.Errorf("%s belongs to %d without the protection, so the test proves nothing", name, owner)
+		}
+	}
+}
+
+// A payload that tells systemd something without end is made to wait, as each word costs
+// PID 1, and so the host; the last one arrives.
+//
+//lab:once
+func TestAttackOnSystemdByWords(t *testing.T) {
+	const name, span = "attack-words", 2 * time.Second
+	defineFor(t, name, "rootfs: host\nnetwork_mode: none\ncommand: [/bin/sh, -c, 'systemd-notify --ready; exec sleep infinity']\nsystemd: {notify: container}\n")
+	must(t, "systemctl", "start", name)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/" + mainPID(t, name) + "/root/run/host/notify"}); err != nil {
+		t.Fatal(err)
+	}
+	queue, err := os.ReadFile("/proc/sys/net/unix/max_dgram_qlen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := strconv.Atoi(strings.TrimSpace(string(queue)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	for end := time.Now().Add(span); time.Now().Before(end); sent++ {
+		if _, err := unix.Write(fd, []byte("STATUS=word "+strconv.Itoa(sent))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// 100 at once, 100 a second, what waits in the socket.
+	if most := 100 + 100*int(span/time.Second) + waiting + 50; sent > most {
+		t.Errorf("%d words were taken in %v, at most %d are to be", sent, span, most)
+	}
+	if _, err := unix.Write(fd, []byte("STATUS=the last")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the last word has arrived", func() bool { return property(t, name, "StatusText") == "the last" })
+}

@@ -5,8 +5,12 @@
 package vm
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Devices that a definition does not list are closed, whatever node leads to
@@ -99,4 +103,43 @@ func (c *container) awaitWord(word string) (said string) {
 		return strings.Contains(said, word)
 	})
 	return said
+}
+
+// The kernel grants some things to each user, and root of the host is one: a container
+// that takes all of them, inotify(7) instances say, takes them from itself alone, or systemd
+// and all other containers could have none. With the host's ids it takes root's.
+//
+//lab:once
+func TestCountsOfRootStayRoots(t *testing.T) {
+	const setting = "/proc/sys/fs/inotify/max_user_instances"
+	before, err := os.ReadFile(setting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(setting, before, 0)
+	if err := os.WriteFile(setting, []byte("64"), 0); err != nil {
+		t.Fatal(err)
+	}
+	const text = "rootfs: host\nnetwork_mode: none\ninit: true\n" +
+		"command: [sh, -c, 'for i in $$(seq 80); do tail -f /etc/passwd >/dev/null 2>&1 & done; sleep 2; echo all taken; exec sleep infinity']\n"
+	list := place(t, definition{"counts", "scope", text}, definition{"counts-host", "scope", text + "userns_mode: host\n"})
+	try := func() error {
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err
+	}
+	if err := try(); err != nil {
+		t.Fatalf("before: %v", err)
+	}
+	for i, want := range []error{nil, unix.EMFILE} {
+		c := list[i]
+		c.start(t)
+		c.awaitWord("all taken")
+		if err := try(); !errors.Is(err, want) {
+			t.Errorf("%s: root of the host gets %v, want %v", c.name, err, want)
+		}
+		run(t, "systemctl", "stop", c.name)
+	}
 }

@@ -42,7 +42,7 @@ and the files of its variables. systemctl cat prints the unit that becomes of th
 					fmt.Fprintf(a.stderr, "%s is not used: %s overrides it\n", path, found.Entry.Path)
 				}
 				// A file that could not be read is no reason to hide the others.
-				fmt.Fprint(a.stderr, found.Source.Problems.String())
+				fmt.Fprint(a.stderr, terminal.CleanText(found.Source.Problems.String()))
 				if found.Source.Problems.HasErrors() {
 					incomplete = statusError(exitFailed)
 				}

@@ -157,7 +157,7 @@ func (a *app) editUntilRight(found *catalog.Found, path, temp string) ([]byte, e
 		if !problems.HasErrors() {
 			return data, nil
 		}
-		fmt.Fprint(a.stderr, problems.String())
+		fmt.Fprint(a.stderr, terminal.CleanText(problems.String()))
 		switch a.ask("edit again, install it as it is, or give up? [e/i/g] ") {
 		case "e":
 		case "i":

@@ -48,7 +48,7 @@ generator itself, at boot and at systemctl daemon-reload.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(a.stderr, out.Problems.String())
+			fmt.Fprint(a.stderr, terminal.CleanText(out.Problems.String()))
 			return writeTree(terminal.Of(a.stdout), out.Files, all)
 		},
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/live"
+	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/realm"
 )
@@ -64,14 +65,15 @@ func (a *app) run(args []string) int {
 func (a *app) complain(err error) {
 	var broken *catalog.BrokenError
 	if errors.As(err, &broken) {
-		fmt.Fprint(a.stderr, broken.Problems.String())
+		fmt.Fprint(a.stderr, terminal.CleanText(broken.Problems.String()))
 		return
 	}
 	text := err.Error()
 	if c := cure(err); c != "" {
 		text += "; " + c
 	}
-	fmt.Fprintln(a.stderr, "unitc: "+realm.Words(text))
+	// It may repeat what others have made up: names of files in a container, say.
+	fmt.Fprintln(a.stderr, "unitc: "+terminal.CleanText(realm.Words(text)))
 }
 
 func (a *app) command() *cobra.Command {

@@ -83,7 +83,7 @@ func (a *app) candidate(path, name string) (*catalog.Candidate, error) {
 	}
 	for _, p := range problems {
 		if p.Severity == diag.Warning {
-			fmt.Fprintln(a.stderr, p)
+			fmt.Fprintln(a.stderr, terminal.Clean(p.String()))
 		}
 	}
 	return c, err

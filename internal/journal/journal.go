@@ -42,21 +42,50 @@ func (s *stream) Write(b []byte) (int, error) {
 		s.fd, s.open = connect(unix.Stderr), true
 		s.bare = s.fd == unix.Stderr && socketOf(unix.Stderr) != nil
 	}
-	skip := 0
-	if s.bare && len(b) > 2 && b[0] == '<' && b[2] == '>' {
-		skip = 3
-	}
-	for n := skip; n < len(b); {
-		m, err := unix.Write(s.fd, b[n:])
+	for text := entry(b, s.bare); len(text) > 0; {
+		n, err := unix.Write(s.fd, text)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return n, err
+			return 0, err
 		}
-		n += m
+		text = text[n:]
 	}
 	return len(b), nil
+}
+
+// entry is what is written of one word of ours. It may repeat what a payload or an image
+// has made up, a file's name say: each of its lines has the priority of the first, or
+// none of ours where that would be text, and no control character is left in it.
+func entry(b []byte, bare bool) []byte {
+	priority := ""
+	if len(b) > 2 && b[0] == '<' && b[2] == '>' {
+		priority, b = string(b[:3]), b[3:]
+	}
+	if bare {
+		priority = ""
+	}
+	var text []byte
+	for line := range strings.Lines(string(b)) {
+		line, whole := strings.CutSuffix(line, "\n")
+		text = append(append(text, priority...), Plain(line)...)
+		if whole {
+			text = append(text, '\n')
+		}
+	}
+	return text
+}
+
+// Plain takes out of a text what could steer the terminal on which it is shown, here or
+// by systemctl(1), whose lines of status are printed as they are.
+func Plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == '\ufffd' {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // connect gives a stream to the journald at the other end of fd, or fd itself.

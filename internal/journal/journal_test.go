@@ -29,3 +29,23 @@ func TestNoJournal(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// What a payload has made up, in an error of ours, speaks for nobody else: it begins no
+// emergency, which journald would write to all terminals, and steers none.
+func TestEntry(t *testing.T) {
+	const made = "removing x\n<0>shout\x1b[2J\u009b1m\xff"
+	for _, c := range []struct {
+		text string
+		bare bool
+		want string
+	}{
+		{"<3>" + made + "\n", false, "<3>removing x\n<3><0>shout [2J 1m \n"},
+		{"<3>" + made + "\n", true, "removing x\n<0>shout [2J 1m \n"},
+		{"no priority\tand no end", false, "no priority\tand no end"},
+		{"", false, ""},
+	} {
+		if got := string(entry([]byte(c.text), c.bare)); got != c.want {
+			t.Errorf("%q, bare %v:\n%q, want\n%q", c.text, c.bare, got, c.want)
+		}
+	}
+}

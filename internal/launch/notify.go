@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/journal"
 )
 
 // notifier speaks sd_notify(3) to the socket that systemd passed.
@@ -164,5 +166,5 @@ func retry(call func() error) error {
 
 // status is one line for systemctl status.
 func status(text string) string {
-	return "STATUS=" + strings.ReplaceAll(strings.TrimSpace(text), "\n", " | ")
+	return "STATUS=" + journal.Plain(strings.ReplaceAll(strings.TrimSpace(text), "\n", " | "))
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -47,13 +48,7 @@ func (n *notifier) barrier() {
 // oneLine makes text of a payload fit for a line of status: printable, short.
 func oneLine(s string) string {
 	const most = 160
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\ufffd' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, " "))
-	if s = strings.TrimSpace(s); len(s) > most {
+	if s = strings.TrimSpace(strings.ReplaceAll(journal.Plain(s), "\t", " ")); len(s) > most {
 		cut := most
 		for cut > 0 && s[cut]&0xc0 == 0x80 {
 			cut--

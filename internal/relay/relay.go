@@ -50,6 +50,7 @@ type relay struct {
 	ask      time.Time // when that has taken too long, or it is asked again; zero = never
 	fds      []unix.PollFd
 	datagram []byte
+	words    words
 }
 
 // Run is the whole life of the relay; it gives the exit status.
@@ -199,6 +200,9 @@ func (r *relay) loop() error {
 	return nil
 }
 
+// hears tells whether the payload has words for systemd.
+func (r *relay) hears() bool { return !r.gone && r.o.Ready == order.ReadyContainer }
+
 // source is a descriptor of the loop and what to do when it is ready.
 type source struct {
 	fd     int
@@ -206,14 +210,14 @@ type source struct {
 	ready  func(revents int16)
 }
 
-func (r *relay) sources() []source {
+func (r *relay) sources(now time.Time) []source {
 	list := []source{
 		{r.stops, unix.POLLIN, func(int16) { r.stopSignal() }},
 		{r.log.wake, unix.POLLIN, func(int16) { r.logWoke() }},
 	}
 	if !r.gone {
 		list = append(list, source{order.Payload, unix.POLLIN, func(int16) { r.payloadEnded() }})
-		if r.o.Ready == order.ReadyContainer {
+		if r.hears() && !r.words.next(now).After(now) {
 			list = append(list, source{order.Proxy, unix.POLLIN, func(int16) { r.proxy() }})
 		}
 	}
@@ -235,12 +239,13 @@ func (r *relay) sources() []source {
 }
 
 func (r *relay) poll() error {
-	list := r.sources()
+	now := time.Now()
+	list := r.sources(now)
 	r.fds = r.fds[:0]
 	for _, s := range list {
 		r.fds = append(r.fds, unix.PollFd{Fd: int32(s.fd), Events: s.events})
 	}
-	if _, err := unix.Poll(r.fds, r.timeout(time.Now())); err != nil {
+	if _, err := unix.Poll(r.fds, r.timeout(now)); err != nil {
 		if err == unix.EINTR {
 			return nil
 		}
@@ -262,6 +267,11 @@ func (r *relay) timeout(now time.Time) int {
 	}
 	if at.IsZero() || !r.ask.IsZero() && r.ask.Before(at) {
 		at = r.ask
+	}
+	if r.hears() {
+		if next := r.words.next(now); next.After(now) && (at.IsZero() || next.Before(at)) {
+			at = next
+		}
 	}
 	if at.IsZero() {
 		return -1

@@ -185,6 +185,21 @@ func Clean(text string) string {
 	}, text)
 }
 
+// CleanText is Clean for a text of several lines.
+func CleanText(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		for j, part := range strings.Split(line, "\t") {
+			if j == 0 {
+				lines[i] = Clean(part)
+				continue
+			}
+			lines[i] += "\t" + Clean(part)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Wrap breaks text into lines of at most width columns, at spaces.
 func Wrap(text string, width int) []string {
 	var lines []string

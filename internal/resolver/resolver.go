@@ -102,10 +102,10 @@ func (q *query) local(who *asker, tcp bool) ([]byte, bool) {
 // outside asks one server after the other. One that does not want to, or could
 // not find out, is not the last word while there are others (resolv.conf(5) is read so by C libraries).
 func (r *Resolver) outside(q *query, who *asker, message []byte, tcp bool) []byte {
-	if !r.waiting.enter(who.record.Container) {
+	if !r.waiting.enter(who.record.Container, who.record.Network) {
 		return q.reply(dnsmessage.RCodeServerFailure, nil, "")
 	}
-	defer r.waiting.leave(who.record.Container)
+	defer r.waiting.leave(who.record.Container, who.record.Network)
 	servers := who.record.DNS
 	if len(servers) == 0 {
 		servers = r.host.get()

@@ -254,6 +254,47 @@ func TestDeadServersBlockNobody(t *testing.T) {
 	}
 }
 
+// All containers of a network ask for what nobody answers: those of others find places.
+func TestWaitingNetworkLeavesOthersRoom(t *testing.T) {
+	root, locked := records(t)
+	const crowded = 8
+	for i := range crowded {
+		if err := locked.Put(&lease.Record{Container: fmt.Sprint("more-", i), Network: "front", IPv4: netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	locked.Unlock()
+	r := New(root, "")
+	ended, began := make(chan struct{}), make(chan struct{}, 1000)
+	defer close(ended)
+	r.ask = func(string, []byte, bool) ([]byte, error) {
+		began <- struct{}{}
+		<-ended
+		return nil, errors.New("nobody")
+	}
+	ask, refused := question(t, "example.org.", dnsmessage.TypeA), make(chan []byte, 1000)
+	for i := range crowded {
+		for range 64 {
+			go func() { refused <- r.Answer(ask, netip.AddrFrom4([4]byte{10, 0, 0, byte(100 + i)}), false) }()
+		}
+	}
+	// Of 256 places one network leaves as many as it takes.
+	for range 128 {
+		<-began
+	}
+	for range crowded*64 - 128 {
+		if status, _ := read(t, <-refused); status != dnsmessage.RCodeServerFailure {
+			t.Errorf("beyond its share a network hears %s", status)
+		}
+	}
+	go r.Answer(ask, other, false)
+	select {
+	case <-began:
+	case <-time.After(20 * time.Second):
+		t.Error("nobody asks for the container of another network")
+	}
+}
+
 // A client's idle connections leave the others room.
 func TestIdleConnectionsBlockNobody(t *testing.T) {
 	root, locked := records(t)

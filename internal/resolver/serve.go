@@ -175,13 +175,21 @@ func (s *server) connections(l *net.TCPListener) {
 		}
 		s.asked()
 		from, ok := c.RemoteAddr().(*net.TCPAddr)
-		if !ok || !s.clients.enter(from.IP.String()) {
+		if !ok {
+			c.Close()
+			continue
+		}
+		client, network := from.AddrPort().Addr(), ""
+		if who := s.r.zone.who(client.Unmap()); who != nil {
+			network = who.record.Network
+		}
+		if !s.clients.enter(from.IP.String(), network) {
 			c.Close()
 			continue
 		}
 		s.work.Go(func() {
-			defer s.clients.leave(from.IP.String())
-			s.connection(c, from.AddrPort().Addr())
+			defer s.clients.leave(from.IP.String(), network)
+			s.connection(c, client)
 		})
 	}
 }

@@ -30,7 +30,7 @@ stop_users() {
 	for dir in /run/user/*/unitc; do
 		uid=${dir#/run/user/} uid=${uid%/unitc}
 		gid=$(id -g "$uid" 2>/dev/null) && [ "$uid" -gt 0 ] 2>/dev/null || continue
-		systemctl_of stop unitc-update.timer unitc.slice || echo "stopping the containers of user $uid: left to them" >&2
+		systemctl_of stop unitc-update.timer unitc-idle.timer unitc.slice || echo "stopping the containers of user $uid: left to them" >&2
 		# unitc.slice has taken with it what sweeps when all have stopped.
 		systemctl_of stop unitc-sweep.timer unitc-sweep.service unitc-postmortem.service || true
 	done

@@ -97,6 +97,9 @@ const usage = `usage: unitc-exec start RESOLVED.json [INSTANCE]
        unitc-exec enter keep-network
        unitc-exec enter sweep
        unitc-exec enter postmortem
+       unitc-exec enter idle
+       unitc-exec enter forward NAME PORT
+       unitc-exec enter drain NAME
        unitc-exec nest start RESOLVED.json [INSTANCE]
        unitc-exec clean NAME [swept]
        unitc-exec sweep

@@ -2,7 +2,8 @@
 
 // Command unitc-resolver answers containers that ask for names. systemd starts
 // it by unitc-resolver.socket and it ends when nobody asks any more. With "keep" it
-// keeps a user's networks, as long as there are any, and answers there.
+// keeps a user's networks, as long as there are any, and answers there; with "forward" it
+// takes connections to a user's container.
 package main
 
 import (
@@ -23,6 +24,8 @@ func main() {
 	var err error
 	if len(os.Args) == 2 && os.Args[1] == "keep" {
 		err = keep(stop)
+	} else if len(os.Args) == 4 && os.Args[1] == forwardVerb {
+		err = forwardTo(os.Args[2], os.Args[3], stop)
 	} else if idle, idleErr := idleTime(); idleErr != nil {
 		err = idleErr
 	} else {
@@ -44,9 +47,16 @@ func idleTime() (time.Duration, error) {
 
 // sockets are those that systemd has passed (sd_listen_fds(3)).
 func sockets() []*os.File {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	return passed()
+}
+
+func passed() []*os.File {
 	const first = 3
 	count, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	if err != nil || os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+	if err != nil || count < 0 || count > 1<<10 {
 		return nil
 	}
 	var list []*os.File

@@ -185,6 +185,16 @@ func (m *Manager) KillUnit(ctx context.Context, name string) error {
 	return err
 }
 
+// SignalUnit sends a signal to the main process of a service that may or may not be
+// there.
+func (m *Manager) SignalUnit(ctx context.Context, name string, signal unix.Signal) error {
+	err := m.call(ctx, "KillUnit", nil, name, "main", int32(signal))
+	if errorName(err) == errNoSuchUnit {
+		return nil
+	}
+	return err
+}
+
 // StartUnit queues the start of a unit, unless that would undo a job that is
 // queued already.
 func (m *Manager) StartUnit(ctx context.Context, name string) error {

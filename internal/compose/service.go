@@ -86,7 +86,11 @@ func (r *reader) checkPorts(s *definition.Service, n *node) {
 		return
 	}
 	if s.NetworkMode != "" && slices.ContainsFunc(s.Ports, func(p definition.Port) bool { return p.Activation }) {
-		r.conflict(n, "network_mode", "ports", "x-activation leads to a container on a bridge")
+		why := "x-activation leads to a container on a bridge"
+		if s.NetworkMode == "pasta" {
+			why += ", and to one of a user's without this line: pasta is what that has"
+		}
+		r.conflict(n, "network_mode", "ports", why)
 		return
 	}
 	switch kind, _, _ := strings.Cut(mode.text, ":"); kind {

@@ -55,15 +55,6 @@ var refusals = []refusal{
 	whole("x-net-devices", func(s *Service) bool { return len(s.NetDevices) > 0 }).because("interfaces of the host are root's to move", asRoot),
 	whole("x-nftables", func(s *Service) bool { return s.NFTables != "" }).because("rules for packets are root's to load", asRoot),
 	whole("x-time-offsets", func(s *Service) bool { return s.TimeOffsets != nil }).because("clocks are root's to set", "drop it, or "+asRoot),
-	whole("x-idle-timeout", func(s *Service) bool { return s.IdleTimeout > 0 }).because("root's helper looks after idle containers", "drop it, or "+asRoot),
-	{"ports", func(s *Service) string {
-		for i, p := range s.Ports {
-			if p.Activation {
-				return fmt.Sprintf("ports[%d]", i)
-			}
-		}
-		return ""
-	}, "x-activation leads into a bridge of the host's, and a user makes none", "let systemd listen for the payload itself with `systemd: {socket: …}`, or drop it"},
 	whole("oom_score_adj", func(s *Service) bool { return s.OOMScoreAdj != nil && *s.OOMScoreAdj < 0 }).because("lowering it is root's", "write 0 or more"),
 	whole("security_opt", func(s *Service) bool {
 		return slices.ContainsFunc(s.SecurityOpt, func(o string) bool { return strings.HasPrefix(o, "apparmor=") && o != "apparmor=unconfined" })

@@ -4,7 +4,6 @@ package definition
 
 import (
 	"testing"
-	"time"
 )
 
 func TestForUser(t *testing.T) {
@@ -29,8 +28,6 @@ func TestForUser(t *testing.T) {
 		"x-net-devices":             {NetDevices: []KeyValue{{Key: "eth1"}}},
 		"x-nftables":                {NFTables: "/x"},
 		"x-time-offsets":            {TimeOffsets: &TimeOffsets{}},
-		"x-idle-timeout":            {IdleTimeout: time.Second},
-		"ports[1]":                  {Ports: []Port{{}, {Activation: true}}},
 		"oom_score_adj":             {OOMScoreAdj: &negative},
 		"security_opt":              {SecurityOpt: []string{"apparmor=x"}},
 		"volumes[0]":                {Volumes: []Volume{{Type: VolumeBind, IDMap: &yes}}},

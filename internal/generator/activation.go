@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/unitfile"
 )
 
@@ -100,8 +102,15 @@ func (t *translation) portService(target int) []byte {
 	t.w.Set("TimeoutStartSec", "infinity") // of the container's start
 	t.w.Set("Slice", defaultSlice)
 	t.w.Set("Environment", "GOMAXPROCS=1")
-	t.w.Set("CapabilityBoundingSet", "CAP_NET_ADMIN") // for the rule past the socket
+	if realm.Own() == nil {
+		t.w.Set("CapabilityBoundingSet", "CAP_NET_ADMIN") // for the rule past the socket
+	}
 	t.w.Set("NoNewPrivileges", "yes")
+	if realm.Own() != nil {
+		t.w.Set("NotifyAccess", "all") // a process in the container's namespaces follows
+		// What goes through it has as long to end as the container, and its drain.
+		t.w.Set("TimeoutStopSec", span(max(t.service.StopGracePeriod, defaultGrace)+15*time.Second))
+	}
 	return t.finish()
 }
 

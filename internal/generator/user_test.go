@@ -48,6 +48,9 @@ func userUnits(t *testing.T, missing string) {
 				f.Services[0].Networks, f.Services[0].PreStop = []definition.Attachment{{Network: "front"}}, []definition.Hook{{}}
 				f.Networks = []definition.Network{{Key: "front", Name: "front"}}
 			}
+			if src.Name == "web" {
+				f.Services[0].Ports = []definition.Port{{Protocol: "tcp", Target: 80, Published: 8080, Activation: true}}
+			}
 			if src.Name == "beside" {
 				f.Services[0].NetworkMode, f.Services[0].System.Cgroup = "container:net", ""
 			}
@@ -62,6 +65,7 @@ func userUnits(t *testing.T, missing string) {
 		"RequiresMountsFor=/home/a/.local/share/unitc\n", " --user pull --policy missing -- localhost/box:1\n", "ConditionPathExists=!/home/a/.local/share/unitc/names/", `"network_mode":"pasta"`, "TasksMax=",
 		"unitc-conflict-taken.service",
 		"ExecStart=/h enter networks start OUT/.unitc/net.json\n", "ExecStopPost=/h enter networks clean %N\n", "ExecStart=/h enter beside net start OUT/.unitc/beside.json\n", "ExecStop=/h enter pre-stop %N\n",
+		"ExecStop=/h enter drain %N\n", "ExecStart=/h enter forward web 80\n", "NoNewPrivileges=yes\nNotifyAccess=all\n", "unitc-port@web:80.socket",
 		"Wants=unitc-network.service\nAfter=unitc-network.service\n", `"unitc-network@front.json":{`} {
 		if !strings.Contains(tree, want) {
 			t.Errorf("there is no %q in\n%s", want, tree)

@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/slack"
 )
 
@@ -43,7 +44,13 @@ func Forward(name, port string) int {
 	target, err := strconv.ParseUint(port, 10, 16)
 	var to netip.Addr
 	if err == nil {
-		to, err = awaitPort(name, uint16(target))
+		err = awaitPort(name, uint16(target), func(own []netip.Addr) bool {
+			if len(own) == 0 {
+				return false
+			}
+			to = own[0]
+			return answers(netip.AddrPortFrom(to, uint16(target)))
+		})
 	}
 	if err == nil {
 		err = network.Open(name, uint16(target))
@@ -55,14 +62,15 @@ func Forward(name, port string) int {
 	return tell(fmt.Errorf("forwarding connections to %s: %w", name, err))
 }
 
-// awaitPort waits until a container's port answers.
-func awaitPort(name string, target uint16) (netip.Addr, error) {
+// awaitPort has a container started and waits until its port answers at one of its own
+// addresses.
+func awaitPort(name string, target uint16, answer func(own []netip.Addr) bool) error {
 	var asked, failed bool
 	var answerBy time.Time
 	for pause := leastPause; ; pause = min(pause*3/2, mostPause) {
 		state, err := containerState(name, &asked)
 		if err != nil {
-			return netip.Addr{}, err
+			return err
 		}
 		switch state {
 		case "active":
@@ -71,23 +79,22 @@ func awaitPort(name string, target uint16) (netip.Addr, error) {
 			}
 			list, err := network.Activated(name)
 			if err != nil {
-				return netip.Addr{}, err
+				return err
 			}
 			own, ok := list[target]
 			if !ok {
-				return netip.Addr{}, errors.New("the port is not the container's; `systemctl restart` of it brings what its definition says")
+				return errors.New("the port is not the container's; `systemctl restart` of it brings what its definition says")
 			}
-			to := own[0]
-			if answers(netip.AddrPortFrom(to, target)) && !isDraining(name) {
-				return to, nil
+			if answer(own) && !isDraining(name) {
+				return nil
 			}
 			if time.Now().After(answerBy) {
-				return to, fmt.Errorf("port %d does not answer in %v", target, answerTimeout)
+				return fmt.Errorf("port %d does not answer in %v", target, answerTimeout)
 			}
 		case "failed", "inactive":
 			// Twice: between two looks a restart may be on its way.
 			if failed {
-				return netip.Addr{}, fmt.Errorf("%s.service does not start", name)
+				return fmt.Errorf("%s.service does not start", name)
 			}
 			failed = true
 			time.Sleep(mostPause)
@@ -238,13 +245,18 @@ func Drain(name string) int {
 func awaitProxy(unit string, deadline time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(cleanTimeout))
 	defer cancel()
-	starting := 0
+	starting, told := 0, false
 	for {
 		m, err := cgroupsd.Connect(ctx)
 		if err != nil {
 			return
 		}
 		state, err := m.ActiveState(ctx, unit+".service")
+		if state == "active" && realm.Own() != nil && !told {
+			// A user's takes no connection any more then; those that it has go on.
+			told = true
+			_ = m.SignalUnit(ctx, unit+".service", unix.SIGTERM)
+		}
 		if state == "active" && time.Now().After(deadline) {
 			_ = m.StopUnit(ctx, unit+".service")
 			m.Close()

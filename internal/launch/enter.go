@@ -42,6 +42,16 @@ func Enter(args []string) int {
 		return sweepUser(u, self)
 	case PostMortemVerb:
 		return PostMortem() // it reads, and what it reads is the user's own
+	case "idle":
+		return Idle()
+	case "drain":
+		if len(args) == 2 {
+			return Drain(args[1])
+		}
+	case "forward":
+		if len(args) == 3 {
+			return forwardUser(u, self, args[1], args[2])
+		}
 	}
 	words := append([]string{self}, args...)
 	var opt enter.Options
@@ -83,8 +93,8 @@ func Enter(args []string) int {
 		// that has ended by itself needs none.
 		opt.Of, _ = strconv.Atoi(os.Getenv("MAINPID"))
 	}
-	if opt.Sibling && os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
-		os.Setenv("LISTEN_PID", listenEntered)
+	if opt.Sibling {
+		passSockets()
 	}
 	notify, notifyErr := shareNotifier()
 	if args[0] == "clean" && notifyErr == nil {
@@ -138,6 +148,13 @@ var joiners = []string{"post-start", "pre-stop"}
 
 // listenEntered stands in LISTEN_PID= for the process that is about to be.
 const listenEntered = "entered"
+
+// passSockets leaves what systemd has passed to this process to its child.
+func passSockets() {
+	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
+		os.Setenv("LISTEN_PID", listenEntered)
+	}
+}
 
 func enterFailed(notify *notifier, err error) int {
 	fmt.Fprintf(journal.Stderr, "<3>%v\n", err)

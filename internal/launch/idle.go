@@ -20,6 +20,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // idleFile stands beside the plan of a container with x-idle-timeout: the time-out
@@ -222,7 +223,7 @@ func stopFor(ctx context.Context, m *cgroupsd.Manager, dir string) error {
 		return err
 	}
 	err = writeJournal([]field{
-		{"PRIORITY", "5"}, {"SYSLOG_IDENTIFIER", "unitc"}, {"OBJECT_SYSTEMD_UNIT", unit},
+		{"PRIORITY", "5"}, {"SYSLOG_IDENTIFIER", "unitc"}, {realm.ObjectUnitField(), unit},
 		{"MESSAGE", fmt.Sprintf("stopping %s: nobody has been connected to it for %v (x-idle-timeout); the next connection starts it", unit, i.timeout)},
 	})
 	stopErr := m.StopUnit(ctx, unit)

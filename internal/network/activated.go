@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 // A port with x-activation has a socket unit that listens on the host. While
@@ -28,8 +29,13 @@ func Open(container string, target uint16) error {
 }
 
 // Close has new connections come to the sockets again, of all the containers in one
-// change of the rules.
-func Close(containers ...string) error { return changeActivated(anyPort, false, containers...) }
+// change of the rules. Those of users have no rules.
+func Close(containers ...string) error {
+	if realm.Own() != nil {
+		return nil
+	}
+	return changeActivated(anyPort, false, containers...)
+}
 
 func changeActivated(asked func(lease.Port) bool, add bool, containers ...string) error {
 	locked, err := lockIfAny()
@@ -69,6 +75,9 @@ type FlowTable map[netip.AddrPort]bool
 // hundred thousand, whoever makes them: of each message only who answers is kept.
 func Flows() (FlowTable, error) {
 	table := FlowTable{}
+	if realm.Own() != nil {
+		return table, nil // what comes to a user's container comes through processes
+	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		req := nl.NewNetlinkRequest(netlink.ConntrackTable<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
@@ -145,6 +154,9 @@ func Activated(container string) (targets map[uint16][]netip.Addr, err error) {
 	targets = map[uint16][]netip.Addr{}
 	for _, r := range records {
 		for _, p := range r.Ports {
+			if p.Activated && targets[p.Target] == nil {
+				targets[p.Target] = []netip.Addr{} // pasta's has none of its own
+			}
 			for _, a := range r.Addresses() {
 				if p.Activated && !slices.Contains(targets[p.Target], a) {
 					targets[p.Target] = append(targets[p.Target], a)

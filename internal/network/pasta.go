@@ -23,7 +23,7 @@ func (c *Claim) IsPasta() bool {
 }
 
 // PastaOptions are the words of pasta(1) that make the container's interface and
-// open its ports. The container sees the host's addresses and routes as its
+// open its ports, of which systemd's sockets have some. The container sees the host's addresses and routes as its
 // own; what the host has on its loopback stays closed to it.
 func (c *Claim) PastaOptions() []string {
 	p := c.pastaPlace().record
@@ -34,7 +34,7 @@ func (c *Claim) PastaOptions() []string {
 	for _, way := range []struct{ protocol, option string }{{"tcp", "-t"}, {"udp", "-u"}} {
 		opened := false
 		for _, port := range p.Ports {
-			if port.Protocol == way.protocol && !inBoth(p.Ports, port) {
+			if port.Protocol == way.protocol && !port.Activated && !inBoth(p.Ports, port) {
 				list, opened = append(list, way.option, pastaPort(port)), true
 			}
 		}
@@ -59,6 +59,6 @@ func pastaPort(p lease.Port) string {
 // IPv4.
 func inBoth(ports []lease.Port, p lease.Port) bool {
 	return p.Host == netip.IPv6Unspecified() && slices.ContainsFunc(ports, func(q lease.Port) bool {
-		return q.Protocol == p.Protocol && q.Port == p.Port && q.Host == netip.IPv4Unspecified()
+		return q.Protocol == p.Protocol && q.Port == p.Port && q.Host == netip.IPv4Unspecified() && !q.Activated
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/realm"
 )
 
 func (a *app) apply() *cobra.Command {
@@ -160,7 +161,7 @@ func (a *app) applyLive(list []difference) error {
 
 // controlDir is where systemd writes what `set-property --runtime` was told
 // (systemd.unit(5)).
-const controlDir = "/run/systemd/system.control/"
+func controlDir() string { return realm.Systemd + "/" + realm.Kind() + ".control/" }
 
 // setLimits changes the kernel's limits. The files in which systemd would keep
 // them until the next boot are taken away: the drop-in, or the generated unit,
@@ -177,7 +178,7 @@ func (a *app) setLimits(launched *plan.Plan, running, wanted *definition.Service
 	if err := a.systemctl(append([]string{"set-property", "--runtime", "--", unit}, assignments...)...); err != nil {
 		return err
 	}
-	dir := controlDir + unit + ".d"
+	dir := controlDir() + unit + ".d"
 	for _, word := range assignments {
 		name, _, _ := strings.Cut(word, "=")
 		if err := os.Remove(dir + "/50-" + name + ".conf"); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -9,7 +9,7 @@ import (
 
 // Each verb that users have is one; those that they have not are a decision.
 func TestVerbsOfUsers(t *testing.T) {
-	refused := []string{"run", "update", "rollback", "update-limits", "secret", "boot", "devices", "oci"}
+	refused := []string{"boot", "devices", "oci"}
 	known := slices.Concat(verbsOfUsers, verbsOfStores, refused)
 	a := &app{}
 	for _, cmd := range a.command().Commands() {

@@ -14,6 +14,10 @@ import (
 	"time"
 )
 
+// WritableCgroups is the option of SecurityOpt that lets the payload make cgroups of
+// its own, "true" or "false".
+const WritableCgroups = "writable-cgroups"
+
 // Service is one container, resolved: short forms expanded, drop-ins merged,
 // variables interpolated, every value checked.
 type Service struct {

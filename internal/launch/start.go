@@ -207,9 +207,23 @@ func (s *starter) prepareCgroup() error {
 		return err
 	}
 	defer dir.Close()
-	s.cgroup, err = cgroupsd.Leaf(dir)
+	if s.cgroup, err = cgroupsd.Leaf(dir); err != nil {
+		return err
+	}
 	s.warnOfControllers()
-	return err
+	return s.giveCgroup(dir)
+}
+
+// giveCgroup lets a payload that asks for it make cgroups of its own.
+func (s *starter) giveCgroup(unit *os.File) error {
+	uid, gid, wanted := s.plan.CgroupOwner()
+	if !wanted {
+		return nil
+	}
+	if realm.Own() != nil {
+		uid, gid = -1, -1 // it is the user's, who is root inside
+	}
+	return cgroupsd.Give(unit, s.cgroup, uid, gid)
 }
 
 func (s *starter) callSystemd() error {
@@ -351,7 +365,11 @@ func (s *starter) joinScope() error {
 	}
 	s.cgroup = leaf
 	s.warnOfControllers()
-	return cgroupsd.Enter(leaf, s.child.PID)
+	if err := cgroupsd.Enter(leaf, s.child.PID); err != nil {
+		return err
+	}
+	// Behind the move: no controller goes down where a process is in between (C-3).
+	return s.giveCgroup(dir)
 }
 
 func (s *starter) releasePayload() error {

@@ -7,6 +7,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +85,30 @@ type Plan struct {
 	// SYSLOG_IDENTIFIER of all lines, "" = the unit's name.
 	LogFormat string `json:"log_format,omitempty"`
 	Tag       string `json:"tag,omitempty"`
+}
+
+// CgroupOwner tells whether the payload may write to its own cgroup, and the host's ids
+// of its root, -1 where it has the host's. Who brings a bundle has said all there is to say.
+func (p *Plan) CgroupOwner() (uid, gid int, writable bool) {
+	uid, gid = -1, -1
+	if p.Bundle != "" || p.Runtime != "" || p.Spec.Linux == nil ||
+		!slices.ContainsFunc(p.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace && n.Path == "" }) {
+		return uid, gid, false
+	}
+	for _, m := range p.Spec.Mounts {
+		writable = writable || m.Type == "cgroup" && !slices.Contains(m.Options, "ro")
+	}
+	for _, m := range p.Spec.Linux.UIDMappings {
+		if m.ContainerID == 0 {
+			uid = int(m.HostID)
+		}
+	}
+	for _, m := range p.Spec.Linux.GIDMappings {
+		if m.ContainerID == 0 {
+			gid = int(m.HostID)
+		}
+	}
+	return uid, gid, writable
 }
 
 // Hook is a command that runs in the container.

@@ -47,7 +47,7 @@ func (b *builder) mounts() error {
 		case m.Destination == "/dev/shm" && b.s.ShmSize > 0:
 			m.Options[len(m.Options)-1] = "size=" + strconv.FormatInt(b.s.ShmSize, 10)
 		}
-		if b.s.Privileged && strings.HasPrefix(m.Destination, "/sys") {
+		if b.s.Privileged && strings.HasPrefix(m.Destination, "/sys") || m.Type == "cgroup" && b.writableCgroups() {
 			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "ro" })
 		}
 		b.spec.Mounts = append(b.spec.Mounts, m)

@@ -391,3 +391,38 @@ func TestSecurityOptions(t *testing.T) {
 		}
 	}
 }
+
+// A payload that makes cgroups makes them below its own, as root of its own ids; the
+// host's tree and another container's are not its to divide.
+func TestWritableCgroups(t *testing.T) {
+	const option = "writable-cgroups=true"
+	for name, c := range map[string]struct {
+		change          func(*definition.Service, *Facts)
+		refused, writes bool
+		uid             int
+	}{
+		"asked for":   {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{option} }, false, true, int(facts.IDStart)},
+		"taken back":  {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{option, "writable-cgroups=false"} }, false, false, int(facts.IDStart)},
+		"not a word":  {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{"writable-cgroups=yes"} }, true, false, 0},
+		"the default": {func(*definition.Service, *Facts) {}, false, false, int(facts.IDStart)},
+		"privileged":  {func(s *definition.Service, _ *Facts) { s.Privileged = true }, false, true, -1},
+		"the host's":  {func(s *definition.Service, _ *Facts) { s.SecurityOpt, s.Cgroup = []string{option}, "host" }, true, false, 0},
+		"crun's":      {func(s *definition.Service, _ *Facts) { s.SecurityOpt, s.Runtime = []string{option}, "crun" }, true, false, 0},
+		"another's": {func(s *definition.Service, f *Facts) {
+			s.SecurityOpt, s.PID, f.Joined = []string{option}, "service:db", Joined{PID: "/proc/7/ns/pid", User: "/proc/7/ns/user"}
+		}, true, false, 0},
+	} {
+		s, f := services["minimal"], facts
+		c.change(&s, &f)
+		p, err := Build(&s, f)
+		if c.refused != (err != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
+			continue
+		}
+		if uid, _, writes := p.CgroupOwner(); writes != c.writes || uid != c.uid {
+			t.Errorf("%s: %v, for %d", name, writes, uid)
+		}
+	}
+}

@@ -116,6 +116,8 @@ var Relaxations = []Relaxation{
 		option("systempaths", "unconfined")},
 	{"security_opt: [unmask=PATHS]", "these paths below /proc and /sys can be read, and written where the kernel allows it",
 		option("unmask", "")},
+	{"security_opt: [writable-cgroups=true]", "making cgroups below its own, at most 2,048 and 12 deep, and limiting its processes there, within the container's limits: kernel code that no other container reaches",
+		option(definition.WritableCgroups, "true")},
 
 	{"network_mode: host", "the host's interfaces, its services on the loopback and its abstract sockets; every port can be bound that the kernel lets these ids bind",
 		key("network_mode", func(s *definition.Service) bool { return s.NetworkMode == "host" })},

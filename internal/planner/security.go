@@ -47,6 +47,19 @@ func (b *builder) securityOptions() error {
 			if value != "true" && value != "false" {
 				return &KeyError{key, fmt.Sprintf("%q is neither true nor false", value), "write no-new-privileges=true or =false"}
 			}
+		case definition.WritableCgroups:
+			if value != "true" && value != "false" {
+				return &KeyError{key, fmt.Sprintf("%q is neither true nor false", value), "write " + name + "=true or =false"}
+			}
+			if value == "true" && b.s.Cgroup == "host" {
+				return &KeyError{key, "with `cgroup: host` it would be the host's tree that the payload writes to", "drop `cgroup: host`"}
+			}
+			if value == "true" && b.f.Joined.User != "" {
+				return &KeyError{key, "the user ids are another container's, and cgroups are given to one", "drop the entry, or `pid:` and `ipc:`"}
+			}
+			if value == "true" && b.s.Runtime != "" {
+				return &KeyError{key, "another runtime is not given cgroups to divide", "drop `runtime:`, or the entry"}
+			}
 		case "seccomp": // filter
 		case "apparmor":
 			b.spec.Process.ApparmorProfile = value
@@ -67,10 +80,16 @@ func (b *builder) securityOptions() error {
 		case "unmask":
 			b.unmask(pathList(value))
 		default:
-			return &KeyError{key, fmt.Sprintf("unknown option %q", name), "use no-new-privileges, seccomp, apparmor, label, mask, unmask or systempaths"}
+			return &KeyError{key, fmt.Sprintf("unknown option %q", name), "use no-new-privileges, seccomp, apparmor, label, mask, unmask, systempaths or " + definition.WritableCgroups}
 		}
 	}
 	return nil
+}
+
+// writableCgroups tells whether the payload may make cgroups below its own.
+func (b *builder) writableCgroups() bool {
+	v, _ := securityOption(b.s, definition.WritableCgroups)
+	return v == "true"
 }
 
 func pathList(value string) []string {

@@ -280,9 +280,9 @@ var options = []option{
 	no("subgidname", noMapping, mapCure),
 	no("subuidname", noMapping, mapCure),
 	does("sysctl", "`sysctls`", func(d *def, a arg) { d.keyValue("sysctls", a) }),
-	does("systemd", "nothing: an init of the image runs as it is, with `stop_signal: SIGRTMIN+3`", func(d *def, a arg) {
+	does("systemd", "nothing: what an init of the image needs stands in unitc.yaml(5), SYSTEMD AS THE PAYLOAD", func(d *def, a arg) {
 		if a.text == "always" {
-			d.changed(a, "an init of the image runs as it is", "write stop_signal: SIGRTMIN+3")
+			d.changed(a, "an init of the image runs as it is", "write what unitc.yaml(5) has under SYSTEMD AS THE PAYLOAD")
 		}
 	}),
 	does("timeout", "`systemd: service: RuntimeMaxSec`", func(d *def, a arg) { d.directive("service", "RuntimeMaxSec", a) }),

@@ -16,8 +16,6 @@ var elsewhere = map[string]string{
 	"is-active":     "write systemctl is-active NAME",
 	"journal":       "write unitc logs NAME",
 	"list":          "write unitc ps",
-	"login":         "podman login and docker login write what unitc reads: auth.json, config.json",
-	"logout":        "podman logout and docker logout write what unitc reads: auth.json, config.json",
 	"ls":            "write unitc ps",
 	"mask":          "write systemctl mask NAME",
 	"reload":        "write systemctl daemon-reload for definitions, systemctl reload NAME for a container",

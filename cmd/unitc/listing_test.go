@@ -15,6 +15,7 @@ import (
 var notListings = []string{
 	"attach", "build", "cat", "completion", "cp", "disable", "down", "edit", "enable", "exec", "generate", "help", "kill", "logs", "pause", "rmi", "run",
 	"save", "schema", "tag", "unpause", "up", "update-limits", "wait", "wait-for", "apply",
+	"login", "logout",
 	"inspect", "spec", "oci", "network inspect", "volume inspect", // JSON always
 	"network prune", "network reload", "network rm", "secret rm", "secret set", "volume create", "volume export", "volume import", "volume rm",
 }

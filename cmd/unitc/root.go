@@ -105,6 +105,9 @@ func (a *app) command() *cobra.Command {
 			}
 			return usagef("%w; see `unitc --help`", err)
 		}
+		if text := otherOption(cmd, err); text != "" {
+			return usagef("%s: no %s", strings.TrimPrefix(cmd.CommandPath(), "unitc "), text)
+		}
 		return usagef("%s: %w; see `%s --help`", strings.TrimPrefix(cmd.CommandPath(), "unitc "), err, cmd.CommandPath())
 	})
 	root.SetVersionTemplate("unitc {{.Version}}\n")
@@ -142,7 +145,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.check(), a.convert(), a.diff(), a.apply(), a.updateLimits(),
 			a.cat(), a.generate(), a.plan(), a.spec(), a.schema(),
 		}) && yield(groupImages, []*cobra.Command{
-			a.images(), a.buildVerb(), a.pull(), a.load(), a.save(), a.push(), a.tag(),
+			a.images(), a.buildVerb(), a.pull(), a.load(), a.save(), a.push(), a.tag(), a.login(), a.logout(),
 			a.rmi(), a.prune(), a.history(), a.df(), a.verify(),
 			a.update(), a.rollback(),
 			a.volume(), a.network(),

@@ -80,9 +80,9 @@ func runtimeDir() string {
 	return dir
 }
 
-// credentials finds what to show to a registry for a repository; none found
-// means an anonymous pull.
-func credentials(ctx context.Context, explicit, host, repository string) (authn.Authenticator, error) {
+// credentials finds what to show to a registry for a repository, and the file that it
+// is from; none found means an anonymous pull.
+func credentials(ctx context.Context, explicit, host, repository string) (show authn.Authenticator, from string, err error) {
 	paths, read := authPaths(), readConf
 	if explicit != "" {
 		paths, read = []string{explicit}, os.ReadFile
@@ -97,17 +97,17 @@ func credentials(ctx context.Context, explicit, host, repository string) (authn.
 			err = json.Unmarshal(data, &f)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading credentials %s: %w", p, err)
+			return nil, "", fmt.Errorf("reading credentials %s: %w", p, err)
 		}
 		c, err := f.find(ctx, host, repository)
 		if err != nil {
-			return nil, fmt.Errorf("credentials of %s for %s: %w", p, host, err)
+			return nil, "", fmt.Errorf("credentials of %s for %s: %w", p, host, err)
 		}
 		if c != nil {
-			return authn.FromConfig(*c), nil
+			return authn.FromConfig(*c), p, nil
 		}
 	}
-	return authn.Anonymous, nil
+	return authn.Anonymous, "", nil
 }
 
 // find looks for the most particular key: the repository, each parent of it,
@@ -171,24 +171,14 @@ func (f *authFile) entry(ctx context.Context, key string) (*authn.AuthConfig, er
 	return c, nil
 }
 
-// fromHelper runs docker-credential-NAME get. The name comes from a file of
-// the administrator, but a path in it would run anything.
+// fromHelper asks docker-credential-NAME for what it has of a registry.
 func fromHelper(ctx context.Context, helper, server string) (*authn.AuthConfig, error) {
-	if helper == "" || strings.Trim(helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
-		return nil, fmt.Errorf("credential helper %q: not a plain name", helper)
+	out, err := runHelper(ctx, helper, "get", []byte(server))
+	if errors.Is(err, errNoneInHelper) {
+		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker-credential-"+helper, "get")
-	cmd.Stdin = strings.NewReader(server)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
 	if err != nil {
-		if strings.Contains(string(out)+stderr.String(), "credentials not found") {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("credential helper docker-credential-%s: %w: %s", helper, err, strings.TrimSpace(stderr.String()))
+		return nil, err
 	}
 	var answer struct{ Username, Secret string }
 	if err := json.Unmarshal(out, &answer); err != nil {
@@ -198,4 +188,29 @@ func fromHelper(ctx context.Context, helper, server string) (*authn.AuthConfig, 
 		return &authn.AuthConfig{IdentityToken: answer.Secret}, nil
 	}
 	return &authn.AuthConfig{Username: answer.Username, Password: answer.Secret}, nil
+}
+
+// errNoneInHelper is what a credential helper says of a registry that it does not know.
+var errNoneInHelper = errors.New("credentials not found")
+
+// runHelper runs docker-credential-NAME. The name comes from a file of the
+// administrator, but a path in it would run anything.
+func runHelper(ctx context.Context, helper, action string, input []byte) ([]byte, error) {
+	if helper == "" || strings.Trim(helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
+		return nil, fmt.Errorf("credential helper %q: not a plain name", helper)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker-credential-"+helper, action)
+	cmd.Stdin = bytes.NewReader(input)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if strings.Contains(string(out)+stderr.String(), errNoneInHelper.Error()) {
+			return nil, errNoneInHelper
+		}
+		return nil, fmt.Errorf("credential helper docker-credential-%s: %w: %s", helper, err, strings.TrimSpace(stderr.String()))
+	}
+	return out, nil
 }

@@ -35,7 +35,7 @@ func TestCredentialHelpers(t *testing.T) {
 	for name, tc := range map[string]struct{ auth, want string }{
 		"by registry":     {`{"credHelpers":{%q:"good"}}`, ""},
 		"for all":         {`{"credsStore":"good","auths":{%q:{}}}`, ""},
-		"it has none":     {`{"credHelpers":{%q:"empty"}}`, "auth.json"},
+		"it has none":     {`{"credHelpers":{%q:"empty"}}`, "`unitc login "},
 		"it fails":        {`{"credHelpers":{%q:"broken"}}`, "the keychain is locked"},
 		"it talks rot":    {`{"credHelpers":{%q:"odd"}}`, "docker-credential-odd"},
 		"it is not there": {`{"credHelpers":{%q:"missing"}}`, "docker-credential-missing"},
@@ -144,7 +144,7 @@ func TestCredentialsOfAnotherSession(t *testing.T) {
 		if err := os.Chown(dir, uid, -1); err != nil {
 			t.Fatal(err)
 		}
-		got, err := credentials(ctx, "", "registry.test", "x")
+		got, _, err := credentials(ctx, "", "registry.test", "x")
 		if err != nil || (got != authn.Anonymous) != want {
 			t.Errorf("of a session of user %d: %v, %v", uid, got, err)
 		}

@@ -30,7 +30,7 @@ func TestReadConf(t *testing.T) {
 	if err := unix.Mkfifo(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := credentials(context.Background(), "", "localhost", "x"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, _, err := credentials(context.Background(), "", "localhost", "x"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("of a FIFO: %v", err)
 	}
 	for target, want := range map[string]string{"/dev/null": "", "/dev/zero": "not a regular file", "/": "not a regular file"} {

@@ -59,7 +59,7 @@ func (c *Client) push(ctx context.Context, img store.Image, ref reference.Refere
 	if err != nil {
 		return err
 	}
-	auth, err := credentials(ctx, c.AuthFile, e.host, e.path)
+	auth, from, err := credentials(ctx, c.AuthFile, e.host, e.path)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,10 @@ func (c *Client) push(ctx context.Context, img store.Image, ref reference.Refere
 	report := newReporter(c.Progress, ref.String())
 	report.send(Event{Kind: EventResolve, Text: "pushing to " + e.host})
 	if err := remote.Write(tag, stored, remote.WithContext(ctx), remote.WithAuth(auth), remote.WithTransport(transport), remote.WithJobs(parallelLayers)); err != nil {
-		return err
+		if from != "" {
+			return ifRefused(err, fmt.Sprintf("whom %s names may not write there: `unitc login %s` takes other credentials", from, e.host))
+		}
+		return ifRefused(err, fmt.Sprintf("`unitc login %s` first", e.host))
 	}
 	report.send(Event{Kind: EventImage, Digest: img.Digest, Layers: len(img.Layers)})
 	return nil

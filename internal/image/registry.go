@@ -42,19 +42,29 @@ type registry struct {
 	client *http.Client
 	base   string // https://host/v2/path
 	auth   http.RoundTripper
+	from   string // the file of the credentials; "" = none are shown
 }
 
-// connect finds out how the registry wants to be spoken to.
-func connect(ctx context.Context, e endpoint, authFile string) (*registry, error) {
+// libraryName is the registry as the library knows it.
+func (e endpoint) libraryName() (name.Registry, error) {
 	var opts []name.Option
 	if e.insecure {
 		opts = append(opts, name.Insecure)
 	}
 	reg, err := name.NewRegistry(e.host, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w", e.host, err)
+		return reg, fmt.Errorf("registry %s: %w", e.host, err)
 	}
-	auth, err := credentials(ctx, authFile, e.host, e.path)
+	return reg, nil
+}
+
+// connect finds out how the registry wants to be spoken to.
+func connect(ctx context.Context, e endpoint, authFile string) (*registry, error) {
+	reg, err := e.libraryName()
+	if err != nil {
+		return nil, err
+	}
+	auth, from, err := credentials(ctx, authFile, e.host, e.path)
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +74,9 @@ func connect(ctx context.Context, e endpoint, authFile string) (*registry, error
 	}
 	rt, err := transport.NewWithContext(ctx, reg, auth, base, []string{"repository:" + e.path + ":pull"})
 	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w", e.host, explain(err))
+		return nil, fmt.Errorf("registry %s: %w", e.host, explain(ifRefused(err, loginCure(e.host, from))))
 	}
-	r := &registry{endpoint: e, auth: rt}
+	r := &registry{endpoint: e, auth: rt, from: from}
 	r.client = &http.Client{Transport: rt, CheckRedirect: r.redirect}
 	// The transport replaces the scheme by the one that answered.
 	r.base = "https://" + reg.RegistryStr() + "/v2/" + e.path
@@ -191,6 +201,8 @@ type statusError struct {
 	code   int
 	after  time.Duration
 	detail string
+	host   string // of the registry, whatever host answers
+	from   string // the file of the credentials
 }
 
 func (e *statusError) Error() string {
@@ -200,11 +212,32 @@ func (e *statusError) Error() string {
 	}
 	switch e.code {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		s += "; no such image, or credentials are needed in auth.json"
+		s += "; " + loginCure(e.host, e.from)
 	case http.StatusTooManyRequests:
-		s += "; the registry limits pulls, credentials may raise the limit"
+		s += "; the registry limits pulls, and who logs in may pull more: `unitc login " + e.host + "`"
 	}
 	return s
+}
+
+// loginCure is what to do where a registry keeps an image to itself.
+func loginCure(host, from string) string {
+	if from == "" {
+		return fmt.Sprintf("no such image, or it is not for everybody: `unitc login %s`", host)
+	}
+	return fmt.Sprintf("no such image, or not for whom %s names: `unitc login %s` takes other credentials", from, host)
+}
+
+// ifRefused adds the cure to what the library says where the registry has refused.
+func ifRefused(err error, cure string) error {
+	if isRefused(err) {
+		return fmt.Errorf("%w; %s", err, cure)
+	}
+	return err
+}
+
+func isRefused(err error) bool {
+	var lib *transport.Error
+	return errors.As(err, &lib) && (lib.StatusCode == http.StatusUnauthorized || lib.StatusCode == http.StatusForbidden)
 }
 
 func (e *statusError) retryAfter() time.Duration { return e.after }
@@ -222,7 +255,7 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*h
 		if errors.As(err, &u) {
 			u.URL = stripQuery(u.URL)
 		}
-		return nil, explain(err)
+		return nil, explain(ifRefused(err, loginCure(r.host, r.from)))
 	}
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent {
 		return resp, nil
@@ -231,7 +264,7 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*h
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // a remark; the status is the error
 	return nil, &statusError{
 		url: stripQuery(req.URL.String()), code: resp.StatusCode, after: parseRetryAfter(resp.Header.Get("Retry-After")),
-		detail: printable(string(text)),
+		detail: printable(string(text)), host: r.host, from: r.from,
 	}
 }
 

@@ -26,6 +26,8 @@ type registry struct {
 	gets  map[string]int // by "blobs" and "manifests"
 	down  bool
 	hold  chan struct{} // blobs come when it is closed
+	user  string        // "" = it is for everybody
+	word  string        // the password
 }
 
 func startRegistry(t *testing.T) *registry {
@@ -39,8 +41,13 @@ func startRegistry(t *testing.T) *registry {
 				r.gets[kind]++
 			}
 		}
-		down, hold := r.down, r.hold
+		down, hold, user, word := r.down, r.hold, r.user, r.word
 		r.mutex.Unlock()
+		if u, p, _ := req.BasicAuth(); user != "" && (u != user || p != word) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		if hold != nil && strings.Contains(req.URL.Path, "/blobs/sha256:") && req.Method == http.MethodGet {
 			<-hold
 		}
@@ -73,6 +80,13 @@ func (r *registry) holdBlobs() (release func()) {
 	hold := make(chan struct{})
 	r.hold = hold
 	return sync.OnceFunc(func() { close(hold) })
+}
+
+// protect keeps it to one user from now on.
+func (r *registry) protect(user, password string) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.user, r.word = user, password
 }
 
 func (r *registry) close(down bool) {

@@ -181,7 +181,7 @@ var imageKeys = []key{
 	{name: "AuthFile", read: one, do: func(_ *quadlet, d *def, a arg) { d.changed(a, noAuth, "copy it to /etc/unitc/auth.json") }, becomes: "nothing: credentials come from */etc/unitc/auth.json* and the usual places"},
 	needless("CertDir", noAuth),
 	gone("ContainersConfModule", noModule, ""),
-	{name: "Creds", read: one, do: func(_ *quadlet, d *def, a arg) { d.lost(a, noAuth, "write them there, as podman login does") }, becomes: "lost: credentials come from auth.json"},
+	{name: "Creds", read: one, do: func(_ *quadlet, d *def, a arg) { d.lost(a, noAuth, "write them there by unitc login") }, becomes: "lost: credentials come from auth.json"},
 	gone("DecryptionKey", "encrypted images", ""),
 	gone("GlobalArgs", noModule, ""),
 	{name: "Image", read: once, do: silent, becomes: "`image` of the containers"},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command unitc-relay stays beside a payload that has probes, a notify socket or
-// structured logs. The launch helper starts it; nobody else runs it.
+// structured logs. The launch helper starts it; for one check alone unitc does, too.
 package main
 
 import (
@@ -10,4 +10,9 @@ import (
 	"github.com/unitc/unitc/internal/relay"
 )
 
-func main() { os.Exit(relay.Run()) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "check" {
+		os.Exit(relay.Check())
+	}
+	os.Exit(relay.Run())
+}

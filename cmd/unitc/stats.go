@@ -31,9 +31,8 @@ const firstInterval = 300 * time.Millisecond
 func (a *app) stats() *cobra.Command {
 	once, asJSON, interval, order := false, false, 2*time.Second, "name"
 	cmd := &cobra.Command{
-		Use:     "stats [OPTION…] [NAME…]",
-		Aliases: []string{"top"},
-		Short:   "show what containers use, live",
+		Use:   "stats [OPTION…] [NAME…]",
+		Short: "show what containers use, live",
 		Long: `Show what containers use: processor time, memory and its limit, bytes of the
 network and of disks, processes, and pressure, which is the share of the last ten
 seconds in which some process waited for the processor, for memory, or for disks.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +63,10 @@ func probe(dir, timeout string) (int, error) {
 	}
 	process := *p.Spec.Process
 	process.Args, process.Terminal, process.ConsoleSize = p.Health.Command, false, nil
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(span))
+	// `unitc healthcheck` passes an interrupt on; nothing of the check is left behind.
+	whole, stop := signal.NotifyContext(context.Background(), unix.SIGINT)
+	defer stop()
+	ctx, cancel := context.WithTimeout(whole, time.Duration(span))
 	defer cancel()
 	j, err := runtime.Exec(ctx, runtime.ExecConfig{
 		PID: pid, StartTime: started, Spec: p.Spec, Process: &process, User: p.User, Groups: p.Groups,
@@ -73,6 +77,8 @@ func probe(dir, timeout string) (int, error) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return 0, lateError(span)
+	case errors.Is(err, context.Canceled):
+		return 0, errInterrupted
 	case errors.As(err, &inside) && inside.Step == "exec-payload":
 		return 0, fmt.Errorf("%s: %w", process.Args[0], inside.Err)
 	case err != nil:
@@ -80,6 +86,8 @@ func probe(dir, timeout string) (int, error) {
 	}
 	return await(ctx, j, span)
 }
+
+var errInterrupted = errors.New("interrupted")
 
 func lateError(span int64) error { return fmt.Errorf("no end in %v", time.Duration(span)) }
 
@@ -93,8 +101,11 @@ func await(ctx context.Context, j *runtime.Joined, span int64) (int, error) {
 		_ = unix.Kill(j.PID, unix.SIGKILL)
 	})
 	ws, err := j.Wait()
+	ended := !stop() && late
 	switch {
-	case !stop() && late:
+	case ended && errors.Is(ctx.Err(), context.Canceled):
+		return 0, errInterrupted
+	case ended:
 		return 0, lateError(span)
 	case err != nil:
 		return 0, err

@@ -54,9 +54,17 @@ func (r *relay) startDue(now time.Time) error {
 		r.next = now.Add(time.Second) // who cannot answer is not unwell
 		return nil
 	}
-	var a *attempt
-	failure := ""
-	deadline := now.Add(r.o.Timeout)
+	a, failure := r.makeAttempt(now.Add(r.o.Timeout))
+	if a == nil {
+		r.finish(now, failure)
+		return nil
+	}
+	r.attempt = a
+	return nil
+}
+
+// makeAttempt begins a check; without an attempt it is over, and failure says how.
+func (r *relay) makeAttempt(deadline time.Time) (a *attempt, failure string) {
 	switch r.o.Probe {
 	case order.ProbeFile:
 		failure = fileProbe(r.o.Target)
@@ -75,12 +83,7 @@ func (r *relay) startDue(now time.Time) error {
 	case order.ProbeExec:
 		a, failure = r.execProbe(deadline)
 	}
-	if a == nil {
-		r.finish(now, failure)
-		return nil
-	}
-	r.attempt = a
-	return nil
+	return a, failure
 }
 
 func (r *relay) advance(a *attempt, fd int, revents int16) {

@@ -80,17 +80,7 @@ func open(stops <-chan os.Signal) (*relay, error) {
 	for fd := order.Text; fd <= order.Helper; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	text := os.NewFile(order.Text, "order")
-	defer text.Close()
-	st, err := text.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("reading the order: %w; this program is started by the launch helper alone", err)
-	}
-	data := make([]byte, st.Size())
-	if n, err := unix.Pread(order.Text, data, 0); err != nil || n != len(data) {
-		return nil, fmt.Errorf("reading the order: %d of %d bytes: %w", n, len(data), err)
-	}
-	o, err := order.Decode(data)
+	o, err := readOrder()
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ func TestPullAuthAndTLS(t *testing.T) {
 	w := newWorld(t)
 	ref := w.push("a", "1", simple(t))
 	w.client.AuthFile = w.write("none.json", "{}")
-	if _, err := w.client.Pull(ctx, ref, PullOptions{}); err == nil || !strings.Contains(err.Error(), "auth.json") {
+	if _, err := w.client.Pull(ctx, ref, PullOptions{}); err == nil || !strings.Contains(err.Error(), "unitc login") {
 		t.Errorf("without a password: %v", err)
 	}
 	w.client.AuthFile = w.write("auth.json", fmt.Sprintf(`{"auths":{%q:{"username":%q,"password":%q},%q:{"username":"x","password":"y"}}}`, w.host+"/a", user, password, w.host))

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -260,6 +261,13 @@ func (m *Manager) Restarts(ctx context.Context, unit string) (uint32, error) {
 	v, err := m.property(ctx, unit, "Service", "NRestarts")
 	n, _ := v.Value().(uint32)
 	return n, err
+}
+
+// MainStart is when the main process of a service began, of the monotonic clock.
+func (m *Manager) MainStart(ctx context.Context, unit string) (time.Duration, error) {
+	v, err := m.property(ctx, unit, "Service", "ExecMainStartTimestampMonotonic")
+	n, _ := v.Value().(uint64)
+	return time.Duration(n) * time.Microsecond, err
 }
 
 // ActiveState is the unit's ActiveState=.

@@ -7,7 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +75,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	}
 	d.restarts = restarts(p.Unit)
 	// The payload's last words, before there are ours.
-	d.lines = lastLinesOf(append(linesOf(p), "+", "_SYSTEMD_INVOCATION_ID="+d.invocation, "_TRANSPORT=journal")...)
+	d.lines = d.output()
 	d.explain()
 	if d.cure != "" {
 		fmt.Fprintf(journal.Stderr, "<3>%s; %s\n", d.cause, d.cure)
@@ -189,6 +189,9 @@ func (d *death) entry() []field {
 	list := []field{
 		{"MESSAGE", message}, {"MESSAGE_ID", DeathMessageID}, {"PRIORITY", "3"},
 		{"SYSLOG_IDENTIFIER", strings.TrimSuffix(d.plan.Unit, ".service")},
+		// So that `journalctl -u` and `systemctl status` of the container show it: who
+		// writes it may have ended before journald looks whose it is.
+		{realm.ObjectUnitField(), d.plan.Unit},
 		{"UNITC_UNIT", d.plan.Unit}, {"UNITC_INVOCATION_ID", d.invocation},
 		{"UNITC_RESULT", d.result}, {"UNITC_EXIT_CODE", d.code}, {"UNITC_EXIT_STATUS", d.status},
 		{"UNITC_CAUSE", d.cause}, {"UNITC_SUGGESTION", d.cure},
@@ -207,53 +210,76 @@ func (d *death) entry() []field {
 
 // restarts is how often systemd has started the service again by itself.
 func restarts(unit string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-	defer cancel()
-	m, err := cgroupsd.Connect(ctx)
-	if err != nil {
-		return ""
-	}
-	defer m.Close()
-	n, err := m.Restarts(ctx, unit)
+	n, err := askSystemd(unit, (*cgroupsd.Manager).Restarts)
 	if err != nil {
 		return ""
 	}
 	return strconv.FormatUint(uint64(n), 10)
 }
 
-// linesOf matches the payload's output. Anybody may write under its identifier
-// (systemd-cat(1)): the unit is what journald itself knows.
-func linesOf(p *plan.Plan) []string {
-	name := strings.TrimSuffix(p.Unit, ".service") // unitc's own words have it too
-	matches := []string{"SYSLOG_IDENTIFIER=" + cmp.Or(p.Tag, name), "SYSLOG_IDENTIFIER=" + name, "_TRANSPORT=stdout"}
-	if protection.Off("lines-of-the-unit") {
-		return matches
+// askSystemd asks for one property of a unit.
+func askSystemd[T any](unit string, question func(*cgroupsd.Manager, context.Context, string) (T, error)) (answer T, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	m, err := cgroupsd.Connect(ctx)
+	if err != nil {
+		return answer, err
 	}
-	matches = append(matches, realm.SystemdUnitField()+"="+p.Unit)
-	if p.Scope != nil {
-		matches = append(matches, realm.SystemdUnitField()+"="+p.Scope.Name)
-	}
-	return matches
+	defer m.Close()
+	return question(m, ctx, unit)
 }
 
-// lastLinesOf are the last lines of output that the journal has for these
-// matches. The relay has drained the pipe by now; journald is asked to read what
-// it was sent.
-func lastLinesOf(matches ...string) string {
+// output is the last of what this invocation wrote. The relay has drained the pipe by
+// now, and journald is asked to read what it was sent: until clean-up has ended it
+// knows the invocation of what the service wrote. Lines of a payload in a scope that
+// has no relay are the scope's, whose invocation is another: of these it is what came
+// since the start began.
+func (d *death) output() string {
+	of, own, scope := realm.SystemdUnitField(), "_SYSTEMD_INVOCATION_ID="+d.invocation, ""
+	matches := append(linesOf(d.plan, own), "+", own, "_TRANSPORT=journal")
+	if d.plan.Scope != nil {
+		scope = d.plan.Scope.Name
+		matches = append(matches, "+", of+"="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+tagOf(d.plan))
+	}
 	sync, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
 	syncJournal(sync)
 	// A journald that is that late has written some, and what it has is read.
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--output=cat", "--lines=" + strconv.Itoa(lastLines)}, matches...)...).Output()
+	records, err := readJournal(ctx, mostLines, "MESSAGE,"+of, matches...)
 	if err != nil {
 		return ""
 	}
-	var b strings.Builder
-	for line := range strings.Lines(string(out)) {
-		line = strings.TrimSuffix(line, "\n")
-		b.WriteString(line[:min(len(line), lineBytes)] + "\n")
+	isScope := func(r record) bool { return scope != "" && r[of] == scope }
+	if slices.ContainsFunc(records, isScope) {
+		began, err := askSystemd(d.plan.Unit, (*cgroupsd.Manager).MainStart)
+		records = slices.DeleteFunc(records, func(r record) bool { return isScope(r) && (err != nil || r.at() < began) })
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return lastOf(records)
+}
+
+// linesOf matches the output of a unit in one invocation. Anybody may write under its
+// identifier (systemd-cat(1)): the unit is what journald itself knows.
+func linesOf(p *plan.Plan, invocation string) []string {
+	name := strings.TrimSuffix(p.Unit, ".service") // unitc's own words have it too
+	matches := []string{"SYSLOG_IDENTIFIER=" + tagOf(p), "SYSLOG_IDENTIFIER=" + name, "_TRANSPORT=stdout"}
+	if protection.Off("lines-of-the-unit") {
+		return matches
+	}
+	return append(matches, realm.SystemdUnitField()+"="+p.Unit, invocation)
+}
+
+// tagOf is what the lines of a payload are called.
+func tagOf(p *plan.Plan) string { return cmp.Or(p.Tag, strings.TrimSuffix(p.Unit, ".service")) }
+
+// lastOf are the last lines of entries.
+func lastOf(records []record) string {
+	var lines []string
+	for _, r := range records {
+		for line := range strings.SplitSeq(r["MESSAGE"], "\n") {
+			lines = append(lines, line[:min(len(line), lineBytes)])
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-lastLines):], "\n")
 }

@@ -3,7 +3,6 @@
 package launch
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -27,6 +26,7 @@ const (
 	processExited    = "98e322203f7a4ed290d09fe03c09fe15" // EXIT_CODE=, EXIT_STATUS=
 	unitFailed       = "d9b373ed55a64feb8242e02dbe79a49c" // UNIT_RESULT=
 	unitSucceeded    = "7ad2d189f7e94e70a38c781354912448"
+	unitStarting     = "7d4958e842da4a758f6c1cdc7b36dcc5"
 	restartScheduled = "5eb03494b6584870a536b337290809b3" // N_RESTARTS=
 )
 
@@ -36,11 +36,11 @@ func unitDir() string { return realm.Units() }
 const (
 	// mostRecords bounds what is read of them for one unit, and mostFailures for
 	// all.
-	mostRecords, mostFailures = 100, 500
+	mostRecords, mostFailures = 120, 500
 	// mostLines are looked through for the last of one invocation.
 	mostLines = 10 * lastLines
-	// lateLine is how much later than the end its last line may be read; systemd
-	// waits no less before it starts a service again.
+	// lateLine is how much later than the end its last line may be read, where the
+	// journal does not tell of the next start; systemd waits no less before that.
 	lateLine = 50 * time.Millisecond
 )
 
@@ -152,8 +152,7 @@ func report(name string, reported map[string]bool) error {
 		d.lines = d.output()
 		d.probe = d.lastCheck()
 		d.explain()
-		// So that `journalctl -u` and `systemctl status` of the container show it.
-		if err := writeJournal(append(d.entry(), field{realm.ObjectUnitField(), unit})); err != nil {
+		if err := writeJournal(d.entry()); err != nil {
 			return err
 		}
 	}
@@ -165,34 +164,31 @@ func report(name string, reported map[string]bool) error {
 type fatality struct {
 	death
 	at    time.Duration
-	since time.Duration // the end before
+	since time.Duration // its lines come from here on
+	until time.Duration // the next one's do, 0 if there is none
 	wall  time.Time
 	// unheard: the journal has nothing of it.
 	unheard bool
 }
 
 // output is the last of what that invocation wrote. journald does not know it of
-// the lines that it reads when their writer has gone, and those of a payload in a
-// scope that has no relay are the scope's: of these it is what came since the end
-// before.
+// the lines that it reads when the service has ended, and those of a payload in a
+// scope that has no relay are the scope's: of these it is what came before the next
+// start.
 func (d *fatality) output() string {
 	unit, scope, of := d.plan.Unit, "", realm.SystemdUnitField()
 	matches := []string{of + "=" + unit, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
 	if d.plan.Scope != nil {
 		scope = d.plan.Scope.Name
-		matches = append(matches, "+", of+"="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+cmp.Or(d.plan.Tag, strings.TrimSuffix(unit, ".service")))
+		matches = append(matches, "+", of+"="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+tagOf(d.plan))
 	}
 	records, err := askJournal(mostLines, "MESSAGE,"+of+",_SYSTEMD_INVOCATION_ID", matches...)
 	if err != nil {
 		return ""
 	}
-	var lines []string
-	for _, r := range records {
-		if d.wrote(r) || r[of] == scope && d.isOf(r.at()) {
-			lines = append(lines, r["MESSAGE"][:min(len(r["MESSAGE"]), lineBytes)])
-		}
-	}
-	return strings.Join(lines[max(0, len(lines)-lastLines):], "\n")
+	return lastOf(slices.DeleteFunc(records, func(r record) bool {
+		return !d.wrote(r) && (r[of] != scope || !d.isOf(r.at()))
+	}))
 }
 
 // wrote tells whether a line of the unit's is of this invocation.
@@ -201,9 +197,10 @@ func (d *fatality) wrote(r record) bool {
 	return id == d.invocation || id == "" && d.isOf(r.at())
 }
 
-// isOf tells whether what was read at a time was written since the end before.
+// isOf tells whether what was read at a time is of this invocation, if journald knew
+// of none: the service did not run then, and this was the last that had.
 func (d *fatality) isOf(at time.Duration) bool {
-	return (d.since == 0 || at > d.since+lateLine) && at <= d.at+lateLine
+	return at >= d.since && (d.until == 0 || at < d.until)
 }
 
 // lastCheck is what the relay has said before it had systemd end an unhealthy service.
@@ -267,6 +264,7 @@ func addLastEnd(deaths []*fatality, last *cgroupsd.End) []*fatality {
 			death: death{invocation: last.Invocation, result: last.Result},
 			at:    last.At, wall: last.Ended, since: max(0, last.Began-lateLine), unheard: true,
 		}
+		bound(deaths, d.since)
 		if last.Restarts > 0 {
 			d.restarts = strconv.FormatUint(uint64(last.Restarts), 10)
 		}
@@ -286,7 +284,8 @@ func addLastEnd(deaths []*fatality, last *cgroupsd.End) []*fatality {
 func fatalities(records []record) []*fatality {
 	var deaths []*fatality
 	exits, heard := map[string]record{}, map[string]bool{}
-	restarts, since := "", time.Duration(0)
+	restarts := ""
+	var ended, since time.Duration // the end before, and from when on lines are of the next run
 	for _, r := range records {
 		invocation := r[realm.InvocationField()]
 		switch r["MESSAGE_ID"] {
@@ -297,8 +296,16 @@ func fatalities(records []record) []*fatality {
 			}
 		case restartScheduled:
 			restarts = r["N_RESTARTS"]
+		case unitStarting:
+			if ended > 0 {
+				// A busy journald may read a last line late and a first one before
+				// what PID 1 says of the start: half-way it is neither.
+				since = (ended + r.at()) / 2
+				bound(deaths, since)
+			}
 		case unitSucceeded:
-			restarts, since = "", r.at()
+			restarts, ended, since = "", r.at(), r.at()+lateLine
+			bound(deaths, since)
 		case unitFailed:
 			if slices.ContainsFunc(deaths, func(f *fatality) bool { return f.invocation == invocation }) {
 				continue // start-limit-hit speaks of the failure before
@@ -306,10 +313,18 @@ func fatalities(records []record) []*fatality {
 			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.at(), wall: r.wall(), since: since}
 			d.code, d.status = exits[invocation].exit()
 			d.muted = !heard[invocation] && slices.Contains(exitResults, d.result)
-			deaths, restarts, since = append(deaths, d), "", r.at()
+			bound(deaths, since)
+			deaths, restarts, ended, since = append(deaths, d), "", r.at(), r.at()+lateLine
 		}
 	}
 	return deaths
+}
+
+// bound has the last of these end where the next run began.
+func bound(deaths []*fatality, at time.Duration) {
+	if n := len(deaths); n > 0 && deaths[n-1].until == 0 {
+		deaths[n-1].until = at
+	}
 }
 
 // exitResults are those of which a line on the end of a process comes before.
@@ -318,7 +333,7 @@ var exitResults = []string{"exit-code", "signal", "core-dump"}
 // readRecords reads what this boot's journal has of a unit's ends.
 func readRecords(unit string) ([]record, error) {
 	return askJournal(mostRecords, "MESSAGE_ID,"+realm.InvocationField()+",UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
-		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled,
+		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled, "MESSAGE_ID="+unitStarting,
 		"+", realm.HelperMatch(), "UNITC_UNIT="+unit, "MESSAGE_ID="+DeathMessageID)
 }
 

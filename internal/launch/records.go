@@ -48,6 +48,11 @@ func askJournal(most int, fields string, matches ...string) ([]record, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*lookTimeout)
 	defer cancel()
 	syncJournal(ctx)
+	return readJournal(ctx, most, fields, matches...)
+}
+
+// readJournal is askJournal for what is written by now.
+func readJournal(ctx context.Context, most int, fields string, matches ...string) ([]record, error) {
 	cmd := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--boot", "--all", "--output=json",
 		"--lines=" + strconv.Itoa(most), "--output-fields=" + fields}, matches...)...)
 	var stderr bytes.Buffer

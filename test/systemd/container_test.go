@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -45,6 +46,24 @@ type container struct {
 	name string
 	placement
 }
+
+// fresh is a name that no run of the test before has had (-test.count): the journal
+// keeps what containers of that name have said.
+func fresh(name string) string {
+	freshNames.Lock()
+	defer freshNames.Unlock()
+	n := freshNames.given[name] + 1
+	freshNames.given[name] = n
+	if n == 1 {
+		return name
+	}
+	return name + "-" + strconv.Itoa(n)
+}
+
+var freshNames = struct {
+	sync.Mutex
+	given map[string]int
+}{given: map[string]int{}}
 
 // define writes NAME-PLACEMENT.yaml, or NAME-PLACEMENT@.yaml, and has systemd read it; directives are
 // lines of the unit's [Service] section that no definition may set.

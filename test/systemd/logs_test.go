@@ -176,7 +176,7 @@ func (c *container) isJournaldsRepetition(text string) {
 // signal to the relay also where the payload has ended by itself.
 func TestLinesOfWhatIsKilledAtOnce(t *testing.T) {
 	t.Parallel()
-	c := scoped.define(t, "at-once", "rootfs: host\ninit: true\nnetwork_mode: none\nstop_grace_period: 0s\ncommand: [sh, -c, 'sleep 1; seq 5000']").start()
+	c := scoped.define(t, fresh("at-once"), "rootfs: host\ninit: true\nnetwork_mode: none\nstop_grace_period: 0s\ncommand: [sh, -c, 'sleep 1; seq 5000']").start()
 	relay := 0
 	await(t, "there is a relay", func() bool {
 		for _, pid := range pids("/unitc.slice/" + c.unit()) {

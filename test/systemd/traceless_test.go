@@ -312,87 +312,86 @@ func (c *container) entries() (list []map[string]string) {
 	return list
 }
 
-// "On every failed or unexpected exit … one journal entry", where nothing of
-// ours runs at the end: after each failure that systemd answers with a restart,
-// once, and after the last; and what the operator wants to be started by
-// OnFailure= is started too.
-func TestEntriesWithoutCleanUp(t *testing.T) {
+// "On every failed or unexpected exit … one journal entry", whether or not something
+// of ours runs at the end: after each failure that systemd answers with a restart,
+// once, and after the last, with the lines of that run; and what the operator wants
+// to be started by OnFailure= is started too.
+func TestEntriesOfEachRun(t *testing.T) {
 	leavesNothing(t, func() {
 		t.Run("run", func(t *testing.T) {
-			for _, driver := range []string{"journald", "direct"} {
-				t.Run(driver, func(t *testing.T) {
-					t.Parallel()
-					p := placement{"scope", driver}
-					mark := "/run/lab-on-failure-" + driver
-					place(t, "/run/systemd/system/mark-"+driver+".service", "[Service]\nType=oneshot\nExecStart=/bin/touch "+mark+"\n")
-					t.Cleanup(func() { os.Remove(mark) })
-					place(t, "/etc/unitc/often-"+p.String()+".yaml.d/x.yaml", "systemd: {unit: {OnFailure: mark-"+driver+".service, StartLimitBurst: 3, StartLimitIntervalSec: 600}}\n")
-					c := p.define(t, "often", "rootfs: host\nvolumes: [/run/lab-often-"+driver+":/n]\nrestart: on-failure\ncommand: [sh, -c, 'read n </n/n; echo $$((n+1)) >/n/n; echo run $$n; exit $$((n+3))']"+traceless, "RestartSec=100ms")
-					dir := "/run/lab-often-" + driver
-					if err := os.MkdirAll(dir, 0o777); err != nil {
-						t.Fatal(err)
-					}
-					t.Cleanup(func() { os.RemoveAll(dir) })
-					_ = os.Chmod(dir, 0o777)
-					place(t, dir+"/n", "0\n")
-					_ = os.Chmod(dir+"/n", 0o666)
-					c.startAsync()
-					// systemd 252 starts it after the last failure, newer ones after each.
-					await(t, "the operator's unit was started", func() bool { _, err := os.Stat(mark); return err == nil })
-					await(t, "systemd has given up", func() bool { return c.show("SubState") == "failed" })
-					// Three, and more where a reload for another test had systemd count anew.
-					runs, err := strconv.Atoi(strings.TrimSpace(file(t, dir+"/n")))
-					if err != nil || runs < 3 {
-						t.Fatalf("%d runs (%v)", runs, err)
-					}
-					var got, want []string
-					for i := range runs {
-						restarts := strconv.Itoa(i)
-						if i == 0 {
-							restarts = ""
-						}
-						want = append(want, fmt.Sprintf("%d after %s restarts: run %d", i+3, restarts, i))
-					}
-					await(t, "there is an entry for each failure", func() bool { return len(c.entries()) >= runs })
-					ids := map[string]bool{}
-					for _, e := range c.entries() {
-						// A reload that meets a start just then gives the unit clean-up,
-						// which counts from 0, and has lines of runs before, too.
-						restarts := strings.TrimSuffix("-"+e["UNITC_RESTARTS"], "-0")
-						lines := e["UNITC_LINES"]
-						got = append(got, e["UNITC_EXIT_STATUS"]+" after "+strings.TrimPrefix(restarts, "-")+" restarts: "+lines[strings.LastIndex(lines, "\n")+1:])
-						ids[e["UNITC_INVOCATION_ID"]] = true
-					}
-					if driver == "direct" {
-						for i := range got {
-							got[i] = got[i][:strings.Index(got[i], ":")] + ": run " + strconv.Itoa(i)
-						}
-					}
-					if !slices.Equal(got, want) || len(ids) != runs {
-						t.Errorf("the entries are %q, not %q", got, want)
-					}
-					if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", c.unit()); !strings.Contains(out, c.unit()+" failed: exited with status 5") {
-						t.Errorf("`journalctl -u` does not show the entry:\n%s", out)
-					}
-					if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "unitc-postmortem.service"); strings.Contains(out, "multiple trigger") {
-						t.Errorf("PID 1 warns of what several containers share:\n%s", out)
-					}
-					// Nothing is told twice.
-					why(t, c.name)
-					if n := len(c.entries()); n != runs {
-						t.Errorf("after `unitc why` there are %d entries", n)
-					}
-				})
+			for kind, more := range map[string]string{"traceless": traceless, "cleans": traceless + "\npid: host"} {
+				for _, driver := range []string{"journald", "direct"} {
+					t.Run(kind+"-"+driver, func(t *testing.T) {
+						t.Parallel()
+						entriesOfEachRun(t, fresh("often-"+kind), placement{"scope", driver}, more)
+					})
+				}
 			}
 		})
 	})
+}
+
+func entriesOfEachRun(t *testing.T, name string, p placement, more string) {
+	t.Helper()
+	full := name + "-" + p.String()
+	mark, dir := "/run/lab-on-failure-"+full, "/run/lab-often-"+full
+	place(t, "/run/systemd/system/mark-"+full+".service", "[Service]\nType=oneshot\nExecStart=/bin/touch "+mark+"\n")
+	t.Cleanup(func() { os.Remove(mark) })
+	place(t, "/etc/unitc/"+full+".yaml.d/x.yaml", "systemd: {unit: {OnFailure: mark-"+full+".service, StartLimitBurst: 3, StartLimitIntervalSec: 600}}\n")
+	c := p.define(t, name, "rootfs: host\nvolumes: ["+dir+":/n]\nrestart: on-failure\ncommand: [sh, -c, 'read n </n/n; echo $$((n+1)) >/n/n; echo run $$n; exit $$((n+3))']"+more, "RestartSec=500ms")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	_ = os.Chmod(dir, 0o777)
+	place(t, dir+"/n", "0\n")
+	_ = os.Chmod(dir+"/n", 0o666)
+	c.startAsync()
+	// systemd 252 starts it after the last failure, newer ones after each.
+	await(t, "the operator's unit was started", func() bool { _, err := os.Stat(mark); return err == nil })
+	await(t, "systemd has given up", func() bool { return c.show("SubState") == "failed" })
+	// Three, and more where a reload for another test had systemd count anew.
+	runs, err := strconv.Atoi(strings.TrimSpace(file(t, dir+"/n")))
+	if err != nil || runs < 3 {
+		t.Fatalf("%d runs (%v)", runs, err)
+	}
+	var got, want []string
+	for i := range runs {
+		restarts := strconv.Itoa(i)
+		if i == 0 {
+			restarts = ""
+		}
+		want = append(want, fmt.Sprintf("%d after %s restarts: run %d", i+3, restarts, i))
+	}
+	await(t, "there is an entry for each failure", func() bool { return len(c.entries()) >= runs })
+	ids := map[string]bool{}
+	for _, e := range c.entries() {
+		// Clean-up counts from 0; a reload that meets a start just then gives the unit one.
+		restarts := strings.TrimSuffix("-"+e["UNITC_RESTARTS"], "-0")
+		got = append(got, e["UNITC_EXIT_STATUS"]+" after "+strings.TrimPrefix(restarts, "-")+" restarts: "+e["UNITC_LINES"])
+		ids[e["UNITC_INVOCATION_ID"]] = true
+	}
+	if !slices.Equal(got, want) || len(ids) != runs {
+		t.Errorf("the entries are %q, not %q", got, want)
+	}
+	if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", c.unit()); !strings.Contains(out, c.unit()+" failed: exited with status 5") {
+		t.Errorf("`journalctl -u` does not show the entry:\n%s", out)
+	}
+	if out := must(t, "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "unitc-postmortem.service"); strings.Contains(out, "multiple trigger") {
+		t.Errorf("PID 1 warns of what several containers share:\n%s", out)
+	}
+	// Nothing is told twice.
+	why(t, c.name)
+	if n := len(c.entries()); n != runs {
+		t.Errorf("after `unitc why` there are %d entries", n)
+	}
 }
 
 // A stop, and an end that systemd calls clean, start nothing and say nothing.
 func TestCleanEndsStartNothing(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, p placement) {
-		c := p.define(t, "clean-end", "rootfs: host\ncommand: [sh, -c, 'trap \"exit 0\" USR1; trap \"exit 143\" TERM; echo up; while :; do sleep 0.05; done']"+traceless)
+		c := p.define(t, fresh("clean-end-"+p.String()), "rootfs: host\ncommand: [sh, -c, 'trap \"exit 0\" USR1; trap \"exit 143\" TERM; echo up; while :; do sleep 0.05; done']"+traceless)
 		c.start().awaitOutput("up")
 		c.signal("USR1")
 		c.await("ActiveState", "inactive")

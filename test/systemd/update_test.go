@@ -92,24 +92,25 @@ func TestUpdate(t *testing.T) {
 func TestUpdateThatIsKilled(t *testing.T) {
 	cleanReload(t)
 	r := startRegistry(t)
-	name := r.offer(t, "killed:1", saying("version one"))
-	place(t, definitions+"killed.yaml", "image: "+name+"\ninit: true\nnetwork_mode: none\nx-update: registry\n")
+	killed := fresh("killed")
+	name := r.offer(t, killed+":1", saying("version one"))
+	place(t, definitions+killed+".yaml", "image: "+name+"\ninit: true\nnetwork_mode: none\nx-update: registry\n")
 	reload(t)
 	t.Cleanup(func() {
-		command(t, "systemctl", "stop", "killed", "unitc-update.timer")
+		command(t, "systemctl", "stop", killed, "unitc-update.timer")
 		command(t, "systemctl", "reset-failed")
 	})
-	must(t, "systemctl", "start", "killed")
-	awaitLine(t, "killed", "version one")
-	r.offer(t, "killed:1", `{"Cmd": ["/bin/sh", "-c", "echo version two is broken; sleep 2; exit 1"]}`)
+	must(t, "systemctl", "start", killed)
+	awaitLine(t, killed, "version one")
+	r.offer(t, killed+":1", `{"Cmd": ["/bin/sh", "-c", "echo version two is broken; sleep 2; exit 1"]}`)
 	must(t, "systemctl", "start", "--no-block", "unitc-update")
-	awaitLine(t, "killed", "version two is broken")
+	awaitLine(t, killed, "version two is broken")
 	must(t, "systemctl", "kill", "-s", "KILL", "unitc-update")
 	await(t, "it is gone back", func() bool {
-		return strings.Count(must(t, "journalctl", "-q", "-o", "cat", "-u", "killed"), "version one\n") == 2 && property(t, "killed", "ActiveState") == "active"
+		return strings.Count(must(t, "journalctl", "-q", "-o", "cat", "-u", killed), "version one\n") == 2 && property(t, killed, "ActiveState") == "active"
 	})
 	await(t, "the update is over", func() bool { return property(t, "unitc-update", "ActiveState") == "failed" })
-	if out := must(t, "journalctl", "-q", "-o", "cat", "-u", "unitc-update"); !strings.Contains(out, "killed.service: rolled back") {
+	if out := must(t, "journalctl", "-q", "-o", "cat", "-u", "unitc-update"); !strings.Contains(out, killed+".service: rolled back") {
 		t.Errorf("it says %s", out)
 	}
 }

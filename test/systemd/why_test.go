@@ -101,7 +101,7 @@ func TestWhy(t *testing.T) {
 		},
 	} {
 		both(t, name, func(t *testing.T, kind, more string) {
-			u := scoped.defineProbe(t, "why-"+name+"-"+kind, "rootfs: host\nstop_grace_period: 3s\n"+c.definition+more, c.systemd)
+			u := scoped.defineProbe(t, fresh("why-"+name+"-"+kind), "rootfs: host\nstop_grace_period: 3s\n"+c.definition+more, c.systemd)
 			if got := why(t, u.name); got != nil {
 				t.Errorf("before it has run: %v", got)
 			}
@@ -234,12 +234,12 @@ func TestWhyCountsRestarts(t *testing.T) {
 
 // An orderly end leaves no entry, and `journalctl -x` explains one.
 func TestWhyOnlyFailures(t *testing.T) {
-	u := scoped.define(t, "why-not", endless+"\ninit: true").start()
+	u := scoped.define(t, fresh("why-not"), endless+"\ninit: true").start()
 	u.stop()
 	if got := why(t, u.name); got != nil {
 		t.Errorf("after a stop: %v", got)
 	}
-	f := scoped.define(t, "why-catalog", "rootfs: host\ncommand: [\"false\"]").startAsync()
+	f := scoped.define(t, fresh("why-catalog"), "rootfs: host\ncommand: [\"false\"]").startAsync()
 	f.await("ActiveState", "failed")
 	must(t, "journalctl", "--update-catalog")
 	await(t, "there is an entry", func() bool { return len(f.entries()) == 1 })

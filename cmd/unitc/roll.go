@@ -29,27 +29,26 @@ func (a *app) roll(list []rollout.Unit) (failed error) {
 	for _, u := range list {
 		before[u.Name] = invocation.ID(u.Name)
 	}
+	isNew := func(unit string) bool {
+		id := invocation.ID(unit)
+		return id != "" && id != before[unit]
+	}
 	steps := rollout.Steps(list)
 	for i, step := range steps {
-		time.Sleep(step.Delay)
-		// What one of them requires has been restarted, and with it the other one.
-		old := slices.DeleteFunc(slices.Clone(step.Units), func(unit string) bool {
-			id := invocation.ID(unit)
-			return id != "" && id != before[unit]
-		})
-		if len(old) > 0 {
-			failed = cmp.Or(failed, a.systemctl(append([]string{"try-restart", "--"}, old...)...))
+		if len(step.Others) > 0 {
+			failed = a.systemctl(append([]string{"try-restart", "--"}, step.Others...)...)
 		}
-		err := a.stayUp(step)
+		time.Sleep(step.Delay)
+		err := a.replace(step, isNew)
 		if err == nil {
 			continue
 		}
 		a.complain(err)
 		failed = cmp.Or[error](failed, statusError(exitFailed))
-		if !step.Continue {
+		if i < len(steps)-1 && !step.Continue {
 			var left []string
 			for _, s := range steps[i+1:] {
-				left = append(left, s.Units...)
+				left = append(left, s.Instances...)
 			}
 			fmt.Fprintf(a.stderr, "left as they are: %s; correct the definition, and `unitc apply` goes on\n", strings.ReplaceAll(strings.Join(left, ", "), ".service", ""))
 			return failed
@@ -58,18 +57,24 @@ func (a *app) roll(list []rollout.Unit) (failed error) {
 	return failed
 }
 
-// stayUp waits until the next instances may follow.
-func (a *app) stayUp(step rollout.Step) error {
+// replace restarts instances, and ends when the next ones may follow.
+func (a *app) replace(step rollout.Step, isNew func(unit string) bool) error {
 	if len(step.Instances) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), step.Monitor+busTimeout)
-	defer cancel()
+	ctx := context.Background() // a start takes as long as systemd lets it
 	jobs, err := units.ConnectJobs(ctx)
 	if err != nil {
 		return err
 	}
 	defer jobs.Close()
+	// Where what one requires has been restarted, systemd has restarted it as well.
+	if err := jobs.AwaitJobs(ctx, step.Instances); err != nil {
+		return err
+	}
+	if err := jobs.TryRestart(ctx, slices.DeleteFunc(slices.Clone(step.Instances), isNew)); err != nil {
+		return err
+	}
 	_, err = jobs.Watch(ctx, step.Instances, step.Monitor)
 	return err
 }

@@ -5,7 +5,7 @@
 package systemd
 
 import (
-	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +23,7 @@ services:
     environment: {WORD: ` + word + `}
     command: [sh, -c, 'trap exit TERM; ` + command + `']
     depends_on: {db: {condition: service_started, restart: true}}
+    restart: always
     deploy: {replicas: 3, update_config: {monitor: 1s, delay: 500ms}}
 `
 }
@@ -79,20 +80,32 @@ func TestRollout(t *testing.T) {
 			t.Errorf("%q ran, now %q do", before, now)
 		}
 
+		// One that never becomes healthy, and which systemd starts again and again.
+		sick := strings.ReplaceAll(rolled("s", runs), "init: true, network_mode: none, environment: {WORD: s}", "init: true, network_mode: none, environment: {WORD: a}")
+		place(t, "/etc/unitc/roll.yaml", strings.ReplaceAll(sick, "restart: always", "restart: always\n    healthcheck: {test: [CMD, 'false'], interval: 100ms, retries: 1}"))
+		must(t, "systemctl", "reset-failed", "roll-web-1.service")
+		must(t, "systemctl", "start", "--no-block", "roll-web-1.service")
+		out, status = command(t, "timeout", "60", "unitc", "apply", "roll-web-2", "roll-web-3")
+		if status != 1 || !strings.Contains(out, "roll-web-2.service: it") || !strings.Contains(out, "left as they are: roll-web-3;") {
+			t.Errorf("%d\n%s", status, out)
+		}
+		if now := pids(); now[2] != before[2] {
+			t.Errorf("%q ran, now %q do", before, now)
+		}
+
 		// It goes on with what has not been replaced; what the restart of another has
 		// restarted is not restarted twice.
-		must(t, "systemctl", "reset-failed", "roll-web-1.service")
 		place(t, "/etc/unitc/roll.yaml", rolled("d", runs))
 		must(t, "systemctl", "daemon-reload")
-		must(t, "systemctl", "start", "roll.target")
+		must(t, "systemctl", "restart", "roll-web-1.service", "roll-web-2.service")
 		since := strings.TrimSpace(must(t, "date", "+%s.%N"))
 		if out, status := command(t, "unitc", "apply", "roll"); status != 0 {
 			t.Errorf("%d\n%s", status, out)
 		}
 		must(t, "journalctl", "--sync")
 		for _, name := range webs {
-			if got := must(t, "sh", "-c", fmt.Sprintf("tr '\\0' '\\n' </proc/%s/environ | grep WORD", mainPID(t, name))); got != "WORD=d\n" {
-				t.Errorf("%s has %s", name, got)
+			if env, err := os.ReadFile("/proc/" + mainPID(t, name) + "/environ"); err != nil || !strings.Contains(string(env), "\x00WORD=d\x00") {
+				t.Errorf("%s has %q %v", name, env, err)
 			}
 			if n := strings.Count(must(t, "journalctl", "-q", "-o", "cat", "--since=@"+since, "-u", name), "Started "+name); n > 1 {
 				t.Errorf("%s was started %d times", name, n)

@@ -36,17 +36,18 @@ func IsChecked(s *definition.Service) bool {
 	return s.System.Probe != nil || s.Healthcheck != nil && len(s.Healthcheck.Test) > 1 && !s.Healthcheck.Disable
 }
 
-// Step is what is restarted together. What nothing else is an instance of belongs to
-// the first one.
+// Step is what is restarted together.
 type Step struct {
-	Units []string
-	// Delay is how long to wait before it.
-	Delay time.Duration
-	// Instances are those of its units that others wait for, for Monitor. If one does
-	// not stay up the next steps are left out, unless Continue.
+	// Others are no instances of anything; they belong to the first step. What an
+	// instance requires is among them, so they come before it.
+	Others []string
+	// Delay is how long to wait before the instances.
+	Delay     time.Duration
 	Instances []string
-	Monitor   time.Duration
-	Continue  bool
+	// Monitor is how long they must stay up before the next step. If one does not,
+	// there is none, unless Continue.
+	Monitor  time.Duration
+	Continue bool
 }
 
 // Steps are all restarts, in the order of the units.
@@ -60,8 +61,12 @@ func Steps(units []Unit) []Step {
 		}
 		services[i] = append(services[i], u)
 	}
-	var steps []Step
+	steps := []Step{{Continue: true}}
 	for _, instances := range services {
+		if instances[0].Service.Instances() == 1 {
+			steps[0].Others = append(steps[0].Others, instances[0].Name)
+			continue
+		}
 		slices.SortStableFunc(instances, byNumber)
 		groups := slices.Collect(slices.Chunk(instances, parallelism(instances[0].Service, len(instances))))
 		for at, group := range groups {
@@ -89,7 +94,7 @@ func byNumber(a, b Unit) int {
 
 func parallelism(s *definition.Service, all int) int {
 	switch {
-	case s.Instances() == 1 || s.Rollout == nil || s.Rollout.Parallelism == nil:
+	case s.Rollout == nil || s.Rollout.Parallelism == nil:
 		return 1
 	case *s.Rollout.Parallelism == 0:
 		return all
@@ -107,11 +112,10 @@ func (s *Step) add(group []Unit, follows, more bool) {
 		s.Delay = max(s.Delay, r.Delay)
 	}
 	for _, u := range group {
-		s.Units = append(s.Units, u.Name)
+		s.Instances = append(s.Instances, u.Name)
 		if !more {
 			continue
 		}
-		s.Instances = append(s.Instances, u.Name)
 		s.Continue = s.Continue && r.Continue
 		switch {
 		case r.Monitor != nil:

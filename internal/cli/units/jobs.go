@@ -37,6 +37,19 @@ func (m *Jobs) Restart(ctx context.Context, unit string) error {
 	return m.job(ctx, unit, (*dbus.Conn).RestartUnitContext)
 }
 
+// TryRestart restarts what runs, all at once, and ends with the last of their jobs.
+func (m *Jobs) TryRestart(ctx context.Context, units []string) error {
+	ends := make(chan error)
+	for _, unit := range units {
+		go func() { ends <- m.job(ctx, unit, (*dbus.Conn).TryRestartUnitContext) }()
+	}
+	var errs []error
+	for range units {
+		errs = append(errs, <-ends)
+	}
+	return errors.Join(errs...)
+}
+
 // pollTime is how often a unit is looked at that may never be done: with
 // Restart= a start that fails goes on in the same job.
 const pollTime = 200 * time.Millisecond
@@ -83,6 +96,25 @@ func (m *Jobs) job(ctx context.Context, unit string, call func(*dbus.Conn, conte
 			return ctx.Err()
 		}
 	}
+}
+
+// AwaitJobs ends when none of these units is on its way. What systemd starts again and
+// again, which is one job, may always be.
+func (m *Jobs) AwaitJobs(ctx context.Context, units []string) error {
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	underway := func(unit string) bool {
+		restarts, err := m.number(ctx, unit, "NRestarts")
+		return err == nil && restarts == 0 && m.hasJob(ctx, unit)
+	}
+	for slices.ContainsFunc(units, underway) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // hasJob tells whether a unit is on its way.

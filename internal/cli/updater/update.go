@@ -280,16 +280,14 @@ func (u *Updater) rollOut(ctx context.Context, g *group) (begun []string, err er
 		case <-ctx.Done():
 			return begun, ctx.Err()
 		}
-		for _, unit := range step.Units {
+		for _, unit := range slices.Concat(step.Others, step.Instances) {
 			begun = append(begun, unit)
 			if err := u.Systemd.Restart(ctx, unit); err != nil {
 				return begun, err
 			}
 		}
-		if len(step.Instances) > 0 {
-			if _, err := u.Systemd.Watch(ctx, step.Instances, step.Monitor); err != nil {
-				return begun, err
-			}
+		if _, err := u.Systemd.Watch(ctx, step.Instances, step.Monitor); err != nil {
+			return begun, err
 		}
 	}
 	return begun, nil

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -127,6 +128,11 @@ func intoOwnCgroup(pid int) error {
 		return err
 	}
 	dir, err := cgroupsd.AwaitScope(ctx, s, pid, 0)
+	var stays *cgroupsd.NotMovedError
+	if errors.As(err, &stays) {
+		// The cgroup of a login is the system's: systemd asks it over the bus.
+		return fmt.Errorf("%w; it asks the system's over the system bus: is that there? (as root: systemctl start dbus.socket) What the user's systemd starts needs no move: `systemd-run --user --pipe --wait` in front of the command", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func SetUserScope(ctx context.Context, scope string, limits []definition.Directi
 // AwaitUserScope is AwaitScope for a scope of the user's own systemd, which leaves
 // no mark of delegation: the directory belongs to the user (C-8).
 func AwaitUserScope(ctx context.Context, s *plan.Scope, pid int, _ time.Duration) (*os.File, error) {
-	for {
+	for asked := time.Now(); ; {
 		group, err := cgroupfs.Of(strconv.Itoa(pid))
 		if err != nil {
 			return nil, err
@@ -58,12 +58,51 @@ func AwaitUserScope(ctx context.Context, s *plan.Scope, pid int, _ time.Duration
 		if path.Base(group) == s.Name {
 			return os.OpenFile(cgroupfs.Mount()+group, unix.O_DIRECTORY, 0)
 		}
+		if time.Since(asked) > scopeLook {
+			if hasFailed(ctx, s.Name) && !isIn(pid, s.Name) {
+				return nil, &NotMovedError{PID: pid, From: group, Scope: s.Name}
+			}
+			asked = time.Now()
+		}
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("process %d is in %s and not in %s: the user's systemd did not start the scope: %w", pid, group, s.Name, ctx.Err())
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// scopeLook is how often a user's systemd is asked what has become of a scope.
+const scopeLook = 300 * time.Millisecond
+
+// NotMovedError tells of a scope that a user's systemd could not start.
+type NotMovedError struct {
+	PID         int
+	From, Scope string
+}
+
+func (e *NotMovedError) Error() string {
+	return fmt.Sprintf("the user's systemd could not move process %d from %s into %s (`journalctl --user -u %[3]s` says why)", e.PID, e.From, e.Scope)
+}
+
+// hasFailed tells of a scope whether its start is over, and it is not there.
+func hasFailed(ctx context.Context, name string) bool {
+	m, err := connectUser(ctx)
+	if err != nil {
+		return false
+	}
+	defer m.Close()
+	state, err := m.ActiveState(ctx, name)
+	if err == nil && (state == "inactive" || state == "failed") {
+		busy, err := m.HasJob(ctx, name)
+		return IsNotLoaded(err) || err == nil && !busy
+	}
+	return IsNotLoaded(err)
+}
+
+func isIn(pid int, scope string) bool {
+	group, err := cgroupfs.Of(strconv.Itoa(pid))
+	return err == nil && path.Base(group) == scope
 }
 
 // connectUser opens the private socket of the caller's own systemd.
@@ -77,7 +116,11 @@ func connectUser(ctx context.Context) (m *Manager, err error) {
 
 func dialUser(ctx context.Context) (*dbus.Conn, error) {
 	if u := realm.Own(); u != nil {
-		return dialAs(ctx, u.Runtime+"/systemd/private", u.UID)
+		conn, err := dialAs(ctx, u.Runtime+"/systemd/private", u.UID)
+		if (errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT)) && !UserRuns() {
+			return nil, &NotRunningError{u.UID}
+		}
+		return conn, err
 	}
 	dir := os.Getenv("XDG_RUNTIME_DIR")
 	if dir == "" {
@@ -88,6 +131,21 @@ func dialUser(ctx context.Context) (*dbus.Conn, error) {
 		return nil, err
 	}
 	return dialAs(ctx, dir+"/systemd/private", uid)
+}
+
+// NotRunningError tells of a user whose own systemd does not run: whoever waits for it
+// waits for nothing.
+type NotRunningError struct{ UID int }
+
+func (e *NotRunningError) Error() string {
+	return fmt.Sprintf("the user's systemd does not run; log in as the user, have it run always with `loginctl enable-linger`, or as root: `systemctl restart user@%d.service`", e.UID)
+}
+
+// UserRuns tells whether the user's systemd is there: while it begins anew nobody listens
+// at its socket, either.
+func UserRuns() bool {
+	events, err := os.ReadFile(cgroupfs.Mount() + cgroupfs.OwnRoot() + "/cgroup.events")
+	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
 }
 
 func dialAs(ctx context.Context, path string, uid int) (*dbus.Conn, error) {

@@ -74,14 +74,14 @@ func TestBeginAsRoot(t *testing.T) {
 func TestWords(t *testing.T) {
 	run := t.TempDir()
 	_ = os.Chmod(run, 0o700)
-	const text = "a: start it: systemctl start a; `unitc pull x`, `unitc --user ps`, `systemctl edit user@.service`"
+	const text = "a: start it: systemctl start a; `unitc pull x`, `unitc --user ps`, `systemctl edit user@.service`, as root: `systemctl start x`, as root: systemctl start x"
 	if got := Words(text); got != text {
 		t.Errorf("root is told %q", got)
 	}
 	if err := become(t, map[string]string{"HOME": "/home/a", "XDG_RUNTIME_DIR": run}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := Words(text), "a: start it: systemctl --user start a; `unitc --user pull x`, `unitc --user ps`, `systemctl edit user@.service`"; got != want {
+	if got, want := Words(text), "a: start it: systemctl --user start a; `unitc --user pull x`, `unitc --user ps`, `systemctl edit user@.service`, as root: `systemctl start x`, as root: systemctl start x"; got != want {
 		t.Errorf("a user is told %q", got)
 	}
 }

@@ -18,5 +18,8 @@ func Words(text string) string {
 	}
 	text = strings.ReplaceAll(text, "/run is full: look with `df /run` and `df -i /run`", "XDG_RUNTIME_DIR is full: look with `df "+own.Runtime+"` and `df -i "+own.Runtime+"`")
 	// What root alone can do.
+	for _, before := range []string{"as root: ", "as root: `"} {
+		text = strings.ReplaceAll(text, before+"systemctl --user ", before+"systemctl ")
+	}
 	return strings.ReplaceAll(text, "systemctl --user edit user@.service", "systemctl edit user@.service")
 }

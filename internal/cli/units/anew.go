@@ -52,6 +52,9 @@ func (m Moment) BegunAnew() bool {
 		if !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
 			break // who may not ask is told so by one who listens, too
 		}
+		if realm.Own() != nil && !cgroupsd.UserRuns() {
+			break // a user's may have ended
+		}
 	}
 	now, err := os.Stat(privateSocket())
 	return err == nil && !os.SameFile(m.socket, now)

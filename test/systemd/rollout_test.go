@@ -98,6 +98,7 @@ func TestRollout(t *testing.T) {
 		place(t, "/etc/unitc/roll.yaml", rolled("d", runs))
 		must(t, "systemctl", "daemon-reload")
 		must(t, "systemctl", "restart", "roll-web-1.service", "roll-web-2.service")
+		must(t, "journalctl", "--sync")
 		since := strings.TrimSpace(must(t, "date", "+%s.%N"))
 		if out, status := command(t, "unitc", "apply", "roll"); status != 0 {
 			t.Errorf("%d\n%s", status, out)

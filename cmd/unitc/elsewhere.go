@@ -6,7 +6,7 @@ package main
 // with what does it.
 var elsewhere = map[string]string{
 	"auto-update":   "write unitc update",
-	"commit":        "unitc makes no images of containers: build one, by unitc build or otherwise, then unitc load",
+	"commit":        "build an image, by unitc build or otherwise; unitc changes lists what a container has changed, and unitc export NAME | unitc load --rootfs --name IMAGE - makes an image of its files",
 	"compose":       "write unitc up compose.yaml",
 	"container":     "leave the word out, as in unitc ps",
 	"create":        "write a definition, then unitc up FILE",

@@ -13,7 +13,7 @@ import (
 // notListings are verbs that print something else than a list: definitions and
 // plans as they are, another program's lines, or a word on what they have done.
 var notListings = []string{
-	"attach", "build", "cat", "completion", "cp", "disable", "down", "edit", "enable", "exec", "generate", "help", "kill", "logs", "pause", "rmi", "run",
+	"attach", "build", "cat", "completion", "cp", "disable", "down", "edit", "enable", "exec", "export", "generate", "help", "kill", "logs", "pause", "rmi", "run",
 	"save", "schema", "tag", "unpause", "up", "update-limits", "wait", "wait-for", "apply",
 	"login", "logout",
 	"inspect", "spec", "oci", "network inspect", "volume inspect", // JSON always

@@ -138,7 +138,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 			a.ps(), a.logs(), a.exec(), a.attach(), a.runVerb(),
 			a.stats(), a.top(), a.inspect(), a.why(), a.healthcheck(),
 			a.kill(), a.pause(), a.unpause(), a.wait(),
-			a.cp(), a.events(), a.port(),
+			a.cp(), a.changes(), a.export(), a.events(), a.port(),
 			a.enable(), a.disable(),
 		}) && yield(groupDefine, []*cobra.Command{
 			a.up(), a.down(), a.edit(),

@@ -5,6 +5,7 @@ package files
 import (
 	"archive/tar"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,9 @@ type Options struct {
 	// Archive keeps owners, by their ids inside the container, and the bits of
 	// privilege in modes.
 	Archive bool
+	// Whole packs one file system alone, with the capabilities of programs: of what is
+	// mounted in it there is the place.
+	Whole bool
 	// Warn is told what was left out.
 	Warn func(what string)
 }
@@ -28,6 +32,12 @@ type Options struct {
 // Pack writes the source as a tar whose first entry has the name as.
 func Pack(ctx context.Context, w io.Writer, src *Source, as string, o Options) error {
 	p := &packer{ctx: ctx, tar: tar.NewWriter(w), ids: src.ids, options: o, links: map[inode]string{}}
+	if o.Whole {
+		var err error
+		if p.mount, err = mountOf(src.file); err != nil {
+			return err
+		}
+	}
 	if err := p.add(src.file, &src.stat, as); err != nil {
 		return err
 	}
@@ -42,6 +52,25 @@ type packer struct {
 	ids     *idmap
 	options Options
 	links   map[inode]string
+	mount   uint64 // the one that is packed, of Options.Whole
+}
+
+// mountOf is the mount that a handle is on (statx(2)).
+func mountOf(file *os.File) (uint64, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(int(file.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return 0, &os.PathError{Op: "statx", Path: file.Name(), Err: err}
+	}
+	return st.Mnt_id, nil
+}
+
+// isMount tells whether something else is mounted there.
+func (p *packer) isMount(file *os.File) (bool, error) {
+	if !p.options.Whole {
+		return false, nil
+	}
+	mount, err := mountOf(file)
+	return mount != p.mount, err
 }
 
 // add writes one object, which file is an O_PATH handle of.
@@ -54,10 +83,17 @@ func (p *packer) add(file *os.File, st *unix.Stat_t, name string) error {
 		Name: name, Mode: int64(st.Mode & 0o7777), Uid: int(uid), Gid: int(gid),
 		ModTime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Format: tar.FormatPAX,
 	}
+	mounted, err := p.isMount(file)
+	if err != nil {
+		return err
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		h.Typeflag, h.Name = tar.TypeDir, name+"/"
-		if err := p.tar.WriteHeader(h); err != nil {
+		if mounted {
+			h.Mode, h.Uid, h.Gid = 0o755, 0, 0 // what is below it is not known
+		}
+		if err := p.tar.WriteHeader(h); err != nil || mounted {
 			return err
 		}
 		return p.children(file, name)
@@ -73,7 +109,14 @@ func (p *packer) add(file *os.File, st *unix.Stat_t, name string) error {
 		h.Typeflag = tar.TypeFifo
 		return p.tar.WriteHeader(h)
 	case unix.S_IFREG:
+		if mounted {
+			h.Typeflag, h.Mode, h.Uid, h.Gid = tar.TypeReg, 0o644, 0, 0
+			return p.tar.WriteHeader(h)
+		}
 		return p.regular(file, st, h)
+	}
+	if mounted {
+		return nil
 	}
 	p.options.Warn(file.Name() + " is left out: it is a device or a socket")
 	return nil
@@ -96,6 +139,11 @@ func (p *packer) regular(file *os.File, st *unix.Stat_t, h *tar.Header) error {
 	}
 	defer f.Close()
 	h.Typeflag, h.Size = tar.TypeReg, st.Size
+	if p.options.Whole {
+		if value := p.capability(f); value != "" {
+			h.PAXRecords = map[string]string{"SCHILY.xattr." + capabilityName: value}
+		}
+	}
 	if err := p.tar.WriteHeader(h); err != nil {
 		return err
 	}
@@ -109,6 +157,33 @@ func (p *packer) regular(file *os.File, st *unix.Stat_t, h *tar.Header) error {
 		_, err = io.CopyN(p.tar, zeros{}, st.Size-n)
 	}
 	return err
+}
+
+const capabilityName = "security.capability"
+
+// capability gives a program's, as the container's root knows them: seen from here they
+// may name that root by its id outside (capabilities(7), "File capability versioning").
+func (p *packer) capability(f *os.File) string {
+	const (
+		version2, length2 = 0x02000000, 20
+		version3, length3 = 0x03000000, 24
+		versions          = 0xff000000
+	)
+	value := make([]byte, 64)
+	n, err := unix.Fgetxattr(int(f.Fd()), capabilityName, value)
+	if err != nil || n < length2 {
+		return ""
+	}
+	value = value[:n]
+	magic := binary.LittleEndian.Uint32(value)
+	if magic&versions != version3 || n != length3 {
+		return string(value)
+	}
+	if root, _ := p.ids.toInside(int64(binary.LittleEndian.Uint32(value[length2:])), 0); root != 0 {
+		return ""
+	}
+	binary.LittleEndian.PutUint32(value, magic&^versions|version2)
+	return string(value[:length2])
 }
 
 func (p *packer) children(dir *os.File, name string) error {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,4 +236,42 @@ func freeBound(a netip.Addr, kind int) (int, error) {
 		}
 	}
 	return fd, unix.Bind(fd, address)
+}
+
+// One network asks for names without end, over IPv4 and IPv6: the resolver has one queue,
+// and so much of it comes there that the questions of another network have room.
+func TestQuestionsWithoutEnd(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	here := host(t)
+	evil, _ := connect(t, "evil", &definition.Network{Key: "evil", Name: "evil", IPv6: true})
+	good, _ := connect(t, "good", &definition.Network{Key: "good", Name: "good", IPv6: true})
+	for _, a := range []netip.Addr{lease.Resolver, lease.Resolver6} {
+		to := netip.AddrPortFrom(a, 53)
+		echo(t, here, "names", to.String())
+		flood, asker := sender(t, evil, to.String()), sender(t, good, to.String())
+		hears(t, "before", asker, "names")
+		const span = time.Second
+		var answered atomic.Int64
+		sent := 0
+		go func() {
+			b := make([]byte, 100)
+			for _, err := flood.Read(b); err == nil; _, err = flood.Read(b) {
+				answered.Add(1)
+			}
+		}()
+		begun := time.Now()
+		for ; time.Since(begun) < span; sent++ {
+			_, _ = flood.Write([]byte("?"))
+		}
+		hears(t, "meanwhile", asker, "names")
+		_ = flood.SetReadDeadline(time.Now())
+		if most := mostAsked + int(time.Since(begun).Seconds()*mostAsked) + 100; sent < 2*most || int(answered.Load()) > most {
+			t.Errorf("%s: %d of %d questions came through, at most %d are to", a, answered.Load(), sent, most)
+		}
+	}
+	for _, name := range []string{"evil", "good"} {
+		must(t, releaseAll(name))
+	}
 }

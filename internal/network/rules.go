@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -41,6 +42,25 @@ func set(name string, key nftables.SetDatatype) *nftables.Set {
 	return s
 }
 
+// asking are the bridges that somebody asks for names by, each with how often of late. It
+// is the kernel's own: an entry comes with a packet, and goes with the time.
+func asking() *nftables.Set {
+	s := set("asking", nftables.TypeIFName)
+	s.Dynamic, s.HasTimeout, s.Timeout = true, true, time.Minute
+	return s
+}
+
+// mostAsked are packets to the resolver from one network, at once and in a second. It
+// has one queue for all, which one container could keep full: it answers some tens of
+// thousands in a second, and one processor sends several times that.
+const mostAsked = 6000
+
+// tooMany: more packets by the bridge that this one came by.
+func tooMany() match {
+	return join(iif(), match{&expr.Dynset{SrcRegKey: reg1, SetName: asking().Name, Operation: unix.NFT_DYNSET_OP_ADD,
+		Exprs: []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: mostAsked, Unit: expr.LimitTimeSecond, Burst: mostAsked, Over: true}}}})
+}
+
 func mapping(name string, key, value nftables.SetDatatype) *nftables.Set {
 	return &nftables.Set{Table: table, Name: name, KeyType: key, DataType: value, IsMap: true, Concatenation: true}
 }
@@ -71,7 +91,7 @@ func ports(v6, anyHost bool) *nftables.Set {
 }
 
 func allSets() []*nftables.Set {
-	return []*nftables.Set{bridges(), internals(), masquerade(), same(), itself(false), itself(true), ports(false, true), ports(false, false), ports(true, true), ports(true, false)}
+	return []*nftables.Set{bridges(), internals(), masquerade(), same(), asking(), itself(false), itself(true), ports(false, true), ports(false, false), ports(true, true), ports(true, false)}
 }
 
 // lookUp finds a port: the map gives address and port.
@@ -126,6 +146,8 @@ func chains() []chain {
 		{name: "guard-bridge", rules: []rule{
 			{"route_localnet opens the host's loopback to the bridge (CVE-2020-8558)", join(loopback4(daddr4), drop)},
 			{"a container speaks for itself only", join(spoofed(), drop)},
+			{"who asks for names without end leaves other networks' questions room", join(toResolver(), tooMany(), drop)},
+			{"", join(toResolver6(), tooMany(), drop)},
 			{"", accept},
 		}},
 		{name: "guard", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting, priority: *nftables.ChainPriorityRaw, rules: []rule{

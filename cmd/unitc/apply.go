@@ -93,22 +93,23 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 			return err
 		}
 		restart = slices.DeleteFunc(restart, func(u rollout.Unit) bool { return slices.Contains(restarted, u.Name) })
-	}
-	if err := a.roll(restart); err != nil {
-		return err
+		for _, d := range list {
+			if unit := d.Name + ".service"; slices.Contains(restarted, unit) {
+				a.tellRestarted([]string{unit})
+			}
+		}
 	}
 	for _, d := range list {
 		switch {
-		case inAgain(d.Name):
-			fmt.Fprintf(a.stdout, "%s: restarted\n", d.Name)
-		case d.Effort == "":
+		case inAgain(d.Name), d.Effort == "":
 		case d.Effort == change.Live:
 			fmt.Fprintf(a.stdout, "%s: applied\n", d.Name)
 		case noRestart:
 			fmt.Fprintf(a.stdout, "%s: applied what takes no %s\n", d.Name, d.Effort)
-		case d.planErr == nil:
-			fmt.Fprintf(a.stdout, "%s: restarted\n", d.Name)
 		}
+	}
+	if err := a.roll(restart); err != nil {
+		return err
 	}
 	a.nameKeptNetworks(list)
 	if first != nil {

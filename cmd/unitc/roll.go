@@ -37,10 +37,14 @@ func (a *app) roll(list []rollout.Unit) (failed error) {
 	for i, step := range steps {
 		if len(step.Others) > 0 {
 			failed = a.systemctl(append([]string{"try-restart", "--"}, step.Others...)...)
+			if failed == nil {
+				a.tellRestarted(step.Others)
+			}
 		}
 		time.Sleep(step.Delay)
 		err := a.replace(step, isNew)
 		if err == nil {
+			a.tellRestarted(step.Instances)
 			continue
 		}
 		a.complain(err)
@@ -55,6 +59,12 @@ func (a *app) roll(list []rollout.Unit) (failed error) {
 		}
 	}
 	return failed
+}
+
+func (a *app) tellRestarted(units []string) {
+	for _, unit := range units {
+		fmt.Fprintf(a.stdout, "%s: restarted\n", strings.TrimSuffix(unit, ".service"))
+	}
 }
 
 // replace restarts instances, and ends when the next ones may follow.

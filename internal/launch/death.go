@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
@@ -62,9 +60,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	case p.Scope != nil && realm.Own() != nil:
 		d.found = userFindings(p)
 	case p.Scope != nil:
-		var now unix.Timespec
-		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // of a clock that every kernel has
-		d.found = kernelFindings(p, time.Duration(now.Nano()))
+		d.found = kernelFindings(p, monotonic())
 	default:
 		// In the service's cgroup this program shares the payload's device rules,
 		// which keep it from the kernel's log, but finds the kernel's counters.

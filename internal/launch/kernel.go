@@ -34,47 +34,107 @@ type findings struct {
 // kernelFindings looks in the kernel's log for what it says of a cgroup before
 // the container's end at a time of the monotonic clock: the messages come before
 // the process dies (mm/oom_kill.c), so they are there by now; the cgroup's own
-// files may be gone.
-func kernelFindings(p *plan.Plan, end time.Duration) (f findings) {
-	group := p.Unit
+// files may be gone. The kernel keeps as much as fits, a firewall's log may fill that
+// in seconds: what it has of then no more journald has.
+func kernelFindings(p *plan.Plan, end time.Duration) findings {
+	s := &kernelSearch{plan: p, group: p.Unit, ends: [2]time.Duration{end, end + rawOffset()}}
 	if p.Scope != nil {
-		group = p.Scope.Name
+		s.group = p.Scope.Name
 	}
+	oldest, err := readKernelLog(s.look)
+	if err == nil && s.found == (findings{}) && oldest > min(s.ends[0], s.ends[1])-kernelWindow {
+		readKernelRecords(end, s.look)
+	}
+	return s.found
+}
+
+// rawOffset is what the clock of the kernel's log is ahead of the monotonic one, where
+// the processor's own counter keeps it: adjtimex(2), and so NTP, has the monotonic one
+// run faster or slower, which comes to seconds in days. Where that counter is not
+// stable the kernel goes by the monotonic one (kernel/sched/clock.c).
+func rawOffset() time.Duration {
+	var raw unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC_RAW, &raw) // it cannot fail
+	return time.Duration(raw.Nano()) - monotonic()
+}
+
+// readKernelLog passes on what the kernel has kept, and gives the time of the first.
+func readKernelLog(look func(time.Duration, string)) (oldest time.Duration, err error) {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return f
+		return 0, err
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 8192)
-	var usage, limit string
 	for {
 		n, err := unix.Read(fd, buf)
 		if err == unix.EPIPE || err == unix.EINTR {
 			continue // the ring went on while we read; the next record follows
 		}
 		if err != nil || n <= 0 {
-			return f
+			return oldest, nil
 		}
 		at, text := kmsgRecord(string(buf[:n]))
-		// The kernel's clock for its log is not quite the monotonic one.
-		if at < end-kernelWindow || at > end+time.Second {
-			continue
+		if oldest == 0 {
+			oldest = at
 		}
 		text, _, _ = strings.Cut(text, "\n")
-		switch {
-		// "memory: usage 65536kB, limit 65536kB, failcnt 33", and what it speaks of
-		// one of the next: "oom-kill:constraint=CONSTRAINT_MEMCG,…,oom_memcg=/unitc.slice/unitc-web.scope,task_memcg=…"
-		case strings.HasPrefix(text, "memory: usage "):
-			usage, limit = between(text, "usage ", "kB"), between(text, "limit ", "kB")
-		case strings.HasPrefix(text, "oom-kill:constraint=CONSTRAINT_MEMCG,") && hasComponent(between(text, "oom_memcg=", ","), group):
-			f.oom, f.limit, f.peak = true, limit, usage
-		case strings.HasPrefix(text, "cgroup: fork rejected by pids controller in ") && hasComponent(text, group):
-			f.pids = true
-		case strings.Contains(text, "type=1326 ") && strings.Contains(text, " sig=31 ") && speaksOf(text, p):
-			f.syscall = "syscall=" + between(text, " syscall=", " ") + " arch=" + between(text, " arch=", " ")
-		case (strings.Contains(text, `apparmor="DENIED"`) || strings.Contains(text, "avc:  denied")) && speaksOf(text, p):
-			f.denied = text
+		look(at, text)
+	}
+}
+
+// mostKernelRecords bounds what is read of the kernel's messages in kernelWindow.
+const mostKernelRecords = 5000
+
+// readKernelRecords passes on what journald has of the kernel's messages before an end.
+func readKernelRecords(end time.Duration, look func(time.Duration, string)) {
+	wall := time.Now().Add(end - monotonic())
+	moment := func(t time.Time) string { return fmt.Sprintf("@%d", t.Unix()) }
+	records, _ := askJournal(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel",
+		"--since="+moment(wall.Add(-kernelWindow)), "--until="+moment(wall.Add(5*time.Second)))
+	for _, r := range records {
+		us, err := strconv.ParseInt(r["_SOURCE_MONOTONIC_TIMESTAMP"], 10, 64)
+		if err == nil {
+			look(time.Duration(us)*time.Microsecond, r.kernelText())
 		}
+	}
+}
+
+// kernelText is a line of the kernel's log: what is written to that journald takes apart.
+func (r record) kernelText() string {
+	if id := r["SYSLOG_IDENTIFIER"]; id != "" && id != "kernel" {
+		return id + ": " + r["MESSAGE"]
+	}
+	return r["MESSAGE"]
+}
+
+// kernelSearch is for what speaks of one container before its end.
+type kernelSearch struct {
+	plan         *plan.Plan
+	group        string
+	ends         [2]time.Duration // the end by either clock that its log may go by
+	usage, limit string
+	found        findings
+}
+
+func (s *kernelSearch) look(at time.Duration, text string) {
+	// Either clock is not quite that of the log.
+	if !slices.ContainsFunc(s.ends[:], func(end time.Duration) bool { return at >= end-kernelWindow && at <= end+time.Second }) {
+		return
+	}
+	switch f := &s.found; {
+	// "memory: usage 65536kB, limit 65536kB, failcnt 33", and what it speaks of
+	// one of the next: "oom-kill:constraint=CONSTRAINT_MEMCG,…,oom_memcg=/unitc.slice/unitc-web.scope,task_memcg=…"
+	case strings.HasPrefix(text, "memory: usage "):
+		s.usage, s.limit = between(text, "usage ", "kB"), between(text, "limit ", "kB")
+	case strings.HasPrefix(text, "oom-kill:constraint=CONSTRAINT_MEMCG,") && hasComponent(between(text, "oom_memcg=", ","), s.group):
+		f.oom, f.limit, f.peak = true, s.limit, s.usage
+	case strings.HasPrefix(text, "cgroup: fork rejected by pids controller in ") && hasComponent(text, s.group):
+		f.pids = true
+	case strings.Contains(text, "type=1326 ") && strings.Contains(text, " sig=31 ") && speaksOf(text, s.plan):
+		f.syscall = "syscall=" + between(text, " syscall=", " ") + " arch=" + between(text, " arch=", " ")
+	case (strings.Contains(text, `apparmor="DENIED"`) || strings.Contains(text, "avc:  denied")) && speaksOf(text, s.plan):
+		f.denied = text
 	}
 }
 

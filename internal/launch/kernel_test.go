@@ -4,11 +4,40 @@ package launch
 
 import (
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/unitc/unitc/internal/plan"
 )
+
+// journald takes apart what others than the kernel have written to its log.
+func TestKernelRecords(t *testing.T) {
+	records, err := parseRecords([]byte(`{"SYSLOG_IDENTIFIER":"kernel","MESSAGE":"memory: usage 65500kB, limit 65536kB, failcnt 33"}
+{"SYSLOG_IDENTIFIER":"kernel","MESSAGE":"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/unitc.slice/unitc-web.scope,task_memcg=/x"}
+{"SYSLOG_IDENTIFIER":"cgroup","MESSAGE":"fork rejected by pids controller in /unitc.slice/unitc-web.scope"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at   time.Duration
+		want findings
+	}{
+		{time.Minute, findings{oom: true, limit: "65536", peak: "65500", pids: true}},
+		{29 * time.Second, findings{}},
+		{62 * time.Second, findings{}},
+		{3 * time.Minute, findings{oom: true, limit: "65536", peak: "65500", pids: true}}, // by the other clock
+	} {
+		s := &kernelSearch{plan: &plan.Plan{}, group: "unitc-web.scope", ends: [2]time.Duration{time.Minute, 3 * time.Minute}}
+		for _, r := range records {
+			s.look(c.at, r.kernelText())
+		}
+		if s.found != c.want {
+			t.Errorf("at %v: %+v", c.at, s.found)
+		}
+	}
+}
 
 // A denial of another process on the host is not this container's.
 func TestSpeaksOf(t *testing.T) {

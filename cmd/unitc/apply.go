@@ -101,6 +101,8 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 	}
 	for _, d := range list {
 		switch {
+		case d.Removed:
+			fmt.Fprintf(a.stderr, "%s runs and has no definition any more; stop it with systemctl stop %s\n", d.Name, d.Name)
 		case inAgain(d.Name), d.Effort == "":
 		case d.Effort == change.Live:
 			fmt.Fprintf(a.stdout, "%s: applied\n", d.Name)

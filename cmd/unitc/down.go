@@ -72,7 +72,7 @@ func (a *app) removable(arg string) (*catalog.Found, error) {
 	}
 	found, err := catalog.Find("", name)
 	if err != nil {
-		return nil, err
+		return nil, a.stillRuns(name, err)
 	}
 	if found.File.Project && !found.Project {
 		return nil, usagef("%s is one service of the project %s; stop it with systemctl, or take the project down", arg, found.File.Name)
@@ -88,6 +88,37 @@ func (a *app) removable(arg string) (*catalog.Found, error) {
 		return nil, &fs.PathError{Op: "removing", Path: found.Entry.Path, Err: err}
 	}
 	return found, nil
+}
+
+// withoutDefinition is what runs of a definition whose file is gone, by whatever hand.
+type withoutDefinition struct {
+	name  string
+	units []string
+	err   error // that it was not found
+}
+
+func (e *withoutDefinition) Error() string {
+	return fmt.Sprintf("%s has no definition any more, and runs; stop it with systemctl stop %s", e.name, strings.Join(e.units, " "))
+}
+
+func (e *withoutDefinition) Unwrap() error { return e.err }
+
+// stillRuns says how to stop what a definition has started that is not found.
+func (a *app) stillRuns(name string, err error) error {
+	var notFound *catalog.NotFoundError
+	if !errors.As(err, &notFound) {
+		return err
+	}
+	stem := units.Stem(name)
+	running := a.launchedFrom(searchpath.Dirs[0] + "/" + stem + ".yaml")
+	if _, runs := a.host.Started(stem); runs && !slices.Contains(running, stem) {
+		running = append(running, stem)
+	}
+	if len(running) == 0 {
+		return err
+	}
+	slices.Sort(running)
+	return &withoutDefinition{stem, running, err}
 }
 
 // takeDown stops what runs of a definition, then removes its files. A stop that

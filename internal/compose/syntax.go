@@ -62,7 +62,27 @@ func (r *reader) faultSyntax(data []byte, at place, err error) {
 	if strings.Contains(message, "cannot start any token") {
 		what, cure = hintToken(content)
 	}
+	if n := noBreakSpace(data, line); n > 0 {
+		before, _, _ := strings.Cut(lineOf(data, n), "\u00a0")
+		at.line, at.col = int32(n), int32(utf8.RuneCountInString(before))+1
+		what, cure = "a no-break space stands where YAML has a space", "write a space; text that is copied from a page has others"
+	}
 	r.faultFile(at, cure, "%s", what).Rule = diag.RuleSyntax
+}
+
+// noBreakSpace finds one behind a colon or a dash, or in the indentation, of the line of a
+// fault or of the one above; 0 = there is none.
+func noBreakSpace(data []byte, line int) int {
+	for _, n := range []int{line - 1, line} {
+		if n < 1 {
+			continue
+		}
+		text := strings.TrimLeft(lineOf(data, n), " -")
+		if strings.Contains(text, ":\u00a0") || strings.HasPrefix(text, "\u00a0") {
+			return n
+		}
+	}
+	return 0
 }
 
 // columnOf is where the line begins or, of a quote that is never closed, where

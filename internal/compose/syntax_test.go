@@ -14,6 +14,7 @@ func TestSyntax(t *testing.T) {
 		{"tab below a key", "systemd:\n\tslice: x\n", "2:1: error: a tab stands in the indentation; use spaces"},
 		{"two colons", "rootfs: host\ncommand: a: b\n", "2:1: error: a second `: ` stands in this value, or the line is indented wrongly; put the value in quotes, or align the line with its neighbours"},
 		{"indented key", "rootfs: host\n  command: x\n", "2:3: error: a second `: ` stands in this value, or the line is indented wrongly; put the value in quotes, or align the line with its neighbours"},
+		{"no-break space", "rootfs:\u00a0host\ncommand: [/x]\n", "1:8: error: a no-break space stands where YAML has a space; write a space; text that is copied from a page has others"},
 		{"dedented key", "systemd:\n    slice: x\n  cgroup: scope\nrootfs: host\n", "3:3: error: the line does not fit the indentation of the lines above; align it with its neighbours"},
 		{"no colon", "rootfs: host\ncommand\nhostname: x\n", "2:1: error: a line without a colon, or a value that goes on at the wrong indentation; write `key: value`"},
 		{"open double quote", "rootfs: host\ncommand: \"x\nhostname: y\n", "2:10: error: a quote that is opened here is never closed; close the quote"},

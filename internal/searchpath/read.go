@@ -187,7 +187,17 @@ func (f file) readOnce() (_ *Layer, _ diag.List, changing bool) {
 		}
 		warnings = diag.List{{File: f.path(), Severity: diag.Warning, What: "any user may write it, and so become " + who, Cure: "chmod o-w " + f.path()}}
 	}
+	if f.isOthers(&st) {
+		warnings = append(warnings, diag.Problem{File: f.path(), Severity: diag.Warning,
+			What: "it belongs to the user " + strconv.FormatUint(uint64(st.Uid), 10) + ", who may write it, and so become root", Cure: "chown root: " + f.path()})
+	}
 	return &Layer{f.path(), data}, warnings, false
+}
+
+// isOthers tells of a file that was moved here, or unpacked with its owner, that who made
+// it may write it still. Elsewhere than in the search path files are somebody's.
+func (f file) isOthers(st *unix.Stat_t) bool {
+	return realm.Own() == nil && slices.Contains(Dirs, f.dir.path) && st.Uid != 0 && int(st.Uid) != unix.Geteuid()
 }
 
 // isOther tells of a file of which n bytes were read that it is not what it was before.

@@ -232,6 +232,7 @@ func TestHostileFiles(t *testing.T) {
 		"etc/unitc/bad name\n.yaml":    "x",
 		"etc/unitc/directory.yaml/x":   "",
 		"etc/unitc/writable.yaml":      "base",
+		"etc/unitc/others.yaml":        "base",
 		"etc/unitc/large.yaml":         "",
 		"run/unitc/definitions":        "not a directory",
 		"etc/unitc/baddrop.yaml.d/.ok": "",
@@ -248,9 +249,17 @@ func TestHostileFiles(t *testing.T) {
 	if err := os.Chmod(filepath.Join(etc, "writable.yaml"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	others := "/etc/unitc/others.yaml=base"
+	if os.Geteuid() == 0 {
+		others += " /etc/unitc/others.yaml: warning: it belongs to the user 1234, who may write it, and so become root; chown root: /etc/unitc/others.yaml"
+		if err := os.Chown(filepath.Join(etc, "others.yaml"), 1234, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
 	begin := time.Now()
 	tree := open(t, root)
 	for name, want := range map[string]string{
+		"others":     others,
 		"good":       "/etc/unitc/good.yaml=good",
 		"bad name\n": "/etc/unitc/bad name\n.yaml=x",
 		"wrong":      `/etc/unitc/wrong.yml=x /etc/unitc/wrong.yml: error: the name of a definition ends in ".yaml"; rename it to wrong.yaml`,
@@ -271,7 +280,7 @@ func TestHostileFiles(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, want)
 		}
 	}
-	if len(tree.Names()) != 15 {
+	if len(tree.Names()) != 16 {
 		t.Errorf("%d names: %q", len(tree.Names()), tree.Names())
 	}
 	if want := "/run/unitc/definitions: error: reading the search directory: not a directory"; !strings.HasPrefix(tree.Problems.String(), want) {

@@ -405,3 +405,35 @@ func TestUpRunsAFailingJobOnce(t *testing.T) {
 		t.Errorf("the job has begun %d times", n)
 	}
 }
+
+// A definition that is renamed or removed by hand under what runs: verbs say that it runs
+// still, and how to stop it.
+//
+//lab:once
+func TestDefinitionRenamedWhileItRuns(t *testing.T) {
+	leavesNothing(t, func() { t.Run("run", renamedWhileItRuns) })
+}
+
+func renamedWhileItRuns(t *testing.T) {
+	service := "    " + strings.ReplaceAll(strings.TrimSuffix(sleeper, "\n"), "\n", "\n    ") + "\n"
+	defineFor(t, "verb-old", sleeper, "verb-new.service")
+	defineFor(t, "verb-pair", "services:\n  a:\n"+service+"  b:\n"+service, "verb-pair-a.service", "verb-pair-b.service")
+	must(t, "systemctl", "start", "verb-old", "verb-pair-a", "verb-pair-b")
+	must(t, "mv", "/etc/unitc/verb-old.yaml", "/etc/unitc/verb-new.yaml")
+	defer os.Remove("/etc/unitc/verb-new.yaml")
+	must(t, "rm", "/etc/unitc/verb-pair.yaml")
+	reload(t)
+	if out := must(t, "unitc", "apply"); !strings.Contains(out, "verb-old runs and has no definition any more; stop it with systemctl stop verb-old") {
+		t.Errorf("apply says %q", out)
+	}
+	for name, want := range map[string]string{"verb-old": "systemctl stop verb-old\n", "verb-pair": "systemctl stop verb-pair-a verb-pair-b\n", "verb-pair-a": "systemctl stop verb-pair-a\n"} {
+		out, status := command(t, "unitc", "down", name)
+		if status != 3 || !strings.Contains(out, "has no definition any more, and runs; stop it with "+want) {
+			t.Errorf("down %s: %d, %q", name, status, out)
+		}
+	}
+	must(t, "systemctl", "stop", "verb-old", "verb-pair-a", "verb-pair-b")
+	if out, status := command(t, "unitc", "down", "verb-pair"); status != 3 || strings.Contains(out, "runs") {
+		t.Errorf("down of what does not run: %d, %q", status, out)
+	}
+}

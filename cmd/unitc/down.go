@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,13 +22,13 @@ import (
 )
 
 func (a *app) down() *cobra.Command {
-	purge := false
+	purge, volumes, orphans := false, false, true
 	cmd := &cobra.Command{
-		Use:   "down [--purge] NAME|FILE…",
+		Use:   "down [--purge] [--volumes] NAME|FILE…",
 		Short: "stop containers and take their definitions away",
 		Long: `Stop containers, do not start them with the system any more, and take their
 definitions out of /etc/unitc: the reverse of unitc up. Each definition is kept as
-NAME.yaml~, which nothing reads, unless --purge is given. Images and volumes stay.`,
+NAME.yaml~, which nothing reads, unless --purge is given. Images stay, and so do volumes without --volumes.`,
 		Args:              some("the name of a definition"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -50,9 +51,14 @@ NAME.yaml~, which nothing reads, unless --purge is given. Images and volumes sta
 					return err
 				}
 			}
-			return a.systemctl("daemon-reload")
+			if err := a.systemctl("daemon-reload"); err != nil || !volumes {
+				return err
+			}
+			return a.removeVolumesOf(list)
 		},
 	}
+	cmd.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove a project's volumes, with their data, and those without a name")
+	cmd.Flags().BoolVar(&orphans, "remove-orphans", true, "is always so")
 	cmd.Flags().BoolVar(&purge, "purge", false, "keep no copy of the definitions")
 	return cmd
 }
@@ -178,6 +184,64 @@ func (a *app) takeDown(found *catalog.Found, purge bool) error {
 		}
 	}
 	return a.removeDropIns(base+".yaml.d", purge)
+}
+
+// removeVolumesOf removes what a project declares under volumes:, but what is external,
+// and what has been made for a container alone. What a lone definition names others may
+// name, too.
+func (a *app) removeVolumesOf(list []*catalog.Found) error {
+	s, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	there, err := s.Volumes()
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for _, found := range list {
+		for _, v := range there {
+			declared := slices.ContainsFunc(found.File.Volumes, func(n definition.NamedVolume) bool { return n.Name == v.Name && !n.External })
+			own := v.Anonymous && slices.ContainsFunc(found.File.Services, func(d definition.Service) bool { return isInstanceOf(v.Unit, d.Name) })
+			switch {
+			case slices.Contains(gone, v.Name):
+			case declared || own:
+				gone = append(gone, v.Name)
+			case slices.ContainsFunc(found.File.Services, func(d definition.Service) bool { return mountsVolume(&d, v.Name) }):
+				fmt.Fprintf(a.stderr, "The volume %s stays: unitc volume rm %[1]s removes it.\n", v.Name)
+			}
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	// A user's are removed in the user's own namespace.
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, ofSystemd(append([]string{"volume", "rm", "--"}, gone...))...)
+	cmd.Stderr = a.stderr
+	var exit *exec.ExitError
+	if err := cmd.Run(); errors.As(err, &exit) {
+		return statusError(exitFailed) // it has said why
+	} else if err != nil {
+		return err
+	}
+	for _, name := range gone {
+		fmt.Fprintf(a.stderr, "Removed the volume %s.\n", name)
+	}
+	return nil
+}
+
+// isInstanceOf tells whether a unit is a container's, or an instance of the template.
+func isInstanceOf(unit, name string) bool {
+	unit = strings.TrimSuffix(unit, ".service")
+	return unit == name || strings.HasSuffix(name, "@") && strings.HasPrefix(unit, name)
+}
+
+func mountsVolume(s *definition.Service, name string) bool {
+	return slices.ContainsFunc(s.Volumes, func(v definition.Volume) bool { return v.Type == definition.VolumeNamed && v.Source == name })
 }
 
 // forget resets what has failed; a unit that systemd does not know is no fault.

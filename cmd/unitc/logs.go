@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -18,7 +19,7 @@ import (
 
 func (a *app) logs() *cobra.Command {
 	var lines, since, until, priority, output string
-	var follow, reverse, boot bool
+	var follow, reverse, boot, timestamps, noPrefix bool
 	cmd := &cobra.Command{
 		Use:   "logs [OPTION…] NAME…",
 		Short: "print what containers wrote to the journal",
@@ -29,6 +30,14 @@ means all of its services, that of a template all of its instances.`,
 		Args:              some("the name of a definition"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
+			switch {
+			case output != "" && (timestamps || noPrefix) || timestamps && noPrefix:
+				return usagef("logs: one of --output, --timestamps and --no-log-prefix")
+			case timestamps:
+				output = "short-iso-precise"
+			case noPrefix:
+				output = "cat"
+			}
 			var argv []string
 			for _, name := range args {
 				units, err := a.journalUnits(name)
@@ -38,7 +47,7 @@ means all of its services, that of a template all of its instances.`,
 				argv = append(argv, units...)
 			}
 			for _, o := range []struct{ flag, value string }{
-				{"--lines=", lines}, {"--since=", since}, {"--until=", until}, {"--priority=", priority}, {"--output=", output}, {"--root=", a.root},
+				{"--lines=", lines}, {"--since=", systemdTime(since)}, {"--until=", systemdTime(until)}, {"--priority=", priority}, {"--output=", output}, {"--root=", a.root},
 			} {
 				if o.value != "" {
 					argv = append(argv, o.flag+o.value)
@@ -64,7 +73,25 @@ means all of its services, that of a template all of its instances.`,
 	f.StringVarP(&output, "output", "o", "", "print in a `FORMAT` of journalctl")
 	f.BoolVarP(&reverse, "reverse", "r", false, "print the newest lines first")
 	f.BoolVarP(&boot, "boot", "b", false, "print lines of this boot only")
+	f.StringVar(&lines, "tail", "", "is --lines `N`")
+	f.BoolVarP(&timestamps, "timestamps", "t", false, "print times to the microsecond, with the zone")
+	f.BoolVar(&noPrefix, "no-log-prefix", false, "print what they wrote, and nothing in front of it")
+	cmd.MarkFlagsMutuallyExclusive("lines", "tail")
 	return cmd
+}
+
+// dockerTime is a time as docker logs takes it, which systemd.time(7) reads otherwise: a
+// span is of the past, a number is seconds since 1970.
+var dockerTime = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ms|h|m|s))+$`)
+
+func systemdTime(text string) string {
+	switch {
+	case dockerTime.MatchString(text):
+		return "-" + text
+	case text != "" && strings.Trim(text, "0123456789") == "" && len(text) > 4:
+		return "@" + text
+	}
+	return text
 }
 
 // journalUnits are the options that select a container's lines.

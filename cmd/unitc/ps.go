@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ import (
 )
 
 func (a *app) ps() *cobra.Command {
-	all, asJSON, quiet := false, false, false
+	all, asJSON, quiet, format := false, false, false, "table"
+	var filters []string
 	cmd := &cobra.Command{
 		Use:   "ps [OPTION…] [NAME…]",
 		Short: "list containers and their states",
@@ -30,8 +32,19 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// It is over before what it leaves in memory is worth collecting.
 			debug.SetGCPercent(400)
+			switch format {
+			case "table":
+			case "json":
+				asJSON = true
+			default:
+				return usagef("ps --format %s: write table or json; jq(1) chooses of it: unitc ps --json | jq -r '.[].name'", format)
+			}
+			keep, ofState, err := parseFilters(filters)
+			if err != nil {
+				return err
+			}
 			q := units.Question{MainPID: asJSON}
-			if len(args) == 0 && !all {
+			if len(args) == 0 && !all && !ofState {
 				q.Wanted = func(state string) bool { return state != "stopped" }
 			}
 			list, err := a.listUnits(cmd, q)
@@ -41,6 +54,7 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 			if list, err = selectUnits(list, args); err != nil {
 				return err
 			}
+			list = slices.DeleteFunc(list, func(u units.Unit) bool { return !keep(u) })
 			// A network's unit only keeps it without containers: one that is not
 			// active says nothing of the network, and unitc network ls does.
 			list = slices.DeleteFunc(list, func(u units.Unit) bool {
@@ -65,8 +79,54 @@ stopped, or have failed; with --all or a name the stopped ones too.`,
 	f.BoolVarP(&all, "all", "a", false, "list the stopped ones too")
 	jsonFlag(cmd, &asJSON)
 	f.BoolVarP(&quiet, "quiet", "q", false, "print names only")
+	f.StringArrayVarP(&filters, "filter", "f", nil, "list those alone that have `KEY=VALUE`: name, status or health")
+	f.StringVar(&format, "format", format, "print in `FORMAT`: table or json")
 	return cmd
 }
+
+// statesOf are Docker's words for states, where they are not ours.
+var statesOf = map[string][]string{"exited": {"exited", "stopped", "failed"}, "dead": {"failed"}, "created": {"waiting", "starting"}, "removing": {"stopping"}}
+
+// parseFilters reads filters as docker ps does: of one key any, of several keys all must
+// hold. ofState says that a state is asked for: then stopped ones are listed, too.
+func parseFilters(filters []string) (keep func(units.Unit) bool, ofState bool, err error) {
+	by := map[string][]string{}
+	for _, f := range filters {
+		key, value, ok := strings.Cut(f, "=")
+		switch {
+		case !ok:
+			return nil, false, usagef("ps --filter %s: want KEY=VALUE", f)
+		case key == "status":
+			states := statesOf[value]
+			if states == nil {
+				states = []string{value}
+			}
+			for _, state := range states {
+				if _, known := stateColour[state]; !known {
+					return nil, false, usagef("ps --filter %s: no such state; want one of %s", f, strings.Join(slices.Sorted(maps.Keys(stateColour)), ", "))
+				}
+			}
+			by[key], ofState = append(by[key], states...), true
+		case key == "health" && !slices.Contains(healths, value):
+			return nil, false, usagef("ps --filter %s: want one of %s", f, strings.Join(healths, ", "))
+		case key == "name", key == "health":
+			by[key] = append(by[key], value)
+		default:
+			return nil, false, usagef("ps --filter %s: filters are name, status and health; jq(1) chooses by all else: unitc ps --json | jq", f)
+		}
+	}
+	return func(u units.Unit) bool {
+		health, _, _ := strings.Cut(u.Health, ":")
+		if health == "" {
+			health = "none"
+		}
+		return (by["name"] == nil || slices.ContainsFunc(by["name"], func(part string) bool { return strings.Contains(u.Name, part) })) &&
+			(by["status"] == nil || slices.Contains(by["status"], u.State)) &&
+			(by["health"] == nil || slices.Contains(by["health"], health))
+	}, ofState, nil
+}
+
+var healths = []string{"healthy", "unhealthy", "starting", "none"}
 
 func (a *app) listUnits(cmd *cobra.Command, q units.Question) (list []units.Unit, err error) {
 	q.Host = a.host

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,8 +27,9 @@ import (
 
 func (a *app) up() *cobra.Command {
 	name, enable, build := "", false, false
+	var o upOptions
 	cmd := &cobra.Command{
-		Use:   "up [--name NAME] [--enable] [--build] FILE…|-",
+		Use:   "up [OPTION…] FILE…|-",
 		Short: "install definitions, start them and wait until they are up",
 		Long: `Check definitions, install them in /etc/unitc, reload systemd, start them and wait
 until they are up. What runs already is brought to what its file now says, as by
@@ -35,8 +37,11 @@ unitc apply. Images that have a build: and are missing are built first. A file c
 name: or its directory gives, and takes the .env and the compose.override.yaml beside it along;
 relative paths begin where the file is, and copies of what it extends and includes are installed too. A definition that was there before is kept as NAME.yaml~.`,
 		Example: "  unitc up web.yaml\n  unitc up --name blog ./compose.yaml",
-		Args:    some("the file of a definition"),
+		Args:    aFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
 			if a.root != "" {
 				return usagef("up: nothing runs in --root %s; copy the file to %s%s", a.root, a.root, searchpath.Dirs[0])
 			}
@@ -54,20 +59,28 @@ relative paths begin where the file is, and copies of what it extends and includ
 				}
 				list = append(list, c)
 			}
-			if err := a.buildMissing(list, build); err != nil {
-				return err
+			if !o.noBuild {
+				if err := a.buildMissing(list, build); err != nil {
+					return err
+				}
+			}
+			if o.pull == definition.PullAlways {
+				if err := a.pullAll(list); err != nil {
+					return err
+				}
 			}
 			for _, c := range list {
 				if err := a.install(c); err != nil {
 					return err
 				}
 			}
-			return a.bringUp(cmd, list, enable)
+			return a.bringUp(cmd, list, enable, o)
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "call it `NAME`")
 	cmd.Flags().BoolVar(&enable, "enable", false, "start it with the system, too")
 	cmd.Flags().BoolVar(&build, "build", false, "build images also where they are there")
+	o.flags(cmd)
 	return cmd
 }
 
@@ -101,7 +114,7 @@ func notAFile(path string, err error) error {
 }
 
 // bringUp starts what does not run and changes what runs.
-func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool) error {
+func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool, o upOptions) error {
 	if err := a.systemctl("daemon-reload"); err != nil {
 		return err
 	}
@@ -134,16 +147,23 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 			return err
 		}
 	}
+	if o.noStart {
+		return nil
+	}
+	begun := time.Now()
 	var running []string
 	for _, name := range append(slices.Clone(services), stems(timers)...) {
 		if _, ok := a.host.Started(name); ok {
 			running = append(running, name)
 		}
 	}
-	if len(running) > 0 {
+	if len(running) > 0 && !o.noRecreate {
 		list, err := a.differences(cmd, running)
 		if err == nil {
 			err = a.applyAll(list, false)
+		}
+		if err == nil && o.recreate {
+			err = a.restartOlder(slices.DeleteFunc(running, func(name string) bool { return !slices.Contains(services, name) }), begun)
 		}
 		var gone *units.NotRunningError
 		if err != nil && !errors.As(err, &gone) {
@@ -152,7 +172,9 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 		}
 	}
 	for _, c := range list {
-		a.nameLeftBehind(c)
+		if err := a.nameLeftBehind(c, o.orphans); err != nil {
+			return err
+		}
 	}
 	if len(services)+len(timers)+len(targets) == 0 {
 		return nil
@@ -213,20 +235,30 @@ func stems(timers []string) (names []string) {
 	return names
 }
 
-// nameLeftBehind tells what runs of services that the definition no longer has:
-// a start of the project does not stop them, as in Compose.
-func (a *app) nameLeftBehind(c *catalog.Candidate) {
+// nameLeftBehind tells what runs of services that the definition no longer has, or stops
+// it: a start of the project does not, as in Compose.
+func (a *app) nameLeftBehind(c *catalog.Candidate, stop bool) error {
+	var units []string
 	for _, name := range a.launchedFrom(c.Target()) {
 		_, err := catalog.Find("", name)
 		var gone *catalog.NotFoundError
 		none := slices.ContainsFunc(c.File.Services, func(s definition.Service) bool { return s.Name == name && s.Replicas != nil && *s.Replicas == 0 })
 		switch {
+		case (none || errors.As(err, &gone)) && stop:
+			units = append(units, name+".service")
 		case none:
 			fmt.Fprintf(a.stderr, "%s runs and %s wants no instance of it; stop it with systemctl stop %s\n", name, c.Target(), name)
 		case errors.As(err, &gone):
 			fmt.Fprintf(a.stderr, "%s runs and is no longer in %s; stop it with systemctl stop %s\n", name, c.Target(), name)
 		}
 	}
+	if len(units) == 0 {
+		return nil
+	}
+	for _, unit := range units {
+		fmt.Fprintf(a.stderr, "Stopping %s, which is no longer in %s.\n", strings.TrimSuffix(unit, ".service"), c.Target())
+	}
+	return a.systemctl(append([]string{"stop", "--"}, units...)...)
 }
 
 // launchedFrom are the containers that run and were defined by a file when they

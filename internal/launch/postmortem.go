@@ -374,12 +374,13 @@ func definitionOf(name string) *definition.Service {
 	return r.Service
 }
 
-// isContainer asks systemd, which says it also while the generator runs.
+// isContainer asks systemd, which says it of what it has loaded when a reload is over.
+// Where that takes longer it may be one: who reads its definition waits for that.
 func isContainer(name string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
 	triggered, err := cgroupsd.OnFailure(ctx, name+".service")
-	return err == nil && slices.Contains(triggered, PostMortemUnit)
+	return err != nil && !cgroupsd.IsNotLoaded(err) || slices.Contains(triggered, PostMortemUnit)
 }
 
 // reportFormer has a failure looked into after which systemd has started the

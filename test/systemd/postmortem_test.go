@@ -5,9 +5,11 @@
 package systemd
 
 import (
+	"os"
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A start of unitc-postmortem.service that is asked for while it works is kept until
@@ -33,5 +35,46 @@ func TestStartsOfThePostMortemAreKept(t *testing.T) {
 		if began, started, ended := stamp("InactiveExit"), stamp("ActiveEnter"), stamp("InactiveEnter"); started < began || started > ended {
 			t.Fatalf("it begins at %d µs, is started at %d and ends at %d", began, started, ended)
 		}
+	}
+}
+
+// A reload wipes what the generator has left, and PID 1 answers nobody until it is
+// over: a failure that is looked into meanwhile is told all the same.
+//
+//lab:once
+func TestPostMortemWithinALongReload(t *testing.T) {
+	const generator, slow = "/run/systemd/generator.late/.unitc", "/run/systemd/system-generators/lab-slow"
+	c := scoped.define(t, fresh("postmortem-reload"), "rootfs: host\ncommand: [sh, -c, 'exit 7']"+traceless)
+	must(t, "systemctl", "mask", "--runtime", "unitc-postmortem")
+	t.Cleanup(func() {
+		os.Remove(slow)
+		must(t, "systemctl", "unmask", "--runtime", "unitc-postmortem")
+	})
+	c.startAsync().await("ActiveState", "failed")
+	place(t, slow, "#!/bin/sh\ntouch /run/lab-slow; sleep 5\n")
+	if err := os.Chmod(slow, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove("/run/lab-slow") })
+	var reloaded sync.WaitGroup
+	reloaded.Go(func() { reload(t) })
+	await(t, "PID 1 waits for a generator, and ours has ended", func() bool {
+		_, err := os.Stat("/run/lab-slow")
+		_, missing := os.Stat(generator)
+		return err == nil && missing == nil
+	})
+	if err := os.Rename(generator, generator+".hidden"); err != nil {
+		t.Fatal(err)
+	}
+	reloaded.Go(func() {
+		time.Sleep(4 * time.Second)
+		if err := os.Rename(generator+".hidden", generator); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, helper, "postmortem")
+	reloaded.Wait()
+	if list := c.entries(); len(list) != 1 || list[0]["UNITC_CAUSE"] != "exited with status 7" {
+		t.Errorf("the entries are %q", list)
 	}
 }

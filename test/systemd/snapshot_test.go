@@ -154,5 +154,26 @@ func leavesNothing(t *testing.T, test func()) {
 	test()
 	if left := before.awaitSame(20 * time.Second); left != "" {
 		t.Errorf("this differs from before:\n%s", left)
+		for line := range strings.Lines(left) {
+			if f := strings.Fields(line); f[0] == "+" && f[1] == "cgroup" {
+				t.Log(keepers(f[2]))
+			}
+		}
 	}
+}
+
+// keepers is what tells who keeps a cgroup, or that nobody does by now.
+func keepers(cgroup string) string {
+	said := cgroup
+	if info, err := os.Stat(cgroup); err == nil {
+		said += info.ModTime().Format(" since 15:04:05.000000")
+	}
+	for _, name := range []string{"events", "stat", "procs", "threads"} {
+		data, err := os.ReadFile(cgroup + "/cgroup." + name)
+		said += fmt.Sprintf("\ncgroup.%s: %q %v", name, data, err)
+	}
+	unit := filepath.Base(cgroup)
+	state, _ := exec.Command("systemctl", "show", "-p", "LoadState,SubState,ControlGroup,Job", "--", unit).CombinedOutput()
+	lines, _ := exec.Command("journalctl", "-q", "--no-pager", "-n", "80", "-o", "short-precise", "-u", unit, "-u", "init.scope").CombinedOutput()
+	return said + "\n" + string(state) + string(lines)
 }

@@ -116,7 +116,7 @@ var Relaxations = []Relaxation{
 		option("systempaths", "unconfined")},
 	{"security_opt: [unmask=PATHS]", "these paths below /proc and /sys can be read, and written where the kernel allows it",
 		option("unmask", "")},
-	{"security_opt: [writable-cgroups=true]", "making cgroups below its own, at most 2,048 and 12 deep, and limiting its processes there, within the container's limits: kernel code that no other container reaches",
+	{"security_opt: [writable-cgroups=true]", "making cgroups below its own, at most 2,048 and 12 deep, and limiting its processes there, within the container's limits: kernel code that no other container reaches. Their names are the payload's, and systemd-cgls(1) and systemctl status of the scope print them as they are, control characters included",
 		option(definition.WritableCgroups, "true")},
 
 	{"network_mode: host", "the host's interfaces, its services on the loopback and its abstract sockets; every port can be bound that the kernel lets these ids bind",

@@ -219,17 +219,19 @@ func TestUserKinds(t *testing.T) {
 	s.define("w@.yaml", "rootfs: host\nnetwork_mode: none\npost_start: [{command: [/bin/echo, behind]}]\npre_stop: [{command: [/bin/echo, before]}]\ncommand: [/bin/sh, -c, '"+untilStopped+"']\n")
 	s.define("sock.yaml", "rootfs: host\nnetwork_mode: none\ncommand: [/bin/sh, -c, 'echo $$LISTEN_FDS of $$LISTEN_PID; "+untilStopped+"']\nsystemd: {socket: {ListenStream: \"127.0.0.1:7777\"}}\n")
 	s.define("one.yaml", "services:\n  web:\n    rootfs: host\n    network_mode: none\n    secrets: [token]\n    command: [/bin/sh, -c, 'cat /run/secrets/token; "+untilStopped+"']\nsecrets: {token: {file: "+s.home+"/token}}\n")
+	s.define("groups.yaml", "rootfs: host\nnetwork_mode: none\nsecurity_opt: [writable-cgroups=true]\ncommand: [/bin/sh, -c, 'mkdir /sys/fs/cgroup/own && echo $$$$ >/sys/fs/cgroup/own/cgroup.procs && cat /proc/self/cgroup; "+untilStopped+"']\n")
 	place(t, s.home+"/token", "hush\n")
 	must(t, "chown", somebody, s.home+"/token")
 	must(t, "chmod", "0600", s.home+"/token")
-	s.must("systemctl", "--user", "start", "svc", "w@1", "sock.socket", "one.target", "sock")
+	s.must("systemctl", "--user", "start", "svc", "w@1", "sock.socket", "one.target", "sock", "groups")
 	s.says("svc", "up", "lo\n")
 	s.says("w@1", "behind")
 	s.says("sock", "1 of 1")
 	s.says("one-web", "hush")
-	s.must("systemctl", "--user", "stop", "svc", "w@1", "sock.socket", "one.target", "sock")
+	s.says("groups", "0::/own")
+	s.must("systemctl", "--user", "stop", "svc", "w@1", "sock.socket", "one.target", "sock", "groups")
 	s.says("w@1", "before")
-	for _, name := range []string{"svc", "w@1", "sock", "one-web"} {
+	for _, name := range []string{"svc", "w@1", "sock", "one-web", "groups"} {
 		if result := s.property(name, "Result"); result != "success" {
 			t.Errorf("%s ends with %s", name, result)
 		}

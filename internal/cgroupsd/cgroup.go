@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -178,20 +180,50 @@ func NetworkLeaf(dir *os.File) (*os.File, error) { return openLeaf(dir, networkL
 // networkLeaf is beside the payload's.
 const networkLeaf = "network"
 
+// NetworkBeside is the directory of that leaf beside the payload's.
+func NetworkBeside(payload string) string { return path.Dir(payload) + "/" + networkLeaf }
+
 // KillNetwork ends what is in the network leaf of a unit of a slice, if it is
 // there (cgroup-v2, cgroup.kill), and waits until its ports are free again.
 func KillNetwork(slice, unit string, patience time.Duration) error {
-	leaf := unit + "/" + networkLeaf
-	err := os.WriteFile(slicePath(slice)+"/"+leaf+"/cgroup.kill", []byte("1"), 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for deadline := time.Now().Add(patience); err == nil && Populated(slice, leaf); time.Sleep(time.Millisecond) {
+	return killLeaf(slicePath(slice)+"/"+unit+"/"+networkLeaf, patience)
+}
+
+func killLeaf(leaf string, patience time.Duration) error {
+	err := os.WriteFile(leaf+"/cgroup.kill", []byte("1"), 0)
+	for deadline := time.Now().Add(patience); err == nil && populated(leaf); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s has processes %v after they were killed", leaf, patience)
 		}
 	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) { // it has gone, or is going
+		return nil
+	}
 	return err
+}
+
+// KillNetworks is KillNetwork for all scopes of a user's, whatever their slices, of which
+// over says so; false = none of them has any such process.
+func KillNetworks(over func(scope string) bool, patience time.Duration) (found bool, err error) {
+	err = filepath.WalkDir(slicePath("-.slice"), func(dir string, entry fs.DirEntry, err error) error {
+		name := path.Base(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV):
+			return nil // it has gone meanwhile
+		case err != nil:
+			return err
+		case !entry.IsDir() || !strings.HasSuffix(name, ".scope"):
+			return nil
+		}
+		if leaf := dir + "/" + networkLeaf; strings.HasPrefix(name, "unitc-") && populated(leaf) && over(name) {
+			found = true
+			if err := killLeaf(leaf, patience); err != nil {
+				return err
+			}
+		}
+		return fs.SkipDir
+	})
+	return found, err
 }
 
 func openLeaf(dir *os.File, leaf string) (*os.File, error) {
@@ -232,7 +264,9 @@ func slicePath(slice string) string {
 
 // Populated tells whether a unit of a slice still has processes, without asking
 // systemd (cgroup-v2, cgroup.events).
-func Populated(slice, unit string) bool {
-	events, err := os.ReadFile(slicePath(slice) + "/" + unit + "/cgroup.events")
+func Populated(slice, unit string) bool { return populated(slicePath(slice) + "/" + unit) }
+
+func populated(dir string) bool {
+	events, err := os.ReadFile(dir + "/cgroup.events")
 	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
 }

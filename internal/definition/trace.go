@@ -13,7 +13,7 @@ type trace struct {
 // them end with their last process, the scope with its service, /run/unitc/NAME is a
 // RuntimeDirectory= of systemd's.
 var traces = []trace{
-	{"the process that passes on what goes through its ports", func(s *Service) bool { return s.NetworkMode == "pasta" }},
+	{"the process that passes on what goes through its ports", func(s *Service) bool { return s.NetworkMode == NetworkPasta && !s.OfUser }},
 	{"processes in somebody else's PID namespace", func(s *Service) bool { return s.PID != "" }},
 	{"another runtime's state", func(s *Service) bool { return s.Runtime != "" }},
 	{"hooks to run after the end", func(s *Service) bool { return s.Bundle != "" || len(s.CDI) > 0 }},
@@ -27,6 +27,8 @@ var traces = []trace{
 var remains = []trace{
 	{"what the image's container wrote, and the note that the image is in use", func(s *Service) bool { return s.Image != "" }},
 	{"the note that an image is in use", func(s *Service) bool { return s.hasVolume(VolumeImage) }},
+	// The process ends with the scope, and a start waits for the end of one that is late.
+	{"the record of a user's ports", func(s *Service) bool { return s.NetworkMode == NetworkPasta && s.OfUser }},
 	{"addresses, interfaces and ports on the host", func(s *Service) bool { return s.NetworkMode == "" }},
 }
 

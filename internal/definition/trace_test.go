@@ -27,6 +27,7 @@ func TestLeavesTraces(t *testing.T) {
 		"user's network": {func(s *Service) { s.OfUser, s.NetworkMode = true, "" }, true, true},
 		"user's group":   {func(s *Service) { s.OfUser, s.System.Cgroup = true, CgroupService }, true, false},
 		"user's image":   {func(s *Service) { s.OfUser, s.Image = true, "nginx" }, false, true},
+		"user's pasta":   {func(s *Service) { s.OfUser, s.NetworkMode = true, "pasta" }, false, true},
 		"probe":          {func(s *Service) { s.System.Probe = &Probe{} }, false, false},
 	} {
 		s := Service{RootFS: "/srv", NetworkMode: "none"}

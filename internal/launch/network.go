@@ -57,7 +57,7 @@ func (s *starter) claimNetwork() error {
 		}
 		var err error
 		s.netWatch.mark("take")
-		if s.network, err = network.Take(request); err != nil {
+		if s.network, err = s.takeNetwork(request); err != nil {
 			return keyed(err)
 		}
 		s.netWatch.end()

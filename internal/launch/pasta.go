@@ -4,6 +4,7 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/slack"
@@ -121,4 +123,32 @@ func stopPasta(slice, unit string) {
 	if err := cgroupsd.KillNetwork(slice, unit, cleanTimeout); err != nil {
 		fmt.Fprintf(journal.Stderr, "<4>ending pasta: %v\n", err)
 	}
+}
+
+// takeNetwork has a user's ports free again that a pasta still holds which nobody had to
+// wait for: that of this container's last run, or of another one that has ended. It ends
+// with its scope, a moment behind the container.
+func (s *starter) takeNetwork(request network.Request) (*network.Claim, error) {
+	if realm.Own() == nil || !request.LeavesByPasta() || s.plan.Scope == nil {
+		return network.Take(request)
+	}
+	stopPasta(s.plan.Scope.Slice, s.plan.Scope.Name)
+	claim, err := network.Take(request)
+	var fault *network.Fault
+	if !errors.As(err, &fault) {
+		return claim, err
+	}
+	found, killErr := cgroupsd.KillNetworks(func(scope string) bool { return isOver(containerOf(scope), "") }, cleanTimeout)
+	if killErr != nil {
+		fmt.Fprintf(journal.Stderr, "<4>ending pasta: %v\n", killErr)
+	}
+	if !found {
+		return nil, err
+	}
+	return network.Take(request)
+}
+
+// containerOf is the container that a scope belongs to (definition.Service.ScopeName).
+func containerOf(scope string) string {
+	return strings.Replace(strings.TrimSuffix(strings.TrimPrefix(scope, "unitc-"), ".scope"), ":", "@", 1)
 }

@@ -135,6 +135,9 @@ func (s *starter) order() *order.Order {
 		PostStart: s.plan.Ready != "" && len(s.plan.PostStart) > 0}
 	if s.cgroup != nil {
 		o.Cgroup = s.cgroup.Name()
+		if realm.Own() != nil && s.network.HasPasta() {
+			o.Network = cgroupsd.NetworkBeside(o.Cgroup)
+		}
 	}
 	o.Terminal, o.Attach = s.relay.terminal != nil, s.attach != nil
 	switch {

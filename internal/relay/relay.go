@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +63,7 @@ func Run() int {
 	r, err := open(stops)
 	if err == nil {
 		err = r.loop()
+		r.awaitNetwork()
 	}
 	status := 0
 	if err != nil {
@@ -296,6 +298,9 @@ func (r *relay) stopProbing() {
 func (r *relay) payloadEnded() {
 	r.gone = true
 	r.stopProbing()
+	if r.o.Network != "" {
+		_ = os.WriteFile(r.o.Network+"/cgroup.kill", []byte("1"), 0) // or it ends with the scope
+	}
 	if r.o.Ready != order.ReadyExit {
 		return
 	}
@@ -304,6 +309,22 @@ func (r *relay) payloadEnded() {
 	}
 	r.notify.send("READY=1", "STATUS=ended") // how, systemd tells
 	r.notify.barrier()
+}
+
+// networkPatience bounds awaitNetwork: a killed process ends within milliseconds.
+const networkPatience = 200 * time.Millisecond
+
+// awaitNetwork has nobody who has waited for the stop find ports in use.
+func (r *relay) awaitNetwork() {
+	if r.o.Network == "" {
+		return
+	}
+	for deadline := time.Now().Add(networkPatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		events, err := os.ReadFile(r.o.Network + "/cgroup.events")
+		if err != nil || !strings.Contains("\n"+string(events), "\npopulated 1") {
+			return
+		}
+	}
 }
 
 func (r *relay) logWoke() {

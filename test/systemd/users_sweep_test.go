@@ -49,7 +49,7 @@ func TestUserWhoNeedsCleanUp(t *testing.T) {
 		cleans, sweeps bool
 	}{
 		"alone": {userTraceless, false, false}, "host": {"rootfs: host\nnetwork_mode: host\n", false, false}, "box": {userBox, false, true},
-		"pasta": {"rootfs: host\n", true, false}, "networks": {"rootfs: host\nnetworks: [a]\n", true, false},
+		"pasta": {"rootfs: host\n", false, true}, "networks": {"rootfs: host\nnetworks: [a]\n", true, false},
 		"placed": {userBox + "systemd: {cgroup: service}\n", true, false}, "quiet": {userTraceless + "systemd: {service: {LogLevelMax: err}}\n", true, false}, "instance@": {userBox, true, false},
 	} {
 		s.define(name+".yaml", c.more+"command: [sleep, '1000']\n")

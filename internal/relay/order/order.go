@@ -70,9 +70,12 @@ type Order struct {
 	Helper string // path of the launch helper, which runs what is run inside
 	Prober string // path of the program that probes over TLS
 	Cgroup string // directory of the payload's cgroup
-	Ready  string
-	Log    string
-	Tag    string // SYSLOG_IDENTIFIER of structured lines
+	// Network is the directory of the cgroup whose processes end with the payload, as
+	// they hold ports of the host's; "" = somebody else ends them.
+	Network string
+	Ready   string
+	Log     string
+	Tag     string // SYSLOG_IDENTIFIER of structured lines
 	// Terminal says that Logs is a terminal; Attach that others may join.
 	Terminal, Attach bool
 
@@ -109,6 +112,7 @@ func (o *Order) fields() []struct {
 	}
 	return []field{
 		{name: "unit", text: &o.Unit}, {name: "dir", text: &o.Dir}, {name: "helper", text: &o.Helper}, {name: "prober", text: &o.Prober}, {name: "cgroup", text: &o.Cgroup},
+		{name: "network", text: &o.Network},
 		{name: "ready", text: &o.Ready}, {name: "log", text: &o.Log}, {name: "tag", text: &o.Tag},
 		{name: "terminal", flag: &o.Terminal}, {name: "attach", flag: &o.Attach},
 		{name: "probe", text: &o.Probe}, {name: "target", text: &o.Target}, {name: "ca", text: &o.CA}, {name: "name", text: &o.Name},

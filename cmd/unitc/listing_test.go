@@ -16,6 +16,7 @@ var notListings = []string{
 	"attach", "build", "cat", "completion", "cp", "disable", "down", "edit", "enable", "exec", "export", "generate", "help", "kill", "logs", "pause", "rmi", "run",
 	"save", "schema", "tag", "unpause", "up", "update-limits", "wait", "wait-for", "apply",
 	"login", "logout",
+	"metrics",                                                     // a format of its own
 	"inspect", "spec", "oci", "network inspect", "volume inspect", // JSON always
 	"network prune", "network reload", "network rm", "secret rm", "secret set", "volume create", "volume export", "volume import", "volume rm",
 }

@@ -136,7 +136,7 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 	return func(yield func(string, []*cobra.Command) bool) {
 		_ = yield(groupRun, []*cobra.Command{
 			a.ps(), a.logs(), a.exec(), a.attach(), a.runVerb(),
-			a.stats(), a.top(), a.inspect(), a.why(), a.healthcheck(),
+			a.stats(), a.top(), a.metrics(), a.inspect(), a.why(), a.healthcheck(),
 			a.kill(), a.pause(), a.unpause(), a.wait(),
 			a.cp(), a.changes(), a.export(), a.events(), a.port(),
 			a.enable(), a.disable(),

@@ -27,7 +27,7 @@ import (
 // Verbs that do something for a user's own containers: some in the user's namespace,
 // as what they read or write belongs to the ids of it, others as the user.
 var (
-	verbsOfUsers  = []string{"ps", "logs", "exec", "run", "attach", "stats", "top", "inspect", "why", "healthcheck", "kill", "pause", "unpause", "wait", "cp", "export", "events", "port", "network", "enable", "disable", "build", "up", "down", "edit", "check", "convert", "diff", "apply", "update-limits", "secret", "login", "logout", "cat", "generate", "plan", "spec", "schema", "graph", "wait-for", "help", "version", "completion", "doctor"}
+	verbsOfUsers  = []string{"ps", "logs", "exec", "run", "attach", "stats", "top", "metrics", "inspect", "why", "healthcheck", "kill", "pause", "unpause", "wait", "cp", "export", "events", "port", "network", "enable", "disable", "build", "up", "down", "edit", "check", "convert", "diff", "apply", "update-limits", "secret", "login", "logout", "cat", "generate", "plan", "spec", "schema", "graph", "wait-for", "help", "version", "completion", "doctor"}
 	verbsOfStores = []string{"images", "pull", "load", "save", "push", "tag", "rmi", "prune", "history", "df", "verify", "update", "rollback", "volume", "changes"}
 )
 

@@ -6,6 +6,7 @@ package vm
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -78,6 +79,11 @@ func checkStats(t *testing.T, name string) {
 	for key, least := range want {
 		if n, ok := list[0][key].(float64); !ok || n < least {
 			t.Errorf("%s is %v, want %v or more", key, list[0][key], least)
+		}
+	}
+	for _, want := range []string{"memory_limit_bytes{name=%q} 67108864", "processes_limit{name=%q} 2048", "memory_bytes{name=%q} "} {
+		if text := run(t, "unitc", "metrics", name); !strings.Contains(text, fmt.Sprintf("\nunitc_container_"+want, name)) {
+			t.Errorf("the metrics have no %s:\n%s", want, text)
 		}
 	}
 	if table := run(t, "unitc", "stats", name); !strings.Contains(table, "/64M") {

@@ -166,6 +166,9 @@ func newUnit(s *live.Survey, l listed) Unit {
 // dependencies, or what it waits for.
 const waiting = "waiting"
 
+// States are all words for what a unit does.
+var States = []string{"running", "paused", waiting, "starting", "restarting", "stopping", "exited", "failed", "stopped"}
+
 // state is one word for systemd's.
 func state(k *dbus.UnitStatus) string {
 	active, sub := k.ActiveState, k.SubState

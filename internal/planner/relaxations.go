@@ -225,6 +225,8 @@ var Relaxations = []Relaxation{
 				return d.Name == "SyslogLevelPrefix" && !slices.Contains([]string{"no", "false", "off", "0", "n", "f"}, d.Value)
 			})
 		}},
+	{"systemd: notify: container", "how long the unit starts, and how long a stop takes whatever `stop_grace_period:` says (EXTEND_TIMEOUT_USEC of sd_notify(3)): a payload that wants to can hold up a shutdown of the host",
+		key("systemd.notify", func(s *definition.Service) bool { return s.System.Notify == definition.NotifyContainer })},
 	{"systemd: unit: FailureAction= and others that end in Action=", "the host is restarted or switched off when this unit ends so, and when that is the payload chooses",
 		func(s *definition.Service) []string {
 			return directives("unit", s.System.Unit, func(d definition.Directive) bool { return strings.HasSuffix(d.Name, "Action") && d.Value != "none" })

@@ -401,7 +401,11 @@ func TestWritableCgroups(t *testing.T) {
 		refused, writes bool
 		uid             int
 	}{
-		"asked for":   {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{option} }, false, true, int(facts.IDStart)},
+		"asked for": {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{option} }, false, true, int(facts.IDStart)},
+		"unmasked":  {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{"unmask=/sys/firmware:/sys/fs/cgroup"} }, false, true, int(facts.IDStart)},
+		"host's seen": {func(s *definition.Service, _ *Facts) {
+			s.SecurityOpt, s.Cgroup = []string{"unmask=/sys/fs/cgroup"}, "host"
+		}, false, false, -1},
 		"taken back":  {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{option, "writable-cgroups=false"} }, false, false, int(facts.IDStart)},
 		"not a word":  {func(s *definition.Service, _ *Facts) { s.SecurityOpt = []string{"writable-cgroups=yes"} }, true, false, 0},
 		"the default": {func(*definition.Service, *Facts) {}, false, false, int(facts.IDStart)},

@@ -86,10 +86,17 @@ func (b *builder) securityOptions() error {
 	return nil
 }
 
-// writableCgroups tells whether the payload may make cgroups below its own.
+// writableCgroups tells whether the payload may make cgroups below its own. Podman's word
+// for it is to unmask the place where they are.
 func (b *builder) writableCgroups() bool {
-	v, _ := securityOption(b.s, definition.WritableCgroups)
-	return v == "true"
+	v, named := securityOption(b.s, definition.WritableCgroups)
+	if named || b.s.Cgroup == "host" || b.s.Runtime != "" || b.f.Joined.User != "" {
+		return v == "true"
+	}
+	return slices.ContainsFunc(b.s.SecurityOpt, func(o string) bool {
+		name, value := splitOption(o)
+		return name == "unmask" && slices.Contains(pathList(value), "/sys/fs/cgroup")
+	})
 }
 
 func pathList(value string) []string {

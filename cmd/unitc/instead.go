@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/unitc/unitc/internal/cli/convert"
 )
 
 // instead are options of Docker's, Podman's and Compose's verbs that somebody types
@@ -92,6 +94,9 @@ func otherOption(cmd *cobra.Command, err error) string {
 	}
 	name := unknown.GetSpecifiedName()
 	text := instead[cmd.Name()][name]
+	if text == "" && cmd.Name() == "run" {
+		text = convert.Instead(name)
+	}
 	switch {
 	case text == "":
 		return ""

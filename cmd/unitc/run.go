@@ -23,6 +23,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/adhoc"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/session"
+	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/searchpath"
 )
@@ -101,6 +102,7 @@ and the options are laid over it as a drop-in is. The exit status is the contain
 	f := cmd.Flags()
 	f.SetInterspersed(false)
 	o.Flags(f)
+	o.Remark = func(what string) { fmt.Fprintln(a.stderr, "unitc: "+terminal.Clean(what)) }
 	f.StringVarP(&file, "file", "f", "", "run the definition in `FILE`")
 	f.StringVar(&pull, "pull", pull, "fetch the image: `POLICY` missing, always or never")
 	f.BoolVar(&remove, "rm", true, "is always so: nothing stays of a container that has ended")
@@ -268,11 +270,11 @@ func wantedImages(o *adhoc.Options, policy string) []wantedImage {
 		}
 	}
 	if o.File == nil {
-		add(o.Image, policy, "")
+		add(o.Image, policy, o.Platform())
 		return list
 	}
 	s := &o.File.File.Services[0]
-	add(s.Image, cmp.Or(policy, s.Pull()), s.Platform)
+	add(s.Image, cmp.Or(policy, s.Pull()), cmp.Or(o.Platform(), s.Platform))
 	for _, v := range s.Volumes {
 		if v.Type == definition.VolumeImage {
 			add(v.Source, cmp.Or(policy, definition.PullMissing), "")

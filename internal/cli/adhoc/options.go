@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/convert"
 )
 
 // Options are docker run's everyday ones.
@@ -36,6 +37,10 @@ type Options struct {
 	env, envFiles, volumes, tmpfs, ports, labels                              []string
 	capAdd, capDrop, security, devices, hosts, dns, ulimits                   []string
 	readOnly, init, privileged                                                bool
+
+	more []convert.Given // options of the table of package convert
+	// Remark is told what an option means otherwise than with docker.
+	Remark func(what string)
 }
 
 // Flags binds the options.
@@ -73,6 +78,7 @@ func (o *Options) Flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.hosts, "add-host", nil, "know `NAME:ADDRESS`")
 	f.StringArrayVar(&o.dns, "dns", nil, "ask the name server `ADDRESS`")
 	f.StringVar(&o.stopSignal, "stop-signal", "", "stop it by `SIGNAL`")
+	o.moreFlags(f)
 }
 
 // networkModes are words that are no network's name.

@@ -52,6 +52,13 @@ func Build(o *Options) (*Unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	more, remarks, err := o.overlay()
+	if err != nil {
+		return nil, err
+	}
+	for _, what := range remarks {
+		o.Remark(what)
+	}
 	u := &Unit{Name: o.Name + ".service", dir: Prefix() + o.Name}
 	u.Socket = u.dir + "/socket"
 	if err := os.MkdirAll(filepath.Dir(u.dir), 0o755); err != nil {
@@ -61,7 +68,7 @@ func Build(o *Options) (*Unit, error) {
 		return nil, err
 	}
 	if u.held, err = hold(u.dir); err == nil {
-		err = u.generate(o, text)
+		err = u.generate(o, text, more)
 	}
 	if err != nil {
 		u.Remove()
@@ -70,8 +77,8 @@ func Build(o *Options) (*Unit, error) {
 	return u, nil
 }
 
-func (u *Unit) generate(o *Options, text []byte) error {
-	if err := u.write(o, text); err != nil {
+func (u *Unit) generate(o *Options, text, more []byte) error {
+	if err := u.write(o, text, more); err != nil {
 		return err
 	}
 	var problems diag.List
@@ -99,9 +106,18 @@ func (u *Unit) generate(o *Options, text []byte) error {
 }
 
 // write puts the definition where the generator reads it: a file with the options
-// as its drop-in, or the options alone.
-func (u *Unit) write(o *Options, options []byte) error {
+// as its drop-in, or the options alone. Further options are one more drop-in.
+func (u *Unit) write(o *Options, options, more []byte) error {
 	path := u.dir + "/" + o.Name + ".yaml"
+	if more != nil {
+		err := os.Mkdir(path+".d", 0o700)
+		if err == nil {
+			err = os.WriteFile(path+".d/options2.yaml", more, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if o.File == nil {
 		return os.WriteFile(path, options, 0o600)
 	}
@@ -113,7 +129,7 @@ func (u *Unit) write(o *Options, options []byte) error {
 		err = o.File.WriteFiles(u.dir + "/" + o.Name + searchpath.EndCopies)
 	}
 	if err == nil {
-		err = os.Mkdir(path+".d", 0o700)
+		err = os.MkdirAll(path+".d", 0o700)
 	}
 	for i, layer := range o.File.Overrides {
 		if err == nil {

@@ -14,6 +14,14 @@ var optionOf = map[string]string{
 	"volumes": "--volume", "working_dir": "--workdir",
 }
 
+func init() {
+	for key, option := range keysOfMore() {
+		if optionOf[key] == "" {
+			optionOf[key] = option
+		}
+	}
+}
+
 // Words says in the words of options what is said in those of a definition: the
 // one who reads it has written no file.
 func (u *Unit) Words(text string) string {

@@ -41,6 +41,9 @@ func TestWordsKnowEveryOption(t *testing.T) {
 			if name == "envFiles" {
 				value = nil
 			}
+			if f.Type().Elem().Kind() != reflect.String {
+				continue // the table of package convert has their keys
+			}
 			reflect.NewAt(f.Type(), f.Addr().UnsafePointer()).Elem().Set(reflect.ValueOf(value))
 		}
 	}

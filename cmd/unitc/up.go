@@ -51,6 +51,9 @@ relative paths begin where the file is, and copies of what it extends and includ
 			if err := a.booted(); err != nil {
 				return err
 			}
+			if what, cure := otherPlaces(); what != "" {
+				return fmt.Errorf("up: %s; %s", what, cure)
+			}
 			var list []*catalog.Candidate
 			for _, arg := range args {
 				c, err := a.candidate(arg, name)

@@ -139,6 +139,35 @@ func intoOwnCgroup(pid int) error {
 	return dir.Close()
 }
 
+// otherPlaces tells of directories that are others for the user's systemd: what is written
+// here it would never find.
+func otherPlaces() (what, cure string) {
+	u := realm.Own()
+	if u == nil {
+		return "", ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), busTimeout)
+	defer cancel()
+	m, err := cgroupsd.Connect(ctx)
+	if err != nil {
+		return "", "" // others say so
+	}
+	defer m.Close()
+	env, err := m.Environment(ctx)
+	if err != nil {
+		return "", ""
+	}
+	name, here, there := u.Elsewhere(env)
+	if name == "" {
+		return "", ""
+	}
+	what = fmt.Sprintf("by %s it is %s here, and for the user's systemd, which starts containers, %s", name, here, there)
+	if name == "HOME" {
+		return what, "log in as the user"
+	}
+	return what, fmt.Sprintf("unset %s here, or write it in %s/.config/environment.d/xdg.conf (environment.d(5)) and log in anew", name, u.Home)
+}
+
 // ofSystemd are options that have systemctl, and this program, speak to whom this one speaks.
 func ofSystemd(args []string) []string {
 	if realm.Own() == nil {

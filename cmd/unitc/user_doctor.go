@@ -36,13 +36,22 @@ func (a *app) examine() []doctor.Finding {
 	}
 	common := []string{"version", "seccomp", "security module", "hierarchy", "pressure", "generator", "helper", "journal", "kinds"}
 	list := slices.DeleteFunc(doctor.Examine(m), func(f doctor.Finding) bool { return !slices.Contains(common, f.Check) })
-	list = append(list, userNamespace(u), userIDs(u), userImages(u), userControllers(u), userPasta(), userKeeper(), userSweep(), userLingers(u))
+	list = append(list, userDirectories(), userNamespace(u), userIDs(u), userImages(u), userControllers(u), userPasta(), userKeeper(), userSweep(), userLingers(u))
 	return append(list, a.examineDefinitions(), a.examineLinks())
 }
 
 // finding is one of the user's own.
 func finding(check string, state doctor.State, cure, format string, args ...any) doctor.Finding {
 	return doctor.Finding{Area: "user", Check: check, State: state, What: fmt.Sprintf(format, args...), Cure: cure}
+}
+
+// userDirectories are those of the user's systemd, or nothing that is done here is found.
+func userDirectories() doctor.Finding {
+	const check = "directories"
+	if what, cure := otherPlaces(); what != "" {
+		return finding(check, doctor.Failed, cure, "%s", what)
+	}
+	return finding(check, doctor.OK, "", "definitions in %s, images in %s", realm.Config, realm.Store)
 }
 
 // userNamespace makes one, as a start does.

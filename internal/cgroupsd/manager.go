@@ -280,6 +280,14 @@ func (m *Manager) ActiveState(ctx context.Context, name string) (string, error) 
 	return s, nil
 }
 
+// Environment is what units of this systemd get that set nothing else, and its
+// generators.
+func (m *Manager) Environment(ctx context.Context) ([]string, error) {
+	v, err := m.get(ctx, managerPath, "Manager", "Environment")
+	list, _ := v.Value().([]string)
+	return list, err
+}
+
 // MainPID is the main process of a running service; 0 = it has none.
 func MainPID(ctx context.Context, name string) (int, error) {
 	m, err := Connect(ctx)

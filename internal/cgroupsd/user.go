@@ -120,6 +120,9 @@ func dialUser(ctx context.Context) (*dbus.Conn, error) {
 		if (errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT)) && !UserRuns() {
 			return nil, &NotRunningError{u.UID}
 		}
+		if errors.Is(err, unix.ENOENT) {
+			err = fmt.Errorf("%w; XDG_RUNTIME_DIR is that of the user's systemd, /run/user/%d where nothing says otherwise", err, u.UID)
+		}
 		return conn, err
 	}
 	dir := os.Getenv("XDG_RUNTIME_DIR")

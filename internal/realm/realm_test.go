@@ -100,3 +100,24 @@ func TestIDMap(t *testing.T) {
 		}
 	}
 }
+
+// What a login has set its systemd may not have.
+func TestElsewhere(t *testing.T) {
+	run := t.TempDir()
+	_ = os.Chmod(run, 0o700)
+	if err := become(t, map[string]string{"HOME": "/home/a", "XDG_RUNTIME_DIR": run, "XDG_CONFIG_HOME": "/home/a/etc"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ env, want string }{
+		{"HOME=/home/a/ XDG_CONFIG_HOME=/home/a/etc", ""},
+		{"HOME=/home/a", "XDG_CONFIG_HOME /home/a/etc /home/a/.config"},
+		{"HOME=/home/a XDG_CONFIG_HOME=/home/a/etc XDG_DATA_HOME=/srv", "XDG_DATA_HOME /home/a/.local/share /srv"},
+		{"HOME=/home/b", "HOME /home/a /home/b"},
+		{"LANG=C", ""},
+	} {
+		name, here, there := Own().Elsewhere(strings.Fields(c.env))
+		if got := strings.TrimSpace(name + " " + here + " " + there); got != c.want {
+			t.Errorf("of %q it is %q, want %q", c.env, got, c.want)
+		}
+	}
+}

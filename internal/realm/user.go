@@ -116,17 +116,49 @@ func Become(uid int, inside bool, getenv func(string) string) error {
 	if err := u.owns(u.Runtime); err != nil {
 		return err
 	}
-	// The XDG Base Directory Specification has relative paths passed over.
+	u.configHome, u.dataHome = baseDirs(u.Home, getenv)
+	Run, Store, Config, Systemd = u.Runtime+"/unitc", u.dataHome+"/unitc", u.configHome+"/unitc", u.Runtime+"/systemd"
+	own = u
+	return nil
+}
+
+// baseDirs are those of the XDG Base Directory Specification, which has relative paths
+// passed over.
+func baseDirs(home string, getenv func(string) string) (config, data string) {
 	base := func(name, standard string) string {
 		if dir := getenv(name); path.IsAbs(dir) {
 			return path.Clean(dir)
 		}
-		return path.Join(u.Home, standard)
+		return path.Join(home, standard)
 	}
-	u.configHome, u.dataHome = base("XDG_CONFIG_HOME", ".config"), base("XDG_DATA_HOME", ".local/share")
-	Run, Store, Config, Systemd = u.Runtime+"/unitc", u.dataHome+"/unitc", u.configHome+"/unitc", u.Runtime+"/systemd"
-	own = u
-	return nil
+	return base("XDG_CONFIG_HOME", ".config"), base("XDG_DATA_HOME", ".local/share")
+}
+
+// Elsewhere tells which of the user's directories is another one for their systemd, by its
+// environment (NAME=VALUE), than for this process: name is that of the variable, "" = none
+// is.
+func (u *User) Elsewhere(env []string) (name, here, there string) {
+	of := func(name string) (value string) {
+		for _, word := range env {
+			if v, ok := strings.CutPrefix(word, name+"="); ok {
+				value = v
+			}
+		}
+		return value
+	}
+	home := of("HOME")
+	if !path.IsAbs(home) {
+		return "", "", ""
+	}
+	switch config, data := baseDirs(path.Clean(home), of); {
+	case path.Clean(home) != u.Home && (config != u.configHome || data != u.dataHome):
+		return "HOME", u.Home, home
+	case config != u.configHome:
+		return "XDG_CONFIG_HOME", u.configHome, config
+	case data != u.dataHome:
+		return "XDG_DATA_HOME", u.dataHome, data
+	}
+	return "", "", ""
 }
 
 // BecomeSystem undoes Become, for tests.

@@ -85,3 +85,25 @@ func TestUserManagerKilled(t *testing.T) {
 	s.must("systemctl", "--user", "stop", "web")
 	s.isGone("web")
 }
+
+// A login may have other directories than the user's systemd: that is told, and nothing is
+// written where nobody would find it.
+func TestUserDirectoriesElsewhere(t *testing.T) {
+	s := newSession(t)
+	place(t, s.home+"/web.yaml", "rootfs: host\nnetwork_mode: none\ncommand: [sleep, '1000']\n")
+	for name, want := range map[string]string{"XDG_CONFIG_HOME": s.home + "/.config", "XDG_DATA_HOME": s.home + "/.local/share"} {
+		elsewhere := []string{"env", name + "=" + s.home + "/elsewhere", "unitc", "--user"}
+		for _, args := range [][]string{{"up", s.home + "/web.yaml"}, {"doctor"}} {
+			if out, status := s.run(append(elsewhere, args...)...); status != 1 || !strings.Contains(out, "by "+name+" it is "+s.home+"/elsewhere here, and for the user's systemd, which starts containers, "+want) || !strings.Contains(out, "unset "+name) {
+				t.Errorf("%s: %q exits with %d and says\n%s", name, args, status, out)
+			}
+		}
+		if left, _ := filepath.Glob(s.home + "/elsewhere"); len(left) > 0 {
+			t.Errorf("%s: %q are left", name, left)
+		}
+	}
+	if out := s.must("unitc", "--user", "doctor"); strings.Contains(out, "elsewhere") {
+		t.Errorf("unitc doctor says\n%s", out)
+	}
+	s.soon("XDG_RUNTIME_DIR is that of the user's systemd, /run/user/1500", "env", "XDG_RUNTIME_DIR="+s.home, "unitc", "--user", "ps")
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,6 +39,21 @@ func sections(t *testing.T) map[string]string {
 }
 
 var documented = regexp.MustCompile(`\*\*--([a-z-]+)\*\*`)
+
+// Each verb that operators call stands in README's table.
+func TestReadmeNamesEveryVerb(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## What works today")
+	named := strings.FieldsFunc(table, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz-", r) })
+	for _, cmd := range testApp().command().Commands() {
+		if others := []string{"help", "version", "completion", "wait-for"}; !slices.Contains(others, cmd.Name()) && !slices.Contains(named, cmd.Name()) {
+			t.Errorf("README's table does not name unitc %s", cmd.Name())
+		}
+	}
+}
 
 // Each verb and each of its flags stands in the manual, and nothing else does.
 func TestManualHasEveryVerbAndFlag(t *testing.T) {

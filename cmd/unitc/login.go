@@ -142,8 +142,7 @@ func (a *app) askCredentials(registry, user string) (string, string, error) {
 			return "", "", usagef("login: no user")
 		}
 	}
-	fmt.Fprintf(a.stderr, "Password of %s: ", terminal.Clean(user))
-	password, err := session.ReadHidden(in, maxPassword)
+	password, err := session.ReadHidden(in, func() { fmt.Fprintf(a.stderr, "Password of %s: ", terminal.Clean(user)) }, maxPassword)
 	fmt.Fprintln(a.stderr)
 	switch {
 	case errors.Is(err, session.ErrInterrupted):

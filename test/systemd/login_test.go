@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // piped runs a command with something on its standard input.
@@ -109,7 +108,6 @@ func TestLoginOnTerminal(t *testing.T) {
 
 	cmd, terminal = onTerminal(t, "sh", "-c", "trap : INT; unitc login -u ci --authfile "+kept+".2 "+r.host+"; echo status $?; exec cat")
 	readUntil(t, terminal, "Password of ci: ")
-	time.Sleep(50 * time.Millisecond)
 	io.WriteString(terminal, "half\x03")
 	if seen := shownUntil(t, terminal, "status 130"); strings.Contains(seen, "half") {
 		t.Errorf("the terminal shows %q", seen)

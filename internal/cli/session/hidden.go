@@ -14,9 +14,10 @@ import (
 // ErrInterrupted is the error of a question that was not answered.
 var ErrInterrupted = errors.New("interrupted")
 
-// ReadHidden reads a line of at most so many bytes from a terminal that does not show
-// it. The terminal is as it was when this returns, also where a signal ends the question.
-func ReadHidden(f *os.File, most int) (string, error) {
+// ReadHidden asks a question, and reads a line of at most so many bytes from a terminal
+// that does not show it. The terminal is as it was when this returns, also where a signal
+// ends the question.
+func ReadHidden(f *os.File, question func(), most int) (string, error) {
 	fd := int(f.Fd())
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -33,6 +34,7 @@ func ReadHidden(f *os.File, most int) (string, error) {
 		return "", err
 	}
 	defer func() { _ = unix.IoctlSetTermios(fd, unix.TCSETSF, before) }()
+	question() // only now: who answers at once is heard
 	type answer struct {
 		line string
 		err  error

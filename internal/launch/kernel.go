@@ -90,7 +90,7 @@ const mostKernelRecords = 5000
 func readKernelRecords(end time.Duration, look func(time.Duration, string)) {
 	wall := time.Now().Add(end - monotonic())
 	moment := func(t time.Time) string { return fmt.Sprintf("@%d", t.Unix()) }
-	records, _ := askJournal(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel",
+	records, _ := lookUp(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel",
 		"--since="+moment(wall.Add(-kernelWindow)), "--until="+moment(wall.Add(5*time.Second)))
 	for _, r := range records {
 		us, err := strconv.ParseInt(r["_SOURCE_MONOTONIC_TIMESTAMP"], 10, 64)
@@ -263,7 +263,7 @@ func (d *fatality) userFindings() (f findings) {
 	if d.plan.Scope == nil {
 		return f
 	}
-	records, _ := askJournal(mostRecords, "MESSAGE_ID", realm.ManagerMatch(), "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+d.plan.Scope.Name)
+	records, _ := lookUp(mostRecords, "MESSAGE_ID", realm.ManagerMatch(), "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+d.plan.Scope.Name)
 	f.oom = slices.ContainsFunc(records, func(r record) bool { return d.isOf(r.at()) })
 	return f
 }

@@ -68,6 +68,7 @@ func PostMortem() int {
 			}
 			return 0
 		}
+		awaitJournal() // their last lines may come behind the word of their end
 		for _, name := range names {
 			if err := report(name, reported); err != nil {
 				fmt.Fprintf(journal.Stderr, "<3>looking for failures of %s: %v\n", name, err)
@@ -182,7 +183,7 @@ func (d *fatality) output() string {
 		scope = d.plan.Scope.Name
 		matches = append(matches, "+", of+"="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+tagOf(d.plan))
 	}
-	records, err := askJournal(mostLines, "MESSAGE,"+of+",_SYSTEMD_INVOCATION_ID", matches...)
+	records, err := lookUp(mostLines, "MESSAGE,"+of+",_SYSTEMD_INVOCATION_ID", matches...)
 	if err != nil {
 		return ""
 	}
@@ -209,7 +210,7 @@ func (d *fatality) lastCheck() (check string) {
 	if d.result != "watchdog" {
 		return ""
 	}
-	records, err := askJournal(lastLines, "MESSAGE,_SYSTEMD_INVOCATION_ID", realm.SystemdUnitField()+"="+d.plan.Unit, "_TRANSPORT=stdout", "PRIORITY=3")
+	records, err := lookUp(lastLines, "MESSAGE,_SYSTEMD_INVOCATION_ID", realm.SystemdUnitField()+"="+d.plan.Unit, "_TRANSPORT=stdout", "PRIORITY=3")
 	if err != nil {
 		return ""
 	}
@@ -246,7 +247,7 @@ func unreported(unit string) ([]*fatality, error) {
 // entry that journald has thrown away since is not written again.
 func journalReaches(t time.Time) bool {
 	// Without --reverse 252 begins at the journal's end.
-	records, err := askJournal(1, "MESSAGE_ID", "--reverse", fmt.Sprintf("--until=@%d.%06d", t.Unix(), t.Nanosecond()/1000))
+	records, err := lookUp(1, "MESSAGE_ID", "--reverse", fmt.Sprintf("--until=@%d.%06d", t.Unix(), t.Nanosecond()/1000))
 	return err == nil && len(records) > 0
 }
 
@@ -332,7 +333,7 @@ var exitResults = []string{"exit-code", "signal", "core-dump"}
 
 // readRecords reads what this boot's journal has of a unit's ends.
 func readRecords(unit string) ([]record, error) {
-	return askJournal(mostRecords, "MESSAGE_ID,"+realm.InvocationField()+",UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
+	return lookUp(mostRecords, "MESSAGE_ID,"+realm.InvocationField()+",UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
 		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled, "MESSAGE_ID="+unitStarting,
 		"+", realm.HelperMatch(), "UNITC_UNIT="+unit, "MESSAGE_ID="+DeathMessageID)
 }

@@ -45,13 +45,29 @@ func exitWords(code, status string) (string, string) {
 // askJournal gives the last entries of this boot that match, oldest first, with
 // all that was sent by now.
 func askJournal(most int, fields string, matches ...string) ([]record, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*lookTimeout)
+	awaitJournal()
+	return lookUp(most, fields, matches...)
+}
+
+// awaitJournal waits until journald has what was sent to it by now. One that others'
+// lines keep busy answers that last of all: then there is what it has.
+func awaitJournal() {
+	ctx, cancel := context.WithTimeout(context.Background(), syncTimeout)
 	defer cancel()
 	syncJournal(ctx)
+}
+
+// syncTimeout is short of what `unitc why` waits for, several times.
+const syncTimeout = 5 * time.Second
+
+// lookUp is askJournal for what is written by now.
+func lookUp(most int, fields string, matches ...string) ([]record, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*lookTimeout)
+	defer cancel()
 	return readJournal(ctx, most, fields, matches...)
 }
 
-// readJournal is askJournal for what is written by now.
+// readJournal is lookUp within a time.
 func readJournal(ctx context.Context, most int, fields string, matches ...string) ([]record, error) {
 	cmd := exec.CommandContext(ctx, journalctl, append([]string{"--quiet", "--no-pager", "--boot", "--all", "--output=json",
 		"--lines=" + strconv.Itoa(most), "--output-fields=" + fields}, matches...)...)

@@ -78,3 +78,17 @@ func TestPostMortemWithinALongReload(t *testing.T) {
 		t.Errorf("the entries are %q", list)
 	}
 }
+
+// What floods the journal keeps nobody from being told why another container has failed.
+//
+//lab:once
+func TestWhyInAFlood(t *testing.T) {
+	flood := scoped.define(t, "why-flood", "rootfs: host\ncommand: [sh, -c, 'while :; do echo flood; done']"+traceless).start()
+	c := scoped.define(t, fresh("why-in-a-flood"), "rootfs: host\ncommand: [sh, -c, 'echo last words; exit 3']"+traceless)
+	await(t, "the flood has come", func() bool { return flood.log("-n", "1") != "" })
+	c.startAsync().await("ActiveState", "failed")
+	if got := why(t, c.name); got["cause"] != "exited with status 3" {
+		t.Errorf("%v", got)
+	}
+	flood.kill()
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/journal/catchup"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/realm"
@@ -239,7 +240,7 @@ func (d *death) output() string {
 	}
 	sync, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	syncJournal(sync)
+	catchup.Wait(sync)
 	// A journald that is that late has written some, and what it has is read.
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()

@@ -64,7 +64,7 @@ func PostMortem() int {
 		}
 		if len(names) == 0 {
 			if realm.Own() != nil {
-				syncJournal(context.Background()) // who started this reads it next
+				awaitJournal() // who started this reads it next
 			}
 			return 0
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unitc/unitc/internal/journal/catchup"
 )
 
 // record is an entry of the journal.
@@ -54,7 +56,7 @@ func askJournal(most int, fields string, matches ...string) ([]record, error) {
 func awaitJournal() {
 	ctx, cancel := context.WithTimeout(context.Background(), syncTimeout)
 	defer cancel()
-	syncJournal(ctx)
+	catchup.Wait(ctx)
 }
 
 // syncTimeout is short of what `unitc why` waits for, several times.

@@ -7,6 +7,7 @@ package systemd
 import (
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,12 +84,15 @@ func TestPostMortemWithinALongReload(t *testing.T) {
 //
 //lab:once
 func TestWhyInAFlood(t *testing.T) {
-	flood := scoped.define(t, "why-flood", "rootfs: host\ncommand: [sh, -c, 'while :; do echo flood; done']"+traceless).start()
+	flood := scoped.define(t, "why-flood", "rootfs: host\ncommand: [sh, -c, 'for i in 1 2 3; do while :; do echo flood; done & done; while :; do echo flood; done']"+traceless).start()
 	c := scoped.define(t, fresh("why-in-a-flood"), "rootfs: host\ncommand: [sh, -c, 'echo last words; exit 3']"+traceless)
 	await(t, "the flood has come", func() bool { return flood.log("-n", "1") != "" })
 	c.startAsync().await("ActiveState", "failed")
 	if got := why(t, c.name); got["cause"] != "exited with status 3" {
 		t.Errorf("%v", got)
+	}
+	if text := must(t, "unitc", "why", c.name); strings.Contains(text, "does not answer") || !strings.Contains(text, "last words") {
+		t.Errorf("it says\n%s", text)
 	}
 	flood.kill()
 }

@@ -5,8 +5,9 @@ package session
 import (
 	"context"
 	"errors"
-	"os/exec"
 	"time"
+
+	"github.com/unitc/unitc/internal/journal/catchup"
 )
 
 // ErrJournald is a journald that does not answer: it stands still, or is far behind.
@@ -15,12 +16,12 @@ var ErrJournald = errors.New("systemd-journald does not answer; its last lines m
 // syncPatience is for a journald with much to write.
 const syncPatience = 10 * time.Second
 
-// SyncJournal waits until journald has written what it was sent; journalctl itself
-// waits for that as long as journald takes. Who may not ask sees what there is.
+// SyncJournal waits until journald has written what it was sent. Who may not ask sees
+// what there is.
 func SyncJournal() error {
 	ctx, cancel := context.WithTimeout(context.Background(), syncPatience)
 	defer cancel()
-	if err := exec.CommandContext(ctx, "journalctl", "--sync").Run(); err != nil && ctx.Err() != nil {
+	if !catchup.Wait(ctx) {
 		return ErrJournald
 	}
 	return nil

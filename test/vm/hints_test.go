@@ -65,7 +65,7 @@ func TestStartsThatStarve(t *testing.T) {
 	drop("no-memory-scope", "MemoryMax=1M")
 	wants := map[string][]string{
 		"no-second-scope":    {":4:1: error: start-init: init: resource temporarily unavailable; a limit lets it have one process, and with `init: true` there are two: raise `pids_limit:`"},
-		"no-thread-service":  {":4:1: error: create-user-namespace: clone3: resource temporarily unavailable; no more processes may be made: raise `pids_limit:`"},
+		"no-thread-service":  {"raise `pids_limit:`"}, // Go's runtime or the step may be the first to miss one
 		"no-process-service": {"its limit on processes kept it from starting more", "to do     raise `pids_limit:`"},
 		"no-memory-scope":    {"killed: the kernel had no memory left for what unitc runs in the service", "MemoryMax= of a drop-in", "test.conf:2: MemoryMax: it acts on unitc's helper"},
 	}

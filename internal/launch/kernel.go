@@ -35,15 +35,20 @@ type findings struct {
 // the container's end at a time of the monotonic clock: the messages come before
 // the process dies (mm/oom_kill.c), so they are there by now; the cgroup's own
 // files may be gone. The kernel keeps as much as fits, a firewall's log may fill that
-// in seconds: what it has of then no more journald has.
-func kernelFindings(p *plan.Plan, end time.Duration) findings {
+// in seconds: what it has of then no more journald has (kernelRecords).
+func kernelFindings(p *plan.Plan, end time.Duration, ofJournald func() []record) findings {
 	s := &kernelSearch{plan: p, group: p.Unit, ends: [2]time.Duration{end, end + rawOffset()}}
 	if p.Scope != nil {
 		s.group = p.Scope.Name
 	}
 	oldest, err := readKernelLog(s.look)
 	if err == nil && s.found == (findings{}) && oldest > min(s.ends[0], s.ends[1])-kernelWindow {
-		readKernelRecords(end, s.look)
+		for _, r := range ofJournald() {
+			us, err := strconv.ParseInt(r["_SOURCE_MONOTONIC_TIMESTAMP"], 10, 64)
+			if err == nil {
+				s.look(time.Duration(us)*time.Microsecond, r.kernelText())
+			}
+		}
 	}
 	return s.found
 }
@@ -83,21 +88,15 @@ func readKernelLog(look func(time.Duration, string)) (oldest time.Duration, err 
 	}
 }
 
-// mostKernelRecords bounds what is read of the kernel's messages in kernelWindow.
+// mostKernelRecords bounds what is read of the kernel's messages.
 const mostKernelRecords = 5000
 
-// readKernelRecords passes on what journald has of the kernel's messages before an end.
-func readKernelRecords(end time.Duration, look func(time.Duration, string)) {
-	wall := time.Now().Add(end - monotonic())
-	moment := func(t time.Time) string { return fmt.Sprintf("@%d", t.Unix()) }
+// kernelRecords are what journald has of the kernel's messages before some ends.
+func kernelRecords(first, last time.Duration) []record {
+	moment := func(at time.Duration) string { return fmt.Sprintf("@%d", time.Now().Add(at-monotonic()).Unix()) }
 	records, _ := lookUp(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel",
-		"--since="+moment(wall.Add(-kernelWindow)), "--until="+moment(wall.Add(5*time.Second)))
-	for _, r := range records {
-		us, err := strconv.ParseInt(r["_SOURCE_MONOTONIC_TIMESTAMP"], 10, 64)
-		if err == nil {
-			look(time.Duration(us)*time.Microsecond, r.kernelText())
-		}
-	}
+		"--since="+moment(first-kernelWindow), "--until="+moment(last+5*time.Second))
+	return records
 }
 
 // kernelText is a line of the kernel's log: what is written to that journald takes apart.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
@@ -142,15 +143,22 @@ func report(name string, reported map[string]bool) error {
 		return err
 	}
 	p := planOf(name)
+	// What fails again and again has failed often by now: the journal is read once.
+	lines := sync.OnceValue(func() []record { return linesOfUnit(p) })
+	first, last := deaths[0].at, deaths[0].at
+	for _, d := range deaths {
+		first, last = min(first, d.at), max(last, d.at)
+	}
+	kernel := sync.OnceValue(func() []record { return kernelRecords(first, last) })
 	for _, d := range deaths {
 		reported[d.invocation] = true
 		d.plan = p
 		if realm.Own() == nil {
-			d.found = kernelFindings(p, d.at)
+			d.found = kernelFindings(p, d.at, kernel)
 		} else {
 			d.found = d.userFindings()
 		}
-		d.lines = d.output()
+		d.lines = d.output(lines())
 		d.probe = d.lastCheck()
 		d.explain()
 		if err := writeJournal(d.entry()); err != nil {
@@ -172,23 +180,26 @@ type fatality struct {
 	unheard bool
 }
 
-// output is the last of what that invocation wrote. journald does not know it of
-// the lines that it reads when the service has ended, and those of a payload in a
-// scope that has no relay are the scope's: of these it is what came before the next
-// start.
-func (d *fatality) output() string {
-	unit, scope, of := d.plan.Unit, "", realm.SystemdUnitField()
-	matches := []string{of + "=" + unit, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
-	if d.plan.Scope != nil {
-		scope = d.plan.Scope.Name
-		matches = append(matches, "+", of+"="+scope, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+tagOf(d.plan))
+// linesOfUnit are the last lines of a unit's, of whichever invocation. Those of a payload
+// in a scope that has no relay are the scope's.
+func linesOfUnit(p *plan.Plan) []record {
+	of := realm.SystemdUnitField()
+	matches := []string{of + "=" + p.Unit, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
+	if p.Scope != nil {
+		matches = append(matches, "+", of+"="+p.Scope.Name, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+tagOf(p))
 	}
-	records, err := lookUp(mostLines, "MESSAGE,"+of+",_SYSTEMD_INVOCATION_ID", matches...)
-	if err != nil {
-		return ""
-	}
-	return lastOf(slices.DeleteFunc(records, func(r record) bool {
-		return !d.wrote(r) && (r[of] != scope || !d.isOf(r.at()))
+	records, _ := lookUp(mostLines, "MESSAGE,"+of+",_SYSTEMD_INVOCATION_ID", matches...) // or there are none to show
+	return records
+}
+
+// output is the last of what that invocation wrote, of the unit's lines. journald does
+// not know it of those that it reads when the service has ended, nor of the scope's: of
+// these it is what came before the next start.
+func (d *fatality) output(lines []record) string {
+	of := realm.SystemdUnitField()
+	isScope := func(r record) bool { return d.plan.Scope != nil && r[of] == d.plan.Scope.Name }
+	return lastOf(slices.DeleteFunc(slices.Clone(lines), func(r record) bool {
+		return !d.wrote(r) && !(isScope(r) && d.isOf(r.at()))
 	}))
 }
 

@@ -61,8 +61,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	case p.Scope != nil && realm.Own() != nil:
 		d.found = userFindings(p)
 	case p.Scope != nil:
-		now := monotonic()
-		d.found = kernelFindings(p, now, func() []record { return kernelRecords(now, now) })
+		d.found = kernelFindings(p, monotonic(), kernelRecords)
 	default:
 		// In the service's cgroup this program shares the payload's device rules,
 		// which keep it from the kernel's log, but finds the kernel's counters.

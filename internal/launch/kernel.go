@@ -89,13 +89,12 @@ func readKernelLog(look func(time.Duration, string)) (oldest time.Duration, err 
 }
 
 // mostKernelRecords bounds what is read of the kernel's messages.
-const mostKernelRecords = 5000
+const mostKernelRecords = 10_000
 
-// kernelRecords are what journald has of the kernel's messages before some ends.
-func kernelRecords(first, last time.Duration) []record {
-	moment := func(at time.Duration) string { return fmt.Sprintf("@%d", time.Now().Add(at-monotonic()).Unix()) }
-	records, _ := lookUp(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel",
-		"--since="+moment(first-kernelWindow), "--until="+moment(last+5*time.Second))
+// kernelRecords are the last that journald has of the kernel's messages. It is not
+// asked for those of a time: where the clock was set back it looks in the wrong place.
+func kernelRecords() []record {
+	records, _ := lookUp(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel")
 	return records
 }
 

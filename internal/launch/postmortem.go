@@ -145,11 +145,7 @@ func report(name string, reported map[string]bool) error {
 	p := planOf(name)
 	// What fails again and again has failed often by now: the journal is read once.
 	lines := sync.OnceValue(func() []record { return linesOfUnit(p) })
-	first, last := deaths[0].at, deaths[0].at
-	for _, d := range deaths {
-		first, last = min(first, d.at), max(last, d.at)
-	}
-	kernel := sync.OnceValue(func() []record { return kernelRecords(first, last) })
+	kernel := sync.OnceValue(kernelRecords)
 	for _, d := range deaths {
 		reported[d.invocation] = true
 		d.plan = p

@@ -70,8 +70,9 @@ func PostMortem() int {
 			return 0
 		}
 		awaitJournal() // their last lines may come behind the word of their end
+		kernel := sync.OnceValue(kernelRecords)
 		for _, name := range names {
-			if err := report(name, reported); err != nil {
+			if err := report(name, reported, kernel); err != nil {
 				fmt.Fprintf(journal.Stderr, "<3>looking for failures of %s: %v\n", name, err)
 				return exitFailure
 			}
@@ -135,17 +136,18 @@ func failedNow() map[string]string {
 	return failed
 }
 
-// report writes an entry for each failure of one container.
-func report(name string, reported map[string]bool) error {
+// report writes an entry for each failure of one container. What journald has of the
+// kernel's messages is the same for all that have failed by now.
+func report(name string, reported map[string]bool, kernel func() []record) error {
 	unit := name + ".service"
 	deaths, err := unreported(unit)
 	if err != nil || len(deaths) == 0 {
 		return err
 	}
 	p := planOf(name)
-	// What fails again and again has failed often by now: the journal is read once.
-	lines := sync.OnceValue(func() []record { return linesOfUnit(p) })
-	kernel := sync.OnceValue(kernelRecords)
+	// What fails again and again has failed often by now: the journal is read once, and
+	// at once, before the next run has written much.
+	lines := linesOfUnit(p)
 	for _, d := range deaths {
 		reported[d.invocation] = true
 		d.plan = p
@@ -154,7 +156,7 @@ func report(name string, reported map[string]bool) error {
 		} else {
 			d.found = d.userFindings()
 		}
-		d.lines = d.output(lines())
+		d.lines = d.output(lines)
 		d.probe = d.lastCheck()
 		d.explain()
 		if err := writeJournal(d.entry()); err != nil {

@@ -4,10 +4,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -44,28 +42,16 @@ func forwardTo(port, payload string, stop <-chan os.Signal) error {
 	if len(list) == 0 {
 		return errors.New("systemd has passed no socket: start the .socket, not the .service")
 	}
-	if err := say("READY=1"); err != nil {
+	systemd, err := openSystemd()
+	if err != nil {
+		return err
+	}
+	defer systemd.Close()
+	if err := systemd.say("READY=1"); err != nil {
 		return err
 	}
 	return forward.Serve(forward.Options{
 		Sockets: list, Target: uint16(target), Payload: os.NewFile(uintptr(fd), "payload"), Stop: stop,
-		Stopping: func() { _ = say("STOPPING=1") },
+		Stopping: func() { _ = systemd.say("STOPPING=1") },
 	})
-}
-
-// say tells systemd a word (sd_notify(3)).
-func say(text string) error {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return nil
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Sendto(fd, []byte(text), 0, &unix.SockaddrUnix{Name: strings.Replace(path, "@", "\x00", 1)}); err != nil {
-		return fmt.Errorf("notifying systemd: %w", err)
-	}
-	return nil
 }

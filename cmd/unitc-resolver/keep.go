@@ -4,12 +4,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"os"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolver"
@@ -44,34 +40,21 @@ func keep(stop <-chan os.Signal) error {
 // tell has systemd keep what another one of this program goes on with, and says that
 // all is there.
 func tell(k *usernet.Keeper) error {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return nil
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	systemd, err := openSystemd()
 	if err != nil {
-		return os.NewSyscallError("socket", err)
+		return err
 	}
-	defer unix.Close(fd)
-	at := &unix.SockaddrUnix{Name: strings.Replace(path, "@", "\x00", 1)}
+	defer systemd.Close()
 	if k.NewDoor {
-		if err := unix.Sendto(fd, []byte("FDSTOREREMOVE=1\nFDNAME="+usernet.DoorName), 0, at); err != nil {
-			return fmt.Errorf("notifying systemd: %w", err)
+		if err := systemd.say("FDSTOREREMOVE=1\nFDNAME=" + usernet.DoorName); err != nil {
+			return err
 		}
 	}
 	for name, files := range k.Stored() {
-		var fds []int
-		for _, f := range files {
-			fds = append(fds, int(f.Fd()))
-		}
 		// What is there already systemd passes over. It need not watch them.
-		text := "FDSTORE=1\nFDNAME=" + name + "\nFDPOLL=0"
-		if err := unix.Sendmsg(fd, []byte(text), unix.UnixRights(fds...), at, 0); err != nil {
-			return fmt.Errorf("handing descriptors to systemd: %w", err)
+		if err := systemd.say("FDSTORE=1\nFDNAME="+name+"\nFDPOLL=0", files...); err != nil {
+			return err
 		}
 	}
-	if err := unix.Sendto(fd, []byte("READY=1\nSTATUS="), 0, at); err != nil {
-		return fmt.Errorf("notifying systemd: %w", err)
-	}
-	return nil
+	return systemd.say("READY=1\nSTATUS=")
 }

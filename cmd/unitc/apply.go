@@ -41,7 +41,7 @@ What does not run is not started. unitc diff tells beforehand.`,
 			if dry {
 				return a.writeDifferences(list)
 			}
-			return a.applyAll(list, noRestart)
+			return a.applyAll(list, applyOptions{noRestart: noRestart})
 		},
 	}
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only say what would be done, as unitc diff")
@@ -49,11 +49,18 @@ What does not run is not started. unitc diff tells beforehand.`,
 	return cmd
 }
 
-func (a *app) applyAll(list []difference, noRestart bool) error {
+// applyOptions say how far to go.
+type applyOptions struct {
+	noRestart bool
+	// anyway are those that are restarted also where nothing differs.
+	anyway []string
+}
+
+func (a *app) applyAll(list []difference, o applyOptions) error {
 	var restart []rollout.Unit
 	var live []difference
 	var first error
-	if noRestart {
+	if o.noRestart {
 		for _, n := range anew(list) {
 			keep(list, n.Name, "it takes a "+n.takes())
 		}
@@ -63,6 +70,7 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 		return slices.ContainsFunc(again, func(n outdatedNetwork) bool { return slices.Contains(n.Containers, name) })
 	}
 	for _, d := range list {
+		anyway := d.file != nil && slices.Contains(o.anyway, d.Name)
 		switch {
 		case inAgain(d.Name):
 			continue
@@ -70,9 +78,9 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 			err := fmt.Errorf("%s is left running as it is: %w", d.Name, d.planErr)
 			a.complain(err)
 			first = errors.Join(first, err)
-		case d.Effort == "":
+		case d.Effort == "" && !anyway:
 			continue
-		case d.Effort == change.Live || noRestart:
+		case d.Effort == change.Live && !anyway || o.noRestart:
 			live = append(live, d)
 		case d.planErr != nil:
 			err := fmt.Errorf("%s is left running as it is, because it would not start: %w", d.Name, d.planErr)
@@ -102,11 +110,11 @@ func (a *app) applyAll(list []difference, noRestart bool) error {
 	for _, d := range list {
 		switch {
 		case d.Removed:
-			fmt.Fprintf(a.stderr, "%s runs and has no definition any more; stop it with systemctl stop %s\n", d.Name, d.Name)
-		case inAgain(d.Name), d.Effort == "":
+			a.remark("%s runs and has no definition any more; stop it with systemctl stop %[1]s", d.Name)
+		case inAgain(d.Name), d.Effort == "", slices.Contains(o.anyway, d.Name):
 		case d.Effort == change.Live:
 			fmt.Fprintf(a.stdout, "%s: applied\n", d.Name)
-		case noRestart:
+		case o.noRestart:
 			fmt.Fprintf(a.stdout, "%s: applied what takes no %s\n", d.Name, d.Effort)
 		}
 	}

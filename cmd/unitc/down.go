@@ -208,7 +208,7 @@ func (a *app) removeVolumesOf(list []*catalog.Found) error {
 			case declared || own:
 				gone = append(gone, v.Name)
 			case slices.ContainsFunc(found.File.Services, func(d definition.Service) bool { return mountsVolume(&d, v.Name) }):
-				fmt.Fprintf(a.stderr, "The volume %s stays: unitc volume rm %[1]s removes it.\n", v.Name)
+				a.remark("The volume %s stays: unitc volume rm %[1]s removes it.", v.Name)
 			}
 		}
 	}

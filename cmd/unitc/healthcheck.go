@@ -20,6 +20,7 @@ import (
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
@@ -165,15 +166,11 @@ func (c *checked) ask(pid int, h *plan.Health, payload *os.File) error {
 	if h.IsTLS() {
 		o.Prober, o.CA, o.Name = buildinfo.ProbePath, h.TLS.CA, h.TLS.ServerName
 	}
-	fd, err := unix.MemfdCreate("order", unix.MFD_CLOEXEC)
+	text, err := launch.Memfd("order", o.Encode())
 	if err != nil {
-		return fmt.Errorf("memfd_create: %w", err)
-	}
-	text := os.NewFile(uintptr(fd), "order")
-	defer text.Close()
-	if _, err := text.Write(o.Encode()); err != nil {
 		return err
 	}
+	defer text.Close()
 	proc := "/proc/" + strconv.Itoa(pid)
 	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -248,20 +245,13 @@ func startInNetwork(cmd *exec.Cmd, network *os.File) error {
 	failed := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good
-		err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET)
-		// A user may not join what is the host's, and is there already.
-		if err != nil && !isOwnNetwork(network) {
-			failed <- fmt.Errorf("setns to the container's network: %w", err)
+		if err := launch.JoinNetwork(network); err != nil {
+			failed <- err
 			return
 		}
 		failed <- cmd.Start()
 	}()
 	return <-failed
-}
-
-func isOwnNetwork(network *os.File) bool {
-	var own, other unix.Stat_t
-	return unix.Stat("/proc/thread-self/ns/net", &own) == nil && unix.Fstat(int(network.Fd()), &other) == nil && own.Dev == other.Dev && own.Ino == other.Ino
 }
 
 // bounded keeps the beginning of what is written.

@@ -59,7 +59,7 @@ func newContainerMetrics() *containerMetrics {
 		build:       openmetrics.Family{Name: "unitc_build_info", Kind: openmetrics.Gauge, Help: "The version of unitc."},
 		info:        gauge("info", "", "What a container is; always 1."),
 		state:       gauge("state", "", "1 for the state that a container is in, 0 for the others."),
-		healthy:     gauge("healthy", "", "1 if the last health check succeeded, 0 if it failed; nothing without checks."),
+		healthy:     gauge("healthy", "", "1 if a container is healthy by its checks, 0 if it is not; nothing without checks, and before the first result."),
 		started:     gauge("start_time_seconds", "seconds", "When the payload was started, since 1970."),
 		exitStatus:  gauge("exit_status", "", "What a failed container has exited with."),
 		cpu:         counter("cpu_seconds", "seconds", "Processor time since the start."),
@@ -120,7 +120,7 @@ func (m *containerMetrics) unit(u units.Unit) {
 	for _, state := range units.States {
 		m.state.Add(truth(u.State == state), name, openmetrics.Label{Name: "state", Value: state})
 	}
-	if health, _, _ := strings.Cut(u.Health, ":"); health != "" {
+	if health, _, _ := strings.Cut(u.Health, ":"); health == "healthy" || health == "unhealthy" {
 		m.healthy.Add(truth(health == "healthy"), name)
 	}
 	switch u.State {

@@ -54,7 +54,7 @@ func (a *app) roll(list []rollout.Unit) (failed error) {
 			for _, s := range steps[i+1:] {
 				left = append(left, s.Instances...)
 			}
-			fmt.Fprintf(a.stderr, "left as they are: %s; correct the definition, and `unitc apply` goes on\n", strings.ReplaceAll(strings.Join(left, ", "), ".service", ""))
+			a.remark("left as they are: %s; correct the definition, and `unitc apply` goes on", strings.ReplaceAll(strings.Join(left, ", "), ".service", ""))
 			return failed
 		}
 	}

@@ -76,6 +76,11 @@ func (a *app) complain(err error) {
 	fmt.Fprintln(a.stderr, "unitc: "+terminal.CleanText(realm.Words(text)))
 }
 
+// remark tells what the operator has to know beside the result, and may have to do.
+func (a *app) remark(format string, args ...any) {
+	fmt.Fprintln(a.stderr, terminal.CleanText(realm.Words(fmt.Sprintf(format, args...))))
+}
+
 func (a *app) command() *cobra.Command {
 	cobra.EnableCommandSorting = false
 	root := &cobra.Command{

@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -131,7 +130,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 			s := &c.File.Services[i]
 			switch {
 			case strings.HasSuffix(s.Name, "@"):
-				fmt.Fprintf(a.stderr, "%s is a template; start an instance of it: systemctl start %s1\n", s.Name, s.Name)
+				a.remark("%s is a template; start an instance of it: systemctl start %[1]s1", s.Name)
 				continue
 			case s.ByTime() && s.StartsWithProject():
 				timers = append(timers, s.Name+".timer")
@@ -153,7 +152,6 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 	if o.noStart {
 		return nil
 	}
-	begun := time.Now()
 	var running []string
 	for _, name := range append(slices.Clone(services), stems(timers)...) {
 		if _, ok := a.host.Started(name); ok {
@@ -162,11 +160,12 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 	}
 	if len(running) > 0 && !o.noRecreate {
 		list, err := a.differences(cmd, running)
-		if err == nil {
-			err = a.applyAll(list, false)
+		var anyway []string
+		if o.recreate {
+			anyway = services
 		}
-		if err == nil && o.recreate {
-			err = a.restartOlder(slices.DeleteFunc(running, func(name string) bool { return !slices.Contains(services, name) }), begun)
+		if err == nil {
+			err = a.applyAll(list, applyOptions{anyway: anyway})
 		}
 		var gone *units.NotRunningError
 		if err != nil && !errors.As(err, &gone) {
@@ -192,7 +191,7 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 		return err
 	}
 	for _, name := range stems(timers) {
-		fmt.Fprintf(a.stderr, "%s is started by %s.timer: systemctl list-timers tells when; systemctl start %s runs it now\n", name, name, name)
+		a.remark("%s is started by %[1]s.timer: systemctl list-timers tells when; systemctl start %[1]s runs it now", name)
 	}
 	return a.showUnits(cmd, services)
 }
@@ -217,9 +216,9 @@ func (a *app) notStarted(cmd *cobra.Command, names []string, since units.Moment)
 			case err != nil:
 				return err
 			case outcome == units.Failed:
-				fmt.Fprintf(a.stderr, "%s has failed; unitc why %[1]s says more\n", name)
+				a.remark("%s has failed; unitc why %[1]s says more", name)
 			case outcome == units.NotBegun && !begunByJournal(unit, since.At):
-				fmt.Fprintf(a.stderr, "%s was not started: what it requires has failed, or it is masked; unitc why %[1]s says more\n", name)
+				a.remark("%s was not started: what it requires has failed, or it is masked; unitc why %[1]s says more", name)
 			default:
 				continue
 			}
@@ -250,9 +249,9 @@ func (a *app) nameLeftBehind(c *catalog.Candidate, stop bool) error {
 		case (none || errors.As(err, &gone)) && stop:
 			units = append(units, name+".service")
 		case none:
-			fmt.Fprintf(a.stderr, "%s runs and %s wants no instance of it; stop it with systemctl stop %s\n", name, c.Target(), name)
+			a.remark("%s runs and %s wants no instance of it; stop it with systemctl stop %[1]s", name, c.Target())
 		case errors.As(err, &gone):
-			fmt.Fprintf(a.stderr, "%s runs and is no longer in %s; stop it with systemctl stop %s\n", name, c.Target(), name)
+			a.remark("%s runs and is no longer in %s; stop it with systemctl stop %[1]s", name, c.Target())
 		}
 	}
 	if len(units) == 0 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -88,18 +87,4 @@ func (a *app) pullAll(list []*catalog.Candidate) error {
 		}
 	}
 	return nil
-}
-
-// restartOlder restarts those that have been running since before.
-func (a *app) restartOlder(names []string, before time.Time) error {
-	var units []string
-	for _, name := range names {
-		if at, ok := a.host.Started(name); ok && at.Before(before) {
-			units = append(units, name+".service")
-		}
-	}
-	if len(units) == 0 {
-		return nil
-	}
-	return a.systemctl(append([]string{"restart", "--"}, units...)...)
 }

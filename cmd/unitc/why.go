@@ -105,17 +105,12 @@ and of one that it did not start for something that has failed, what that is.`,
 
 // settle has what is to be told in the journal's files, and says so if it is not.
 func (a *app) settle() {
-	// A journald that others' lines keep busy answers that last of all, and writes an
-	// entry all the same; before one that stands still systemd would be waited for in vain.
-	patience := lookPatience
+	// Before a journald that stands still systemd would be waited for in vain.
 	err := session.SyncJournal()
-	if err != nil {
-		patience = busyPatience
-	}
-	if err := lookInto(patience); err != nil {
-		fmt.Fprintf(a.stderr, "systemd was asked for what failed last: %v; of that something may be missing here\n", err)
-	}
 	if err == nil {
+		if err := lookInto(); err != nil {
+			fmt.Fprintf(a.stderr, "systemd was asked for what failed last: %v; of that something may be missing here\n", err)
+		}
 		err = session.SyncJournal()
 	}
 	if err != nil {
@@ -137,14 +132,14 @@ func (a *app) dropIns(name string) (list []string) {
 // container that has failed only after a while, and what says why follows that.
 // Who may not start a unit sees what there is. systemd itself is asked, whatever a
 // bus daemon does.
-func lookInto(patience time.Duration) error {
+func lookInto() error {
 	switch {
 	case os.Geteuid() != 0 && realm.Own() == nil:
 		return nil
 	case realm.Own() != nil && !generator.ReadsJournal(""):
 		return nil // clean-up of each container has written what there is
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lookPatience)
 	defer cancel()
 	m, err := cgroupsd.Connect(ctx)
 	if err != nil {
@@ -182,9 +177,8 @@ func hasEnded(ctx context.Context, m *cgroupsd.Manager, unit string) (bool, erro
 	return state == "inactive" || state == "failed", err
 }
 
-// lookPatience is for a machine on which much fails, busyPatience for one whose journald
-// does not answer.
-const lookPatience, busyPatience = time.Minute, 20 * time.Second
+// lookPatience is for a machine on which much fails.
+const lookPatience = time.Minute
 
 // lastFailure asks the journal, nil = it has none.
 func lastFailure(unit string) (*failure, error) {

@@ -80,3 +80,9 @@ func SlicePath(slice string) string {
 	}
 	return b.String() + "/" + name + ".slice"
 }
+
+// Populated tells whether a cgroup, a directory, has processes (cgroup-v2, cgroup.events).
+func Populated(dir string) bool {
+	events, err := os.ReadFile(dir + "/cgroup.events")
+	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
+}

@@ -191,7 +191,7 @@ func KillNetwork(slice, unit string, patience time.Duration) error {
 
 func killLeaf(leaf string, patience time.Duration) error {
 	err := os.WriteFile(leaf+"/cgroup.kill", []byte("1"), 0)
-	for deadline := time.Now().Add(patience); err == nil && populated(leaf); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); err == nil && cgroupfs.Populated(leaf); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s has processes %v after they were killed", leaf, patience)
 		}
@@ -215,7 +215,7 @@ func KillNetworks(over func(scope string) bool, patience time.Duration) (found b
 		case !entry.IsDir() || !strings.HasSuffix(name, ".scope"):
 			return nil
 		}
-		if leaf := dir + "/" + networkLeaf; strings.HasPrefix(name, "unitc-") && populated(leaf) && over(name) {
+		if leaf := dir + "/" + networkLeaf; strings.HasPrefix(name, "unitc-") && cgroupfs.Populated(leaf) && over(name) {
 			found = true
 			if err := killLeaf(leaf, patience); err != nil {
 				return err
@@ -264,9 +264,4 @@ func slicePath(slice string) string {
 
 // Populated tells whether a unit of a slice still has processes, without asking
 // systemd (cgroup-v2, cgroup.events).
-func Populated(slice, unit string) bool { return populated(slicePath(slice) + "/" + unit) }
-
-func populated(dir string) bool {
-	events, err := os.ReadFile(dir + "/cgroup.events")
-	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
-}
+func Populated(slice, unit string) bool { return cgroupfs.Populated(slicePath(slice) + "/" + unit) }

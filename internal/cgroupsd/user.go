@@ -147,8 +147,7 @@ func (e *NotRunningError) Error() string {
 // UserRuns tells whether the user's systemd is there: while it begins anew nobody listens
 // at its socket, either.
 func UserRuns() bool {
-	events, err := os.ReadFile(cgroupfs.Mount() + cgroupfs.OwnRoot() + "/cgroup.events")
-	return err == nil && strings.Contains("\n"+string(events), "\npopulated 1")
+	return cgroupfs.Populated(cgroupfs.Mount() + cgroupfs.OwnRoot())
 }
 
 func dialAs(ctx context.Context, path string, uid int) (*dbus.Conn, error) {

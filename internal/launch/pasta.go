@@ -83,7 +83,7 @@ func (s *starter) startPasta() error {
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(leaf.Fd())}
 	// A file: whoever reads a pipe to its end waits for the process in the background.
-	said, err := memfd("pasta", nil)
+	said, err := Memfd("pasta", nil)
 	if err != nil {
 		return err
 	}

@@ -224,7 +224,7 @@ func (s *starter) startRelay() error {
 
 // tryRelay passes descriptors by number (package order) and nothing else.
 func (s *starter) tryRelay() error {
-	text, err := memfd("order", s.order().Encode())
+	text, err := Memfd("order", s.order().Encode())
 	if err != nil {
 		return err
 	}
@@ -270,9 +270,8 @@ func forkRelay(network *os.File, files []uintptr) error {
 	failed := make(chan error)
 	go func() {
 		goruntime.LockOSThread()
-		// A user may not join what is the host's, and is there already.
-		if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil && !isOwnNetwork(network) {
-			failed <- fmt.Errorf("setns of the payload's network: %w", err)
+		if err := JoinNetwork(network); err != nil {
+			failed <- err
 			return
 		}
 		// A huge page would be three times what the relay has in all; the word to the
@@ -284,6 +283,15 @@ func forkRelay(network *os.File, files []uintptr) error {
 		failed <- err
 	}()
 	return <-failed
+}
+
+// JoinNetwork moves this thread, which is locked to its goroutine for good.
+func JoinNetwork(network *os.File) error {
+	// A user may not join what is the host's, and is there already.
+	if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil && !isOwnNetwork(network) {
+		return fmt.Errorf("setns of the payload's network: %w", err)
+	}
+	return nil
 }
 
 // isOwnNetwork tells whether a network namespace is this process's.
@@ -305,8 +313,8 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "relay"), os.NewFile(uintptr(fds[1]), "helper"), nil
 }
 
-// memfd is a file without a name, to hand a text to the next program.
-func memfd(name string, text []byte) (*os.File, error) {
+// Memfd is a file without a name, to hand a text to the next program.
+func Memfd(name string, text []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create %s: %w", name, err)

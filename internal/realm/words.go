@@ -11,7 +11,7 @@ func Words(text string) string {
 		return text
 	}
 	for _, word := range []string{"systemctl", "journalctl", "unitc"} {
-		for _, before := range []string{"`", "(", ": ", "; "} {
+		for _, before := range []string{"`", "(", ": ", "; ", "with "} {
 			text = strings.ReplaceAll(text, before+word+" --user ", before+word+" ")
 			text = strings.ReplaceAll(text, before+word+" ", before+word+" --user ")
 		}

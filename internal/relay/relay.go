@@ -17,11 +17,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
@@ -319,11 +319,8 @@ func (r *relay) awaitNetwork() {
 	if r.o.Network == "" {
 		return
 	}
-	for deadline := time.Now().Add(networkPatience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		events, err := os.ReadFile(r.o.Network + "/cgroup.events")
-		if err != nil || !strings.Contains("\n"+string(events), "\npopulated 1") {
-			return
-		}
+	for deadline := time.Now().Add(networkPatience); cgroupfs.Populated(r.o.Network) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -220,7 +220,9 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 		return fail(err)
 	}
 	begun, err := u.rollOut(ctx, outdated)
-	o.Units = begun
+	if len(begun) > 0 {
+		o.Units = begun
+	}
 	if err == nil {
 		o.Ended, err = u.Systemd.Watch(ctx, begun, u.Settle)
 	}

@@ -100,6 +100,7 @@ func (r *reader) decodeProject(file *definition.File) {
 	}
 	r.checkPublished()
 	r.joinDefault(file)
+	reserve(file)
 	r.fillGrants(file)
 	r.checkDependencies(file)
 }

@@ -5,6 +5,7 @@ package compose
 import (
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
@@ -75,7 +76,7 @@ var subnetFormat = format{
 var macFormat = format{
 	name:    "mac-address",
 	empty:   true,
-	pattern: `^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$`,
+	pattern: `^[0-9a-fA-F][02468aceACE]([:-][0-9a-fA-F]{2}){5}$`,
 	check: func(s string) (string, string) {
 		parts := strings.Split(strings.ReplaceAll(s, "-", ":"), ":")
 		ok := len(parts) == 6
@@ -84,6 +85,9 @@ var macFormat = format{
 		}
 		if !ok {
 			return quote(s) + " is no MAC address", "write for example 02:42:ac:11:65:43"
+		}
+		if strings.Contains("13579bdfBDF", parts[0][1:]) {
+			return quote(s) + " is the MAC address of a group (multicast)", "write for example 02:42:ac:11:65:43"
 		}
 		return "", ""
 	},
@@ -182,7 +186,7 @@ var attachmentShape = shape{kinds: null | mapping, keys: []field{
 	{name: "interface_name", shape: &shape{kinds: text, format: &interfaceFormat}, example: "eth0", doc: "The interface's name in the container."},
 	{name: "ipv4_address", shape: &shape{kinds: text, format: &addressFormat}, example: "192.0.2.7", doc: "A fixed IPv4 address."},
 	{name: "ipv6_address", shape: &shape{kinds: text, format: &addressFormat}, example: "2001:db8::7", doc: "A fixed IPv6 address."},
-	{name: "link_local_ips", shape: &shape{kinds: list, item: &shape{kinds: text, format: &addressFormat}, last: true}, example: "[169.254.1.7]", doc: "Link-local addresses."},
+	{name: "link_local_ips", shape: &shape{kinds: list, item: &shape{kinds: text, format: &linkLocalFormat}, last: true}, example: "[169.254.1.7]", doc: "Link-local addresses."},
 	{name: "mac_address", shape: &shape{kinds: text, format: &macFormat}, example: "02:42:ac:11:65:43", doc: "The MAC address."},
 	{name: "priority", shape: &floatShape, example: "100", doc: "Networks are joined from the highest to the lowest."},
 }}
@@ -198,6 +202,42 @@ var interfaceFormat = format{
 		}
 		return "", ""
 	},
+}
+
+// linkLocalFormat is of addresses that hold on one link (RFC 3927, RFC 4291).
+var linkLocalFormat = format{
+	name:    "link-local",
+	pattern: `^(169\.254\.[0-9]{1,3}\.[0-9]{1,3}|[fF][eE][89abAB][0-9a-fA-F]:[0-9a-fA-F:.]*)$`,
+	check: func(s string) (string, string) {
+		if a, err := netip.ParseAddr(s); err != nil || !a.IsLinkLocalUnicast() || a.Zone() != "" {
+			return quote(s) + " is no link-local address", "write for example 169.254.1.7 or fe80::7"
+		}
+		return "", ""
+	},
+}
+
+// checkStatic finds an address that is in none of the network's ranges, where those of its
+// family are written in the same file.
+func (r *reader) checkStatic(declared, address *node) {
+	a, err := netip.ParseAddr(address.str())
+	config := declared.get("ipam").get("config")
+	if err != nil || config == nil {
+		return
+	}
+	written := ""
+	for _, item := range config.items {
+		p, err := netip.ParsePrefix(item.get("subnet").str())
+		if err != nil || p.Addr().Is4() != a.Is4() {
+			continue
+		}
+		if p.Contains(a) {
+			return
+		}
+		written = strings.TrimPrefix(written+" "+p.String(), " ")
+	}
+	if written != "" {
+		r.fault(address, "choose an address of its range, or write the range below ipam:", "%s is not in %s", a, written)
+	}
 }
 
 func decodeNetworks(r *reader, s *definition.Service, n *node) {
@@ -227,8 +267,26 @@ func decodeNetworks(r *reader, s *definition.Service, n *node) {
 		}
 		if options := p.value.get("driver_opts"); options != nil {
 			a.DriverOpts = r.keyValues(options)
+			r.checkPlaceOptions(options)
+		}
+		if a.Interface == "lo" || a.Interface != "" && slices.ContainsFunc(s.Networks, func(other definition.Attachment) bool { return other.Interface == a.Interface }) {
+			r.fault(p.value.get("interface_name"), "choose another name", "the container has an interface %s already", a.Interface)
+		}
+		if r.services() != nil {
+			for _, key := range []string{"ipv4_address", "ipv6_address"} {
+				r.checkStatic(r.root.get("networks").get(p.key), p.value.get(key))
+			}
 		}
 		s.Networks = append(s.Networks, a)
+	}
+}
+
+// checkPlaceOptions finds options that a place on a network has not.
+func (r *reader) checkPlaceOptions(options *node) {
+	for i := range options.pairs {
+		if what, cure := definition.PlaceOptionFault(options.pairs[i].key); what != "" {
+			r.fault(options.pairs[i].value, cure, "%s", what)
+		}
 	}
 }
 

@@ -181,7 +181,9 @@ func isExternal(n *node) bool {
 func (r *reader) readProject(file *definition.File) {
 	r.eachDeclared("networks", func(p *pair, at definition.Position) {
 		r.checkExternal(p.value)
-		file.Networks = append(file.Networks, r.network(p, at))
+		n := r.network(p, at)
+		r.checkNetwork(p, &n)
+		file.Networks = append(file.Networks, n)
 	})
 	r.eachDeclared("volumes", func(p *pair, at definition.Position) {
 		r.checkExternal(p.value)

@@ -80,6 +80,9 @@ func (r *reader) checkPorts(s *definition.Service, n *node) {
 		if s.NetworkMode == "" && !p.Activation && isLoopback6(p.HostIP) && (i == 0 || s.Ports[i-1].Item != p.Item) {
 			r.fault(ports.items[p.Item], "publish the port on 127.0.0.1, or write x-activation: true: a process forwards then", "the kernel leads nothing from ::1 to a container")
 		}
+		if a, err := netip.ParseAddr(p.HostIP); err == nil && a.Is6() && a.IsLinkLocalUnicast() && s.NetworkMode == "" && (i == 0 || s.Ports[i-1].Item != p.Item) {
+			r.fault(ports.items[p.Item], "publish the port on another address, or on all", "%s is another machine's on every other link", p.HostIP)
+		}
 	}
 	mode := n.get("network_mode")
 	if mode == nil {

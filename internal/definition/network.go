@@ -33,6 +33,9 @@ type Network struct {
 	NoIPv4   bool       `json:"no_ipv4,omitempty"`
 	IPv6     bool       `json:"ipv6,omitempty"`
 	Labels   []KeyValue `json:"labels,omitempty"`
+	// Reserved are the addresses that services of the file have for themselves, so that
+	// nobody is given one of them who starts before.
+	Reserved []string `json:"reserved,omitempty"`
 }
 
 // Forwards tells for which families the host has to forward packets while the

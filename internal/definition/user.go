@@ -188,11 +188,10 @@ func (n *Network) forUser() (problems diag.List) {
 		refuse("driver", "the host's interfaces are root's to share", "drop it: a user's networks are bridges of their own")
 	}
 	for _, o := range n.Options {
-		switch o.Key {
-		case "mtu", "com.docker.network.driver.mtu":
-		case "masquerade", "com.docker.network.bridge.enable_ip_masquerade":
+		switch OptionName(o.Key) {
+		case "masquerade":
 			refuse("driver_opts."+o.Key, "what leaves always has an address of the host's", "drop it, or write `internal: true`, with which nothing leaves")
-		default:
+		case "bridge", "parent", "mode":
 			refuse("driver_opts."+o.Key, "no interface of the host's is one of a user's networks", "drop it")
 		}
 	}

@@ -65,6 +65,9 @@ func (s *starter) claimNetwork() error {
 	if s.plan.Names == nil {
 		return nil
 	}
+	if names := s.network.WithoutHost(s.plan.Names.Hosts); len(names) > 0 {
+		fmt.Fprintf(journal.Stderr, "<4>extra_hosts: none of the container's networks leads to the host, so it does not know %s; join a bridge that is not internal\n", strings.Join(names, " "))
+	}
 	return writeNames(s.plan, s.network)
 }
 

@@ -99,6 +99,15 @@ func design(locked *lease.Locked, d *definition.Network) (*lease.Network, error)
 		return n, err
 	}
 	if n.Driver == lease.Bridge && n.Link != bridgeName(n.Name) && realm.Own() == nil {
+		others, err := locked.Networks()
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range others {
+			if other.Link == n.Link && other.Driver == lease.Bridge {
+				return nil, &Fault{"networks." + d.Key + ".driver_opts", n.Link + " is the bridge of the network " + other.Name, "name another bridge, or join that network"}
+			}
+		}
 		// A bridge that somebody else has made stays when the network goes.
 		if link, err := netlink.LinkByName(n.Link); err == nil {
 			if link.Type() != "bridge" {
@@ -138,12 +147,15 @@ func usedRanges(locked *lease.Locked) ([]netip.Prefix, error) {
 			used = append(used, p.Masked())
 		}
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
+	// Of all tables: those of a VPN's are often in one of its own (ip-rule(8)).
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return nil, fmt.Errorf("listing routes: %w", err)
 	}
 	for _, r := range routes {
-		add(r.Dst, broad)
+		if r.Table != unix.RT_TABLE_LOCAL { // the host's own addresses, and those of multicast
+			add(r.Dst, broad)
+		}
 	}
 	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {

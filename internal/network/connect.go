@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -288,7 +289,10 @@ func (p *place) bits(a netip.Addr) int {
 			return s.Prefix.Bits()
 		}
 	}
-	return 16 // link-local
+	if a.Is6() {
+		return 64 // link-local (RFC 4291, 2.5.6)
+	}
+	return 16 // (RFC 3927)
 }
 
 func addHandleAddress(h *netlink.Handle, link netlink.Link, p netip.Prefix) error {
@@ -313,7 +317,7 @@ func (c *Claim) routes(h *netlink.Handle, is func(netip.Addr) bool) error {
 			continue
 		}
 		for _, s := range p.network.Subnets {
-			if is(s.Gateway) {
+			if is(s.Gateway) && slices.ContainsFunc(p.record.Addresses(), s.Prefix.Contains) { // the others are not on its link
 				best, gateway = p, s.Gateway
 			}
 		}

@@ -85,6 +85,19 @@ func TestInternalHasNoWayOut(t *testing.T) {
 		}
 	}
 	all.Wait()
+	// Nor by a protocol without ports: what arrives is of another network alone.
+	to := netip.MustParseAddr("192.0.2.2").As4()
+	for _, number := range []int{unix.IPPROTO_ICMP, 99} {
+		seen := rawOf(t, client, number)
+		for _, ns := range []*os.File{closed, web} {
+			echoRequest := []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0}
+			must(t, unix.Sendto(rawOf(t, ns, number), echoRequest, 0, &unix.SockaddrInet4{Addr: to}))
+		}
+		b := make([]byte, 100)
+		if n, err := unix.Read(seen, b); err != nil || n < 20 || netip.AddrFrom4([4]byte(b[12:16])).String() != "192.0.2.1" {
+			t.Errorf("protocol %d: %x, %v", number, b[:max(n, 0)], err)
+		}
+	}
 	// Its neighbours are there, and the host reaches it; nobody else does.
 	for _, a := range nearAt.Addresses() {
 		if got, err := ask(t, closed, netip.AddrPortFrom(a, 80).String()); err != nil {
@@ -234,8 +247,12 @@ func TestRangesInUseAreSkipped(t *testing.T) {
 	second := wanted("front")
 	must(t, addAddress(wire, netip.PrefixFrom(second.Subnets[0].Gateway.Next(), 24)))
 	third := wanted("front")
+	// A VPN's routes are in a table of its own.
+	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: wire.Attrs().Index, Scope: netlink.SCOPE_LINK, Table: 52,
+		Dst: &net.IPNet{IP: third.Subnets[0].Prefix.Addr().AsSlice(), Mask: net.CIDRMask(third.Subnets[0].Prefix.Bits(), 32)}}))
+	fourth := wanted("front")
 	seen := []netip.Prefix{}
-	for _, n := range []*lease.Network{first, second, third} {
+	for _, n := range []*lease.Network{first, second, third, fourth} {
 		if overlapsAny(n.Subnets[0].Prefix, seen) {
 			t.Errorf("%s is chosen beside %s", n.Subnets[0].Prefix, seen)
 		}

@@ -17,11 +17,13 @@ import (
 )
 
 // raw is a socket that sends and sees TCP's segments as they are.
-func raw(t *testing.T, ns *os.File) int {
+func raw(t *testing.T, ns *os.File) int { return rawOf(t, ns, unix.IPPROTO_TCP) }
+
+func rawOf(t *testing.T, ns *os.File, protocol int) int {
 	t.Helper()
 	fd := -1
 	must(t, within(ns, func() (err error) {
-		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 		return err
 	}))
 	t.Cleanup(func() { unix.Close(fd) })

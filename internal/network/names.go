@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/plan"
 )
@@ -32,20 +33,51 @@ func Hosts(names *plan.Names, hostname string, c *Claim, hostsNetwork bool) []by
 				fmt.Fprintf(&b, "%s\t%s\n", a, hostname)
 			}
 		}
-		if subnets := c.places[0].network.Subnets; len(subnets) > 0 && !c.usersBridges() { // whose gateway is nobody
-			gateway = subnets[0].Gateway
+		if !c.usersBridges() { // whose gateway is nobody
+			gateway = c.hostAddress()
 		}
 	} else if hostname != "" && !hostsNetwork { // pasta's addresses are the host's, whatever they are
 		fmt.Fprintf(&b, "127.0.1.1\t%s\n", hostname)
 	}
 	for _, h := range names.Hosts {
 		address := h.Address
-		if address == "host-gateway" {
+		if address == hostGateway {
+			if !gateway.IsValid() {
+				continue // WithoutHost tells of it
+			}
 			address = gateway.String()
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", address, h.Name)
 	}
 	return b.Bytes()
+}
+
+// hostGateway stands for the host's own address in extra_hosts.
+const hostGateway = "host-gateway"
+
+// hostAddress is the host's on a bridge that leads out: on an internal one the host does
+// not answer, and behind macvlan and ipvlan the gateway is another machine.
+func (c *Claim) hostAddress() (at netip.Addr) {
+	for _, p := range c.places {
+		if p.network.Driver == lease.Bridge && !p.network.Internal && len(p.network.Subnets) > 0 {
+			return p.network.Subnets[0].Gateway
+		}
+	}
+	return at
+}
+
+// WithoutHost gives the names of extra_hosts that stand for the host, where none of the
+// networks leads to it.
+func (c *Claim) WithoutHost(hosts []definition.Host) (names []string) {
+	if c == nil || c.IsPasta() || c.usersBridges() || c.hostAddress().IsValid() {
+		return nil
+	}
+	for _, h := range hosts {
+		if h.Address == hostGateway {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
 
 // Resolv is a container's /etc/resolv.conf. On a bridge unitc's resolver

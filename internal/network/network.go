@@ -108,7 +108,8 @@ func take(locked *lease.Locked, r Request) (*Claim, error) {
 	c := &Claim{request: r}
 	asked := slices.Clone(r.Attachments)
 	slices.SortStableFunc(asked, func(a, b Attachment) int { return cmp.Compare(b.Priority, a.Priority) })
-	for i, a := range asked {
+	nameInterfaces(asked)
+	for _, a := range asked {
 		if err := removeOutdated(locked, a.Definition, r.Over); err != nil {
 			return nil, fmt.Errorf("network %s: %w", a.Definition.Name, err)
 		}
@@ -120,7 +121,7 @@ func take(locked *lease.Locked, r Request) (*Claim, error) {
 		if err != nil {
 			return nil, err
 		}
-		record, err := newRecord(locked, n, &r, a, i)
+		record, err := newRecord(locked, n, &r, a)
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", n.Name, err)
 		}

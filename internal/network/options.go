@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network/lease"
 )
 
@@ -28,7 +31,7 @@ func attachmentOptions(a Attachment) (o options, err error) {
 			if o.mtu, err = strconv.Atoi(kv.Value); err != nil || o.mtu < 68 || o.mtu > 65535 {
 				return wrong("mtu %q is no number from 68 to 65535", kv.Value)
 			}
-		case "com.docker.network.endpoint.sysctls":
+		case definition.EndpointSysctls:
 			for word := range strings.SplitSeq(kv.Value, ",") {
 				key, _, ok := strings.Cut(word, "=")
 				parts := strings.Split(key, ".")
@@ -38,7 +41,8 @@ func attachmentOptions(a Attachment) (o options, err error) {
 				o.sysctls = append(o.sysctls, word)
 			}
 		default:
-			return wrong("unitc has no option %q for a container's place on a network: it has mtu and com.docker.network.endpoint.sysctls", kv.Key)
+			what, cure := definition.PlaceOptionFault(kv.Key)
+			return o, &Fault{"networks." + a.Definition.Key + ".driver_opts." + kv.Key, what, cure}
 		}
 	}
 	return o, nil
@@ -47,14 +51,26 @@ func attachmentOptions(a Attachment) (o options, err error) {
 // ownSysctls are unitc's for an interface in the container.
 func (p *place) ownSysctls() error {
 	conf := "/proc/sys/net/ipv6/conf/" + p.record.Interface
-	path, value := conf+"/accept_ra", "0"
-	if _, v6 := families(p.network); !v6 && p.network.Driver == lease.Bridge {
-		path, value = conf+"/disable_ipv6", "1"
+	set := [][2]string{{"/disable_ipv6", "1"}}
+	if _, v6 := families(p.network); v6 || p.hasLinkLocal6() || p.network.Driver != lease.Bridge {
+		// A host that has none by default may have its containers begin so too
+		// (net.core.devconf_inherit_init_net).
+		set = [][2]string{{"/accept_ra", "0"}, {"/disable_ipv6", "0"}}
 	}
-	if err := write(path, value); err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
-		return err
+	for _, s := range set {
+		if err := write(conf+s[0], s[1]); err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
+			return err
+		}
 	}
 	return nil
+}
+
+// hasLinkLocal6 tells whether link_local_ips asks for IPv6 on a network without it.
+func (p *place) hasLinkLocal6() bool {
+	return slices.ContainsFunc(p.asked.LinkLocal, func(text string) bool {
+		a, err := netip.ParseAddr(text)
+		return err == nil && a.Is6()
+	})
 }
 
 // askedSysctls writes the operator's, of interfaces that are there by now, and

@@ -155,11 +155,18 @@ func hostAddresses(key string, asked definition.Port, r *lease.Record, pasta boo
 	if err != nil {
 		return nil, &Fault{key, err.Error(), "write an IP address of this host"}
 	}
+	if host.Is6() && host.IsLinkLocalUnicast() {
+		return nil, &Fault{key, asked.HostIP + " is another machine's on every other link", "publish the port on another address, or on all"}
+	}
 	if asked.Activation || pasta {
 		return []netip.Addr{host.Unmap()}, nil // what forwards takes the address there is
 	}
 	if host = host.Unmap(); host.Is4() && !r.IPv4.IsValid() || host.Is6() && !r.IPv6.IsValid() {
-		return nil, &Fault{key, fmt.Sprintf("the container has no address of %s's family", host), "write enable_ipv6: true for its network, or another address"}
+		cure := "write enable_ipv6: true for its network, or another address"
+		if host.Is4() {
+			cure = "remove enable_ipv4: false from its network, or write an address of IPv6"
+		}
+		return nil, &Fault{key, fmt.Sprintf("the container has no address of %s's family", host), cure}
 	}
 	if host == netip.IPv6Loopback() {
 		return nil, &Fault{key, "the kernel leads nothing from ::1 to a container", "publish the port on 127.0.0.1, or write x-activation: true: a process forwards then"}

@@ -3,6 +3,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,7 +15,7 @@ import (
 
 // newRecord chooses what a container has in a network: addresses, the MAC
 // address, the names of both ends.
-func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment, index int) (*lease.Record, error) {
+func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment) (*lease.Record, error) {
 	record := &lease.Record{
 		Container: r.Container, Invocation: r.Invocation, Network: n.Name, Aliases: slices.Concat(r.Aliases, a.Aliases), DNS: r.DNS,
 		Interface: a.Interface, MAC: a.MAC,
@@ -25,17 +26,16 @@ func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment,
 		}
 		record.Links[l.Alias] = l.Service
 	}
-	if record.Interface == "" {
-		record.Interface = "eth" + strconv.Itoa(index)
-	}
 	if n.Driver == lease.Bridge {
 		record.Link = linkName(r.Container, n.Name)
 	}
-	if record.MAC == "" && n.Driver != lease.Ipvlan && n.Driver != lease.Pasta {
+	switch {
+	case record.MAC != "":
+		if err := claimableMAC(locked, n, record.MAC); err != nil {
+			return nil, err
+		}
+	case n.Driver != lease.Ipvlan && n.Driver != lease.Pasta:
 		record.MAC = macOf(r.Container + "/" + n.Name)
-	}
-	if _, err := net.ParseMAC(record.MAC); record.MAC != "" && err != nil {
-		return nil, &Fault{"networks." + n.Name + ".mac_address", err.Error(), "write for example 02:42:ac:11:65:43"}
 	}
 	for _, family := range []struct {
 		key, asked string
@@ -46,7 +46,7 @@ func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment,
 		{"ipv6_address", a.IPv6, netip.Addr.Is6, &record.IPv6},
 	} {
 		key := "networks." + n.Name + "." + family.key
-		address, err := choose(locked, n, r.Container, key, family.asked, family.is)
+		address, err := choose(locked, n, r.Container, key, family.asked, family.is, a.Definition.Reserved)
 		if err != nil {
 			return nil, staleCure(locked, n, a.Definition, err)
 		}
@@ -55,21 +55,74 @@ func newRecord(locked *lease.Locked, n *lease.Network, r *Request, a Attachment,
 	return record, nil
 }
 
-// choose gives the address that was asked for, or a free one; none where the
-// network has none of its family.
-func choose(locked *lease.Locked, n *lease.Network, container, key, asked string, is func(netip.Addr) bool) (netip.Addr, error) {
-	i := slices.IndexFunc(n.Subnets, func(s lease.Subnet) bool { return is(s.Prefix.Addr()) })
-	if asked == "" {
-		if i < 0 {
-			return netip.Addr{}, nil
+// claimableMAC: an address that was written is nobody else's on the network.
+func claimableMAC(locked *lease.Locked, n *lease.Network, text string) error {
+	key := "networks." + n.Name + ".mac_address"
+	mac, err := net.ParseMAC(text)
+	switch {
+	case err != nil:
+		return &Fault{key, err.Error(), "write for example 02:42:ac:11:65:43"}
+	case n.Driver == lease.Ipvlan:
+		return &Fault{key, "on an ipvlan all have the MAC address of the host's interface", "remove it, or write driver: macvlan"}
+	case mac[0]&1 != 0:
+		return &Fault{key, text + " is the address of a group (multicast)", "write for example 02:42:ac:11:65:43"}
+	}
+	others, err := locked.Records(n.Name)
+	if err != nil {
+		return err
+	}
+	for _, other := range others {
+		if other.MAC == text {
+			return &Fault{key, fmt.Sprintf("%s is %s's", text, other.Container), "choose another address, or stop " + other.Container}
 		}
-		return locked.Pick(n, &n.Subnets[i], container)
+	}
+	return nil
+}
+
+// nameInterfaces numbers those without a name in their order; a number that somebody
+// has written is not given twice.
+func nameInterfaces(asked []Attachment) {
+	taken := map[string]bool{}
+	for _, a := range asked {
+		taken[a.Interface] = true
+	}
+	for i := range asked {
+		if asked[i].Interface != "" {
+			continue
+		}
+		name := "eth" + strconv.Itoa(i)
+		for n := 0; taken[name]; n++ {
+			name = "eth" + strconv.Itoa(n)
+		}
+		asked[i].Interface, taken[name] = name, true
+	}
+}
+
+// choose gives the address that was asked for, or a free one of the first range that
+// has one; none where the network has none of its family.
+func choose(locked *lease.Locked, n *lease.Network, container, key, asked string, is func(netip.Addr) bool, others []string) (a netip.Addr, err error) {
+	if asked == "" {
+		var reserved []netip.Addr
+		for _, text := range others {
+			if a, err := netip.ParseAddr(text); err == nil {
+				reserved = append(reserved, a)
+			}
+		}
+		for i := range n.Subnets {
+			if !is(n.Subnets[i].Prefix.Addr()) {
+				continue
+			}
+			if a, err = locked.Pick(n, &n.Subnets[i], container, reserved...); !errors.Is(err, lease.ErrFull) {
+				return a, err
+			}
+		}
+		return a, err
 	}
 	address, err := netip.ParseAddr(asked)
 	if err != nil || !is(address) {
 		return netip.Addr{}, &Fault{key, asked + " is no address of this kind", "correct it"}
 	}
-	if i < 0 || !n.Subnets[i].Claimable(address) {
+	if !slices.ContainsFunc(n.Subnets, func(s lease.Subnet) bool { return s.Claimable(address) }) {
 		return netip.Addr{}, &Fault{key, fmt.Sprintf("%s cannot be had in %s", address, prefixes(n)), "choose an address of its range that is neither the first, the last nor the gateway"}
 	}
 	taken, err := locked.Taken(n.Name)

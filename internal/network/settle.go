@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/network/lease"
@@ -23,105 +24,40 @@ const poolBits = 22
 // settle makes of a definition the network that will be: names and options,
 // and the subnets that it gives itself. What is left open is chosen by ensure.
 func settle(d *definition.Network) (*lease.Network, error) {
-	n := &lease.Network{Name: d.Name, Driver: d.Driver, Internal: d.Internal, Masquerade: !d.Internal}
-	switch n.Driver {
-	case "", lease.Bridge:
-		n.Driver, n.Link = lease.Bridge, bridgeName(d.Name)
-	case lease.Macvlan, lease.Ipvlan:
-		n.Masquerade = false
-	case lease.Pasta:
-		if d.Name == lease.PastaName {
-			return n, nil
-		}
-		fallthrough
-	default:
-		return nil, &Fault{"networks." + d.Key + ".driver", "unitc has no driver " + d.Driver, "write bridge, macvlan or ipvlan"}
+	n := &lease.Network{Name: d.Name, Driver: d.Driver, Internal: d.Internal}
+	if d.Driver == lease.Pasta && d.Name == lease.PastaName {
+		return n, nil
+	}
+	for _, f := range d.Faults() {
+		return nil, &Fault{strings.TrimSuffix("networks."+d.Key+"."+f.Key, "."), f.What, f.Cure}
+	}
+	if n.Driver == "" || n.Driver == lease.Bridge {
+		n.Driver, n.Link, n.Masquerade = lease.Bridge, bridgeName(d.Name), !d.Internal
 	}
 	for _, o := range d.Options {
-		if err := option(n, o.Key, o.Value); err != nil {
-			return nil, &Fault{"networks." + d.Key + ".driver_opts", err.Error(), "correct it, or remove it"}
-		}
+		option(n, definition.OptionName(o.Key), o.Value)
 	}
-	if n.Link == "" {
-		return nil, &Fault{"networks." + d.Key, "the driver " + n.Driver + " needs an interface of the host", "write driver_opts: {parent: eth0}"}
-	}
-	for i, s := range d.Subnets {
-		subnet, err := settleSubnet(s)
-		if err != nil {
-			return nil, &Fault{fmt.Sprintf("networks.%s.ipam.config[%d]", d.Key, i), err.Error(), "correct the address range"}
-		}
-		if subnet.Prefix.IsValid() {
-			n.Subnets = append(n.Subnets, subnet)
+	for _, s := range d.Subnets {
+		if r, _, err := s.Parse(); err == nil && r.Prefix.IsValid() {
+			n.Subnets = append(n.Subnets, lease.Subnet{Prefix: r.Prefix, Range: r.Part, Gateway: r.Gateway, Taken: r.Taken})
 		}
 	}
 	return n, nil
 }
 
-// option reads a driver option by unitc's name, or by the one that Docker has
-// for it.
-func option(n *lease.Network, key, value string) (err error) {
-	switch key {
-	case "mtu", "com.docker.network.driver.mtu":
-		if n.MTU, err = strconv.Atoi(value); err != nil || n.MTU < 68 || n.MTU > 65535 {
-			return fmt.Errorf("mtu %q is no number from 68 to 65535", value)
-		}
-	case "bridge", "com.docker.network.bridge.name", "parent":
-		if value == "" || len(value) > maxLinkName {
-			return fmt.Errorf("%q is no name of an interface", value)
-		}
+// option heeds a driver option, whose value was checked.
+func option(n *lease.Network, name, value string) {
+	switch name {
+	case "mtu":
+		n.MTU, _ = strconv.Atoi(value)
+	case "bridge", "parent":
 		n.Link = value
-	case "masquerade", "com.docker.network.bridge.enable_ip_masquerade":
-		on, err := strconv.ParseBool(value)
-		if err != nil {
-			return fmt.Errorf("%s %q is neither true nor false", key, value)
-		}
+	case "masquerade":
+		on, _ := strconv.ParseBool(value)
 		n.Masquerade = on && !n.Internal
-	case "mode", "macvlan_mode", "ipvlan_mode":
+	case "mode":
 		n.Mode = value
-	default:
-		return fmt.Errorf("unitc has no option %q: it has mtu, bridge, masquerade, parent and mode", key)
 	}
-	return nil
-}
-
-func settleSubnet(s definition.Subnet) (lease.Subnet, error) {
-	var out lease.Subnet
-	if s.Subnet == "" {
-		return out, nil
-	}
-	prefix, err := netip.ParsePrefix(s.Subnet)
-	if err != nil {
-		return out, err
-	}
-	out.Prefix = prefix.Masked()
-	out.Range, out.Gateway = out.Prefix, lease.Nth(out.Prefix, 1)
-	if out.Prefix.Bits() > out.Prefix.Addr().BitLen()-2 {
-		return out, fmt.Errorf("%s has no room for a gateway and a container", out.Prefix)
-	}
-	if s.Range != "" {
-		if out.Range, err = netip.ParsePrefix(s.Range); err != nil {
-			return out, err
-		}
-		if out.Range = out.Range.Masked(); out.Range.Bits() < out.Prefix.Bits() || !out.Prefix.Overlaps(out.Range) {
-			return out, fmt.Errorf("the range %s is not in %s", out.Range, out.Prefix)
-		}
-	}
-	if s.Gateway != "" {
-		if out.Gateway, err = netip.ParseAddr(s.Gateway); err != nil {
-			return out, err
-		}
-		if !out.Prefix.Contains(out.Gateway) {
-			return out, fmt.Errorf("the gateway %s is not in %s", out.Gateway, out.Prefix)
-		}
-	}
-	for _, aux := range s.AuxAddresses {
-		a, err := netip.ParseAddr(aux.Value)
-		if err != nil {
-			return out, err
-		}
-		out.Taken = append(out.Taken, a)
-	}
-	return out, nil
 }
 
 // complete chooses the subnets that the definition leaves open: beside all
@@ -137,9 +73,6 @@ func complete(n *lease.Network, d *definition.Network, used []netip.Prefix) erro
 		}
 	}
 	if n.Driver != lease.Bridge {
-		if len(n.Subnets) == 0 {
-			return &Fault{"networks." + d.Key, "the driver " + n.Driver + " gives out addresses of a network that is there", "write ipam: {config: [{subnet: 192.0.2.0/24}]}"}
-		}
 		return nil
 	}
 	if !has4 && !d.NoIPv4 {
@@ -195,9 +128,6 @@ func overlapsAny(p netip.Prefix, used []netip.Prefix) bool {
 	}
 	return false
 }
-
-// maxLinkName is IFNAMSIZ without the NUL, in bytes.
-const maxLinkName = 15
 
 // bridgeName and linkName follow from names, so that what is left of a start
 // is found by name. unitc0 is its own.

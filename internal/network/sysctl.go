@@ -34,6 +34,10 @@ const newEnd = ".new"
 // packets where the network leads out of it.
 func bridgeSysctls(n *lease.Network) error {
 	v4, v6 := families(n)
+	disabled := "1"
+	if v6 {
+		disabled = "0" // whatever the host's default for new interfaces is
+	}
 	set := []struct {
 		path, value string
 		wanted      bool
@@ -41,7 +45,7 @@ func bridgeSysctls(n *lease.Network) error {
 		// A container's router advertisements are none of the host's business
 		// (CVE-2020-13401).
 		{"/proc/sys/net/ipv6/conf/" + n.Link + "/accept_ra", "0", !protection.Off("no-routers")},
-		{"/proc/sys/net/ipv6/conf/" + n.Link + "/disable_ipv6", "1", !v6},
+		{"/proc/sys/net/ipv6/conf/" + n.Link + "/disable_ipv6", disabled, true},
 		// Published ports answer on 127.0.0.1 too: such packets may leave through
 		// this bridge, and through no other interface. What comes in for 127.0.0.0/8
 		// is dropped by a rule (CVE-2020-8558).

@@ -230,7 +230,7 @@ driver_opts: {parent: wire}
 ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2, ip_range: 192.0.2.128/25}, {subnet: "2001:db8::/64", gateway: "2001:db8::2"}]}
 `)
 			one := scoped.define(t, driver+"-one", server+"networks: {lanwire: {ipv4_address: 192.0.2.77, ipv6_address: '2001:db8::77'}}").start()
-			two := scoped.define(t, driver+"-two", server+"networks: [lanwire]").start()
+			two := scoped.define(t, driver+"-two", server+"networks: [lanwire]\nextra_hosts: {gate: host-gateway}").start()
 			asks(t, one.name, "ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "192.0.2.77", "80")
 			asks(t, one.name, "ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "2001:db8::77", "80")
 			if got := inside(t, two.name, "busybox", "nc", "-w", "5", "192.0.2.77", "80"); got != one.name {
@@ -241,6 +241,11 @@ ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2, ip_range: 192.0.2.128
 			}
 			if got := inside(t, two.name, "ip", "route"); !strings.Contains(got, "default via 192.0.2.2 dev eth0") {
 				t.Errorf("the routes are %s", got)
+			}
+			// Its gateway is another machine: the host is nobody that it could be told of.
+			awaitLine(t, two.unit(), "extra_hosts: none of the container's networks leads to the host, so it does not know gate; join a bridge that is not internal")
+			if got := inside(t, two.name, "cat", "/etc/hosts"); strings.Contains(got, "gate") {
+				t.Errorf("/etc/hosts is %s", got)
 			}
 			for _, c := range []*container{one, two} {
 				c.stop()

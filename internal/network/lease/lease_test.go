@@ -127,6 +127,21 @@ func TestPick(t *testing.T) {
 	if a, err := s.pick("late", taken); !errors.Is(err, ErrFull) {
 		t.Errorf("a full range gives %s, %v", a, err)
 	}
+	// What somebody has for himself is given to nobody else, running or not.
+	for _, other := range []string{"web", "app"} {
+		own, err := s.pick(other, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := s.pick(other, nil, own); err != nil || a == own {
+			t.Errorf("%s is reserved, and given out (%v)", a, err)
+		}
+	}
+	// Nor is the address where names are answered.
+	link := Subnet{Prefix: netip.MustParsePrefix("169.254.53.52/30"), Range: netip.MustParsePrefix("169.254.53.52/30"), Gateway: netip.MustParseAddr("169.254.53.54")}
+	if a, err := link.pick("web", nil); !errors.Is(err, ErrFull) {
+		t.Errorf("beside the resolver %s is given out, %v", a, err)
+	}
 }
 
 func TestOverlaps(t *testing.T) {

@@ -176,11 +176,11 @@ func (l *Locked) IsEmpty(network string, but ...string) bool {
 var ErrFull = errors.New("no free address")
 
 // Pick chooses an address of a subnet for a container: the same as before
-// where it is free, as it follows from the name.
-func (l *Locked) Pick(n *Network, s *Subnet, container string) (netip.Addr, error) {
+// where it is free, as it follows from the name, and none that is reserved for others.
+func (l *Locked) Pick(n *Network, s *Subnet, container string, reserved ...netip.Addr) (netip.Addr, error) {
 	taken, err := l.Taken(n.Name)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	return s.pick(container, taken)
+	return s.pick(container, taken, reserved...)
 }

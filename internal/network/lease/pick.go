@@ -23,7 +23,7 @@ func Hash(name string) uint64 {
 const most = 1 << 20
 
 // pick goes round the range from where the name says.
-func (s *Subnet) pick(container string, taken map[netip.Addr]string) (netip.Addr, error) {
+func (s *Subnet) pick(container string, taken map[netip.Addr]string, reserved ...netip.Addr) (netip.Addr, error) {
 	span := uint64(most)
 	if host := s.Range.Addr().BitLen() - s.Range.Bits(); host < 20 {
 		span = 1 << host
@@ -31,7 +31,7 @@ func (s *Subnet) pick(container string, taken map[netip.Addr]string) (netip.Addr
 	start := Hash(container) % span
 	for i := range span {
 		a := Nth(s.Range, (start+i)%span)
-		if s.usable(a) && taken[a] == "" {
+		if s.usable(a) && taken[a] == "" && !slices.Contains(reserved, a) {
 			return a, nil
 		}
 	}
@@ -39,9 +39,9 @@ func (s *Subnet) pick(container string, taken map[netip.Addr]string) (netip.Addr
 }
 
 // usable leaves out what means something else: the network's own address, the
-// broadcast address, the gateway and what the definition reserves.
+// broadcast address, the gateway, where names are answered, and what the definition reserves.
 func (s *Subnet) usable(a netip.Addr) bool {
-	if a == s.Gateway || a == s.Prefix.Masked().Addr() || slices.Contains(s.Taken, a) {
+	if a == s.Gateway || a == s.Prefix.Masked().Addr() || IsResolver(a) || slices.Contains(s.Taken, a) {
 		return false
 	}
 	return !a.Is4() || s.Prefix.Bits() >= 31 || a != Last(s.Prefix)

@@ -70,3 +70,42 @@ func TestRunOptionsOfDocker(t *testing.T) {
 		return err == nil && len(left) == 0
 	})
 }
+
+// Places on networks, in docker's words.
+//
+//lab:once
+func TestRunOptionsOfNetworks(t *testing.T) {
+	sameNetworks(t, func() {
+		t.Run("run", func(t *testing.T) {
+			cleanReload(t)
+			place(t, "/etc/unitc/runnet.network.yaml", "ipam: {config: [{subnet: 203.0.113.0/24}, {subnet: '2001:db8:7::/64'}]}\n")
+			reload(t)
+			run := func(script string, options ...string) (string, int) {
+				t.Helper()
+				return command(t, "unitc", append(append([]string{"run", "--rootfs", "host"}, options...), "sh", "-c", script)...)
+			}
+			out, status := run("ip -o address show eth0; ip -o link show eth0; getent -s dns ahostsv4 www", "--network", "runnet", "--ip", "203.0.113.9", "--ip6", "2001:db8:7::9", "--mac-address", "02:42:ac:11:65:43", "--network-alias", "www")
+			for _, want := range []string{"203.0.113.9/24", "2001:db8:7::9/64", "02:42:ac:11:65:43", "203.0.113.9 "} {
+				if status != 0 || !strings.Contains(out, want) {
+					t.Errorf("%d, without %s: %s", status, want, out)
+				}
+			}
+			if out, status := run("ip -o -4 address", "--net", "runnet", "--network", "unitc0"); status != 0 || !strings.Contains(out, "eth0    inet 203.0.113.") || !strings.Contains(out, "eth1    inet 10.") {
+				t.Errorf("on two networks: %d, %s", status, out)
+			}
+			if out, status := run("getent -s dns ahostsv4 www", "--net-alias", "www"); status != 0 || !strings.HasPrefix(out, "10.") {
+				t.Errorf("an alias on the network of lone containers: %d, %s", status, out)
+			}
+			for want, options := range map[string][]string{
+				"--network none: goes with no other network": {"--network", "none", "--network", "runnet"},
+				"--network host: --ip":                       {"--network", "host", "--ip", "203.0.113.9"},
+				"203.0.114.9 cannot be had in":               {"--network", "runnet", "--ip", "203.0.114.9"},
+				"is the MAC address of a group":              {"--mac-address", "03:42:ac:11:65:43"},
+			} {
+				if out, status := run("true", options...); status == 0 || !strings.Contains(out, want) {
+					t.Errorf("%q: %d, %s", options, status, out)
+				}
+			}
+		})
+	})
+}

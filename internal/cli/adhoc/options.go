@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -31,12 +30,14 @@ type Options struct {
 	// that there is.
 	File *catalog.Candidate
 
-	entrypoint, user, dir, hostname, memory, network, userns, stopSignal, shm string
-	cpus                                                                      string
-	pids                                                                      int64
-	env, envFiles, volumes, tmpfs, ports, labels                              []string
-	capAdd, capDrop, security, devices, hosts, dns, ulimits                   []string
-	readOnly, init, privileged                                                bool
+	entrypoint, user, dir, hostname, memory, userns, stopSignal, shm string
+	cpus                                                             string
+	pids                                                             int64
+	env, envFiles, volumes, tmpfs, ports, labels                     []string
+	capAdd, capDrop, security, devices, hosts, dns, ulimits          []string
+	readOnly, init, privileged                                       bool
+	networks, aliases                                                []string
+	ip, ip6, mac                                                     string
 
 	more []convert.Given // options of the table of package convert
 	// Remark is told what an option means otherwise than with docker.
@@ -60,7 +61,7 @@ func (o *Options) Flags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "mount `SOURCE:TARGET[:OPTIONS]`")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "mount a tmpfs at `TARGET[:OPTIONS]`")
 	f.StringArrayVarP(&o.ports, "publish", "p", nil, "publish `[ADDRESS:]PORT:PORT[/PROTOCOL]`")
-	f.StringVar(&o.network, "network", "", "`MODE`: none, host, or a network")
+	o.networkFlags(f)
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "set `NAME=VALUE`")
 	f.StringVarP(&o.memory, "memory", "m", "", "limit memory to `BYTES`, as 64m")
 	f.StringVar(&o.cpus, "cpus", "", "limit processor time to `NUMBER` of processors")
@@ -80,9 +81,6 @@ func (o *Options) Flags(f *pflag.FlagSet) {
 	f.StringVar(&o.stopSignal, "stop-signal", "", "stop it by `SIGNAL`")
 	o.moreFlags(f)
 }
-
-// networkModes are words that are no network's name.
-var networkModes = []string{"none", "host", "bridge", "pasta"}
 
 // definition is the same in the words of definitions; JSON is YAML.
 func (o *Options) definition() ([]byte, error) {
@@ -118,10 +116,8 @@ func (o *Options) definition() ([]byte, error) {
 	list("devices", o.devices)
 	list("extra_hosts", o.hosts)
 	list("dns", o.dns)
-	if slices.Contains(networkModes, o.network) || strings.Contains(o.network, ":") {
-		text("network_mode", o.network)
-	} else if o.network != "" {
-		list("networks", []string{o.network})
+	if err := o.connection(d); err != nil {
+		return nil, err
 	}
 	if o.entrypoint != "" {
 		d["entrypoint"] = []string{o.entrypoint}

@@ -198,3 +198,13 @@ func init() {
 		return outcome(unix.Errno(e))
 	}
 }
+
+// The init of `init: true` stays as it is when the payload has become itself: without
+// the filter, and with the host's ids it would be its root's to change.
+func TestInitCannotBeLookedInto(t *testing.T) {
+	for _, mode := range []string{"", "host"} {
+		c := newContainer(t)
+		c.service.Init, c.service.UsernsMode = true, mode
+		c.look(map[string]string{"pid": "2", "ids": "0 0 []", "write=/proc/1/mem": "EACCES", "link=/proc/1/exe": "EACCES"})
+	}
+}

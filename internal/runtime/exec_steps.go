@@ -5,6 +5,7 @@ package runtime
 import (
 	"fmt"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/program"
@@ -98,9 +99,19 @@ func forbidTracing(_ *joiner, c *compiler) {
 		c.p.Call("prctl", "PR_SET_DUMPABLE 1", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 		return
 	}
+	c.forbidTracing()
+}
+
+// forbidTracing keeps those out who have this process's ids and capabilities, until
+// its exec.
+func (c *compiler) forbidTracing() {
 	c.p.Call("prctl", "PR_SET_DUMPABLE 0", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	c.verifyUntraced()
 }
+
+// watched tells whether others can be in the child's PID namespace before its exec,
+// or stay there with its init.
+func watched(l *Launch) bool { return !l.hasNew(specs.PIDNamespace) || wantsInit(l) || held(l) }
 
 // verifyUntraced reads the flag back. A change of ids sets it to what
 // fs.suid_dumpable says (proc_sys_fs(5)), so it is done again after each.

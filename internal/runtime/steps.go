@@ -142,6 +142,8 @@ var innerSteps = []step{
 		seccompEarly, loadSeccomp},
 	{"set-user", exitUser, "groups first: setgroups(2) needs the capability that setresuid(2) takes away",
 		always, setUser},
+	{"forbid-tracing", exitUser, "after set-user, which would allow it again; from set-capabilities on a neighbour in its PID namespace may have no less than it, and it has no filter yet (CVE-2016-9962)",
+		watched, func(c *compiler) { c.forbidTracing() }},
 	{"set-capabilities", exitCapabilities, "after set-user, which would clear them",
 		always, setCapabilities},
 	{"set-no-new-privs", exitNoNewPrivs, "after it no exec can gain privilege; seccomp(2) needs it or CAP_SYS_ADMIN",

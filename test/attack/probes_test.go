@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -105,8 +106,9 @@ func become(change string, argv []string) error {
 
 // probes look from inside.
 var probes = map[string]func(string) string{
-	"read":   func(path string) string { b, err := os.ReadFile(path); return text(string(b), err) },
-	"create": func(path string) string { return outcome(os.WriteFile(path, []byte("made inside"), 0o644)) },
+	"neighbours": neighbours,
+	"read":       func(path string) string { b, err := os.ReadFile(path); return text(string(b), err) },
+	"create":     func(path string) string { return outcome(os.WriteFile(path, []byte("made inside"), 0o644)) },
 	"write": func(path string) string {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {
@@ -319,4 +321,33 @@ func overwrite(string) string {
 			}
 		}
 	}
+}
+
+// neighbours tells what can be had of the processes that are not the container's
+// own: those whose program is another file.
+func neighbours(string) string {
+	own, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return outcome(err)
+	}
+	seen, had := 0, ""
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range all {
+		if exe, err := os.Stat(p + "/exe"); err == nil && os.SameFile(exe, own) {
+			continue
+		}
+		seen++
+		if f, err := os.OpenFile(p+"/mem", os.O_RDWR, 0); err == nil {
+			f.Close()
+			had += ", its memory"
+		}
+		settings, _ := filepath.Glob(p + "/fd/*/sys/kernel/core_pattern")
+		for _, s := range settings {
+			if f, err := os.OpenFile(s, os.O_WRONLY, 0); err == nil {
+				f.Close()
+				had += ", settings of the host"
+			}
+		}
+	}
+	return fmt.Sprintf("%d seen%s", seen, had)
 }

@@ -3,6 +3,7 @@
 package attack
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -71,6 +72,7 @@ var processAttacks = []attack{
 		}},
 	{"overwrite-the-runtime", "2019-5736, 2020-14298", "a payload with CAP_SYS_PTRACE takes hold of the program of processes that join, and writes to it", "seal", nil, "", overwriteRuntime},
 	{"look-into-who-joins", "2016-9962", "a payload that may trace looks into processes while they join", "forbid-tracing", nil, "", lookIntoJoiner},
+	{"look-into-who-waits", "2016-9962 of a first process", "a container looks into another one that waits for its start in the same PID namespace: its memory, on which no filter lies yet, and by its descriptors a procfs with the host's settings", "forbid-tracing", nil, "", lookIntoWaiting},
 	{"groups-of-the-caller", "2022-36109, 2022-2989, 2022-2990, 2022-2995, 2023-25173, 2022-0532", "the caller has groups", "drop-groups,verify-privileges", nil, "",
 		func(t *testing.T, c *target) bool {
 			c.hostIDs().caller = credentials("!groups")
@@ -235,6 +237,37 @@ func lookIntoJoiner(t *testing.T, c *target) bool {
 		t.Error("no process was seen")
 	}
 	return reached > 0
+}
+
+// lookIntoWaiting has two containers of one pod, as far as processes go.
+func lookIntoWaiting(t *testing.T, c *target) bool {
+	h := c.hostIDs().hold()
+	out, err := h.command("state", h.id).Output()
+	must(t, err)
+	var state specs.State
+	must(t, json.Unmarshal(out, &state))
+	neighbour := newTarget(t, c.off).hostIDs()
+	neighbour.spec = func(s *specs.Spec) {
+		for i, n := range s.Linux.Namespaces {
+			if n.Type == specs.PIDNamespace {
+				s.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/pid", state.Pid)
+			}
+		}
+	}
+	must(t, neighbour.configure("cwd"))
+	id := fmt.Sprintf("waiting-%d", containers.Add(1))
+	must(t, neighbour.command("create", "--bundle", neighbour.dir, id).Run())
+	defer func() { _ = neighbour.command("delete", "--force", id).Run() }()
+	seen, err := h.exec(nil, "neighbours")
+	must(t, err)
+	switch seen["neighbours"] {
+	case "1 seen":
+		return false
+	case "1 seen, its memory, settings of the host":
+		return true
+	}
+	t.Errorf("the attacker has reached %q", seen["neighbours"])
+	return true
 }
 
 // overwriteRuntime starts everything detached: a program that runs is not written to.

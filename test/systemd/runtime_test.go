@@ -140,6 +140,8 @@ func TestStdinOpen(t *testing.T) {
 		must(t, "sh", "-c", "echo "+word+" >/run/unitc/listens/stdin")
 		awaitLine(t, "listens", "got "+word)
 	}
+	must(t, "unitc", "exec", "listens", "sh", "-c", "echo three >/proc/2/fd/0")
+	awaitLine(t, "listens", "got three")
 	if out := must(t, "journalctl", "-q", "-o", "cat", "-u", "listens"); strings.Contains(out, "end of input") {
 		t.Errorf("the input ended:\n%s", out)
 	}

@@ -133,3 +133,18 @@ func TestUserAttackFromInside(t *testing.T) {
 		s.says(name, lines...)
 	}
 }
+
+// The init that stands in front of a user's payload is the user's as well, and has
+// no filter.
+//
+//lab:once
+func TestUserInitCannotBeLookedInto(t *testing.T) {
+	s := newSession(t)
+	s.define("innermost.yaml", "rootfs: host\nnetwork_mode: none\ninit: true\ncommand: [/bin/sh, -c, 'echo x 2>/dev/null 1<>/proc/1/mem || echo refused; id -u; exec sleep 1000']\n")
+	s.must("systemctl", "--user", "start", "innermost")
+	s.says("innermost", "refused", "0")
+	if out := s.must("unitc", "--user", "exec", "innermost", "cat", "/proc/2/comm"); out != "sleep\n" {
+		t.Errorf("the payload is %q", out)
+	}
+	s.must("systemctl", "--user", "stop", "innermost")
+}

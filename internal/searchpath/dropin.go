@@ -32,9 +32,9 @@ func (e *Entry) readDropIns(src *Source) {
 		defer unix.Close(d.fd)
 		for _, i := range items {
 			name := i.name
-			if stem, wrong := strings.CutSuffix(name, endWrong); wrong && name[0] != '.' {
+			if right, odd := oddDropIn(name); odd {
 				// Left out, it might be the one that makes the container safe.
-				src.Problems = append(src.Problems, diag.Problem{File: d.path + "/" + name, What: `the name of a drop-in ends in ".yaml"`, Cure: "rename it to " + stem + endDefinition})
+				src.Problems = append(src.Problems, diag.Problem{File: d.path + "/" + name, What: `the name of a drop-in ends in ".yaml"`, Cure: "rename it to " + right})
 			}
 			if name[0] != '.' && strings.HasSuffix(name, endDefinition) &&
 				!slices.ContainsFunc(list, func(have file) bool { return have.name == name }) {

@@ -56,7 +56,7 @@ func (t *Tree) Read(e *Entry) Source {
 	if slices.Contains(e.copies, e.base.dir) {
 		src.Files = e.base.dir.path + "/" + e.Name + EndCopies
 	}
-	if strings.HasSuffix(e.base.name, endWrong) {
+	if !strings.HasSuffix(e.base.name, endDefinition) {
 		src.Problems = append(src.Problems, diag.Problem{File: e.Path, What: wrongEnding,
 			Cure: "rename it to " + e.Name + endDefinition})
 	}

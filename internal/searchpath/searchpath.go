@@ -87,12 +87,12 @@ func Open(root string) *Tree { return OpenDirs(root, Dirs) }
 // the search path: definitions are checked before they are installed.
 func OpenDirs(root string, dirs []string) *Tree {
 	t := &Tree{entries: map[string]*Entry{}}
-	var wrong []file
+	var odd []file
 	for _, path := range dirs {
-		wrong = append(wrong, t.addDir(root, path)...)
+		odd = append(odd, t.addDir(root, path)...)
 	}
-	for _, f := range wrong {
-		t.addWrongEnding(f)
+	for _, f := range odd {
+		t.addOdd(f)
 	}
 	for name, e := range t.entries {
 		if e.base.dir == nil {
@@ -123,7 +123,7 @@ func (t *Tree) Entry(name string) (*Entry, bool) {
 	return e, ok && e.base.dir != nil
 }
 
-// addDir lists one directory and returns its files with the ending ".yml".
+// addDir lists one directory and returns the names in it that are almost right.
 func (t *Tree) addDir(root, path string) []file {
 	fd, err := openDir(unix.AT_FDCWD, root+path)
 	if err == unix.ENOENT {
@@ -143,21 +143,18 @@ func (t *Tree) addDir(root, path string) []file {
 	}
 	d := &dir{root: root, path: path, fd: fd}
 	t.dirs = append(t.dirs, d)
-	var wrong []file
+	var odd []file
 	for _, i := range list {
-		f := file{d, i.name, i.mode}
-		if strings.HasSuffix(f.name, endWrong) && f.name[0] != '.' {
-			wrong = append(wrong, f)
-			continue
+		if f := (file{d, i.name, i.mode}); !t.add(f) && isOdd(f.name) {
+			odd = append(odd, f)
 		}
-		t.add(f)
 	}
-	return wrong
+	return odd
 }
 
-// add files one name under its definition. Hidden names are left alone, as
-// systemd leaves them.
-func (t *Tree) add(f file) {
+// add files one name under its definition; false if it belongs to none. Hidden names
+// are left alone, as systemd leaves them.
+func (t *Tree) add(f file) bool {
 	switch {
 	case f.name == sharedEnv:
 		f.dir.hasEnv = true
@@ -165,14 +162,11 @@ func (t *Tree) add(f file) {
 	case strings.HasSuffix(f.name, endDropInDir):
 		e := t.entry(strings.TrimSuffix(f.name, endDropInDir))
 		e.dropIns = append(e.dropIns, f)
-	case strings.HasSuffix(f.name, endWrong+".d"):
-		t.Problems = append(t.Problems, diag.Problem{File: f.path(), Severity: diag.Warning, What: "not read: the name of a directory of drop-ins ends in \"" + endDropInDir + "\"",
-			Cure: "rename it to " + strings.TrimSuffix(f.name, endWrong+".d") + endDropInDir})
 	case strings.HasSuffix(f.name, endDefinition):
 		e := t.entry(strings.TrimSuffix(f.name, endDefinition))
 		if e.base.dir != nil {
 			e.Overridden = append(e.Overridden, f.path())
-			return
+			return true
 		}
 		e.base, e.Path = f, f.path()
 	case strings.HasSuffix(f.name, EndCopies):
@@ -182,7 +176,10 @@ func (t *Tree) add(f file) {
 		if e := t.entry(strings.TrimSuffix(f.name, endEnv)); e.env.dir == nil {
 			e.env = f
 		}
+	default:
+		return false
 	}
+	return true
 }
 
 func (t *Tree) entry(name string) *Entry {
@@ -192,18 +189,6 @@ func (t *Tree) entry(name string) *Entry {
 		t.entries[name] = e
 	}
 	return e
-}
-
-// addWrongEnding makes web.yml the entry "web", whose unit says how to name it,
-// unless there is a web.yaml.
-func (t *Tree) addWrongEnding(f file) {
-	e := t.entry(strings.TrimSuffix(f.name, endWrong))
-	if e.base.dir != nil {
-		t.Problems = append(t.Problems, diag.Problem{File: f.path(), Severity: diag.Warning,
-			What: "not read, " + e.Path + " has this name", Cure: "remove one of the two"})
-		return
-	}
-	e.base, e.Path = f, f.path()
 }
 
 // orphan warns of drop-ins without a definition. Variables without one are

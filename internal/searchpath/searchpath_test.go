@@ -187,7 +187,7 @@ func TestEnvironment(t *testing.T) {
 
 func TestOtherNamesAreNotDefinitions(t *testing.T) {
 	tree := open(t, place(t, map[string]string{
-		"etc/unitc/README": "", "etc/unitc/web.yaml~": "", "etc/unitc/.web.yaml": "", "etc/unitc/..yaml": "", "etc/unitc/.yaml": "",
+		"etc/unitc/README": "", "etc/unitc/site.conf": "", "etc/unitc/conf.d/a.yaml": "", "etc/unitc/web.json": "", "etc/unitc/yaml": "", "etc/unitc/web.d/x": "", "etc/unitc/web.yaml~": "", "etc/unitc/.web.yaml": "", "etc/unitc/..yaml": "", "etc/unitc/.yaml": "",
 		"etc/unitc/web.yaml.bak": "", "etc/unitc/sub/web.yaml": "", "etc/unitc/.yml": "",
 	}))
 	if len(tree.Names()) != 0 || len(tree.Problems) != 0 {
@@ -209,6 +209,42 @@ func TestFilesThatNobodyReads(t *testing.T) {
 	want = "/etc/unitc/web.yaml.d/a.yml: error: the name of a drop-in ends in \".yaml\"; rename it to a.yaml"
 	if got := read(t, tree, "web").Problems.String(); strings.TrimSpace(got) != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// A name that is almost right is told, or has its unit tell of it.
+func TestNamesThatAreAlmostRight(t *testing.T) {
+	tree := open(t, place(t, map[string]string{
+		"etc/unitc/web.YAML": "rootfs: host", "etc/unitc/db.Yml": "rootfs: host", "etc/unitc/good.yaml": "base", "usr/lib/unitc/definitions/good.YML": "",
+		"etc/unitc/a.yaml.txt": "", "etc/unitc/b.yam": "", "etc/unitc/c.YMAL": "", "etc/unitc/d.yal/x": "",
+		"etc/unitc/good.service.d/a.conf": "", "etc/unitc/good.Yaml.D/a.yaml": "",
+		"etc/unitc/good.yaml.d/1.conf": "", "etc/unitc/good.yaml.d/2.YAML": "", "etc/unitc/good.yaml.d/3.ymal": "", "etc/unitc/good.yaml.d/4.yaml": "drop-in", "etc/unitc/good.yaml.d/README.md": "",
+	}))
+	if want := []string{"db", "good", "web"}; !slices.Equal(tree.Names(), want) {
+		t.Errorf("names are %q, want %q", tree.Names(), want)
+	}
+	const dropIn, definition = `the name of a directory of drop-ins ends in ".yaml.d"`, `the name of a definition ends in ".yaml"`
+	want := "/etc/unitc/a.yaml.txt: warning: not read: " + definition + "; rename it to a.yaml\n" +
+		"/etc/unitc/b.yam: warning: not read: " + definition + "; rename it to b.yaml\n" +
+		"/etc/unitc/c.YMAL: warning: not read: " + definition + "; rename it to c.yaml\n" +
+		"/etc/unitc/good.Yaml.D: warning: not read: " + dropIn + "; rename it to good.yaml.d\n" +
+		"/etc/unitc/good.service.d: warning: not read: " + dropIn + "; rename it to good.yaml.d; `systemctl edit` makes those of the unit\n" +
+		"/usr/lib/unitc/definitions/good.YML: warning: not read, /etc/unitc/good.yaml has this name; remove one of the two\n"
+	if got := tree.Problems.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	for name, want := range map[string]string{
+		"web": "/etc/unitc/web.YAML=rootfs: host /etc/unitc/web.YAML: error: " + definition + "; rename it to web.yaml",
+		"db":  "/etc/unitc/db.Yml=rootfs: host /etc/unitc/db.Yml: error: " + definition + "; rename it to db.yaml",
+		"good": "/etc/unitc/good.yaml=base /etc/unitc/good.yaml.d/4.yaml=drop-in /etc/unitc/good.yaml.d/1.conf: error: the name of a drop-in ends in \".yaml\"; rename it to 1.yaml\n" +
+			"/etc/unitc/good.yaml.d/2.YAML: error: the name of a drop-in ends in \".yaml\"; rename it to 2.yaml\n" +
+			"/etc/unitc/good.yaml.d/3.ymal: error: the name of a drop-in ends in \".yaml\"; rename it to 3.yaml",
+	} {
+		src := read(t, tree, name)
+		src.Problems.Sort()
+		if got := shape(src); got != want {
+			t.Errorf("%s is\n%s\nwant\n%s", name, got, want)
+		}
 	}
 }
 

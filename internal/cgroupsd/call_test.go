@@ -22,8 +22,9 @@ import (
 func TestStartTransientUnitOnTheWire(t *testing.T) {
 	scope := &plan.Scope{Name: "unitc-web.scope", Slice: "unitc.slice", Description: "wäb", BoundTo: "web.service"}
 	for _, d := range [][2]string{
-		{"MemoryMax", "64M"}, {"MemoryHigh", "50%"}, {"KillSignal", "INT"}, {"AllowedCPUs", "0-3,9"}, {"DeviceAllow", "/dev/fuse rw"},
+		{"MemoryMax", "64M"}, {"MemoryHigh", "50%"}, {"AllowedCPUs", "0-3,9"}, {"DeviceAllow", "/dev/fuse rw"},
 		{"IOReadBandwidthMax", "/dev/sda 5M"}, {"IPAddressDeny", "any"}, {"SendSIGHUP", "no"}, {"IPIngressFilterPath", "/a /b"}, {"OOMPolicy", "kill"},
+		{"RestrictNetworkInterfaces", "~lo wg0"}, {"SocketBindAllow", "tcp:80-90"}, {"SocketBindDeny", "any"}, {"NFTSet", "cgroup:inet:filter:web"}, {"BPFProgram", "egress:/sys/fs/bpf/x"},
 	} {
 		scope.Properties = append(scope.Properties, definition.Directive{Name: d[0], Value: d[1]})
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"github.com/unitc/unitc/internal/busvalue"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
@@ -161,7 +162,7 @@ func scopeProperties(s *plan.Scope, pid int) ([]property, error) {
 	}
 	var last []property
 	for _, d := range s.Properties {
-		p, err := convert(d.Name, d.Value)
+		p, err := propertyOf(d)
 		if err != nil {
 			return nil, fmt.Errorf("scope property %s=%s: %w", d.Name, d.Value, err)
 		}
@@ -172,6 +173,11 @@ func scopeProperties(s *plan.Scope, pid int) ([]property, error) {
 		list = append(list, p)
 	}
 	return append(list, last...), nil
+}
+
+func propertyOf(d definition.Directive) (property, error) {
+	name, value, err := busvalue.Of(d.Name, d.Value)
+	return property{name, value}, err
 }
 
 // SetScope changes limits of a scope that runs, until the scope ends.
@@ -187,7 +193,7 @@ func SetScope(ctx context.Context, scope string, limits []definition.Directive) 
 func (m *Manager) setUnit(ctx context.Context, unit string, limits []definition.Directive) error {
 	var variants []variantProperty
 	for _, d := range limits {
-		p, err := convert(d.Name, d.Value)
+		p, err := propertyOf(d)
 		if err != nil {
 			return fmt.Errorf("property %s=%s of %s: %w", d.Name, d.Value, unit, err)
 		}

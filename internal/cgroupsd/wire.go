@@ -5,6 +5,8 @@ package cgroupsd
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/unitc/unitc/internal/busvalue"
 )
 
 // wire is a D-Bus message that grows (D-Bus specification, "Marshaling"). The
@@ -78,20 +80,50 @@ func (w *wire) variant(value any) error {
 	case []byte:
 		w.signature("ay")
 		w.array(1, func() { *w = append(*w, v...) })
-	case []deviceRule:
+	case []busvalue.DeviceRule:
 		w.signature("a(ss)")
-		w.array(8, func() { each(v, func(r deviceRule) { w.pad(8); w.str(r.Path); w.str(r.Permissions) }) })
-	case []deviceRate:
+		w.array(8, func() { each(v, func(r busvalue.DeviceRule) { w.pad(8); w.str(r.Path); w.str(r.Permissions) }) })
+	case []busvalue.DeviceRate:
 		w.signature("a(st)")
-		w.array(8, func() { each(v, func(r deviceRate) { w.pad(8); w.str(r.Path); w.u64(r.Rate) }) })
-	case []address:
+		w.array(8, func() { each(v, func(r busvalue.DeviceRate) { w.pad(8); w.str(r.Path); w.u64(r.Rate) }) })
+	case []busvalue.Address:
 		w.signature("a(iayu)")
 		w.array(8, func() {
-			each(v, func(a address) {
+			each(v, func(a busvalue.Address) {
 				w.pad(8)
 				w.u32(uint32(a.Family))
 				w.array(1, func() { *w = append(*w, a.Address...) })
 				w.u32(a.Prefix)
+			})
+		})
+	case []busvalue.Program:
+		w.signature("a(ss)")
+		w.array(8, func() { each(v, func(p busvalue.Program) { w.pad(8); w.str(p.AttachType); w.str(p.Path) }) })
+	case busvalue.Interfaces:
+		w.signature("(bas)")
+		w.pad(8)
+		w.u32(uint32(map[bool]int{true: 1}[v.Allow]))
+		w.array(4, func() { each(v.Names, w.str) })
+	case []busvalue.Bind:
+		w.signature("a(iiqq)")
+		w.array(8, func() {
+			each(v, func(b busvalue.Bind) {
+				w.pad(8)
+				w.u32(uint32(b.Family))
+				w.u32(uint32(b.Protocol))
+				*w = binary.LittleEndian.AppendUint16(*w, b.Ports)
+				*w = binary.LittleEndian.AppendUint16(*w, b.First)
+			})
+		})
+	case []busvalue.Set:
+		w.signature("a(iiss)")
+		w.array(8, func() {
+			each(v, func(s busvalue.Set) {
+				w.pad(8)
+				w.u32(uint32(s.Source))
+				w.u32(uint32(s.Family))
+				w.str(s.Table)
+				w.str(s.Name)
 			})
 		})
 	default:

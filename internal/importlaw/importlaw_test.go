@@ -69,6 +69,8 @@ var law = []struct {
 	// The way of a definition to its units.
 	{"internal/resource", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"golang.org/x/sys/..."}, "limits become text; facts of the host are none of it"}}},
+	{"internal/busvalue", []ban{yaml, dbus, http, cobra, netAny, spec,
+		{[]string{"golang.org/x/sys/...", "internal/definition", "internal/cgroupsd"}, "text becomes values, for the language and for what speaks to systemd"}}},
 	{"internal/searchpath", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"internal/definition"}, "it reads bytes and knows nothing of their meaning"}}},
 	{"internal/syntax", []ban{yaml, library, dbus, http, cobra, netAny, host, spec}},

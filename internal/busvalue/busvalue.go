@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cgroupsd
+// Package busvalue makes the values that systemd's bus has for directives of a cgroup of
+// the text that unit files have for them: a scope has no unit file. It is pure, so that
+// what no scope would take is a fault of the definition, at its line, before any start.
+package busvalue
 
 import (
 	"errors"
@@ -9,8 +12,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // kinds of directive by how systemd spells the value on the bus; see
@@ -31,9 +32,12 @@ const (
 	kindDeviceSpan                 // a(st), NAMESec as NAMEUSec
 	kindDevice                     // a(ss)
 	kindAddress                    // a(iayu)
-	kindSignal                     // i
 	kindStrings                    // as
 	kindPermyriad                  // u, parts of 2^32-1
+	kindPath                       // a(ss), TYPE:PATH
+	kindInterfaces                 // (bas), false and names; a ~ before them is true
+	kindBind                       // a(iiqq), family, protocol, number of ports, first port
+	kindNFTSet                     // a(iiss), source, family, table, set
 )
 
 // kinds has every directive that a scope understands (systemd.scope(5),
@@ -55,33 +59,64 @@ var kinds = map[string]kind{
 	"IOReadIOPSMax": kindDeviceRate, "IOWriteIOPSMax": kindDeviceRate, "IODeviceLatencyTargetSec": kindDeviceSpan,
 	"DeviceAllow":    kindDevice,
 	"IPAddressAllow": kindAddress, "IPAddressDeny": kindAddress,
+	// Of 261.
+	"CPUPressureWatch": kindString, "IOPressureWatch": kindString, "CPUPressureThresholdSec": kindSpan, "IOPressureThresholdSec": kindSpan,
+	"CPUSetPartition": kindString, "BindNetworkInterface": kindString, "OOMRules": kindStrings,
 	"IPIngressFilterPath": kindStrings, "IPEgressFilterPath": kindStrings,
-	"KillSignal": kindSignal, "RestartKillSignal": kindSignal, "FinalKillSignal": kindSignal, "WatchdogSignal": kindSignal,
+	"BPFProgram": kindPath, "RestrictNetworkInterfaces": kindInterfaces, "SocketBindAllow": kindBind, "SocketBindDeny": kindBind, "NFTSet": kindNFTSet,
 }
 
+// What values are made of that are more than one number or string; the bus has them as
+// structs.
 type (
-	deviceRate struct {
+	DeviceRate struct {
 		Path string
 		Rate uint64
 	}
-	deviceRule struct{ Path, Permissions string }
-	address    struct {
+	DeviceRule struct{ Path, Permissions string }
+	Address    struct {
 		Family  int32
 		Address []byte
 		Prefix  uint32
 	}
+	// Program is of BPFProgram=.
+	Program struct{ AttachType, Path string }
+	// Interfaces are those that may be used, or those that may not.
+	Interfaces struct {
+		Allow bool
+		Names []string
+	}
+	// Bind is of SocketBindAllow=: no family, protocol or ports are all of them.
+	Bind struct {
+		Family, Protocol int32
+		Ports, First     uint16
+	}
+	// Set is of NFTSet=.
+	Set struct {
+		Source, Family int32
+		Table, Name    string
+	}
 )
 
-// convert makes a property of a directive as a unit file has it.
-func convert(name, value string) (property, error) {
+// Address families of the kernel, which systemd's bus has as numbers.
+const (
+	afINET  = 2
+	afINET6 = 10
+)
+
+// ErrNone is told of a directive that no scope can be given.
+var ErrNone = errors.New("no scope can be given this directive; write it beside `cgroup: service`")
+
+// Of makes a property of a directive as a unit file has it.
+func Of(name, value string) (property string, v any, err error) {
 	value = strings.TrimSpace(value)
 	k, ok := kinds[name]
 	if !ok {
-		return property{}, errors.New("a scope does not have this directive; put it under systemd.service, or use `systemd: {cgroup: service}`")
+		return "", nil, ErrNone
 	}
 	v, suffix, err := variantOf(k, value)
 	if err != nil {
-		return property{}, err
+		return "", nil, err
 	}
 	switch {
 	case name == "CPUQuota":
@@ -89,7 +124,7 @@ func convert(name, value string) (property, error) {
 	case k == kindSpan || k == kindDeviceSpan:
 		name = strings.TrimSuffix(name, "Sec") + "USec"
 	}
-	return property{name + suffix, v}, nil
+	return name + suffix, v, nil
 }
 
 func variantOf(k kind, value string) (v any, suffix string, err error) {
@@ -121,15 +156,27 @@ func variantOf(k kind, value string) (v any, suffix string, err error) {
 	case kindSet:
 		b, err := bitmap(value)
 		return b, "", err
-	case kindSignal:
-		n, err := signalNumber(value)
-		return n, "", err
 	case kindPermyriad:
 		p, err := percent(value)
 		return uint32(p / 100 * math.MaxUint32), "", err
 	case kindAddress:
 		a, err := addresses(value)
 		return a, "", err
+	case kindPath:
+		kind, path, ok := strings.Cut(value, ":")
+		if !ok || !strings.HasPrefix(path, "/") {
+			err = fmt.Errorf("%q is not TYPE:PATH, as in egress:/sys/fs/bpf/filter", value)
+		}
+		return []Program{{kind, path}}, "", err
+	case kindInterfaces:
+		names, deny := strings.CutPrefix(value, "~")
+		return Interfaces{!deny, strings.Fields(names)}, "", nil
+	case kindBind:
+		b, err := bind(value)
+		return []Bind{b}, "", err
+	case kindNFTSet:
+		list, err := sets(value)
+		return list, "", err
 	}
 	return deviceValue(k, value)
 }
@@ -138,13 +185,13 @@ func deviceValue(k kind, value string) (any, string, error) {
 	path, rest := firstWord(value)
 	switch k {
 	case kindDevice:
-		return []deviceRule{{path, rest}}, "", nil
+		return []DeviceRule{{path, rest}}, "", nil
 	case kindDeviceSpan:
 		us, err := span(rest)
-		return []deviceRate{{path, us}}, "", err
+		return []DeviceRate{{path, us}}, "", err
 	}
 	n, err := size(rest, 1000)
-	return []deviceRate{{path, n}}, "", err
+	return []DeviceRate{{path, n}}, "", err
 }
 
 // firstWord takes the first word off as a unit file quotes it: the bus wants
@@ -286,34 +333,14 @@ func bitmap(value string) ([]byte, error) {
 	return bits, nil
 }
 
-func signalNumber(value string) (int32, error) {
-	if n, err := strconv.Atoi(value); err == nil && n > 0 && n < 65 {
-		return int32(n), nil
-	}
-	name := "SIG" + strings.TrimPrefix(strings.ToUpper(value), "SIG")
-	if n := unix.SignalNum(name); n != 0 {
-		return int32(n), nil
-	}
-	if rest, ok := strings.CutPrefix(name, "SIGRTMIN"); ok {
-		n, err := 0, error(nil)
-		if rest != "" {
-			n, err = strconv.Atoi(strings.TrimPrefix(rest, "+"))
-		}
-		if err == nil && n >= 0 && n <= 30 {
-			return int32(34 + n), nil
-		}
-	}
-	return 0, fmt.Errorf("%q is not a signal", value)
-}
-
 // addressWords of systemd.resource-control(5), IPAddressAllow=.
 var addressWords = map[string][]string{
 	"any": {"0.0.0.0/0", "::/0"}, "localhost": {"127.0.0.0/8", "::1/128"},
 	"link-local": {"169.254.0.0/16", "fe80::/64"}, "multicast": {"224.0.0.0/4", "ff00::/8"},
 }
 
-func addresses(value string) ([]address, error) {
-	list := []address{}
+func addresses(value string) ([]Address, error) {
+	list := []Address{}
 	var words []string
 	for _, w := range strings.Fields(value) {
 		if expanded, ok := addressWords[w]; ok {
@@ -331,11 +358,83 @@ func addresses(value string) ([]address, error) {
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
-		family := int32(unix.AF_INET)
+		family := int32(afINET)
 		if p.Addr().Is6() {
-			family = unix.AF_INET6
+			family = afINET6
 		}
-		list = append(list, address{family, p.Masked().Addr().AsSlice(), uint32(p.Bits())})
+		list = append(list, Address{family, p.Masked().Addr().AsSlice(), uint32(p.Bits())})
+	}
+	return list, nil
+}
+
+// bind reads "tcp:80", "ipv4:udp:1000-2000" or "any" (systemd.resource-control(5),
+// SocketBindAllow=).
+func bind(value string) (b Bind, err error) {
+	fail := fmt.Errorf("%q is no ports, as in tcp:80, ipv6:1000-2000 or any", value)
+	rest := value
+	if family, after, ok := strings.Cut(rest, ":"); ok && (family == "ipv4" || family == "ipv6") {
+		if b.Family, rest = afINET, after; family == "ipv6" {
+			b.Family = afINET6
+		}
+	}
+	if protocol, after, ok := strings.Cut(rest, ":"); ok || rest == "tcp" || rest == "udp" {
+		switch protocol {
+		case "tcp":
+			b.Protocol = 6
+		case "udp":
+			b.Protocol = 17
+		default:
+			return b, fail
+		}
+		if rest = after; !ok {
+			return b, nil // all of its ports
+		}
+	}
+	if rest == "any" || rest == "ipv4" || rest == "ipv6" {
+		switch rest {
+		case "ipv4":
+			b.Family = afINET
+		case "ipv6":
+			b.Family = afINET6
+		}
+		return b, nil
+	}
+	first, last, isRange := strings.Cut(rest, "-")
+	from, err := strconv.ParseUint(first, 10, 16)
+	to := from
+	if err == nil && isRange {
+		to, err = strconv.ParseUint(last, 10, 16)
+	}
+	if err != nil || from == 0 || to < from {
+		return b, fail
+	}
+	b.First, b.Ports = uint16(from), uint16(to-from+1)
+	return b, nil
+}
+
+// Numbers of NFTSet=: where elements come from (nft_set_source of systemd) and the
+// kernel's families (NFPROTO_*).
+var (
+	setSources  = map[string]int32{"address": 0, "prefix": 1, "ifindex": 2, "cgroup": 3, "user": 4, "group": 5}
+	setFamilies = map[string]int32{"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
+)
+
+func sets(value string) (list []Set, err error) {
+	for _, word := range strings.Fields(value) {
+		parts := strings.Split(word, ":")
+		source, family := int32(-1), int32(-1)
+		if len(parts) == 4 {
+			if n, ok := setSources[parts[0]]; ok {
+				source = n
+			}
+			if n, ok := setFamilies[parts[1]]; ok {
+				family = n
+			}
+		}
+		if source < 3 || family < 0 {
+			return nil, fmt.Errorf("%q is not SOURCE:FAMILY:TABLE:SET, as in cgroup:inet:filter:web", word)
+		}
+		list = append(list, Set{source, family, parts[2], parts[3]})
 	}
 	return list, nil
 }

@@ -7,6 +7,7 @@ package docs
 
 import (
 	"bufio"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,8 +15,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/jsonschema-go/jsonschema"
+	"gopkg.in/yaml.v3"
+
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/loader"
+	"github.com/unitc/unitc/internal/schema"
 	"github.com/unitc/unitc/internal/searchpath"
 	"github.com/unitc/unitc/internal/syntax/library"
 )
@@ -77,9 +82,10 @@ var pathComment = regexp.MustCompile(`^# ((?:/etc/unitc|~/\.config/unitc)/([^/]+
 
 // Blocks of YAML begin with their path, as in "# /etc/unitc/web.yaml"; a
 // drop-in is merged into the definition before it. What is marked "yaml broken"
-// must have an error.
+// must have an error. The others are right for the JSON Schema, too.
 func TestYAMLBlocks(t *testing.T) {
 	count := 0
+	valid := validator(t)
 	for _, path := range documents(t) {
 		sources := map[string]searchpath.Source{}
 		for _, b := range blocks(t, path) {
@@ -104,10 +110,68 @@ func TestYAMLBlocks(t *testing.T) {
 				file.ForUser()
 			}
 			b.expect(t, strings.TrimSpace(kind), file)
+			if kind == "" && !strings.HasSuffix(m[2], ".network") {
+				if err := valid([]byte(b.text), m[3] != ""); err != nil {
+					t.Errorf("%s:%d: the block is not valid by the JSON Schema: %v", b.file, b.line, err)
+				}
+			}
 		}
 	}
 	if count == 0 {
 		t.Error("no document has a block of YAML")
+	}
+}
+
+// validator holds a definition to the JSON Schema.
+func validator(t *testing.T) func(text []byte, dropIn bool) error {
+	t.Helper()
+	data, err := schema.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s jsonschema.Schema
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := s.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(text []byte, dropIn bool) error {
+		var tree map[string]any
+		if err := yaml.Unmarshal(text, &tree); err != nil {
+			return err
+		}
+		if _, project := tree["services"]; dropIn && !project {
+			tree["rootfs"] = "host" // what the definition has
+		}
+		data, err := json.Marshal(tree)
+		if err != nil {
+			return err
+		}
+		var value any
+		if err := json.Unmarshal(data, &value); err != nil {
+			return err
+		}
+		return resolved.Validate(value)
+	}
+}
+
+// The examples are right for editors, too.
+func TestExamplesAreValid(t *testing.T) {
+	valid := validator(t)
+	files, err := filepath.Glob("../examples/*/*.yaml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("the examples are %q, %v", files, err)
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := valid(text, false); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 

@@ -137,9 +137,13 @@ func (a *app) problems(args []string) (diag.List, int, error) {
 		if run.Dirs == nil {
 			found = append(found, dropInProblems(a.root, out.Definitions)...)
 		}
+		if run.Select == nil {
+			found = append(found, out.Strays(a.root, run.Dirs)...)
+		}
 		if run.Dirs == nil && run.Select == nil {
 			found = append(found, linkProblems(a.root, out)...)
 			found = append(found, missingNetworks(out.Definitions)...)
+			found = append(found, unmetConditions(out.Definitions)...)
 		}
 		for _, p := range append(found, forwarding(out.Definitions, found)...) {
 			all = append(all, relative(p, run.Dirs != nil))
@@ -286,6 +290,32 @@ func forwarding(files []definition.File, found diag.List) diag.List {
 		}
 	}
 	return notes
+}
+
+// unmetConditions are those of definitions outside of projects, for which another
+// definition would have to say what it is waited for.
+func unmetConditions(files []definition.File) (problems diag.List) {
+	byName := map[string]*definition.Service{}
+	for i := range files {
+		for j := range files[i].Services {
+			byName[files[i].Services[j].Name] = &files[i].Services[j]
+		}
+	}
+	for i := range files {
+		for j := range files[i].Services {
+			s := &files[i].Services[j]
+			for _, d := range s.DependsOn {
+				other := byName[d.Service]
+				if s.Project != "" || other == nil || d.Condition != definition.ServiceCompleted || other.AwaitedCompletion {
+					continue
+				}
+				p := s.Problem("depends_on", "it is started when "+other.Name+" has started, and not when that has ended", "write systemd: {notify: completed} in "+other.Source.File)
+				p.Severity = diag.Warning
+				problems = append(problems, p)
+			}
+		}
+	}
+	return problems
 }
 
 // missingNetworks are external ones that none of all definitions makes, on which a

@@ -3,9 +3,11 @@
 package compose
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/unitc/unitc/internal/busvalue"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/syntax/library"
 )
@@ -117,6 +119,73 @@ func TestStopWhenUnneeded(t *testing.T) {
 		got := parseApp("image: x\nsystemd: "+text+"\n", nil).Problems
 		if got.HasErrors() || strings.Contains(got.String(), "warning: systemd.unit.StopWhenUnneeded: it never stops") != want {
 			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
+// A key of unitc's that is misspelt would be a note, and change nothing.
+func TestNotesThatAreAlmostKeys(t *testing.T) {
+	f := parse(parseText("blog", `x-direktory: /srv
+x-common: {}
+services:
+  web:
+    image: x
+    x-idle-timout: 15m
+    x-Systemd: {slice: x}
+    x-podman: {}
+    x-date: today
+    ports: [{target: 80, published: 80, x-activaton: true, x-note: y}]
+`))
+	const note = "a note of your own, which changes nothing; did you mean "
+	want := "blog.yaml:1:1: warning: x-direktory: " + note + "x-directory?\n" +
+		"blog.yaml:6:5: warning: services.web.x-idle-timout: " + note + "x-idle-timeout?\n" +
+		"blog.yaml:7:5: warning: services.web.x-Systemd: " + note + "x-systemd?\n" +
+		"blog.yaml:10:41: warning: services.web.ports[0].x-activaton: " + note + "x-activation?\n"
+	if got := f.Problems.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// What a scope can't be given, or not with that value, is a fault at its line, where
+// systemd would say so at the start, or pass over the line of a unit.
+func TestValuesOfScopes(t *testing.T) {
+	for text, want := range map[string]string{
+		"scope: {MemoryMax: much}":                                                                       `web.yaml:3:22: error: systemd.scope.MemoryMax: "much" is not a size; write a number with K, M, G or T; systemd.resource-control(5) says what it takes`,
+		"scope: {MemoryMax: much}\n  cgroup: service":                                                    `web.yaml:3:22: error: systemd.scope.MemoryMax: "much" is not a size`,
+		"scope: {AllowedMemoryNodes: [0, x]}":                                                            `systemd.scope.AllowedMemoryNodes[1]: "x" is not a list`,
+		"scope: {SocketBindDeny: any, SocketBindAllow: 80}":                                              "",
+		"scope: {MemoryHigh: 50%, CPUQuota: 150%, IPAddressDeny: any, MemoryMax: ''}\n  cgroup: service": "",
+		"scope: {DevicePolicy: closed, MemoryPressureWatch: off, RuntimeMaxSec: 1h}":                     "",
+	} {
+		in := parseText("web", "rootfs: host\nsystemd:\n  "+text+"\n")
+		if got := parse(in).Problems.String(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// Every directive that may stand under scope: can be given to a scope.
+func TestEveryScopeDirectiveHasAForm(t *testing.T) {
+	for i := range directives {
+		d := &directives[i]
+		if d.rooms&(inScope|inKill|inResource) == 0 || refusedScope(d) != "" {
+			continue
+		}
+		if _, _, err := busvalue.Of(d.name, ""); errors.Is(err, busvalue.ErrNone) {
+			t.Errorf("%s: %v", d.name, err)
+		}
+	}
+}
+
+func TestCompleted(t *testing.T) {
+	for text, want := range map[string]string{
+		"restart: on-failure":                        "",
+		"restart: always":                            "web.yaml:2:11: error: systemd.notify: conflicts with restart at line 3: it is started again whenever it ends, so it never completes; write restart: no or on-failure",
+		"deploy: {restart_policy: {condition: any}}": "conflicts with restart_policy at line 3",
+	} {
+		f := parse(parseText("web", "rootfs: host\nsystemd: {notify: completed}\n"+text+"\n"))
+		if got := f.Problems.String(); (got == "") != (want == "") || !strings.Contains(got, want) || !f.Services[0].AwaitedCompletion {
+			t.Errorf("%s: %s\nwant %s", text, got, want)
 		}
 	}
 }

@@ -261,6 +261,8 @@ func (r *reader) checkMapping(n *node, s *shape) bool {
 		} else if !strings.HasPrefix(p.key, "x-") {
 			r.faultUnknown(n, p, s.keys)
 			ok = false
+		} else {
+			r.warnOwn(n, p, s.keys)
 		}
 	}
 	for i := range s.keys {

@@ -75,7 +75,9 @@ func (r *reader) decodeProject(file *definition.File) {
 		p := &r.root.pairs[i]
 		f := findField(topKeys, p.key)
 		switch {
-		case p.key == "services", strings.HasPrefix(p.key, "x-"):
+		case p.key == "services", f != nil && strings.HasPrefix(p.key, "x-"):
+		case strings.HasPrefix(p.key, "x-"):
+			r.warnOwn(r.root, p, topKeys)
 		case f == nil:
 			r.faultTop(p)
 		default:
@@ -184,7 +186,7 @@ func (r *reader) checkCondition(s, other *definition.Service, d definition.Depen
 
 func mayBeHealthy(s *definition.Service) bool {
 	switch h := s.Healthcheck; {
-	case s.System.Notify == definition.NotifyStarted:
+	case s.System.Notify == definition.NotifyStarted, s.System.Notify == definition.NotifyCompleted:
 		return false
 	case s.System.Notify == definition.NotifyContainer, s.System.Probe != nil, h != nil && h.Test != nil:
 		return true

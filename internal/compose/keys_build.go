@@ -20,6 +20,7 @@ var (
 	argumentsShape = shape{kinds: list | mapping, item: &shape{kinds: text, format: &pairFormat}, open: &valueShape, name: &envNameFormat, merge: mergePairs}
 	// What builders read is theirs to check.
 	textsShape = shape{kinds: text | list, item: &stringShape, merge: mergeAppend}
+	sshShape   = shape{kinds: text | list | mapping, item: &stringShape, open: &valueShape, merge: mergeAppend}
 )
 
 var buildShape = shape{kinds: text | mapping, format: &contextFormat, keys: []field{
@@ -37,6 +38,7 @@ var buildShape = shape{kinds: text | mapping, format: &contextFormat, keys: []fi
 	{name: "labels", shape: &shape{kinds: list | mapping, item: &shape{kinds: text, format: &pairFormat}, open: &valueShape, merge: mergePairs}, example: "{org.example: web}", doc: "Labels of the image."},
 	{name: "network", shape: &stringShape, example: "host", doc: "The network of what the Dockerfile runs, in the builder's words."},
 	{name: "no_cache", shape: &boolShape, example: "true", doc: "Build all anew."},
+	{name: "no_cache_filter", shape: &textsShape, refused: "write no_cache: true; builders other than Docker's know no stages there"},
 	{name: "platforms", shape: &shape{kinds: list, item: &shape{kinds: text, format: &platformFormat}, merge: mergeReplace}, example: "[linux/arm64]", doc: "The platform to build for; one."},
 	{name: "privileged", shape: &boolShape, refused: "run the builder by hand, and drop build:"},
 	{name: "provenance", shape: &shape{kinds: scalar}, example: "true", ignored: "unitc keeps no attestations", doc: "Attestations of where the image comes from."},
@@ -44,7 +46,7 @@ var buildShape = shape{kinds: text | mapping, format: &contextFormat, keys: []fi
 	{name: "sbom", shape: &shape{kinds: scalar}, example: "true", ignored: "unitc keeps no attestations", doc: "Attestations of what the image has."},
 	{name: "secrets", shape: &grantsShape, example: "[token]", doc: "Secrets of the project for RUN --mount=type=secret; an id is the target, or the secret's name."},
 	{name: "shm_size", shape: &memoryShape, example: "64m", doc: "The size of /dev/shm while it is built."},
-	{name: "ssh", shape: &textsShape, example: "[default]", doc: "Agents or keys for RUN --mount=type=ssh."},
+	{name: "ssh", shape: &sshShape, example: "[default]", doc: "Agents or keys for RUN --mount=type=ssh."},
 	{name: "tags", shape: &shape{kinds: list, item: &shape{kinds: text, format: &imageFormat}, merge: mergeAppend}, example: "[\"registry.example/web:1.2\"]", doc: "Further names of the image."},
 	{name: "target", shape: &stringShape, example: "prod", doc: "The stage of the Dockerfile to build."},
 	{name: "ulimits", shape: &ulimitsShape, example: "{nofile: 65536}", doc: "Limits of what the Dockerfile runs."},
@@ -90,6 +92,9 @@ func (r *reader) readBuild(b *definition.Build, s *definition.Service, n *node) 
 		if v := n.get(key); v != nil {
 			*into = texts(v.asList())
 		}
+	}
+	for i, id := range b.SSH { // of a mapping
+		b.SSH[i] = strings.TrimSuffix(id, "=")
 	}
 	if len(b.Platforms) > 1 {
 		r.fault(n.get("platforms"), "write one platform: a container runs one image", "%d platforms", len(b.Platforms))

@@ -197,6 +197,10 @@ func (r *reader) gpus(s *definition.Service, n *node, key string) {
 		return
 	}
 	for _, item := range n.items {
+		if item.get("count") != nil && item.get("device_ids") != nil {
+			r.conflict(item, "count", "device_ids", "each chooses among the devices")
+			continue
+		}
 		names, what, cure := gpuNames(item)
 		if what != "" {
 			fault := r.fault(item, cure, "%s", what)
@@ -227,9 +231,6 @@ func gpuNames(n *node) (names []string, what, cure string) {
 	case driver == "" && capabilities != nil && !slices.ContainsFunc(texts(capabilities), isGPUWord):
 		ok = false
 		what, cure = "no device is known by these capabilities", "write devices: [vendor.com/class=name]"
-	case ids != nil && count != nil:
-		ok = false
-		what, cure = "both count and device_ids are given", "keep one of the two"
 	}
 	if !ok {
 		return nil, what, cure

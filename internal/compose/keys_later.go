@@ -19,6 +19,7 @@ var laterKeys = []field{
 	{name: "isolation", shape: &stringShape, refused: "remove it; it is for Windows containers"},
 	{name: "mem_swappiness", shape: &intShape, refused: "write memswap_limit: equal to mem_limit: for no swap (cgroup v2 has no swappiness of its own)"},
 	{name: "models", shape: &shape{kinds: list | mapping, item: &stringShape, open: &anyShape}, refused: "run the model as a service of its own"},
+	{name: "pre_start", shape: &anyShape, refused: "write each step as a service of its own with restart: no, and wait for it: depends_on: {STEP: {condition: service_completed_successfully}}"},
 	{name: "provider", shape: &anyShape, refused: "run what the provider runs as a service of its own"},
 	{name: "storage_opt", shape: &shape{kinds: mapping, open: &valueShape}, refused: "set a quota on the file system of the image store"},
 	{name: "use_api_socket", shape: &boolShape, refused: "mount the socket of the engine that is meant under volumes:"},

@@ -64,6 +64,8 @@ func (r *reader) decodeService(s *definition.Service, name string, at place, n *
 		if f == nil {
 			if !strings.HasPrefix(p.key, "x-") {
 				r.faultUnknown(n, p, serviceKeys)
+			} else {
+				r.warnOwn(n, p, serviceKeys)
 			}
 			continue
 		}

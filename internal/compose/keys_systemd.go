@@ -3,9 +3,11 @@
 package compose
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
+	"github.com/unitc/unitc/internal/busvalue"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/diag"
 )
@@ -20,8 +22,8 @@ var systemdKeys = []field{
 		doc: "Where the payload runs: in a transient scope (the default) or in the service's own delegated cgroup."},
 	{name: "install", shape: &directiveBlock, example: "{WantedBy: multi-user.target}",
 		doc: "Directives of the [Install] section; the generator makes the links."},
-	{name: "notify", shape: &shape{kinds: text, words: []string{definition.NotifyStarted, definition.NotifyHealthy, definition.NotifyContainer}}, example: "container",
-		doc: "What makes the unit active: started, healthy (the default where there is a check) or container, the payload's own READY=1."},
+	{name: "notify", shape: &shape{kinds: text, words: []string{definition.NotifyStarted, definition.NotifyHealthy, definition.NotifyContainer, definition.NotifyCompleted}}, example: "container",
+		doc: "What makes the unit active: started, healthy (the default where there is a check), container, the payload's own READY=1, or completed, its end with status 0."},
 	{name: "probe", shape: &probeShape, example: "{http: \"http://:8080/health\"}",
 		doc: "A check for which the image needs no program: exec, file, http, log, tcp or unix. Its times are those of healthcheck."},
 	{name: "scope", shape: &directiveBlock, example: "{MemoryHigh: 400M}",
@@ -57,6 +59,7 @@ var sliceFormat = format{
 // decodeSystemd reads the block even if its shape was wrong somewhere: the
 // install links of a broken definition are part of its error unit.
 func decodeSystemd(r *reader, s *definition.Service, n *node) {
+	s.System.Cgroup = n.get("cgroup").str()
 	for i := range n.pairs {
 		p := &n.pairs[i]
 		switch p.key {
@@ -65,11 +68,9 @@ func decodeSystemd(r *reader, s *definition.Service, n *node) {
 				s.System.Slice = strings.TrimSuffix(p.value.text, ".slice") + ".slice"
 			}
 			continue
-		case "cgroup":
-			s.System.Cgroup = p.value.str()
-			continue
 		case "notify":
 			s.System.Notify = p.value.str()
+			s.AwaitedCompletion = s.System.Notify == definition.NotifyCompleted
 			continue
 		case "probe":
 			if p.value.kind == mapping && !p.value.bad {
@@ -100,11 +101,28 @@ func (r *reader) decodeSection(sec *section, s *definition.Service, n *node) {
 			values = p.value.items
 		}
 		for _, v := range values {
-			if v.kind&(boolean|number|text) != 0 && r.checkValue(v) {
+			if v.kind&(boolean|number|text) != 0 && r.checkValue(v) && (sec.key != "scope" || r.checkScope(s, p.key, v)) {
 				*into = append(*into, definition.Directive{Name: p.key, Value: v.text})
 			}
 		}
 	}
+}
+
+// checkScope finds what systemd would not take for a scope: that has no unit file, whose
+// bad lines systemd passes over with a word in its log. In one, which `cgroup: service`
+// is, a limit would not be there.
+func (r *reader) checkScope(s *definition.Service, name string, n *node) bool {
+	_, _, err := busvalue.Of(name, n.text)
+	inUnit := s.System.Cgroup == definition.CgroupService
+	switch {
+	case err == nil, inUnit && (errors.Is(err, busvalue.ErrNone) || n.text == "" || strings.Contains(n.text, "%")):
+		return true
+	case errors.Is(err, busvalue.ErrNone):
+		r.fault(n, "write cgroup: service beside scope:", "no scope can be given this directive").Rule = diag.RuleConflict
+	default:
+		r.fault(n, "systemd.resource-control(5) says what it takes", "%v", err).Rule = diag.RuleDirective
+	}
+	return false
 }
 
 func (r *reader) checkDirective(sec *section, n *node, p *pair) bool {

@@ -25,6 +25,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	if s.ReadOnly && s.Persist {
 		r.conflict(n, "read_only", "x-persist", "nothing can be written")
 	}
+	r.checkCompletion(s, n)
 	r.checkChecks(s, n)
 	r.checkPorts(s, n)
 	r.checkIdle(s, n)
@@ -39,6 +40,24 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 			if p := findPair(n.get(block).get("service"), "Restart"); p != nil {
 				r.report(diag.Error, p.place, join(r.pathOf(n), block)+".service.Restart", "keep one of the two", "restart: at %s says it too", r.where(p.place, findPair(n, "restart").place))
 			}
+		}
+	}
+}
+
+// checkCompletion: what is started again whenever it ends never completes.
+func (r *reader) checkCompletion(s *definition.Service, n *node) {
+	policy := s.Restart.Policy
+	if s.System.Notify != definition.NotifyCompleted || policy != definition.RestartAlways && policy != definition.RestartUnlessStopped {
+		return
+	}
+	restart := findPair(n, "restart")
+	if deploy := n.get("deploy"); deploy.get("restart_policy") != nil {
+		restart = findPair(deploy, "restart_policy")
+	}
+	for _, block := range []string{"systemd", "x-systemd"} {
+		if p := findPair(n.get(block), "notify"); p != nil && restart != nil {
+			r.report(diag.Error, p.place, join(r.pathOf(n), block)+".notify", "write restart: no or on-failure", "conflicts with %s at %s: it is started again whenever it ends, so it never completes",
+				restart.key, r.where(p.place, restart.place)).Rule = diag.RuleConflict
 		}
 	}
 }

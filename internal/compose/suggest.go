@@ -138,3 +138,16 @@ func (r *reader) faultUnknown(n *node, p *pair, fields []field) {
 	}
 	r.faultKey(n, p, cure, "unknown key").Rule = diag.RuleUnknownKey
 }
+
+// warnOwn tells of a note of the operator's that is almost a key of unitc's. Notes have
+// whatever name, so that it has to be nearer than a key that can't be right.
+func (r *reader) warnOwn(n *node, p *pair, fields []field) {
+	for i := range fields {
+		own := fields[i].name
+		if !strings.HasPrefix(own, "x-") || distance(fold(p.key), fold(own), 3) > len(p.key)/8 {
+			continue
+		}
+		r.report(diag.Warning, p.place, join(r.pathOf(n), p.key), "did you mean "+own+"?", "a note of your own, which changes nothing").Rule = diag.RuleUnknownKey
+		return
+	}
+}

@@ -410,6 +410,7 @@ const (
 	NotifyStarted   = "started"   // the payload's first instruction
 	NotifyHealthy   = "healthy"   // the first check that succeeds
 	NotifyContainer = "container" // the payload's own READY=1 (sd_notify(3))
+	NotifyCompleted = "completed" // the payload's end with status 0
 )
 
 // Kinds of probe.

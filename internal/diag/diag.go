@@ -98,6 +98,7 @@ const (
 	RuleVariable    = "variable"    // interpolation
 	RuleLimit       = "limit"       // more than is allowed
 	RuleUnsupported = "unsupported" // a Compose key or value that unitc will not have
+	RuleDirective   = "directive"   // a value that systemd would not take
 	RuleRelaxation  = "relaxation"  // a key that opens what is closed by default
 	RuleHost        = "host"        // what a start changes of the host
 	RuleLoss        = "loss"        // what a conversion cannot take along

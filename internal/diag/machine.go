@@ -83,6 +83,7 @@ var ruleTexts = map[string]string{
 	RuleVariable:    "A variable can't be filled in",
 	RuleLimit:       "The file has more than is allowed",
 	RuleUnsupported: "unitc does not support a feature of Compose",
+	RuleDirective:   "A value that systemd would not take",
 	RuleRelaxation:  "A key opens what is closed by default",
 	RuleHost:        "A start changes something of the host",
 	RuleLoss:        "A conversion cannot take something along",

@@ -25,6 +25,7 @@ type NotFoundError struct {
 	Nearest string // "" = nothing like it
 	None    bool   // there is no definition at all
 	What    string // another thing than a definition: "secret"
+	Stray   string // the file that may have been meant, where none is read
 }
 
 func (e *NotFoundError) Error() string {
@@ -33,6 +34,8 @@ func (e *NotFoundError) Error() string {
 		return fmt.Sprintf("no %s %q; did you mean %s?", e.What, e.Name, e.Nearest)
 	case e.What != "":
 		return fmt.Sprintf("no %s %q; `unitc %s ls` lists all", e.What, e.Name, e.What)
+	case e.Stray != "":
+		return fmt.Sprintf("no definition %q: %s is not read, as it stands below a search directory and not in it; %s", e.Name, e.Stray, strayCure(e.Stray))
 	case e.None:
 		return fmt.Sprintf("no definition %q, nor any other; write one to %s/%s.yaml", e.Name, searchpath.Dirs[0], e.Name)
 	case e.Nearest != "":
@@ -100,7 +103,7 @@ func Find(root, name string) (*Found, error) {
 	if f := findInProjects(tree, base, instance); f != nil {
 		return f, nil
 	}
-	return nil, notFound(tree, name, stem)
+	return nil, notFound(tree, root, name, stem)
 }
 
 func read(tree *searchpath.Tree, entry *searchpath.Entry) *Found {
@@ -130,9 +133,9 @@ func findInProjects(tree *searchpath.Tree, base, instance string) *Found {
 	return nil
 }
 
-func notFound(tree *searchpath.Tree, name, stem string) error {
+func notFound(tree *searchpath.Tree, root, name, stem string) error {
 	names := unitStems(tree)
-	return &NotFoundError{Name: name, Nearest: compose.Nearest(stem, names), None: len(names) == 0}
+	return &NotFoundError{Name: name, Nearest: compose.Nearest(stem, names), None: len(names) == 0, Stray: strayOf(root, stem)}
 }
 
 // unitStems are the names of all services that definitions give, and those of

@@ -40,6 +40,8 @@ type Output struct {
 	Files       []File // in byte order of their paths
 	Problems    diag.List
 	Definitions []definition.File
+
+	read []searchpath.Layer // all files that made them
 }
 
 // File is one file or link, its path relative to OutDir.
@@ -66,7 +68,10 @@ func (d DryRun) Run() (*Output, error) {
 			if d.Found != nil {
 				d.Found(&src)
 			}
+			var named []searchpath.Layer
+			src.Named = &named
 			file := loader.Parse(src, library.Full)
+			out.read = append(append(out.read, src.Layers...), named...)
 			if d.Parsed != nil {
 				d.Parsed(&file)
 			}

@@ -92,9 +92,9 @@ var serviceRows = []key{
 	{name: "OOMScoreAdjust", read: lastOf, do: func(_ *quadlet, d *def, a arg) { d.setNumber("oom_score_adj", a) }, becomes: "`oom_score_adj`"},
 	{name: "RemainAfterExit", read: once, do: func(_ *quadlet, d *def, a arg) {
 		if isTrue(a.text) {
-			d.lost(a, "a unit that stays active when its container has ended", "depends_on with service_completed_successfully in what waits for it does that")
+			d.lost(a, "a unit that stays active when its container has ended", "systemd: {notify: completed} has it active when its payload has ended, and stay so")
 		}
-	}, becomes: "lost: `depends_on` with *service_completed_successfully* in what waits for it"},
+	}, becomes: "lost: `systemd: {notify: completed}` has it active when its payload has ended, and stay so"},
 	{name: "Restart", read: once, do: silent, becomes: "`restart`, others than *always* and *on-failure* `systemd: service: Restart`"},
 	{name: "Slice", read: lastOf, do: func(_ *quadlet, d *def, a arg) {
 		d.root.child("systemd", mapping).put("slice", scalarOf(a, a.text))
@@ -102,7 +102,7 @@ var serviceRows = []key{
 	{name: "TimeoutStopSec", read: lastOf, do: (*quadlet).stopTime, becomes: "`stop_grace_period`, unless StopTimeout= is given"},
 	{name: "Type", read: lastOf, do: func(_ *quadlet, d *def, a arg) {
 		if a.text == "oneshot" {
-			d.changed(a, "the unit is active when the payload runs, not when it has ended", "write depends_on: with service_completed_successfully in what waits for its end")
+			d.changed(a, "the unit is active when the payload runs, not when it has ended", "write systemd: {notify: completed}; the unit stays active then, and a timer starts it once")
 		}
 	}, becomes: "nothing: *notify*; with *oneshot* Podman's unit is active when the payload has ended"},
 }

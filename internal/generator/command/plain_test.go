@@ -167,6 +167,30 @@ func TestTheOtherProgramTakesOver(t *testing.T) {
 	}
 }
 
+// Variables are those of the files beside a definition, and never those that systemd
+// or whoever runs the generator has.
+func TestNoVariableOfItsOwn(t *testing.T) {
+	root := place(t, map[string]string{
+		"web.yaml": "rootfs: /srv\ncommand: [x, \"${LEAK:-none}\", \"${OWN:-none}\"]\nenvironment: [LEAK, OWN]\n", "web.env": "OWN=file\n",
+		"all.yaml":  "rootfs: &a /srv\ncommand: [x, \"${LEAK-none}\", \"${SYSTEMD_SCOPE-none}\"]\n",
+		"must.yaml": "rootfs: /srv\nhostname: ${LEAK:?is not set}\n",
+	})
+	for _, program := range []string{"plain", "full"} {
+		out := t.TempDir()
+		env := []string{withRoot + "=" + root, "LEAK=leaked", "OWN=leaked", "SYSTEMD_SCOPE=system", "COMPOSE_PROJECT_NAME=leaked"}
+		log, err := generatorCommand(t, program, env, out, out, out).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", program, err, log)
+		}
+		for name, want := range map[string]string{"web": `"x","none","file"`, "all": `"x","none","none"`, "must": "is not set"} {
+			data, err := resolved.Read(resolved.Path(out, name))
+			if err != nil || !strings.Contains(string(data), want) || strings.Contains(string(data), "leaked") {
+				t.Errorf("%s: %s is %s (%v), which lacks %s", program, name, data, err, want)
+			}
+		}
+	}
+}
+
 // A regular expression is the library's too, unless it means itself.
 func TestExpressions(t *testing.T) {
 	for text, plain := range map[string]bool{"listening": true, "listening on [0-9]+": false, "a.b": false} {

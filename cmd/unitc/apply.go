@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/cli/change"
 	"github.com/unitc/unitc/internal/cli/rollout"
 	"github.com/unitc/unitc/internal/definition"
@@ -197,7 +199,12 @@ func (a *app) setLimits(launched *plan.Plan, running, wanted *definition.Service
 		}
 	}
 	_ = os.Remove(dir) // it stays if somebody has set something else
-	return nil
+	if launched.Scope == nil || launched.Runtime != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), busTimeout)
+	defer cancel()
+	return cgroupsd.ShowScope(ctx, launched.Scope)
 }
 
 // writeLimits makes the drop-in that turns the limits of a running scope into

@@ -39,7 +39,8 @@ func (a *app) updateLimits() *cobra.Command {
 		Short: "change the limits of a running container",
 		Long: `Change limits of a running container, in the words of its definition: ` + strings.Join(limitKeys, ", ") + `.
 They hold at once and until it stops; with --persist a drop-in of the definition
-keeps them. systemctl set-property on the scope does it in systemd's words.`,
+keeps them. systemctl set-property on the scope does it in systemd's words, but
+lifts no limit on memory or processor time that is there.`,
 		Example:           "  unitc update-limits web mem_limit=256m cpus=1.5\n  unitc update-limits --persist db mem_limit=2g",
 		Args:              cobra.MinimumNArgs(0),
 		ValidArgsFunction: a.completeLimits,

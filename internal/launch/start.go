@@ -369,7 +369,19 @@ func (s *starter) joinScope() error {
 		return err
 	}
 	// Behind the move: no controller goes down where a process is in between (C-3).
-	return s.giveCgroup(dir)
+	if err := s.giveCgroup(dir); err != nil {
+		return err
+	}
+	return s.showLimits(dir)
+}
+
+// showLimits has the payload see what it is limited to. Another runtime has a cgroup of
+// its own beside the leaf.
+func (s *starter) showLimits(unit *os.File) error {
+	if s.plan.Runtime != "" || !cgroupsd.HasShown(s.plan.Scope) {
+		return nil
+	}
+	return cgroupsd.Show(unit, s.cgroup)
 }
 
 func (s *starter) releasePayload() error {

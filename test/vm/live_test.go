@@ -28,6 +28,10 @@ func TestLimitsChangeLive(t *testing.T) {
 					t.Fatal(err)
 				}
 				words = append(words, strings.TrimSpace(string(data)))
+				// What the payload looks at to size itself: the same, or nothing where there is no limit.
+				if seen, err := os.ReadFile(c.cgroup() + "/payload/" + file); placement == "scope" && file != "pids.max" && string(seen) != string(data) && (err == nil || !strings.HasPrefix(string(data), "max ")) {
+					t.Errorf("of %s the payload sees %q, %v; the limit is %q", file, seen, err, data)
+				}
 			}
 			return strings.Join(words, ", ")
 		}
@@ -38,6 +42,15 @@ func TestLimitsChangeLive(t *testing.T) {
 			}
 		}
 		expect("at the start", "67108864, 50000 100000, 2048")
+		if placement == "scope" {
+			if seen := run(t, "unitc", "exec", c.name, "cat", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/cpu.max"); seen != "67108864\n50000 100000" {
+				t.Errorf("the payload sees %q", seen)
+			}
+			unit, _ := os.ReadFile(c.cgroup() + "/memory.oom.group")
+			if leaf, err := os.ReadFile(c.cgroup() + "/payload/memory.oom.group"); err != nil || string(leaf) != string(unit) {
+				t.Errorf("when memory runs out the kernel goes by %q, %v; systemd says %q", leaf, err, unit)
+			}
+		}
 		checkStats(t, c.name)
 		pid := c.show("MainPID")
 		text := payload + "mem_limit: 96m\npids_limit: 33\nsystemd: {cgroup: " + placement + "}\n"
@@ -52,6 +65,8 @@ func TestLimitsChangeLive(t *testing.T) {
 			run(t, "unitc", "update-limits", c.name, "mem_limit=48m")
 			run(t, "systemctl", "daemon-reload")
 			expect("after update-limits and a reload", "50331648, max 100000, 33")
+			run(t, "unitc", "update-limits", c.name, "mem_limit=80m", "cpus=2")
+			expect("after update-limits that raises them", "83886080, 200000 100000, 33")
 		}
 		if got := c.show("MainPID"); got != pid {
 			t.Errorf("it was restarted: %s, before %s", got, pid)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -115,6 +116,9 @@ func Of(name, value string) (property string, v any, err error) {
 		return "", nil, ErrNone
 	}
 	v, suffix, err := variantOf(k, value)
+	if err == nil {
+		err = checkRange(name, value, v)
+	}
 	if err != nil {
 		return "", nil, err
 	}
@@ -127,22 +131,46 @@ func Of(name, value string) (property string, v any, err error) {
 	return name + suffix, v, nil
 }
 
+// words are those that a directive takes.
+var words = map[string][]string{
+	"DevicePolicy": {"auto", "closed", "strict"}, "OOMPolicy": {"continue", "stop", "kill"},
+	"ManagedOOMSwap": {"auto", "kill"}, "ManagedOOMMemoryPressure": {"auto", "kill"}, "ManagedOOMPreference": {"none", "avoid", "omit"},
+	"MemoryPressureWatch": {"auto", "on", "off", "yes", "no", "true", "false", "1", "0", "skip"},
+}
+
+// attachTypes are those of BPFProgram=.
+var attachTypes = strings.Fields(`ingress egress sock_create sock_ops device bind4 bind6 connect4 connect6 post_bind4 post_bind6
+sendmsg4 sendmsg6 sysctl recvmsg4 recvmsg6 getsockopt setsockopt`)
+
+// checkRange finds what has the right form and what systemd does not take all the same.
+func checkRange(name, value string, v any) error {
+	if list := words[name]; list != nil && value != "" && !slices.Contains(list, value) {
+		return fmt.Errorf("%q is none of %s", value, strings.Join(list, ", "))
+	}
+	switch name {
+	case "MemoryMax", "MemoryHigh", "TasksMax", "StartupMemoryMax", "StartupMemoryHigh":
+		if v == uint64(0) || v == uint32(0) {
+			return fmt.Errorf("%q leaves no process anything", value)
+		}
+	case "DeviceAllow":
+		r := v.([]DeviceRule)[0]
+		if value != "" && (!strings.HasPrefix(r.Path, "/dev/") && !strings.HasPrefix(r.Path, "char-") && !strings.HasPrefix(r.Path, "block-") && !strings.HasPrefix(r.Path, "/run/systemd/inaccessible/") || strings.Trim(r.Permissions, "rwm") != "") {
+			return fmt.Errorf("%q is no device with r, w and m, as in /dev/fuse rw or char-pts rwm", value)
+		}
+	}
+	return nil
+}
+
 func variantOf(k kind, value string) (v any, suffix string, err error) {
 	switch k {
 	case kindBytes, kindTasks:
 		return amount(value, k == kindBytes)
 	case kindWeight:
-		if value == "idle" {
-			return uint64(0), "", nil
-		}
-		n, err := strconv.ParseUint(value, 10, 64)
+		n, err := weight(value)
 		return n, "", err
 	case kindQuota:
-		if value == "infinity" {
-			return uint64(math.MaxUint64), "", nil
-		}
-		p, err := percent(value)
-		return uint64(math.Round(p * 10000)), "", err // µs in each second
+		q, err := quota(value)
+		return q, "", err
 	case kindSpan:
 		us, err := span(value)
 		return us, "", err
@@ -157,14 +185,14 @@ func variantOf(k kind, value string) (v any, suffix string, err error) {
 		b, err := bitmap(value)
 		return b, "", err
 	case kindPermyriad:
-		p, err := percent(value)
-		return uint32(p / 100 * math.MaxUint32), "", err
+		scale, err := part(value)
+		return scale, "", err
 	case kindAddress:
 		a, err := addresses(value)
 		return a, "", err
 	case kindPath:
 		kind, path, ok := strings.Cut(value, ":")
-		if !ok || !strings.HasPrefix(path, "/") {
+		if !ok || !strings.HasPrefix(path, "/") || !slices.Contains(attachTypes, kind) {
 			err = fmt.Errorf("%q is not TYPE:PATH, as in egress:/sys/fs/bpf/filter", value)
 		}
 		return []Program{{kind, path}}, "", err
@@ -224,8 +252,8 @@ func amount(value string, suffixes bool) (any, string, error) {
 		return uint64(math.MaxUint64), "", nil
 	}
 	if strings.HasSuffix(value, "%") {
-		p, err := percent(value)
-		return uint32(p / 100 * math.MaxUint32), "Scale", err
+		scale, err := part(value)
+		return scale, "Scale", err
 	}
 	if !suffixes {
 		n, err := strconv.ParseUint(value, 10, 64)
@@ -243,10 +271,9 @@ func size(value string, base float64) (uint64, error) {
 	}
 	number := strings.TrimRight(value, "KMGTPEB")
 	factor := 1.0
-	if s := strings.TrimSuffix(value[len(number):], "B"); s != "" {
-		if len(s) != 1 {
-			return 0, fmt.Errorf("%q is not a size; write a number with K, M, G or T", value)
-		}
+	if s := value[len(number):]; len(s) > 1 {
+		return 0, fmt.Errorf("%q is not a size; write a number with K, M, G or T", value)
+	} else if s != "" && s != "B" {
 		factor = math.Pow(base, float64(strings.Index("KMGTPE", s)+1))
 	}
 	if n, err := strconv.ParseUint(number, 10, 64); err == nil && factor == 1 {
@@ -257,6 +284,48 @@ func size(value string, base float64) (uint64, error) {
 		return 0, fmt.Errorf("%q is not a size; write a number with K, M, G or T", value)
 	}
 	return uint64(f * factor), nil
+}
+
+// part of 2^32-1: more than all of it is none.
+func part(value string) (uint32, error) {
+	p, err := percent(value)
+	if err == nil && p > 100 {
+		err = fmt.Errorf("%q is more than all there is", value)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return uint32(p / 100 * math.MaxUint32), nil
+}
+
+// weight is what cgroup v2 takes; "idle" is 0.
+func weight(value string) (uint64, error) {
+	if value == "idle" {
+		return 0, nil
+	}
+	if value == "" {
+		return math.MaxUint64, nil
+	}
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil || n < 1 || n > 10000 {
+		return 0, fmt.Errorf("%q is no weight, a number from 1 to 10000", value)
+	}
+	return n, nil
+}
+
+// quota is µs in each second.
+func quota(value string) (uint64, error) {
+	if value == "infinity" || value == "" {
+		return math.MaxUint64, nil
+	}
+	p, err := percent(value)
+	if us := math.Round(p * 10000); err == nil && (us < 1 || us > math.MaxInt64) {
+		err = fmt.Errorf("%q is no share of a processor such as 50%%", value)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return uint64(math.Round(p * 10000)), nil
 }
 
 func percent(value string) (float64, error) {
@@ -306,6 +375,9 @@ func span(value string) (uint64, error) {
 			return 0, fmt.Errorf("%q is not a time span such as 1min 30s", value)
 		}
 		total, rest = total+n*unit, rest[letters:]
+	}
+	if total >= math.MaxUint64 {
+		return 0, fmt.Errorf("%q is longer than any time", value)
 	}
 	return uint64(total), nil
 }

@@ -52,10 +52,27 @@ func TestOf(t *testing.T) {
 		{"ExecStart", "/bin/true"}, {"ExecStartPost", "/bin/true"}, {"User", "root"}, {"MemoryMax", "much"}, {"MemoryMax", "-1"}, {"TasksMax", "1.5"},
 		{"CPUQuota", "half"}, {"CPUQuota", "50"}, {"AllowedCPUs", "3-1"}, {"AllowedCPUs", "0-99999999"}, {"TimeoutStopSec", "soon"}, {"KillSignal", "TERM"},
 		{"IPAddressAllow", "here"}, {"SendSIGHUP", "maybe"},
+		{"MemoryMax", "101%"}, {"MemoryMax", "0"}, {"TasksMax", "0"}, {"CPUWeight", "0"}, {"IOWeight", "10001"}, {"CPUQuota", "0%"}, {"CPUQuota", "1e300%"}, {"RuntimeMaxSec", "99999999999999999999w"},
+		{"DevicePolicy", "open"}, {"DeviceAllow", "/etc/passwd r"}, {"DeviceAllow", "/dev/fuse x"}, {"ManagedOOMPreference", "no"},
 		{"SocketBindAllow", "sctp:80"}, {"SocketBindAllow", "0"}, {"SocketBindAllow", "90-80"}, {"NFTSet", "cgroup:inet:x"}, {"NFTSet", "address:inet:a:b"}, {"BPFProgram", "egress"},
 	} {
 		if name, value, err := Of(bad[0], bad[1]); err == nil {
 			t.Errorf("%s=%s became %s=%v", bad[0], bad[1], name, value)
 		}
 	}
+}
+
+// FuzzOf: whatever a definition has is a value or a fault.
+func FuzzOf(f *testing.F) {
+	for name := range kinds {
+		for _, value := range []string{"1", "50%", "1G", "/dev/x 1", "any", "0-3", "yes", "tcp:80", "~lo", "cgroup:inet:a:b", "\"/dev/a b\" r"} {
+			f.Add(name, value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		property, v, err := Of(name, value)
+		if err == nil && (property == "" || v == nil) || err != nil && (property != "" || v != nil || err.Error() == "") {
+			t.Errorf("%s=%s is %s=%v (%v)", name, value, property, v, err)
+		}
+	})
 }

@@ -50,12 +50,17 @@ func TestBrokenDefinitions(t *testing.T) {
 		{"unitc-conflict-native", "native.yaml", working, []string{"/etc/unitc/native.yaml: error: the unit native.service exists already: /etc/systemd/system/native.service; rename the definition"}},
 		{"sysinit-web", "sysinit.yaml", "services:\n  web: {rootfs: host, command: [/bin/true]}\n", []string{"/etc/unitc/sysinit.yaml: error: the unit sysinit.target exists already: /usr/lib/systemd/system/sysinit.target; rename the definition"}},
 		{`b\x20name`, "b name.yaml", working, []string{"/etc/unitc/b name.yaml: error: ", "; rename the file"}},
+		{"b-capitals", "b-capitals.YAML", working, []string{`/etc/unitc/b-capitals.YAML: error: the name of a definition ends in ".yaml"; rename it to b-capitals.yaml`}},
+		{"b-drop-in", "b-drop-in.yaml.d/10-safe.conf", "read_only: true", []string{`/etc/unitc/b-drop-in.yaml.d/10-safe.conf: error: the name of a drop-in ends in ".yaml"; rename it to 10-safe.yaml`}},
 		{"b-ending", "b-ending.yml", working, []string{`/etc/unitc/b-ending.yml: error: the name of a definition ends in ".yaml"; rename it to b-ending.yaml`}},
 	} {
 		t.Run(c.unit, func(t *testing.T) {
 			cleanReload(t)
 			path, _, _ := strings.Cut(c.file, "/")
 			place(t, definitions+c.file, c.content)
+			if strings.Contains(c.file, ".yaml.d/") {
+				place(t, definitions+c.unit+".yaml", working)
+			}
 			t.Cleanup(func() { os.RemoveAll(definitions + path) })
 			reload(t)
 			checkFailsAtOnce(t, c.unit+".service", c.status)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/unitc/unitc/internal/busvalue"
 	"github.com/unitc/unitc/internal/compose"
 )
 
@@ -111,6 +112,52 @@ func TestDirectivesOfAScope(t *testing.T) {
 	}
 	if version >= 261 {
 		c.expect(c.payloadUnit(), "CPUPressureThresholdUSec=150ms")
+	}
+}
+
+// What the language takes as a value of a scope's directive systemd takes, and what it
+// refuses systemd refuses.
+//
+//lab:once
+func TestScopeValuesAreSystemds(t *testing.T) {
+	version := systemdVersion(t)
+	for _, c := range []struct {
+		name   string
+		values []string
+	}{
+		{"MemoryMax", []string{"64M", "1.5G", "67108864", "infinity", "50%", "100%", "101%", "0", "much", "-1", "64m", "64MB"}},
+		{"MemoryLow", []string{"0", "0%", "1K", "x"}},
+		{"MemorySwapMax", []string{"0", "1G", "200%"}},
+		{"TasksMax", []string{"1", "0", "1.5", "10%", "infinity"}},
+		{"CPUWeight", []string{"1", "10000", "0", "10001", "idle", "-1"}},
+		{"IOWeight", []string{"1", "10000", "0", "10001"}},
+		{"CPUQuota", []string{"1%", "250%", "0%", "50"}},
+		{"CPUQuotaPeriodSec", []string{"10ms", "soon"}},
+		{"AllowedCPUs", []string{"0", "0-1", "0,1", "x"}},
+		{"DevicePolicy", []string{"auto", "closed", "strict", "open"}},
+		{"DeviceAllow", []string{"/dev/null rw", "/dev/null", "char-pts rwm", "block-* r", "/etc/passwd r", "/dev/null x"}},
+		{"IPAddressDeny", []string{"any", "localhost", "192.0.2.0/24", "2001:db8::1", "here", "192.0.2.0/33"}},
+		{"IOReadBandwidthMax", []string{"/dev/null 5M", "/dev/null x", "null 5M"}},
+		{"SocketBindDeny", []string{"any", "ipv4:tcp:1-2", "udp", "80", "0", "sctp:80", "2-1", "ipv6:any", "tcp:any", "70000"}},
+		{"ManagedOOMPreference", []string{"none", "avoid", "omit", "no"}},
+		{"ManagedOOMMemoryPressureLimit", []string{"50%", "101%", "x"}},
+		{"OOMPolicy", []string{"continue", "kill", "never"}},
+		{"RuntimeMaxSec", []string{"1h 30min", "infinity", "soon"}},
+		{"MemoryAccounting", []string{"yes", "off", "maybe"}},
+		{"MemoryPressureWatch", []string{"auto", "on", "skip", "never"}},
+		{"NFTSet", []string{"cgroup:inet:a:b", "address:inet:a:b", "cgroup:x:a:b", "cgroup:inet:a"}},
+		{"BPFProgram", []string{"egress:/sys/fs/bpf/x", "egress", "x:/y"}},
+	} {
+		if version < 255 && (c.name == "NFTSet" || c.name == "MemoryPressureWatch" || c.name == "OOMPolicy") {
+			continue
+		}
+		for _, value := range c.values {
+			_, _, err := busvalue.Of(c.name, value)
+			said, status := command(t, "systemd-run", "--quiet", "--scope", "--property="+c.name+"="+value, "true")
+			if (err == nil) != (status == 0) {
+				t.Errorf("%s=%s: unitc says %v, systemd %d %s", c.name, value, err, status, said)
+			}
+		}
 	}
 }
 

@@ -92,9 +92,9 @@ var hostFormat = format{
 
 var imageFormat = format{
 	name:    "image",
-	pattern: `^[^\s]+$`,
+	pattern: `^[^\s~-][^\s]*$`,
 	check: func(s string) (string, string) {
-		if s == "" || strings.ContainsAny(s, " \t\r\n") || s[0] == '-' {
+		if s == "" || strings.ContainsAny(s, " \t\r\n") || s[0] == '-' || s[0] == '~' {
 			return quote(s) + " is no name of an image", "write for example docker.io/library/nginx:1.27"
 		}
 		return "", ""

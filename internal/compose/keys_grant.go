@@ -168,15 +168,26 @@ var gpuShape = shape{kinds: mapping, keys: []field{
 	{name: "capabilities", shape: &uniqueShape, example: "[gpu]", doc: "What the processor has to be able to do."},
 	{name: "count", shape: &shape{kinds: integer | text, format: &gpuCountFormat}, example: "1", doc: "How many, or all."},
 	{name: "device_ids", shape: &uniqueShape, example: "[\"0\"]", doc: "Which ones."},
-	{name: "driver", shape: &stringShape, example: "nvidia", doc: "Whose they are."},
+	{name: "driver", shape: &shape{kinds: text, format: &gpuDriverFormat}, example: "nvidia", doc: "Whose they are."},
 	{name: "options", shape: &pairsShape, example: "{virtualization: \"true\"}", doc: "Options of the driver."},
 }}
 
 var gpusShape = shape{kinds: text | list, words: []string{"all"}, item: &gpuShape}
 
+var gpuDriverFormat = format{
+	name:    "gpu-driver",
+	pattern: `^(nvidia|amd|intel|cdi)?$`,
+	check: func(s string) (string, string) {
+		if _, ok := gpuKinds[s]; ok || s == "cdi" {
+			return "", ""
+		}
+		return unsupported + "the driver " + quote(s), "write devices: [vendor.com/class=name]"
+	},
+}
+
 var gpuCountFormat = format{
 	name:    "gpu-count",
-	pattern: `^(all|-1|[0-9]+)$`,
+	pattern: `^(all|-1|[0-9]{1,3})$`, bounds: &bounds{high: 999, orMinusOne: true},
 	check: func(s string) (string, string) {
 		if n, ok := parseInt(s); s == "all" || ok && n >= -1 && n < 1000 {
 			return "", ""
@@ -203,10 +214,7 @@ func (r *reader) gpus(s *definition.Service, n *node, key string) {
 		}
 		names, what, cure := gpuNames(item)
 		if what != "" {
-			fault := r.fault(item, cure, "%s", what)
-			if fault.Rule = diag.RuleReference; strings.HasPrefix(what, unsupported) {
-				fault.Rule = diag.RuleUnsupported
-			}
+			r.fault(item, cure, "%s", what).Rule = diag.RuleReference
 			continue
 		}
 		if options := findPair(item, "options"); options != nil {
@@ -226,8 +234,6 @@ func gpuNames(n *node) (names []string, what, cure string) {
 	case driver == "cdi":
 		kind, ok = "", ids != nil
 		what, cure = "the driver cdi needs the names of devices", "write device_ids: [vendor.com/class=name]"
-	case !ok:
-		what, cure = unsupported+"the driver "+quote(driver), "write devices: [vendor.com/class=name]"
 	case driver == "" && capabilities != nil && !slices.ContainsFunc(texts(capabilities), isGPUWord):
 		ok = false
 		what, cure = "no device is known by these capabilities", "write devices: [vendor.com/class=name]"

@@ -184,6 +184,9 @@ func decodeRootFS(r *reader, s *definition.Service, n *node) {
 
 // containerDir is an absolute path inside the container.
 func (r *reader) containerDir(n *node) string {
+	if n.text == "" {
+		return "" // which is told, and is none
+	}
 	if !path.IsAbs(n.text) {
 		r.fault(n, "write an absolute path", "%s is no absolute path", quote(n.text))
 		return ""

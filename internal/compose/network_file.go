@@ -53,9 +53,9 @@ func (r *reader) checkNetwork(p *pair, n *definition.Network) {
 	}
 	for _, f := range n.Faults() {
 		if at := faultyNode(p.value, f.Key); at != nil {
-			r.fault(at, f.Cure, "%s", f.What)
+			r.fault(at, f.Cure, "%s", f.What).Rule = diag.RuleConflict
 		} else {
-			r.report(diag.Error, p.place, r.pathOf(p.value), f.Cure, "%s", f.What)
+			r.report(diag.Error, p.place, r.pathOf(p.value), f.Cure, "%s", f.What).Rule = diag.RuleConflict
 		}
 	}
 }

@@ -86,7 +86,7 @@ var driverOptions = shape{kinds: mapping, open: &shape{kinds: boolean | number |
 
 var networkShape = shape{kinds: null | mapping, keys: []field{
 	{name: "attachable", shape: &boolShape, example: "true", doc: "Swarm's; accepted and ignored."},
-	{name: "driver", shape: &shape{kinds: text, format: &plainNameFormat}, example: "bridge", doc: "The kind of network."},
+	{name: "driver", shape: &shape{kinds: text, format: &networkDriverFormat}, example: "bridge", doc: "The kind of network."},
 	{name: "driver_opts", shape: &driverOptions, example: "{mtu: 1400}", doc: "Options of the driver."},
 	{name: "enable_ipv4", shape: &boolShape, example: "true", doc: "Whether there are IPv4 addresses."},
 	{name: "enable_ipv6", shape: &boolShape, example: "true", doc: "Whether there are IPv6 addresses."},
@@ -100,6 +100,9 @@ var networkShape = shape{kinds: null | mapping, keys: []field{
 	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Notes."},
 	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "front", doc: "The network's name; PROJECT_KEY if left out."},
 }}
+
+// networkDriverFormat: what is wrong with others is told with all that is wrong of a network.
+var networkDriverFormat = format{name: "network-driver", pattern: `^(bridge|macvlan|ipvlan)$`, check: plainNameFormat.check}
 
 var subnetShape = shape{kinds: mapping, keys: []field{
 	{name: "aux_addresses", shape: &shape{kinds: mapping, open: &shape{kinds: text, format: &addressFormat}}, example: "{router: 192.0.2.9}", doc: "Addresses that are taken."},

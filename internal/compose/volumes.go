@@ -243,7 +243,7 @@ func (r *reader) longVolume(n *node) (definition.Volume, bool) {
 // longImage mounts what an image holds; nobody writes to an image.
 func (r *reader) longImage(n, source *node, v *definition.Volume) bool {
 	if source == nil {
-		r.fault(n, "add source: with the name of the image", "an image mount without an image")
+		r.fault(n, "add source: with the name of the image", "an image mount without an image").Rule = diag.RuleConflict
 		return false
 	}
 	if what, cure := imageFormat.check(source.text); what != "" {

@@ -4,12 +4,14 @@ package schema
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -119,15 +121,19 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 }
 
+var (
+	seed      = flag.Uint64("seed", 1, "another one finds other mutations")
+	mutations = flag.Int("mutations", 12000, "how many")
+)
+
 // TestSameVerdict mutates valid definitions and demands that the schema and the
 // parser agree on each.
 func TestSameVerdict(t *testing.T) {
-	const seed = 1 // another one finds other mutations
 	s := resolve(t)
 	trees := corpus(t)
-	random := rand.New(rand.NewPCG(seed, 2))
+	random := rand.New(rand.NewPCG(*seed, 2))
 	wrong, right := 0, 0
-	for range 4000 {
+	for range *mutations {
 		tree := copyTree(trees[random.IntN(len(trees))])
 		what := mutate(random, &tree)
 		text, err := yaml.Marshal(tree)
@@ -146,6 +152,9 @@ func TestSameVerdict(t *testing.T) {
 			wrong++
 		} else {
 			right++
+		}
+		if strings.HasSuffix(what, " = <nil>") && strings.Contains(string(text), "extends:") {
+			continue // no value, and the service that is extended has one
 		}
 		if (invalid != nil) != parser && !(parser && onlyBeyond) {
 			t.Errorf("%s: schema: %v, parser: %s\n%s", what, invalid, problems, text)

@@ -74,9 +74,15 @@ func root() *Object {
 		set("description", "A service in the Compose Specification's words, or a whole compose file.").
 		set("type", "object").
 		set("if", (&Object{}).set("anyOf", []*Object{(&Object{}).set("required", []string{"services"}), (&Object{}).set("required", []string{"include"})})).
-		set("then", mapping(compose.ProjectKeys())).
+		set("then", project()).
 		set("else", (&Object{}).set("$ref", "#/definitions/service")).
 		set("definitions", (&Object{}).set("service", service()).set("directive", directive()))
+}
+
+// project: there is a service, unless an included file may have some.
+func project() *Object {
+	some := (&Object{}).set("properties", (&Object{}).set("services", (&Object{}).set("minProperties", 1)))
+	return mapping(compose.ProjectKeys()).set("anyOf", []*Object{(&Object{}).set("required", []string{"include"}), some})
 }
 
 // service adds to the table what is demanded of a service as a whole.

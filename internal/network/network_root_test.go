@@ -204,9 +204,18 @@ func links(t *testing.T) string {
 	return strings.Join(names, " ")
 }
 
-func TestWays(t *testing.T) {
+// The ways are the same whether packets inside a bridge pass the rules (br_netfilter, which
+// comes with kubernetes, say) or not.
+func TestWays(t *testing.T) { ways(t, "1") }
+
+func TestWaysWithoutBridgeNetfilter(t *testing.T) { ways(t, "0") }
+
+func ways(t *testing.T, bridgeNetfilter string) {
 	if !alone(t) {
 		return
+	}
+	if err := write("/proc/sys/net/bridge/bridge-nf-call-iptables", bridgeNetfilter); err == nil {
+		must(t, write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", bridgeNetfilter))
 	}
 	before := links(t)
 	client, here := outside(t), host(t)

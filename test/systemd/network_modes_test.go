@@ -218,9 +218,8 @@ func TestNoNetworkAndTheHosts(t *testing.T) {
 // other end.
 //
 //lab:once
-func TestMacvlan(t *testing.T) { onTheWire(t, "macvlan") }
-
-func onTheWire(t *testing.T, driver string) {
+func TestMacvlan(t *testing.T) {
+	const driver = "macvlan"
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
 			client(t)
@@ -242,6 +241,14 @@ ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2, ip_range: 192.0.2.128
 			if got := inside(t, two.name, "ip", "route"); !strings.Contains(got, "default via 192.0.2.2 dev eth0") {
 				t.Errorf("the routes are %s", got)
 			}
+			// In private mode a container speaks with the wire, and with no other container.
+			place(t, "/etc/unitc/lanalone.network.yaml", "driver: macvlan\ndriver_opts: {parent: wire, mode: private}\nipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2}]}\n")
+			alone := scoped.define(t, "macvlan-alone", server+"networks: {lanalone: {ipv4_address: 192.0.2.99}}").start()
+			asks(t, alone.name, "ip", "netns", "exec", "client", "busybox", "nc", "-w", "5", "192.0.2.99", "80")
+			if got := inside(t, alone.name, "busybox", "nc", "-w", "2", "192.0.2.77", "80"); !strings.HasPrefix(got, "status") {
+				t.Errorf("in private mode a neighbour says %q", got)
+			}
+			alone.stop()
 			// Its gateway is another machine: the host is nobody that it could be told of.
 			awaitLine(t, two.unit(), "extra_hosts: none of the container's networks leads to the host, so it does not know gate; join a bridge that is not internal")
 			if got := inside(t, two.name, "cat", "/etc/hosts"); strings.Contains(got, "gate") {

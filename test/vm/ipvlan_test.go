@@ -5,7 +5,9 @@
 package vm
 
 import (
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,13 +22,27 @@ func TestIpvlan(t *testing.T) {
 driver_opts: {parent: wire}
 ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.2, ip_range: 192.0.2.128/25}]}
 `)
-	names := []string{"ipone", "iptwo"}
-	for i, name := range names {
+	// The host routes for those in mode l3, whose range is none of the wire's.
+	write(t, "/etc/unitc/iprouted.network.yaml", `driver: ipvlan
+driver_opts: {parent: wire2, mode: l3}
+ipam: {config: [{subnet: 198.51.100.0/24}]}
+`)
+	for _, line := range []string{
+		"ip link add wire2 type veth peer name wire2 netns client", "ip addr add 203.0.113.1/24 dev wire2", "ip link set wire2 up",
+		"ip -n client addr add 203.0.113.2/24 dev wire2", "ip -n client link set wire2 up", "ip -n client route add 198.51.100.0/24 via 203.0.113.1",
+	} {
+		f := strings.Fields(line)
+		run(t, f[0], f[1:]...)
+	}
+	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", "wire2").Run() })
+	places := map[string]string{"ipone": "ipwire: {ipv4_address: 192.0.2.70}", "iptwo": "ipwire: {ipv4_address: 192.0.2.71}", "ipthree": "iprouted: {ipv4_address: 198.51.100.7}"}
+	names := slices.Sorted(maps.Keys(places))
+	for _, name := range names {
 		write(t, "/etc/unitc/"+name+".yaml", `rootfs: host
 command: [busybox, nc, -ll, -p, "80", -e, hostname]
 init: true
 stop_grace_period: 0s
-networks: {ipwire: {ipv4_address: 192.0.2.7`+string('0'+rune(i))+`}}
+networks: {`+places[name]+`}
 `)
 	}
 	run(t, "systemctl", "daemon-reload")
@@ -35,6 +51,7 @@ networks: {ipwire: {ipv4_address: 192.0.2.7`+string('0'+rune(i))+`}}
 		{"ip netns exec client", "192.0.2.70", "ipone"},
 		{"ip netns exec client", "192.0.2.71", "iptwo"},
 		{"unitc exec ipone", "192.0.2.71", "iptwo"},
+		{"ip netns exec client", "198.51.100.7", "ipthree"},
 	} {
 		got := ""
 		await(t, way.from+" hears "+way.want+" at "+way.to, func() bool {
@@ -47,8 +64,11 @@ networks: {ipwire: {ipv4_address: 192.0.2.7`+string('0'+rune(i))+`}}
 	if text := run(t, "unitc", "exec", "ipone", "ip", "-d", "link", "show", "eth0"); !strings.Contains(text, "ipvlan") {
 		t.Errorf("eth0 is %s", text)
 	}
+	if text := run(t, "unitc", "exec", "ipthree", "ping", "-c", "1", "-W", "20", "203.0.113.2"); !strings.Contains(text, " 0% packet loss") {
+		t.Errorf("in mode l3 the machine on the wire: %s", text)
+	}
 	forget(t, names...)
-	run(t, "rm", "/etc/unitc/ipwire.network.yaml")
+	run(t, "rm", "/etc/unitc/ipwire.network.yaml", "/etc/unitc/iprouted.network.yaml")
 	run(t, "systemctl", "daemon-reload")
 	if out, err := exec.Command("ip", "link", "show", "type", "ipvlan").CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("there is still %s %v", out, err)

@@ -4,6 +4,7 @@ package definition
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 
 	"github.com/unitc/unitc/internal/diag"
@@ -19,7 +20,19 @@ func (s *Service) Problem(path, what, cure string) diag.Problem {
 			break
 		}
 	}
+	p.Path = s.PathOf(path)
 	return p
+}
+
+// PathOf is the path of a key from the top of the file.
+func (s *Service) PathOf(key string) string {
+	switch {
+	case s.Project == "":
+		return key
+	case strings.Contains(s.Key, "."):
+		return strings.TrimSuffix("services["+strconv.Quote(s.Key)+"]."+key, ".")
+	}
+	return strings.TrimSuffix("services."+s.Key+"."+key, ".")
 }
 
 func parentKey(path string) string {

@@ -31,3 +31,14 @@ func TestScopeName(t *testing.T) {
 		}
 	}
 }
+
+func TestPathsOfAProject(t *testing.T) {
+	for _, c := range []struct{ project, service, key, want string }{
+		{"", "web", "ports[0]", "ports[0]"}, {"blog", "web", "ports[0]", "services.web.ports[0]"}, {"blog", "a.b", "ports", `services["a.b"].ports`}, {"blog", "web", "", "services.web"},
+	} {
+		s := Service{Project: c.project, Key: c.service}
+		if got := s.Problem(c.key, "", "").Path; got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}

@@ -88,7 +88,9 @@ func (s *starter) explain(step string, err error) string {
 	var outer *runtime.StepError
 	switch {
 	case errors.As(err, &ke):
-		key, text = ke.Key, ke.Error()
+		if key, text = ke.Key, ke.Error(); s.service != nil {
+			text = strings.Replace(text, ke.Key, s.service.PathOf(ke.Key), 1)
+		}
 	case errors.As(err, &inner):
 		step, text = inner.Step, err.Error()
 	case errors.As(err, &outer):

@@ -141,24 +141,26 @@ func TestEnableProject(t *testing.T) {
 //
 //lab:once
 func TestCheckSaysWhatAStartSays(t *testing.T) {
-	for name, text := range map[string]string{
-		"cli-planner": sleeper + "sysctls: {kernel.panic: \"1\"}\n",
-		"cli-parser":  sleeper + "mem_limt: 64m\n",
+	for _, c := range []struct{ name, unit, text, at string }{
+		{"cli-planner", "cli-planner", sleeper + "sysctls: {kernel.panic: \"1\"}\n", ":3:1: error: sysctls.kernel.panic: "},
+		{"cli-parser", "cli-parser", sleeper + "mem_limt: 64m\n", ":3:1: error: mem_limt: "},
+		{"cli-part", "cli-part-web", "services:\n  web:\n    rootfs: host\n    network_mode: none\n    sysctls: {kernel.panic: \"1\"}\n", ":5:5: error: services.web.sysctls.kernel.panic: "},
 	} {
-		defineFor(t, name, text)
+		name, unit := c.name, c.unit
+		defineFor(t, name, c.text, unit+".service")
 		said, status := command(t, "unitc", "check", "-q", "/etc/unitc/"+name+".yaml")
-		if status != 1 || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "/etc/unitc/"+name+".yaml:3:") {
+		if status != 1 || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "/etc/unitc/"+name+".yaml"+c.at) {
 			t.Errorf("unitc check exits with %d and says\n%s", status, said)
 			continue
 		}
-		if _, status := command(t, "systemctl", "start", name); status == 0 {
+		if _, status := command(t, "systemctl", "start", unit); status == 0 {
 			t.Errorf("%s starts all the same", name)
 		}
-		if got := property(t, name+".service", "ExecMainStatus"); got != "78" {
+		if got := property(t, unit+".service", "ExecMainStatus"); got != "78" {
 			t.Errorf("%s exits with %s, not with EX_CONFIG", name, got)
 		}
 		must(t, "journalctl", "--sync")
-		if out := must(t, "journalctl", "-o", "cat", "-u", name+".service"); !strings.Contains(out, said) {
+		if out := must(t, "journalctl", "-o", "cat", "-u", unit+".service"); !strings.Contains(out, said) {
 			t.Errorf("check says\n%sand the start\n%s", said, out)
 		}
 	}

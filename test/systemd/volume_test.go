@@ -59,7 +59,7 @@ func TestVolumes(t *testing.T) {
 	if _, status := command(t, "systemctl", "start", "shop-web"); status == 0 {
 		t.Fatal("it started without the external volume")
 	}
-	if out, _ := command(t, "systemctl", "status", "shop-web"); !strings.Contains(out, "shop.yaml:8:9: error: volumes[1]: ") || !strings.Contains(out, "unitc volume create parts") {
+	if out, _ := command(t, "systemctl", "status", "shop-web"); !strings.Contains(out, "shop.yaml:8:9: error: services.web.volumes[1]: ") || !strings.Contains(out, "unitc volume create parts") {
 		t.Errorf("systemctl status says:\n%s", out)
 	}
 	must(t, "unitc", "volume", "create", "parts")

@@ -173,6 +173,13 @@ func (s *starter) noteNosuid() {
 	}
 }
 
+// noteUnmapped is about what a program that reads a host finds unreadable.
+func (s *starter) noteUnmapped() {
+	for _, source := range s.launch.Unmapped() {
+		fmt.Fprintf(journal.Stderr, "<4>volumes: %s has mounts in it that cannot be id-mapped, as /proc: its files are nobody's inside, and root there reads what everybody may; write `noidmap` at the volume if that is meant, or `userns_mode: host`\n", source)
+	}
+}
+
 const (
 	nosuidRoot = "rootfs: its file system is mounted nosuid: set-user-id programs and file capabilities in it give nothing, whatever `security_opt: [no-new-privileges=false]` says; mount it without nosuid (findmnt -T), or move it"
 	noCgroup2  = "/sys/fs/cgroup must show cgroup v2 and be writable for the helper: boot with systemd.unified_cgroup_hierarchy=1, and look for a drop-in of the unit that hides it (ProtectControlGroups=, InaccessiblePaths=)"

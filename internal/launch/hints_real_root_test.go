@@ -116,6 +116,48 @@ func TestNosuidAndFileCapabilities(t *testing.T) {
 	}
 }
 
+// A volume that cannot be id-mapped: views of the kernel's hold no data and keep the host's
+// owners, and so does what has such a view in it and is read-only, with a warning.
+func TestVolumesThatCannotBeMapped(t *testing.T) {
+	const refused = "open-mount-sources"
+	for _, c := range []struct {
+		name, source string
+		readOnly     bool
+		said, warned string
+	}{
+		{name: "data", source: "/data", said: "; its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
+		{name: "data that is read-only", source: "/data", readOnly: true, said: refused},
+		{name: "a view of the kernel's", source: "/proc/sys"},
+		{name: "a view of the kernel's, read-only", source: "/proc", readOnly: true},
+		{name: "a host that can be written to", source: "/host", said: refused},
+		{name: "a host", source: "/host", readOnly: true, warned: "/host has mounts in it that cannot be id-mapped, as /proc"},
+	} {
+		said := ""
+		got := privately(t, func() string {
+			dir := t.TempDir()
+			for place, kind := range map[string]string{"/data": "ramfs", "/host": "tmpfs"} {
+				if err := errors.Join(os.Mkdir(dir+place, 0o755), unix.Mount(kind, dir+place, kind, 0, "mode=0755")); err != nil {
+					return err.Error()
+				}
+			}
+			if err := errors.Join(os.Mkdir(dir+"/host/proc", 0o755), unix.Mount("proc", dir+"/host/proc", "proc", 0, "")); err != nil {
+				return err.Error()
+			}
+			source := c.source
+			if !strings.HasPrefix(source, "/proc") {
+				source = dir + source
+			}
+			return standardError(t, func() {
+				said = attempt(t, definition.Service{RootFS: newRoot(t, file{"x", "#!/nothing", 0o755}), Command: []string{"/x"},
+					Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: source, Target: "/vol", ReadOnly: c.readOnly}}})
+			})
+		})
+		if c.said == "" && strings.Contains(said, refused) || !strings.Contains(said, c.said) || !strings.Contains(got, c.warned) || (got == "") != (c.warned == "") {
+			t.Errorf("%s: %q, with the warning %q", c.name, said, got)
+		}
+	}
+}
+
 // standardError is what f writes there.
 func standardError(t *testing.T, f func()) string {
 	t.Helper()

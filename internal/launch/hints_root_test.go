@@ -57,6 +57,7 @@ func attempt(t *testing.T, service definition.Service) string {
 	}
 	defer s.launch.Close()
 	s.noteNosuid()
+	s.noteUnmapped()
 	if s.child, err = s.launch.Start(); err != nil {
 		return s.explain("clone-payload", err)
 	}
@@ -172,9 +173,6 @@ func TestWhatTheOperatorReads(t *testing.T) {
 		"missing source": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"},
 			Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: "/does/not/exist", Target: "/vol"}}},
 			"test.yaml:3:1: error: open-mount-sources: mounts[7]: open_tree /does/not/exist: no such file or directory; create the source"},
-		"volume that cannot be id-mapped": {definition.Service{RootFS: newRoot(t), Command: []string{"/x"},
-			Volumes: []definition.Volume{{Type: definition.VolumeBind, Source: "/proc/sys", Target: "/vol"}}},
-			"; its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
 		"rootfs that cannot be id-mapped": {definition.Service{RootFS: "/proc/sys", Command: []string{"/x"}},
 			"test.yaml:1:1: error: open-rootfs: mount_setattr /proc/sys MOUNT_ATTR_IDMAP: this file system cannot be id-mapped: invalid argument; its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, or write `userns_mode: host`"},
 		"missing rootfs": {definition.Service{RootFS: "/does/not/exist", Command: []string{"/x"}},

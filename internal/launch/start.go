@@ -266,6 +266,7 @@ func (s *starter) prepareRuntime() error {
 	s.launch, err = runtime.Prepare(s.plan, s.runtimeOptions())
 	if err == nil {
 		s.noteNosuid()
+		s.noteUnmapped()
 	}
 	return err
 }

@@ -112,6 +112,7 @@ type Launch struct {
 	hookState *os.File               // what the child's hooks read; nil without any
 	agent     *agent                 // who answers for the filter; nil without one
 	images    map[string]*imageMount // that are mounted, by destination
+	unmapped  []string               // sources that keep the host's owners
 }
 
 // Prepare does the outer half.

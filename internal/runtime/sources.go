@@ -93,7 +93,7 @@ func (l *Launch) idmapSource(f *os.File, m specs.Mount, o mountOptions) error {
 		return fmt.Errorf("%s: idmap without mappings of its own needs a user namespace", m.Source)
 	}
 	err := idmap(f, l.anchor.user, o.idmapTree, m.Source)
-	if errors.Is(err, ErrIDMap) && l.hostView(m) {
+	if errors.Is(err, ErrIDMap) && (l.hostView(m) || l.keepsOwners(f, m)) {
 		return nil
 	}
 	return err

@@ -85,6 +85,9 @@ and of one that it did not start for something that has failed, what that is.`,
 					all = append(all, *f)
 				case !asJSON:
 					fmt.Fprintf(a.stdout, "%s: the journal knows of no failure\n", name)
+					if text := launch.Complaint(name); text != "" {
+						fmt.Fprintf(a.stdout, "  to do     %s\n", text)
+					}
 					for _, text := range dropIns {
 						fmt.Fprintf(a.stdout, "  drop-in   %s\n", printable(text))
 					}

@@ -45,6 +45,7 @@ type death struct {
 	restarts             string // how often systemd has started the service again by itself
 	lines                string // the last of the output
 	muted                bool   // a process has ended, and nothing says how
+	asked                bool   // systemd had been told to stop it
 	cause, cure          string
 }
 
@@ -73,6 +74,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	d.restarts = restarts(p.Unit)
 	// The payload's last words, before there are ours.
 	d.lines = d.output()
+	d.asked = d.wasAsked()
 	d.explain()
 	if d.cure != "" {
 		fmt.Fprintf(journal.Stderr, "<3>%s; %s\n", d.cause, d.cure)
@@ -129,12 +131,38 @@ func (d *death) explain() {
 	if d.cure != "" || d.code == "exited" && launchStatus(d.status) != "" && !d.before() {
 		return // a launch that has failed has told its cure, which STATUS= keeps
 	}
+	if d.stopped(); d.cure != "" {
+		return
+	}
 	if d.found.pids {
 		d.cause += "; its limit on processes kept it from starting more"
 		d.cure = "raise `pids_limit:` in the definition" + d.moreProcesses()
 	} else if what, cure := refusal(d.found.denied); what != "" {
 		d.cause += "; " + what
 		d.cure = cure
+	} else if word, cure := complaintOf(strings.Split(d.lines, "\n"), d.plan); cure != "" && d.code == "exited" {
+		d.cure = "if it is for the " + word + " that its last lines speak of: " + cure
+	}
+}
+
+// stopped is about a payload that did not take its stop as systemd takes it. The first
+// process of a PID namespace gets no signal without a handler for it, not even from itself
+// (pid_namespaces(7)): a Go program without one ends with status 2.
+func (d *death) stopped() {
+	if !d.asked {
+		return
+	}
+	first := !d.plan.Init && d.plan.Runtime == ""
+	switch {
+	case d.result == "timeout" && d.status == "KILL" && first:
+		d.cause = "killed by SIGKILL: it did not stop within `stop_grace_period:`"
+		d.cure = "write `init: true` if the program has no handler for the stop signal, which does nothing to the first process of a container then; else `stop_signal:` that it ends by, or a longer `stop_grace_period:`"
+	case d.code == "exited" && d.status == "2" && first:
+		d.cause += " when it was told to stop"
+		d.cure = "write `init: true`, if it has no handler for the stop signal: as the first process of a container a Go program ends so. If it is its way to stop: `systemd: {service: {SuccessExitStatus: 2}}`"
+	case d.code == "exited":
+		d.cause += " when it was told to stop"
+		d.cure = "if that is its way to stop, write `systemd: {service: {SuccessExitStatus: " + d.status + "}}`"
 	}
 }
 
@@ -254,6 +282,17 @@ func (d *death) output() string {
 		records = slices.DeleteFunc(records, func(r record) bool { return isScope(r) && (err != nil || r.at() < began) })
 	}
 	return lastOf(records)
+}
+
+// wasAsked tells whether systemd was told to stop it, where that is of interest.
+func (d *death) wasAsked() bool {
+	if d.result != "timeout" && d.code != "exited" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	records, err := readJournal(ctx, 1, "MESSAGE_ID", realm.ManagerMatch(), realm.UnitField()+"="+d.plan.Unit, realm.InvocationField()+"="+d.invocation, "MESSAGE_ID="+unitStopping)
+	return err == nil && len(records) > 0
 }
 
 // linesOf matches the output of a unit in one invocation. Anybody may write under its

@@ -28,6 +28,7 @@ const (
 	unitFailed       = "d9b373ed55a64feb8242e02dbe79a49c" // UNIT_RESULT=
 	unitSucceeded    = "7ad2d189f7e94e70a38c781354912448"
 	unitStarting     = "7d4958e842da4a758f6c1cdc7b36dcc5"
+	unitStopping     = "de5b426a63be47a7b6ac3eaac82e2f6f"
 	restartScheduled = "5eb03494b6584870a536b337290809b3" // N_RESTARTS=
 )
 
@@ -293,7 +294,7 @@ func addLastEnd(deaths []*fatality, last *cgroupsd.End) []*fatality {
 // fatalities are the failures among what PID 1 has said. One invocation has one.
 func fatalities(records []record) []*fatality {
 	var deaths []*fatality
-	exits, heard := map[string]record{}, map[string]bool{}
+	exits, heard, asked := map[string]record{}, map[string]bool{}, map[string]bool{}
 	restarts := ""
 	var ended, since time.Duration // the end before, and from when on lines are of the next run
 	for _, r := range records {
@@ -304,6 +305,8 @@ func fatalities(records []record) []*fatality {
 			if r["COMMAND"] == "ExecStart" {
 				exits[invocation] = r
 			}
+		case unitStopping:
+			asked[invocation] = true
 		case restartScheduled:
 			restarts = r["N_RESTARTS"]
 		case unitStarting:
@@ -322,6 +325,7 @@ func fatalities(records []record) []*fatality {
 			}
 			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.at(), wall: r.wall(), since: since}
 			d.code, d.status = exits[invocation].exit()
+			d.asked = asked[invocation]
 			d.muted = !heard[invocation] && slices.Contains(exitResults, d.result)
 			bound(deaths, since)
 			deaths, restarts, ended, since = append(deaths, d), "", r.at(), r.at()+lateLine
@@ -343,7 +347,7 @@ var exitResults = []string{"exit-code", "signal", "core-dump"}
 // readRecords reads what this boot's journal has of a unit's ends.
 func readRecords(unit string) ([]record, error) {
 	return lookUp(mostRecords, "MESSAGE_ID,"+realm.InvocationField()+",UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
-		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled, "MESSAGE_ID="+unitStarting,
+		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled, "MESSAGE_ID="+unitStarting, "MESSAGE_ID="+unitStopping,
 		"+", realm.HelperMatch(), "UNITC_UNIT="+unit, "MESSAGE_ID="+DeathMessageID)
 }
 

@@ -43,6 +43,12 @@ next:
 	return mask, nil
 }
 
+// IsCapability tells whether it is the name of one.
+func IsCapability(name string) bool {
+	_, err := capabilityMask([]string{name})
+	return err == nil
+}
+
 // capabilitySets are the five sets of the plan.
 type capabilitySets struct{ bounding, effective, permitted, inheritable, ambient uint64 }
 

@@ -41,9 +41,10 @@ func (s suite) debian() string {
 // kinds of packages, and with the firewalls and the shells that hosts have.
 var daemons = suite{
 	name: "daemons", release: "trixie",
-	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs", "rpm", "firewalld", "ufw", "bash-completion", "zsh", "fish", "python3-prometheus-client"},
+	include: []string{"nginx-light", "redis-server", "postgresql", "python3", "nodejs", "rpm", "firewalld", "ufw", "bash-completion", "zsh", "fish", "python3-prometheus-client",
+		"prometheus-node-exporter", "haproxy", "openssh-server", "openssh-client", "cron", "mosquitto", "mosquitto-clients"},
 	// They are run by unitc, not by their own units, or by the tests.
-	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service firewalld.service ufw.service",
+	prepare: "cd /etc/systemd/system/multi-user.target.wants && rm -f nginx.service redis-server.service postgresql.service firewalld.service ufw.service prometheus-node-exporter.service haproxy.service ssh.service cron.service mosquitto.service",
 }
 
 // engines is a machine with the engines that drive an OCI runtime. They are

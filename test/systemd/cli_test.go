@@ -144,7 +144,7 @@ func TestCheckSaysWhatAStartSays(t *testing.T) {
 	for _, c := range []struct{ name, unit, text, at string }{
 		{"cli-planner", "cli-planner", sleeper + "sysctls: {kernel.panic: \"1\"}\n", ":3:1: error: sysctls.kernel.panic: "},
 		{"cli-parser", "cli-parser", sleeper + "mem_limt: 64m\n", ":3:1: error: mem_limt: "},
-		{"cli-part", "cli-part-web", "services:\n  web:\n    rootfs: host\n    network_mode: none\n    sysctls: {kernel.panic: \"1\"}\n", ":5:5: error: services.web.sysctls.kernel.panic: "},
+		{"cli-part", "cli-part-web", "services:\n  web:\n    rootfs: host\n    command: [sleep, infinity]\n    network_mode: none\n    sysctls: {kernel.panic: \"1\"}\n", ":6:5: error: services.web.sysctls.kernel.panic: "},
 	} {
 		name, unit := c.name, c.unit
 		defineFor(t, name, c.text, unit+".service")

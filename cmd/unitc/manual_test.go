@@ -38,7 +38,7 @@ func sections(t *testing.T) map[string]string {
 	return list
 }
 
-var documented = regexp.MustCompile(`\*\*--([a-z-]+)\*\*`)
+var documented = regexp.MustCompile(`\*\*--([a-z0-9-]+)\*\*`)
 
 // Each verb that operators call stands in README's table.
 func TestReadmeNamesEveryVerb(t *testing.T) {

@@ -51,6 +51,9 @@ func (r *reader) checkNetwork(p *pair, n *definition.Network) {
 	if n.External {
 		return
 	}
+	if options := p.value.get("ipam").get("options"); options != nil && len(options.pairs) > 0 {
+		r.warn(options, "remove it", "it changes nothing: unitc gives out addresses itself")
+	}
 	for _, f := range n.Faults() {
 		if at := faultyNode(p.value, f.Key); at != nil {
 			r.fault(at, f.Cure, "%s", f.What).Rule = diag.RuleConflict

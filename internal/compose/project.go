@@ -95,7 +95,7 @@ var networkShape = shape{kinds: null | mapping, keys: []field{
 	{name: "ipam", shape: &shape{kinds: mapping, keys: []field{
 		{name: "config", shape: &shape{kinds: list, item: &subnetShape}, example: "[{subnet: 192.0.2.0/24}]", doc: "Address ranges."},
 		{name: "driver", shape: &shape{kinds: text, words: []string{"default"}}, example: "default", doc: "Who gives out addresses."},
-		{name: "options", shape: &shape{kinds: mapping, open: &stringShape}, example: "{foo: bar}", doc: "Options of that."},
+		{name: "options", shape: &shape{kinds: mapping, open: &stringShape}, example: "{foo: bar}", doc: "Options of that; ignored with a warning."},
 	}}, example: "{config: [{subnet: 192.0.2.0/24}]}", doc: "Which addresses are given out."},
 	{name: "labels", shape: &pairsShape, example: "{tier: front}", doc: "Notes."},
 	{name: "name", shape: &shape{kinds: text, format: &plainNameFormat}, example: "front", doc: "The network's name; PROJECT_KEY if left out."},

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // NetworkFault is something in a network's definition that no network can be made of.
@@ -142,7 +143,7 @@ func (n *Network) Faults() (list []NetworkFault) {
 			}
 			add(key, fmt.Sprintf("%q is not %s", o.Value, known.wanted), cure)
 		case name == "mode" && o.Value != "" && !slices.Contains(mode, o.Value):
-			add(key, driver+" has no mode "+o.Value, fmt.Sprintf("write one of %q", mode))
+			add(key, driver+" has no mode "+o.Value, "write "+strings.Join(mode[:len(mode)-1], ", ")+" or "+mode[len(mode)-1])
 		}
 	}
 	if driver != bridge {

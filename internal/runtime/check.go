@@ -44,6 +44,7 @@ func checkPlan(l *Launch) error {
 		}
 		refuse(o.idmap && m.Type != "bind" && !isBind(m.Options), fmt.Sprintf("mounts[%d]: idmap of a mount that is no bind mount", i))
 		refuse(o.copyUp && m.Type != "tmpfs", fmt.Sprintf("mounts[%d]: tmpcopyup of a %s", i, m.Type))
+		refuse(o.copyUp && o.remount, fmt.Sprintf("mounts[%d]: tmpcopyup of what is mounted already", i))
 	}
 	seen := map[specs.LinuxNamespaceType]bool{}
 	for i, n := range s.Linux.Namespaces {
@@ -52,10 +53,8 @@ func checkPlan(l *Launch) error {
 		}
 		seen[n.Type] = true
 	}
-	if n := s.Process.Scheduler; n != nil && (n.Nice < -20 || n.Nice > 19) {
-		errs = append(errs, fmt.Errorf("process.scheduler.nice %d is not from -20 to 19", n.Nice)) // the kernel would cut it
-	}
-	errs = append(errs, checkAffinity(s.Process.ExecCPUAffinity), checkPropagation(l))
+	errs = append(errs, checkScheduler(s.Process.Scheduler), checkAffinity(s.Process.ExecCPUAffinity), checkPropagation(l))
+	errs = append(errs, checkCgroups(l)...)
 	return errors.Join(errs...)
 }
 

@@ -142,7 +142,7 @@ func (c *compiler) device(d specs.LinuxDevice) {
 	c.open("device "+clean, dir, true, parent)
 	mode := uint32(0o666)
 	if d.FileMode != nil {
-		mode = uint32(d.FileMode.Perm())
+		mode = uint32(*d.FileMode) & 0o7777 // as mknod(2) has the bits, and not os.FileMode
 	}
 	number := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
 	var exists, made program.Label

@@ -28,8 +28,8 @@ type ExecConfig struct {
 	// ticks; 0 = not compared.
 	PID       int
 	StartTime uint64
-	// Spec is the container's own configuration. Its seccomp profile and
-	// personality hold for the new process too; nil = there are none.
+	// Spec is the container's own configuration. Its seccomp profile, personality
+	// and memory policy hold for the new process too; nil = there are none.
 	Spec *specs.Spec
 	// Process is what runs. Its capabilities are taken as they stand: who must
 	// not exceed the container's passes the container's.
@@ -254,7 +254,7 @@ func (j *joiner) buildProcess() error {
 	spec := &specs.Spec{Process: &p, Linux: &specs.Linux{}, Root: &specs.Root{}}
 	if c := j.cfg.Spec; c != nil && c.Linux != nil {
 		spec.Linux.Seccomp, spec.Linux.Personality, spec.Annotations = c.Linux.Seccomp, c.Linux.Personality, c.Annotations
-		spec.Linux.IntelRdt = c.Linux.IntelRdt
+		spec.Linux.IntelRdt, spec.Linux.MemoryPolicy = c.Linux.IntelRdt, c.Linux.MemoryPolicy
 	}
 	if len(p.Args) == 0 || p.Args[0] == "" {
 		return errors.New("process.args is empty")

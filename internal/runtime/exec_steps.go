@@ -29,6 +29,7 @@ var joinInner = []struct {
 	{"set-scheduler", exitScheduler, "real-time policies need CAP_SYS_NICE over the host", whenLaunch(hasScheduler), step1(setScheduler)},
 	{"set-affinity", exitCPUAffinity, "it is in the container's cgroup, which bounds it", hasAffinity, setFinalAffinity},
 	{"set-io-priority", exitIOPrio, "the real-time class needs CAP_SYS_ADMIN", whenLaunch(hasIOPriority), step1(setIOPriority)},
+	{"set-memory-policy", exitNUMAPolicy, "it is in the container's cgroup, whose nodes bound it", whenLaunch(hasMemoryPolicy), step1(setMemoryPolicy)},
 	{"set-personality", exitPersonality, "read back, since the call takes anything", whenLaunch(hasPersonality), step1(setPersonality)},
 	{"set-rlimits", exitLimits, "raising hard limits needs CAP_SYS_RESOURCE", anyJoin, step1(setRlimits)},
 	{"join-namespaces", exitNamespace, "with the host's privilege: some belong to its user namespace, some to the container's",

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -391,7 +390,7 @@ func TestTheRestOfTheLinuxConfiguration(t *testing.T) {
 		"umask":                          "027",
 		"read=/proc/self/oom_score_adj":  "500\n",
 		"scheduler":                      "3 5",
-		"machine":                        map[string]string{"amd64": "i686", "arm64": "armv8l"}[goruntime.GOARCH],
+		"machine":                        machine32,
 		"read=/proc/self/timens_offsets": fmt.Sprintf("monotonic  %10d %9d\nboottime   %10d %9d\n", 1<<20, 0, 1<<21, 5),
 	})
 }

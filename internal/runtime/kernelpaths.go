@@ -187,19 +187,25 @@ func (c *compiler) readonlyTmpfs() {
 // readonlyPaths binds each path over itself, read-only.
 func readonlyPaths(c *compiler) {
 	c.readonlyTmpfs()
-	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	for _, p := range c.spec.Linux.ReadonlyPaths {
-		var absent program.Label
-		mark := c.p.Mark()
-		dst, src := c.p.Reg(), c.p.Reg()
-		c.lookUp(p, dst, &absent)
-		c.p.Call("open_tree", p+" OPEN_TREE_CLONE", unix.SYS_OPEN_TREE, dst, c.p.Str(""),
-			unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE).Into(src)
-		c.p.Call("mount_setattr", p+" MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, src, c.p.Str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr, mountAttrSize)
-		c.attach("read-only "+p, src, dst)
-		c.close(src)
-		c.close(dst)
-		c.p.Here(&absent)
-		c.p.Release(mark)
+		if !inLateCgroup(c.Launch, p) {
+			c.readonlyPath(p)
+		}
 	}
+}
+
+func (c *compiler) readonlyPath(p string) {
+	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	var absent program.Label
+	mark := c.p.Mark()
+	dst, src := c.p.Reg(), c.p.Reg()
+	c.lookUp(p, dst, &absent)
+	c.p.Call("open_tree", p+" OPEN_TREE_CLONE", unix.SYS_OPEN_TREE, dst, c.p.Str(""),
+		unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE).Into(src)
+	c.p.Call("mount_setattr", p+" MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, src, c.p.Str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, attr, mountAttrSize)
+	c.attach("read-only "+p, src, dst)
+	c.close(src)
+	c.close(dst)
+	c.p.Here(&absent)
+	c.p.Release(mark)
 }

@@ -142,9 +142,11 @@ func atimeClear(set, clear uint64) uint64 {
 	return clear
 }
 
-// mountAll makes the mounts of the specification in order. cgroup waits until
-// the process is in its cgroup namespace; only its place is opened here.
+// mountAll makes the mounts of the specification in order. A cgroup file system waits
+// until the process is in its cgroup namespace; only its place is opened here.
 func mountAll(c *compiler) {
+	// Whatever the caller's: others than root walk through mount points.
+	c.p.Call("umask", "022", unix.SYS_UMASK, 0o022)
 	for i, m := range c.spec.Mounts {
 		if err := c.mount(i, m); err != nil {
 			c.err = fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
@@ -159,9 +161,11 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 		return err
 	}
 	label := fmt.Sprintf("mounts[%d] dst=%s", i, m.Destination)
-	if (m.Type == "cgroup" || m.Type == "cgroup2") && newCgroup(c.Launch) {
-		c.cg = c.p.Reg() // kept until mount-cgroup
-		c.open(label, m.Destination, true, c.cg)
+	if isCgroup(m) && newCgroup(c.Launch) {
+		if slices.Contains(lateCgroups(c.Launch), i) {
+			c.cgroups = append(c.cgroups, c.p.Reg()) // kept until mount-cgroup
+			c.open(label, m.Destination, true, c.cgroups[len(c.cgroups)-1])
+		}
 		return nil
 	}
 	mark := c.p.Mark()
@@ -217,9 +221,18 @@ func (c *compiler) remount(label string, dst program.Reg, o mountOptions) {
 		c.close(fs)
 		c.p.Release(mark)
 	}
-	set := o.set | o.rset
-	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: set, Attr_clr: atimeClear(set, o.clear|o.rclear), Propagation: o.propagation &^ unix.MS_REC})
-	c.p.Call("mount_setattr", label, unix.SYS_MOUNT_SETATTR, dst, c.p.Str(""), unix.AT_EMPTY_PATH, attr, mountAttrSize)
+	whole := unix.MountAttr{Attr_set: o.rset, Attr_clr: atimeClear(o.rset, o.rclear)}
+	own := unix.MountAttr{Attr_set: o.set, Attr_clr: atimeClear(o.set, o.clear), Propagation: kindOf(o.propagation)}
+	switch {
+	case o.propagation == 0:
+		own.Propagation = 0 // stays
+	case o.propagation&unix.MS_REC != 0:
+		whole.Propagation, own.Propagation = own.Propagation, 0
+	}
+	if whole != (unix.MountAttr{}) {
+		c.p.Call("mount_setattr", label+" and below", unix.SYS_MOUNT_SETATTR, dst, c.p.Str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, program.Keep(c.p, &whole), mountAttrSize)
+	}
+	c.p.Call("mount_setattr", label, unix.SYS_MOUNT_SETATTR, dst, c.p.Str(""), unix.AT_EMPTY_PATH, program.Keep(c.p, &own), mountAttrSize)
 }
 
 func fsType(t string) string {
@@ -355,37 +368,6 @@ func (c *compiler) open(label, unsafePath string, dir bool, into program.Reg) {
 	}
 	c.p.Release(mark)
 	c.p.Here(&done)
-}
-
-func mountsCgroup(l *Launch) bool {
-	if !newCgroup(l) {
-		return false
-	}
-	for _, m := range l.spec.Mounts {
-		if m.Type == "cgroup" || m.Type == "cgroup2" {
-			return true
-		}
-	}
-	return false
-}
-
-func mountCgroup(c *compiler) {
-	for i, m := range c.spec.Mounts {
-		if m.Type != "cgroup" && m.Type != "cgroup2" {
-			continue
-		}
-		o, err := parseOptions(m.Options)
-		if err != nil {
-			c.err = fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
-			return
-		}
-		label := fmt.Sprintf("mounts[%d] dst=%s", i, m.Destination)
-		o.source = m.Source
-		mnt := c.newMount(label, "cgroup2", o)
-		c.attach(label, mnt, c.cg)
-		c.close(mnt)
-		c.close(c.cg)
-	}
 }
 
 // mountAttrSize is MOUNT_ATTR_SIZE_VER0 of linux/mount.h, in bytes.

@@ -78,6 +78,33 @@ func TestRecursiveReadOnly(t *testing.T) {
 	})
 }
 
+// The recursive options reach what is mounted below also where nothing is mounted anew.
+func TestRemountOfATree(t *testing.T) {
+	privately(t, func() {
+		data := volumeWithMount(t)
+		c := newContainer(t)
+		c.service.UsernsMode = "host"
+		c.spec = func(p *plan.Plan) {
+			for _, dst := range []string{"/alone", "/tree"} {
+				p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: dst, Type: "bind", Source: data, Options: []string{"rbind"}})
+			}
+			p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/alone", Type: "none", Options: []string{"remount", "ro", "shared"}},
+				specs.Mount{Destination: "/tree", Type: "none", Options: []string{"remount", "rro", "rshared", "noexec"}})
+		}
+		seen := c.look(map[string]string{
+			"create=/alone/x": "EROFS", "create=/alone/sub/x": "ok", "create=/tree/x": "EROFS", "create=/tree/sub/x": "EROFS",
+		})
+		lines := mountLines(c.run("read=/proc/self/mountinfo")["read=/proc/self/mountinfo"])
+		for dst, shared := range map[string]bool{"/alone": true, "/alone/sub": false, "/tree": true, "/tree/sub": true} {
+			if got := strings.Contains(strings.Join(lines[dst].optional, " "), "shared:"); got != shared {
+				t.Errorf("%s is shared: %t, %v", dst, got, seen)
+			}
+		}
+		hasWords(t, "/tree", lines["/tree"].mount, "noexec")
+		hasWords(t, "/tree/sub", lines["/tree/sub"].mount, "-noexec")
+	})
+}
+
 // ridmap reaches what is mounted below, idmap does not (runtime-spec, config.md).
 func TestIDMapOfATree(t *testing.T) {
 	privately(t, func() {
@@ -193,6 +220,7 @@ func TestMappingsOfOtherMounts(t *testing.T) {
 		"id mappings of a mount that is no bind mount": {Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", UIDMappings: ids, GIDMappings: ids},
 		"idmap of a mount that is no bind mount":       {Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"idmap"}},
 		"uidMappings and gidMappings go together":      {Destination: "/tmp", Type: "bind", Source: "/tmp", Options: []string{"bind"}, UIDMappings: ids},
+		"tmpcopyup of what is mounted already":         {Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "tmpcopyup"}},
 		"tmpcopyup of a bind":                          {Destination: "/tmp", Type: "bind", Source: "/tmp", Options: []string{"bind", "tmpcopyup"}},
 	} {
 		c := newContainer(t)

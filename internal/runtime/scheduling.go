@@ -29,8 +29,27 @@ var schedulerFlags = map[specs.LinuxSchedulerFlag]uint64{
 	specs.SchedFlagKeepParams: 16, specs.SchedFlagUtilClampMin: 32, specs.SchedFlagUtilClampMax: 64,
 }
 
+// checkScheduler refuses what sched_setattr(2) would cut, or pass over with this
+// policy.
+func checkScheduler(s *specs.Scheduler) error {
+	switch {
+	case s == nil:
+		return nil
+	case s.Nice < -20 || s.Nice > 19:
+		return fmt.Errorf("process.scheduler.nice %d is not from -20 to 19", s.Nice)
+	case s.Nice != 0 && (s.Policy == specs.SchedFIFO || s.Policy == specs.SchedRR || s.Policy == specs.SchedDeadline):
+		return fmt.Errorf("process.scheduler.nice %d says nothing to %s", s.Nice, s.Policy)
+	case s.Policy != specs.SchedDeadline && (s.Runtime != 0 || s.Deadline != 0 || s.Period != 0):
+		return fmt.Errorf("process.scheduler: runtime, deadline and period are of SCHED_DEADLINE, and say nothing to %s", s.Policy)
+	}
+	return nil
+}
+
 func setScheduler(c *compiler) {
 	s := c.spec.Process.Scheduler
+	if c.err = checkScheduler(s); c.err != nil { // of a process that joins nobody has looked
+		return
+	}
 	policy, ok := schedulerPolicies[s.Policy]
 	if !ok {
 		c.err = fmt.Errorf("process.scheduler: unknown policy %q", s.Policy)

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"fmt"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,5 +136,46 @@ func TestExecAffinity(t *testing.T) {
 		if _, err := h.probe(ExecConfig{Process: p}, "pid"); err == nil {
 			t.Errorf("%+v is taken", bad)
 		}
+	}
+}
+
+// The memory policy is the container's: of who joins it as well, as its personality.
+func TestExecMemoryPolicy(t *testing.T) {
+	c := newContainer(t)
+	c.service.SecurityOpt = []string{"seccomp=unconfined"} // get_mempolicy
+	c.spec = func(p *plan.Plan) {
+		p.Spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}
+		p.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+	}
+	h := c.hold("mempolicy", "machine")
+	seen, err := h.probe(ExecConfig{}, "mempolicy", "machine")
+	must(t, err)
+	expect(t, seen, map[string]string{"mempolicy": "2 1", "machine": machine32})
+}
+
+var machine32 = map[string]string{"amd64": "i686", "arm64": "armv8l"}[goruntime.GOARCH]
+
+// What the kernel would cut, or pass over with the policy that is asked for.
+func TestSchedulersThatSayTooMuch(t *testing.T) {
+	for what, s := range map[string]specs.Scheduler{
+		"nice 20":         {Policy: specs.SchedOther, Nice: 20},
+		"nice 5 says not": {Policy: specs.SchedRR, Priority: 1, Nice: 5},
+		"runtime, deadl":  {Policy: specs.SchedBatch, Runtime: 5},
+		"runtime, deadli": {Policy: specs.SchedFIFO, Priority: 1, Period: 5},
+		"sched_setattr S": {Policy: specs.SchedOther, Priority: 5},
+		"sched_setattr":   {Policy: specs.SchedRR, Priority: -1},
+	} {
+		c := newContainer(t)
+		c.service.Command = []string{"/payload", "payload"}
+		c.spec = func(p *plan.Plan) { p.Spec.Process.Scheduler = &s }
+		if out, err := c.exec(); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%+v: %v: %s", s, err, out)
+		}
+	}
+	h := newContainer(t).hold()
+	p := h.process()
+	p.Scheduler = &specs.Scheduler{Policy: specs.SchedOther, Nice: -21}
+	if _, err := h.probe(ExecConfig{Process: p}, "pid"); err == nil || !strings.Contains(err.Error(), "nice -21") {
+		t.Errorf("who joins: %v", err)
 	}
 }

@@ -225,10 +225,10 @@ type compiler struct {
 	proc    program.Reg // the private procfs
 	// rootReg is the root file system where the child itself has mounted it.
 	rootReg program.Reg
-	tty     program.Reg // the terminal's slave
-	cg      program.Reg // where cgroup2 will be mounted
-	null    program.Reg // a null device of our own
-	empty   program.Reg // an empty directory of our own
+	tty     program.Reg   // the terminal's slave
+	cgroups []program.Reg // where those of lateCgroups will be mounted
+	null    program.Reg   // a null device of our own
+	empty   program.Reg   // an empty directory of our own
 	// noPlace is where a mount goes on that may be left out; nil = it may not.
 	noPlace *program.Label
 	err     error

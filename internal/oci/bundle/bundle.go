@@ -234,6 +234,9 @@ func CheckProcess(p *specs.Process) error {
 		}
 		seen[r.Type] = true
 	}
+	if u := p.User.Umask; u != nil && *u > 0o777 { // the kernel would cut it
+		errs = append(errs, fmt.Errorf("process.user.umask %#o is not from 0 to 0777", *u))
+	}
 	if o := p.OOMScoreAdj; o != nil && (*o < -1000 || *o > 1000) {
 		errs = append(errs, fmt.Errorf("process.oomScoreAdj %d is not from -1000 to 1000", *o))
 	}
@@ -324,6 +327,11 @@ func resolvePaths(s *specs.Spec, bundle string) error {
 	if !filepath.IsAbs(s.Root.Path) {
 		s.Root.Path = filepath.Join(bundle, s.Root.Path)
 	}
+	for i, m := range s.Mounts {
+		if isBind(m) && !filepath.IsAbs(m.Source) {
+			s.Mounts[i].Source = filepath.Join(bundle, m.Source)
+		}
+	}
 	if _, elsewhere := s.Annotations[plan.RootAnnotation]; elsewhere {
 		return nil
 	}
@@ -333,11 +341,6 @@ func resolvePaths(s *specs.Spec, bundle string) error {
 	}
 	if !st.IsDir() {
 		return fmt.Errorf("invalid rootfs: %s is not a directory", s.Root.Path)
-	}
-	for i, m := range s.Mounts {
-		if isBind(m) && !filepath.IsAbs(m.Source) {
-			s.Mounts[i].Source = filepath.Join(bundle, m.Source)
-		}
 	}
 	return nil
 }

@@ -159,6 +159,7 @@ func TestBroken(t *testing.T) {
 		strings.Replace(whole, `"args": ["sh"]`, `"args": ["s\u0000h"]`, 1):                                      "a string has a NUL byte",
 		strings.Replace(whole, `"uid": 1`, `"uid": -1`, 1):                                                       "config.json: ",
 		strings.Replace(whole, `"uid": 1`, `"uid": 4294967296`, 1):                                               "config.json: ",
+		strings.Replace(whole, `"umask": 18`, `"umask": 512`, 1):                                                 "process.user.umask 01000 is not from 0 to 0777",
 		strings.Replace(whole, `"oomScoreAdj": 5`, `"oomScoreAdj": 1001`, 1):                                     "is not from -1000 to 1000",
 		strings.Replace(whole, `"soft": 1`, `"soft": 3`, 1):                                                      "is above the hard one",
 		strings.Replace(whole, `{"type": "pid"}`, `{"type": "pid"}, {"type": "pid"}`, 1):                         "duplicated ns",
@@ -242,6 +243,32 @@ func TestAllScopeProperties(t *testing.T) {
 		}
 		if got := strings.Join(words, " "); got != want {
 			t.Errorf("%s gives %q, want %q", text, got, want)
+		}
+	}
+}
+
+// What a scope is told of devices, and what it cannot be: a rule that it would not
+// take must not be passed over.
+func TestDeviceRulesOfAScope(t *testing.T) {
+	for text, want := range map[string]string{
+		`[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"}]`: "c 10:229 rw",
+		`[{"allow": true, "type": "c", "major": 10, "minor": 229}]`:                                                    "c 10:229 rwm",
+		`[{"allow": true, "type": "b", "major": 8, "minor": -1, "access": "r"}, {"allow": true}]`:                      "b 8:* r, a *:* rwm",
+		`[{"allow": true, "type": "c", "major": 10, "access": "r"}, {"allow": false}]`:                                 "",
+		`[{"allow": true, "type": "x", "access": "r"}]`:                                                                `linux.resources.devices[0]: unknown type "x"`,
+		`[{"allow": false}, {"allow": true, "type": "c", "access": "z"}]`:                                              `linux.resources.devices[1]: unknown access "z"`,
+		`[{"allow": true, "type": "c", "major": 10, "minor": 10485760}]`:                                               "linux.resources.devices[0]: there is no device 10:10485760",
+		`[{"allow": true, "type": "c", "minor": 3}]`:                                                                   "linux.resources.devices[0]: minor number 3 of every driver",
+		`[{"allow": true, "type": "c", "major": 10}, {"allow": false, "type": "c", "major": 10, "minor": 3}]`:          "denying one device",
+	} {
+		var r specs.LinuxResources
+		if err := json.Unmarshal([]byte(`{"devices": `+text+`}`), &r); err != nil {
+			t.Fatal(err)
+		}
+		rules, err := DeviceRules(&r)
+		got := strings.Join(rules, ", ")
+		if err != nil && !strings.Contains(err.Error(), want) || err == nil && got != want || err != nil && want == "" {
+			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package bundle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -157,25 +158,41 @@ func DeviceRules(r *specs.LinuxResources) ([]string, error) {
 	}
 	var rules []string
 	for i, d := range r.Devices {
-		number := func(n *int64) string {
-			if n == nil || *n < 0 {
-				return "*"
-			}
-			return strconv.FormatInt(*n, 10)
-		}
-		kind := d.Type
-		if kind == "" {
-			kind = "a"
-		}
-		major, minor := number(d.Major), number(d.Minor)
+		rule, all, err := deviceRule(d)
 		switch {
+		case err != nil:
+			return nil, fmt.Errorf("linux.resources.devices[%d]: %w", i, err)
 		case d.Allow:
-			rules = append(rules, kind+" "+major+":"+minor+" "+d.Access)
-		case kind == "a" && major == "*" && minor == "*":
+			rules = append(rules, rule)
+		case all:
 			rules = nil
 		case len(rules) > 0:
 			return nil, fmt.Errorf("linux.resources.devices[%d]: denying one device after others were allowed has no form on a scope; list the allowed ones alone", i)
 		}
 	}
 	return rules, nil
+}
+
+// deviceRule spells one; what is unset is all (runtime-spec config-linux.md, "Allowed
+// Device list").
+func deviceRule(d specs.LinuxDeviceCgroup) (rule string, all bool, err error) {
+	number := func(n *int64) string {
+		if n == nil || *n < 0 {
+			return "*"
+		}
+		return strconv.FormatInt(*n, 10)
+	}
+	kind, access := cmp.Or(d.Type, "a"), cmp.Or(d.Access, "rwm")
+	major, minor := number(d.Major), number(d.Minor)
+	switch {
+	case kind != "a" && kind != "b" && kind != "c":
+		err = fmt.Errorf("unknown type %q", d.Type)
+	case strings.Trim(access, "rwm") != "" || len(access) > 3:
+		err = fmt.Errorf("unknown access %q", d.Access)
+	case len(major) > 4 || len(minor) > 7:
+		err = fmt.Errorf("there is no device %s:%s", major, minor)
+	case d.Allow && major == "*" && minor != "*":
+		err = fmt.Errorf("minor number %s of every driver has no form on a scope; name the major number", minor)
+	}
+	return kind + " " + major + ":" + minor + " " + access, kind == "a" && major == "*" && minor == "*", err
 }

@@ -87,6 +87,7 @@ var launchKeys = [...]struct{ name, cure string }{
 	{"BindPaths", "write volumes:"},
 	{"BindReadOnlyPaths", "write volumes:"},
 	{"BusName", "remove it; unitc starts every service as Type=notify"},
+	{"CPUSchedulingResetOnFork", "remove it; the payload is a child of unitc's helper, and would be reset itself"},
 	{"CapabilityBoundingSet", "write cap_add: and cap_drop:"},
 	{"Delegate", "write systemd: cgroup:"},
 	{"DelegateSubgroup", "write systemd: cgroup:"},
@@ -106,6 +107,7 @@ var launchKeys = [...]struct{ name, cure string }{
 	{"NonBlocking", "remove it; it would change the launch's own descriptors"},
 	{"NotifyAccess", "remove it; unitc reports readiness itself"},
 	{"OOMScoreAdjust", "write oom_score_adj:"},
+	{"OOMPolicy", "write it under systemd: scope:, where the payload is"},
 	{"PAMName", "write user:"},
 	{"PIDFile", "remove it; unitc names the main process itself"},
 	{"PassEnvironment", "write environment:"},
@@ -117,6 +119,7 @@ var launchKeys = [...]struct{ name, cure string }{
 	{"ReadOnlyPaths", "write volumes: with :ro, or read_only:"},
 	{"ReadWritePaths", "write volumes:"},
 	{"RefreshOnReload", "remove it; it acts on the launch's own mounts"},
+	{"ReloadSignal", "write ExecReload=, with unitc kill; it is for Type=notify-reload, and unitc starts every service as Type=notify"},
 	{"RemainAfterExit", "remove it; clean-up runs when the payload exits"},
 	{"RestartKillSignal", "write stop_signal:"},
 	{"RootDirectory", "write rootfs:"},
@@ -151,7 +154,7 @@ var launchKeys = [...]struct{ name, cure string }{
 // payload too (it inherits them from the helper) or only on the service's log,
 // directories and credentials; all others sandbox the helper and break it.
 var passedExec = []string{
-	"CPUAffinity", "CPUSchedulingPolicy", "CPUSchedulingPriority", "CPUSchedulingResetOnFork",
+	"CPUAffinity", "CPUSchedulingPolicy", "CPUSchedulingPriority",
 	"CacheDirectory", "CacheDirectoryMode", "ConfigurationDirectory", "ConfigurationDirectoryMode", "CoredumpFilter",
 	"IOSchedulingClass", "IOSchedulingPriority", "ImportCredential",
 	"LoadCredential", "LoadCredentialEncrypted", "LogExtraFields", "LogFilterPatterns", "LogLevelMax", "LogNamespace",
@@ -184,7 +187,7 @@ func refusedService(d *directive) string {
 // of a cgroup.
 func RefusedInService(name string) (cure string, isLimit bool) {
 	if d := findDirective(name); d != nil {
-		return refusedService(d), d.rooms&inResource != 0
+		return refusedService(d), d.rooms&inResource != 0 || d.name == "OOMPolicy"
 	}
 	return "", false
 }

@@ -30,6 +30,18 @@ const cleanTimeout = 10 * time.Second
 // stateRoot holds a directory per running unit (RuntimeDirectory=unitc/NAME).
 func stateRoot() string { return realm.Run }
 
+// ownDirectory is the unit's own, among those that a definition's RuntimeDirectory=
+// asks for besides; "" = there is none.
+func ownDirectory() string {
+	all := os.Getenv("RUNTIME_DIRECTORY")
+	for dir := range strings.SplitSeq(all, ":") {
+		if strings.HasPrefix(dir, stateRoot()+"/") {
+			return dir
+		}
+	}
+	return all
+}
+
 // Clean is ExecStopPost=: it runs after every kind of death and may run twice.
 // Mounts, namespaces and the relay end with their last process; the scope ends
 // with its service (BindsTo=). What could outlive a payload is stopped here by
@@ -49,7 +61,7 @@ func Clean(name string, swept bool) int {
 		}()
 	}
 	defer endSession() // last of what is the container's
-	dir := os.Getenv("RUNTIME_DIRECTORY")
+	dir := ownDirectory()
 	if dir == "" {
 		dir = stateDirOf(name)
 		defer removeState(dir)

@@ -65,7 +65,7 @@ func PreStop(name string) int {
 // hookTarget is a running payload. Of one that has ended by itself systemd says
 // no number any more (systemd.service(5), ExecStop=).
 func hookTarget(name string, byRelay bool) (p *plan.Plan, pid int, started uint64, err error) {
-	dir := os.Getenv("RUNTIME_DIRECTORY")
+	dir := ownDirectory()
 	if byRelay {
 		dir = name
 		pid, started, err = payloadOf(payloadFD)

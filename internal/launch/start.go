@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/journal"
@@ -49,7 +51,7 @@ type starter struct {
 	manager        *cgroupsd.Call // to systemd; nil = it is called when the child is there
 	begun          runtime.Begun
 	child          *program.Child
-	guard          *program.Child  // of another runtime's payload; nil = none
+	guard          *program.Child  // of a payload that runs before READY=1; nil = none
 	answered       time.Duration   // that was waited for systemd's answer
 	network        *network.Claim  // nil = it is connected to none
 	making         chan error      // the networks; nil = that has not begun
@@ -134,7 +136,7 @@ var (
 // Start runs a launch and gives the helper's exit status. It returns only when
 // there is no relay to become or when the start failed.
 func Start(path, instance string) int {
-	s := &starter{path: path, instance: instance, stateDir: os.Getenv("RUNTIME_DIRECTORY"), watch: newStopwatch(), netWatch: &stopwatch{on: os.Getenv("UNITC_TRACE") == "1"}}
+	s := &starter{path: path, instance: instance, stateDir: ownDirectory(), watch: newStopwatch(), netWatch: &stopwatch{on: os.Getenv("UNITC_TRACE") == "1"}}
 	var err error
 	if s.notify, err = openNotifier(); err != nil {
 		return s.fail("open-notify-socket", exitFailure, err)
@@ -181,10 +183,14 @@ func (s *starter) buildPlan() error {
 	if err != nil {
 		return err
 	}
+	noteBundle(facts.Bundle)
 	if facts.Sockets, facts.SocketNames, err = takeSockets(); err != nil {
 		return err
 	}
 	s.sockets = facts.Sockets
+	// From here on it is the payload's alone: others than root walk what the start makes.
+	umask := uint32(unix.Umask(0o022))
+	facts.Umask = &umask
 	s.plan, err = planner.Build(s.service, facts)
 	return err
 }
@@ -413,7 +419,12 @@ func (s *starter) awaitExec() error {
 }
 
 func (s *starter) postStart() error {
-	if s.plan.Spec.Hooks != nil {
+	if h := s.plan.Spec.Hooks; h != nil && len(h.Poststart) > 0 {
+		// Nothing would hold the payload, and without READY=1 the start would go on until
+		// its time-out, whether a hook fails or this process is killed.
+		if err := s.guardContainer(); err != nil {
+			return err
+		}
 		s.child.Resume() // a hook may talk to the payload
 	}
 	return s.launch.PostStart(s.child.PID)

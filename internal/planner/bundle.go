@@ -5,6 +5,7 @@ package planner
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -22,6 +23,8 @@ type Bundle struct {
 	// allowed devices as rules of device_cgroup_rules.
 	Limits  []definition.Directive
 	Devices []string
+	// Notes are what is passed over, for the log of a start.
+	Notes []string
 }
 
 // bundle takes the configuration as it stands: unitc's own defaults are not
@@ -41,11 +44,13 @@ func (b *builder) bundle() error {
 		return &KeyError{"bundle", "process.terminal of its config.json is true, and nobody gives it one",
 			"write `tty: true` (unitc run: -t), or set it to false"}
 	}
-	if len(linux.NetDevices) > 0 && b.s.Runtime != "" {
-		return &KeyError{"runtime", "linux.netDevices of the bundle's config.json is passed over by releases of " + b.s.Runtime + " that do not know it",
-			"drop `runtime:`, or linux.netDevices"}
+	if err := b.foreignKnows(); err != nil {
+		return err
 	}
 	process.Terminal = b.s.TTY
+	if process.User.Umask == nil {
+		process.User.Umask = b.umask()
+	}
 	b.plan.User = fmt.Sprintf("%d:%d", process.User.UID, process.User.GID) // a hook's, unless it says otherwise
 	if err := b.bundleRoot(); err != nil {
 		return err
@@ -115,5 +120,26 @@ func Export(p *plan.Plan) error {
 	}
 	notes[plan.RootAnnotation] = string(quickjson.Append(nil, &p.Root))
 	p.Spec.Annotations = notes
+	return nil
+}
+
+// foreignKnows refuses what releases of other runtimes that Debian has had since 12
+// pass over without a word: parts of the specification that are younger than they are.
+func (b *builder) foreignKnows() error {
+	s := b.spec
+	crun := path.Base(b.s.Runtime) == "crun"
+	for _, part := range []struct {
+		given bool
+		name  string
+	}{
+		{len(s.Linux.NetDevices) > 0, "linux.netDevices"}, {s.Linux.MemoryPolicy != nil, "linux.memoryPolicy"},
+		{s.Domainname != "" && !crun, "domainname"}, {s.Process.Scheduler != nil, "process.scheduler"},
+		{s.Process.IOPriority != nil, "process.ioPriority"}, {s.Linux.Personality != nil && !crun, "linux.personality"},
+	} {
+		if part.given && b.s.Runtime != "" {
+			return &KeyError{"runtime", part.name + " of the bundle's config.json is passed over by releases of " + b.s.Runtime + " that do not know it",
+				"drop `runtime:`, or " + part.name}
+		}
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ package planner
 
 import (
 	"errors"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -90,18 +91,37 @@ func TestBundleNetwork(t *testing.T) {
 	}
 }
 
-// Another runtime may not know linux.netDevices, and say nothing.
-func TestBundleNetDevices(t *testing.T) {
-	f := bundleFacts(specs.LinuxNamespace{Type: specs.NetworkNamespace})
-	f.Bundle.Spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth1": {}}
-	s := definition.Service{Name: "b", Bundle: "/srv/bundle"}
-	if p, err := Build(&s, f); err != nil || len(p.Spec.Linux.NetDevices) != 1 {
-		t.Errorf("unitc's own runtime: %+v, %v", p, err)
+// Another runtime may not know a part of the specification, and say nothing.
+func TestBundleForOthers(t *testing.T) {
+	for part, test := range map[string]struct {
+		set     func(*specs.Spec)
+		refused string // by whom it is passed over
+	}{
+		"linux.netDevices":   {func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth1": {}} }, "crun runc"},
+		"linux.memoryPolicy": {func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, "crun runc"},
+		"domainname":         {func(s *specs.Spec) { s.Domainname = "x" }, "runc"},
+		"process.scheduler":  {func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }, "crun runc"},
+		"process.ioPriority": {func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }, "crun runc"},
+		"linux.personality":  {func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }, "runc"},
+	} {
+		for _, runtime := range []string{"", "crun", "/usr/bin/crun", "runc"} {
+			f := bundleFacts(specs.LinuxNamespace{Type: specs.NetworkNamespace})
+			test.set(f.Bundle.Spec)
+			_, err := Build(&definition.Service{Name: "b", Bundle: "/srv/bundle", Runtime: runtime}, f)
+			var key *KeyError
+			refused := errors.As(err, &key) && key.Key == "runtime" && strings.Contains(key.What, part)
+			if want := runtime != "" && strings.Contains(test.refused, path.Base(runtime)); refused != want || !want && err != nil {
+				t.Errorf("%s by %q: %v", part, runtime, err)
+			}
+		}
 	}
-	s.Runtime = "crun"
-	var key *KeyError
-	if _, err := Build(&s, f); !errors.As(err, &key) || key.Key != "runtime" {
-		t.Errorf("another runtime: %v", err)
+	for runtime, refused := range map[string]bool{"": false, "crun": false, "runc": true} {
+		s := services["host"]
+		s.Domainname, s.Runtime = "example.org", runtime
+		var key *KeyError
+		if _, err := Build(&s, facts); (errors.As(err, &key) && key.Key == "domainname") != refused {
+			t.Errorf("domainname by %q: %v", runtime, err)
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ type Facts struct {
 	Bundle *Bundle
 	// WatchdogUSec is WATCHDOG_USEC= of the helper's environment (sd_watchdog_enabled(3)).
 	WatchdogUSec string
+	// Umask is the helper's own, as UMask= of its unit has it; nil = not known.
+	Umask *uint32
 	// Sockets is how many listening sockets systemd has passed, SocketNames what
 	// LISTEN_FDNAMES= says of them (sd_listen_fds(3)).
 	Sockets     int

@@ -7,6 +7,7 @@ package planner
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,9 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 	if s.Runtime != "" && s.Init {
 		return nil, &KeyError{"init", "unitc's init does not go with another runtime", "drop `init:` or `runtime:`"}
 	}
+	if s.Runtime != "" && s.Domainname != "" && path.Base(s.Runtime) != "crun" {
+		return nil, &KeyError{"domainname", "it is passed over by releases of " + s.Runtime + " that do not know it", "drop `domainname:` or `runtime:`"}
+	}
 	b := &builder{s: s, f: f, spec: &specs.Spec{Version: specs.Version, Linux: &specs.Linux{}}}
 	b.plan = &plan.Plan{Unit: s.UnitName(), Spec: b.spec, User: s.User, Groups: s.GroupAdd, Runtime: s.Runtime, Init: s.Init, Logging: s.Logging.Driver}
 	if b.plan.Logging == "" {
@@ -60,6 +64,15 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		}
 	}
 	return b.plan, nil
+}
+
+// umask is that of the service's processes (UMask=), of which the payload is one.
+// 022 is what the runtime gives it anyway.
+func (b *builder) umask() *uint32 {
+	if b.f.Umask == nil || *b.f.Umask == 0o022 {
+		return nil
+	}
+	return b.f.Umask
 }
 
 type builder struct {
@@ -90,6 +103,7 @@ func (b *builder) process() error {
 	}
 	b.spec.Process = &specs.Process{
 		Terminal:        b.s.TTY,
+		User:            specs.User{Umask: b.umask()},
 		Args:            args,
 		Cwd:             cwd,
 		Env:             env,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -194,6 +195,10 @@ func TestBundleThatIsNone(t *testing.T) {
 				n := int64(1)
 				s.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &n}}
 			}, "systemd: {cgroup: service}\n", "systemd.cgroup"},
+			{func(s *specs.Spec) {
+				s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Type: "x", Access: "r"}}}
+			}, "", `linux.resources.devices[0]: unknown type`},
+			{func(s *specs.Spec) { s.Domainname = "example.org" }, "runtime: runc\n", "domainname of the bundle"},
 		} {
 			b := unitBundle(t, "exit 0")
 			c.change(b.spec)
@@ -216,5 +221,88 @@ func TestBundleThatIsNone(t *testing.T) {
 		_ = os.Remove(definitions + "broken.yaml")
 		reload(t)
 		command(t, "systemctl", "reset-failed", "broken")
+	})
+}
+
+// The hooks of a bundle run at all six points, a failing one stops the start, and
+// the last ones run whatever came before.
+func TestBundleHooks(t *testing.T) {
+	leavesNothing(t, func() {
+		points := []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
+		for i, fails := range points {
+			b := unitBundle(t, `trap "exit 0" TERM; while :; do sleep 0.1; done`)
+			hook := map[string][]specs.Hook{}
+			for _, point := range points {
+				script := "cat >>" + b.dir + "/rootfs/tmp/" + point
+				if point == "startContainer" {
+					script = "cat >>/tmp/" + point // it is inside
+				}
+				if point == fails {
+					script += "; exit 3"
+				}
+				hook[point] = []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/bin:/usr/bin"}}}
+			}
+			b.spec.Hooks = &specs.Hooks{
+				//lint:ignore SA1019 still specified
+				Prestart:      hook["prestart"],
+				CreateRuntime: hook["createRuntime"], CreateContainer: hook["createContainer"], StartContainer: hook["startContainer"], Poststart: hook["poststart"], Poststop: hook["poststop"],
+			}
+			b.writeOrFail(t)
+			place(t, definitions+"hooked.yaml", "bundle: "+b.dir+"\n")
+			reload(t)
+			begin := time.Now()
+			_, status := command(t, "systemctl", "start", "hooked")
+			if took := time.Since(begin); took > time.Minute {
+				t.Errorf("%s fails: the start takes %v", fails, took)
+			}
+			if (status == 0) != (fails == "poststop") {
+				t.Errorf("%s fails: systemctl start exits with %d", fails, status)
+			}
+			if out := must(t, "journalctl", "-q", "-o", "cat", "-u", "hooked"); status != 0 && !strings.Contains(out, "hooks."+fails+"[0]") {
+				t.Errorf("the journal does not tell of %s:\n%s", fails, out)
+			}
+			must(t, "systemctl", "stop", "hooked")
+			for n, point := range points {
+				state, _ := os.ReadFile(b.dir + "/rootfs/tmp/" + point)
+				if ran := strings.Contains(string(state), `"id":"hooked"`); ran != (n <= i || point == "poststop") {
+					t.Errorf("%s fails: %s ran: %t %s", fails, point, ran, state)
+				}
+				if strings.Count(string(state), `"id"`) > 1 {
+					t.Errorf("%s fails: %s ran more than once: %s", fails, point, state)
+				}
+			}
+			command(t, "systemctl", "reset-failed", "hooked")
+			_ = os.Remove(definitions + "hooked.yaml")
+			reload(t)
+			os.RemoveAll(b.dir)
+		}
+	})
+}
+
+// What a unit makes nothing of is said in the container's log, and the container
+// runs.
+//
+//lab:once
+func TestBundleNotes(t *testing.T) {
+	leavesNothing(t, func() {
+		b := unitBundle(t, `echo ready; trap "exit 0" TERM; while :; do sleep 0.1; done`)
+		defer os.RemoveAll(b.dir)
+		b.spec.Linux.CgroupsPath = "/a/b"
+		b.spec.Process.Capabilities.Bounding = append(b.spec.Process.Capabilities.Bounding, "CAP_NEW")
+		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/tmp", Type: "bind", Source: "/usr", Options: []string{"bind", "size=1m"}})
+		b.writeOrFail(t)
+		place(t, definitions+"noted.yaml", "bundle: "+b.dir+"\n")
+		reload(t)
+		must(t, "systemctl", "start", "noted")
+		awaitLine(t, "noted", "ready")
+		out := must(t, "journalctl", "-q", "-o", "cat", "-p", "warning", "-u", "noted")
+		for _, want := range []string{`bundle: linux.cgroupsPath "/a/b" counts for nothing`, "bundle: process.capabilities: CAP_NEW cannot be given", "bundle: options of file systems count for nothing on bind mounts: mounts[5] /tmp: size=1m"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("the log does not say %q:\n%s", want, out)
+			}
+		}
+		must(t, "systemctl", "stop", "noted")
+		_ = os.Remove(definitions + "noted.yaml")
+		reload(t)
 	})
 }

@@ -108,20 +108,25 @@ func whereabouts(t *testing.T, unit string) string {
 }
 
 // How the payload is scheduled is said in systemd's words: what a service's
-// process is given, its children have too.
+// process is given, its children have too. Its umask is no other one's, and a
+// directory of the service's own is in nobody's way.
 func TestSchedulingReachesThePayload(t *testing.T) {
 	cleanReload(t)
-	place(t, definitions+"lazy.yaml", "rootfs: host\ninit: true\ncommand: [/bin/sh, -c, 'nice; chrt -p $$$$; ionice -p $$$$; echo ready; exec sleep 1000']\n"+
-		"systemd: {service: {Nice: 7, CPUSchedulingPolicy: batch, IOSchedulingClass: idle}}\n")
+	const show = `nice; chrt -p $$$$; ionice -p $$$$; umask; grep Cpus_allowed_list /proc/self/status; head -1 /proc/self/numa_maps; cat /proc/self/coredump_filter; stat -c "%a %n" /one /one/two; echo ready`
+	place(t, definitions+"lazy.yaml", "rootfs: host\ninit: true\nuser: nobody\ntmpfs: [/one/two/three]\ncommand: [/bin/sh, -c, '"+show+"; exec sleep 1000']\n"+
+		"systemd: {service: {Nice: 7, CPUSchedulingPolicy: batch, IOSchedulingClass: idle, UMask: \"0027\", CPUAffinity: \"0\", NUMAPolicy: bind, NUMAMask: \"0\", CoredumpFilter: \"0x1\", RuntimeDirectory: lazy-things}}\n")
 	reload(t)
 	must(t, "systemctl", "start", "lazy")
 	t.Cleanup(func() { must(t, "systemctl", "stop", "lazy") })
 	awaitLine(t, "lazy", "ready")
 	out := must(t, "journalctl", "-q", "-o", "cat", "-u", "lazy")
-	for _, want := range []string{"\n7\n", "SCHED_BATCH", "\nidle\n"} {
+	for _, want := range []string{"\n7\n", "SCHED_BATCH", "\nidle\n", "\n0027\n", "Cpus_allowed_list:\t0\n", " bind:0 ", "\n00000001\n", "\n755 /one\n", "\n755 /one/two\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
+	}
+	if got := must(t, "unitc", "exec", "lazy", "sh", "-c", "umask"); got != "0027\n" {
+		t.Errorf("the umask of a process that joins is %s", got)
 	}
 }
 

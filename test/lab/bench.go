@@ -3,12 +3,14 @@
 package main
 
 import (
-	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"time"
 )
 
 // peers is a machine with what people run containers with today: the newest
@@ -22,7 +24,8 @@ var peers = suite{
 var benchPackages = []string{"gcc", "libc6-dev"}
 
 // cmdBench boots a machine with the peers, has test/bench/suite measure all of
-// them in turns, and makes tables and plots of the rows in bin/bench.
+// them in turns, and makes tables and plots of the rows in bin/bench. Boots are
+// measured in a VM.
 func cmdBench(args []string) error {
 	source, err := sourceDir()
 	if err != nil {
@@ -32,13 +35,8 @@ func cmdBench(args []string) error {
 	if err := buildBench(source, dir); err != nil {
 		return err
 	}
-	j := &job{Suite: peers.name, Source: source, checkout: source, Dir: "/root/bench"}
-	for _, name := range []string{"suite", "floor", "payload"} {
-		j.Copies = append(j.Copies, filepath.Join(dir, name)+":/root/bench/"+name)
-	}
-	j.Command = append([]string{"/root/bench/suite"}, args...)
-	j.setEnv()
-	if err := j.prepare(); err != nil {
+	boots, err := wantsBoots(args)
+	if err != nil {
 		return err
 	}
 	rows := filepath.Join(dir, "bench.tsv")
@@ -46,12 +44,46 @@ func cmdBench(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(j.run(nil, io.MultiWriter(file, os.Stderr), os.Stderr), file.Close()); err != nil {
+	defer file.Close()
+	measure := func(j *job) error {
+		j.Suite, j.Source, j.checkout, j.Dir = peers.name, source, source, "/root/bench"
+		for _, name := range []string{"suite", "floor", "payload"} {
+			j.Copies = append(j.Copies, filepath.Join(dir, name)+":/root/bench/"+name)
+		}
+		j.setEnv()
+		if err := j.prepare(); err != nil {
+			return err
+		}
+		return j.run(nil, io.MultiWriter(file, os.Stderr), os.Stderr)
+	}
+	if err := measure(&job{Command: append([]string{"/root/bench/suite"}, args...)}); err != nil {
 		return err
+	}
+	if boots {
+		if err := measure(&job{Command: append([]string{"/root/bench/suite", "-boots"}, args...), VM: true, Instructions: true, Timeout: bootsTimeout}); err != nil {
+			return fmt.Errorf("boots: %w", err)
+		}
 	}
 	report := exec.Command(filepath.Join(dir, "suite"), "-report", rows, "-out", dir)
 	report.Stdout, report.Stderr = os.Stdout, os.Stderr
 	return report.Run()
+}
+
+// bootsTimeout bounds all boots that are measured.
+const bootsTimeout = 90 * time.Minute
+
+// wantsBoots tells whether the suite's options ask for boots, for which the quick
+// form has no time.
+func wantsBoots(args []string) (bool, error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	quick, rows := f.Bool("quick", false, ""), f.String("rows", ".", "")
+	f.String("peers", "", "")
+	f.Int("n", 0, "")
+	if err := f.Parse(args); err != nil {
+		return false, err
+	}
+	re, err := regexp.Compile(*rows)
+	return err == nil && !*quick && re.MatchString("boot"), err
 }
 
 func buildBench(source, dir string) error {

@@ -40,6 +40,9 @@ type job struct {
 	// VM asks for the faithful lane, and Agent is the lab's binary to put into it.
 	VM    bool
 	Agent string
+	// Instructions has a VM's clock count instructions, a nanosecond each: what else
+	// the machine here does, and what emulation is slow at, is not measured inside.
+	Instructions bool
 	// Console shows the VM's console as it goes.
 	Console bool
 	// cpu is what the machine has used, known after run.
@@ -175,6 +178,8 @@ func parseJob(args []string, vm bool) (*job, error) {
 			bare = true
 		case args[0] == "-console":
 			j.Console = true
+		case args[0] == "-instructions" && vm:
+			j.Instructions = true
 		case args[0] == "-tty":
 			j.Terminal = true
 		case args[0] == "-copy" && len(args) > 1:

@@ -166,6 +166,9 @@ func (j *job) qemuArgs(s suite, disk, socket, kernel string) []string {
 	if kernel != "" {
 		cmdline += " " + kernel
 	}
+	if j.Instructions {
+		machine = append(machine, "-icount", "shift=0")
+	}
 	return append([]string{
 		program, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
 		"-smp", "2", "-m", "2048",

@@ -7,6 +7,7 @@
 // TSV, what happens meanwhile to standard error.
 //
 //	suite [-quick] [-rows REGEXP] [-peers REGEXP] [-n N]
+//	suite -boots [-peers REGEXP] [-n N]     in a VM, once in each boot
 //	suite -report bench.tsv -out DIR        tables and plots from rows
 //	suite -compare OLD.tsv NEW.tsv          which ratios got worse
 package main
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 )
 
 func main() {
@@ -30,6 +32,7 @@ func run() error {
 	rows := flag.String("rows", ".", "measure the rows whose name matches")
 	names := flag.String("peers", ".", "measure the peers whose name matches")
 	rounds := flag.Int("n", 0, "rounds of each row; 0: as many as it needs")
+	boots := flag.Bool("boots", false, "measure boots, in a VM of the lab, which runs this in each")
 	from := flag.String("report", "", "make tables and plots of this TSV file")
 	out := flag.String("out", ".", "where they go")
 	compare := flag.Bool("compare", false, "compare two TSV files")
@@ -49,6 +52,12 @@ func run() error {
 		return err
 	}
 	b := &bench{quick: *quick, rounds: *rounds, wantRow: row, wantPeer: name}
+	if *boots {
+		return b.boots()
+	}
+	if !slices.ContainsFunc(measured, func(m measurement) bool { return row.MatchString(m.name) }) {
+		return nil
+	}
 	if err := b.prepare(); err != nil {
 		return err
 	}
@@ -74,24 +83,29 @@ func (b *bench) n(full, quick int) int {
 	return full
 }
 
+type measurement struct {
+	name string
+	do   func(*bench) error
+}
+
+// measured are all rows but that of boots, which lab bench asks for by itself.
+var measured = []measurement{
+	{"start", (*bench).starts},
+	{"trace", (*bench).trace},
+	{"direct", (*bench).direct},
+	{"memory", (*bench).memory},
+	{"many", (*bench).many},
+	{"logs", (*bench).logs},
+	{"exec", (*bench).execs},
+	{"list", (*bench).listings},
+	{"reload", (*bench).reloads},
+	{"network", (*bench).networks},
+	{"ports", (*bench).ports},
+	{"image", (*bench).bigImages}, // the last: it takes a gigabyte
+}
+
 func (b *bench) all() error {
-	for _, row := range []struct {
-		name string
-		do   func(*bench) error
-	}{
-		{"start", (*bench).starts},
-		{"trace", (*bench).trace},
-		{"direct", (*bench).direct},
-		{"memory", (*bench).memory},
-		{"many", (*bench).many},
-		{"logs", (*bench).logs},
-		{"exec", (*bench).execs},
-		{"list", (*bench).listings},
-		{"reload", (*bench).reloads},
-		{"network", (*bench).networks},
-		{"ports", (*bench).ports},
-		{"image", (*bench).bigImages}, // the last: it takes a gigabyte
-	} {
+	for _, row := range measured {
 		if !b.wantRow.MatchString(row.name) {
 			continue
 		}

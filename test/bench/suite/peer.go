@@ -180,8 +180,29 @@ func (b *bench) have(peers []*peer, n int) error {
 	return systemctl("daemon-reload")
 }
 
-// prepare lays out the root file system, the image and every peer's unit.
+// prepare lays out what all have, and every peer's unit.
 func (b *bench) prepare() error {
+	if err := layOut(); err != nil {
+		return err
+	}
+	for _, p := range allPeers() {
+		if !b.wantPeer.MatchString(p.name) {
+			continue
+		}
+		if _, err := os.Stat(p.needs); err != nil {
+			fmt.Fprintf(os.Stderr, "left out: %s: %v\n", p.name, err)
+			continue
+		}
+		b.peers = append(b.peers, p)
+	}
+	if err := b.command("stamp /out/%p-%i"); err != nil {
+		return err
+	}
+	return b.usable()
+}
+
+// layOut makes the root file system and the image.
+func layOut() error {
 	for _, dir := range []string{"bin", "dev", "etc", "out", "proc", "root", "run", "sys", "tmp", "usr", "var"} {
 		if err := os.MkdirAll(root+"/"+dir, 0o755); err != nil {
 			return err
@@ -210,20 +231,7 @@ unitc load -q --rootfs --name ` + image + ` ` + scratch + `/rootfs.tar >&2`
 	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
 		return fmt.Errorf("preparing the machine: %w\n%s", err, out)
 	}
-	for _, p := range allPeers() {
-		if !b.wantPeer.MatchString(p.name) {
-			continue
-		}
-		if _, err := os.Stat(p.needs); err != nil {
-			fmt.Fprintf(os.Stderr, "left out: %s: %v\n", p.name, err)
-			continue
-		}
-		b.peers = append(b.peers, p)
-	}
-	if err := b.command("stamp /out/%p-%i"); err != nil {
-		return err
-	}
-	return b.usable()
+	return nil
 }
 
 // command gives all peers a command and has systemd read their units.

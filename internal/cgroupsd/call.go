@@ -254,6 +254,8 @@ const (
 type answered struct {
 	kind   byte
 	header []byte
+	body   []byte
+	order  binary.ByteOrder
 }
 
 // answer reads up to the next answer; what is told to everybody comes in between.
@@ -275,7 +277,7 @@ func (c *Call) answer(patience bool) (answered, error) {
 		if err := c.next(header+int(body), patience); err != nil {
 			return answered{}, err
 		}
-		a := answered{kind, c.ready[:header]}
+		a := answered{kind, c.ready[:header], c.ready[header : header+int(body)], order}
 		c.ready = c.ready[header+int(body):]
 		if kind == messageReply || kind == messageError {
 			return a, nil

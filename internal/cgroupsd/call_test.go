@@ -162,6 +162,51 @@ func TestCallByWayOfABus(t *testing.T) {
 	}
 }
 
+// How often a service was restarted is asked in one call, and only an answer of the
+// right form is believed.
+func TestRestartsByWayOfABus(t *testing.T) {
+	for _, test := range []struct {
+		answer any
+		want   uint32
+		ok     bool
+	}{
+		{uint32(0), 0, true}, {uint32(70000), 70000, true}, {"none", 0, false}, {uint64(7), 0, false}, {nil, 0, false},
+	} {
+		var stream bytes.Buffer
+		stream.WriteString("OK 0123\r\n")
+		hello, reply := busAnswer(""), busAnswer("")
+		if test.answer != nil {
+			reply.Body = []any{dbus.MakeVariant(test.answer)}
+			reply.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.ParseSignatureMust("v"))
+		} else {
+			reply = busAnswer("org.freedesktop.systemd1.NoSuchUnit")
+		}
+		for _, m := range []*dbus.Message{&hello, &reply} {
+			if err := m.EncodeTo(&stream, binary.LittleEndian); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, theirs := pair(t)
+		c.bus = true
+		if err := c.wait(busPatience); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.Write(theirs, stream.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		if n, ok := c.restarts("9my-web@1.service"); n != test.want || ok != test.ok {
+			t.Errorf("%v: %d, %v", test.answer, n, ok)
+		}
+		m, err := dbus.DecodeMessage(os.NewFile(uintptr(theirs), "bus"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path := m.Headers[dbus.FieldPath].Value(); path != dbus.ObjectPath(managerPath+"/unit/_39my_2dweb_401_2eservice") || !reflect.DeepEqual(m.Body, []any{managerName + ".Service", "NRestarts"}) {
+			t.Errorf("asked %v of %v", m.Body, path)
+		}
+	}
+}
+
 func busAnswer(refusal string) dbus.Message {
 	m := dbus.Message{Type: dbus.TypeMethodReply, Headers: map[dbus.HeaderField]dbus.Variant{dbus.FieldReplySerial: dbus.MakeVariant(uint32(1))}}
 	if refusal != "" {

@@ -128,7 +128,7 @@ var goals = []goal{
 	{"start_ms", "unitc", "quadlet", 1 / 3.},
 	{"start_cpu_ms", "unitc", "quadlet", 1 / 3.},
 	{"image_start_ms", "unitc-big", "quadlet-big", 1 / 3.}, {"image_start_cpu_ms", "unitc-big", "quadlet-big", 1 / 3.},
-	{"stop_ms", "unitc", "plain", 1.15},
+	{"stop_ms", "unitc", "plain", 1.15}, {"stop_ms", "unitc-from-image", "plain", 1.15}, {"stop_ms", "unitc-bridge", "plain", 1.15}, {"stop_ms", "unitc-bridge-joined", "plain", 1.15},
 	{"direct_ms", "direct-unitc", "direct-crun", 1},
 	{"direct_cpu_ms", "direct-unitc", "direct-crun", 1},
 	{"cycle_ms", "direct-unitc", "direct-crun", 1}, {"cycle_cpu_ms", "direct-unitc", "direct-crun", 1},
@@ -139,13 +139,14 @@ var goals = []goal{
 	{"many_100_ms", "unitc-service", "plain", 1.4},
 	{"many_100_ms", "unitc", "quadlet", 1 / 5.}, {"many_100_cpu_ms", "unitc", "quadlet", 1 / 5.},
 	{"many_100_stop_ms", "unitc", "plain", 1.5},
-	{"logs_cpu_s", "unitc", "plain", 1.1},
+	{"logs_klines_per_s", "plain", "unitc", 1 / 0.95}, {"logs_cpu_s", "unitc", "plain", 1.1},
 	{"exec_ms", "unitc", "quadlet", 1 / 5.},
 	{"ps_1000_ms", "unitc", "quadlet", 1 / 3.}, {"stats_1000_cpu_ms", "unitc", "quadlet", 1 / 2.},
 	{"net_mib_per_s", "quadlet-bridge", "unitc-bridge", 1.1}, {"net_roundtrip_us", "unitc-bridge", "quadlet-bridge", 1.1},
 	{"ports_1000_start_ms", "unitc-ports", "quadlet-ports", 1 / 2.}, {"ports_1000_start_cpu_ms", "unitc-ports", "quadlet-ports", 1 / 2.},
 	{"generator_1_cpu_ms", "unitc", "quadlet", 1 / 2.}, {"generator_10_cpu_ms", "unitc", "quadlet", 1 / 2.},
-	{"generator_100_cpu_ms", "unitc", "quadlet", 1 / 3.}, {"generator_1000_cpu_ms", "unitc", "quadlet", 1 / 3.},
+	{"generator_100_cpu_ms", "unitc", "quadlet", 1 / 3.}, {"generator_1000_cpu_ms", "unitc", "quadlet", 1 / 3.}, {"generator_5000_cpu_ms", "unitc", "quadlet", 1 / 3.},
+	{"boot_10_ms", "unitc", "plain", 1.2}, {"boot_50_ms", "unitc", "plain", 1.2}, {"boot_50_ms", "unitc-service", "plain", 1.2},
 }
 
 func (g goal) print(t *table) {

@@ -97,7 +97,9 @@ func TestDirectivesOfAScope(t *testing.T) {
 	}
 	if version >= 261 {
 		directives["CPUPressureWatch"], directives["CPUPressureThresholdSec"] = "'on'", "150ms"
-		want = append(want, "CPUPressureWatch=yes")
+		// systemd writes down the name that its bus has, which it does not know in a file: it
+		// forgets the value at a reload.
+		want = append(want, "CPUPressureWatch=yes", "CPUPressureThresholdUSec=150000")
 	}
 	var list []string
 	for name, value := range directives {
@@ -109,9 +111,6 @@ func TestDirectivesOfAScope(t *testing.T) {
 		if !strings.Contains(unit, "\n"+line+"\n") {
 			t.Errorf("%s is not in\n%s", line, unit)
 		}
-	}
-	if version >= 261 {
-		c.expect(c.payloadUnit(), "CPUPressureThresholdUSec=150ms")
 	}
 }
 

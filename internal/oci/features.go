@@ -5,6 +5,7 @@ package oci
 import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/buildinfo"
 	"github.com/unitc/unitc/internal/plan"
@@ -79,12 +80,25 @@ func seccompFeatures() *features.Seccomp {
 		}
 	}
 	for _, flag := range []specs.LinuxSeccompFlag{"SECCOMP_FILTER_FLAG_TSYNC", specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv} {
-		p := rule(specs.ActAllow)
-		p.Flags = []specs.LinuxSeccompFlag{flag}
-		if compiles(p) {
-			f.KnownFlags = append(f.KnownFlags, string(flag))
+		// With a listener, or the compiler would leave a flag out that is for one.
+		p := rule(specs.ActNotify)
+		p.ListenerPath, p.Flags = "/agent", []specs.LinuxSeccompFlag{flag}
+		program, err := seccomp.Compile(&p, seccomp.Native)
+		if err != nil {
+			continue
+		}
+		f.KnownFlags = append(f.KnownFlags, string(flag))
+		if kernelKnows(program.Flags) {
+			f.SupportedFlags = append(f.SupportedFlags, string(flag))
 		}
 	}
-	f.SupportedFlags = f.KnownFlags
 	return f
+}
+
+// kernelKnows asks for a filter that is nowhere: the kernel looks at the flags
+// first (kernel/seccomp.c, seccomp_set_mode_filter), and says EINVAL to one that
+// it does not know.
+func kernelKnows(flags uint32) bool {
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(flags), 0)
+	return errno == unix.EFAULT
 }

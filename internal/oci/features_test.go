@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/oci/bundle"
 	"github.com/unitc/unitc/internal/seccomp"
@@ -100,6 +101,26 @@ func TestFeaturesOfSeccomp(t *testing.T) {
 				t.Errorf("%s %s: %v", what, word, err)
 			}
 		}
+	}
+}
+
+// A flag that this kernel does not know is known, and not supported.
+func TestFlagsOfThisKernel(t *testing.T) {
+	if !kernelKnows(unix.SECCOMP_FILTER_FLAG_LOG) { // Linux 4.14
+		t.Error("the kernel is said not to know SECCOMP_FILTER_FLAG_LOG")
+	}
+	if kernelKnows(1 << 31) {
+		t.Error("the kernel is said to know a flag that there is not")
+	}
+	f := Features().Linux.Seccomp
+	for _, flag := range f.SupportedFlags {
+		if !slices.Contains(f.KnownFlags, flag) {
+			t.Errorf("%s is supported and not known", flag)
+		}
+	}
+	// Linux 5.19 has the last of them.
+	if wait := string(specs.LinuxSeccompFlagWaitKillableRecv); slices.Contains(f.SupportedFlags, wait) != kernelKnows(unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER) {
+		t.Errorf("supported are %q", f.SupportedFlags)
 	}
 }
 

@@ -24,7 +24,7 @@ var lookVerbs = []verb{
 	{name: "state", args: "<container-id>", help: "print the state of a container", least: 1, most: 1, run: state},
 	{name: "list", args: "", help: "list containers", most: 0, run: list,
 		options: []option{{"format", "f", "FORMAT", "table or json"}, {"quiet", "q", "", "ids alone"}}},
-	{name: "ps", args: "<container-id> [ps options]", help: "list the processes of a container", least: 1, most: -1, run: ps, foreign: false,
+	{name: "ps", args: "<container-id> [ps options]", help: "list the processes of a container", least: 1, most: -1, run: ps, foreign: true,
 		options: []option{{"format", "f", "FORMAT", "table or json"}}},
 	{name: "events", args: "<container-id>", help: "print figures and out-of-memory events", least: 1, most: 1, run: events,
 		options: []option{{"interval", "", "DURATION", "time between figures"}, {"stats", "", "", "print figures once"}}},

@@ -93,7 +93,11 @@ func Main(name string, args []string) int {
 		return 1
 	}
 	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == rest[0] })
-	if i < 0 {
+	switch {
+	case i < 0 && (rest[0] == "checkpoint" || rest[0] == "restore"):
+		// Also for --help, by which Podman asks whether there are any.
+		return c.fail(1, fmt.Errorf("%s: %s makes no checkpoints; use runc or crun for a container that needs them", rest[0], runtimeName))
+	case i < 0:
 		//lint:ignore ST1005 runc's words
 		return c.fail(1, fmt.Errorf("No help topic for '%s'", rest[0]))
 	}

@@ -67,6 +67,10 @@ func (m *creation) makeCgroup() error {
 		return nil
 	}
 	if m.k.Cgroup == "" {
+		// Engines write rules for devices into every configuration.
+		if r := m.spec.Linux.Resources; r != nil && len(r.Devices) > 0 {
+			m.c.log.warn("linux.resources.devices: without a cgroup of its own no rule for devices holds, and only a missing CAP_MKNOD keeps the container from other ones")
+		}
 		return m.k.group().Apply(m.spec.Linux.Resources)
 	}
 	g := m.k.group()

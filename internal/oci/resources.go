@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -34,8 +35,8 @@ var resourceVerbs = []verb{
 			{"cpu-idle", "", "N", "1: only when nobody else runs"},
 			{"cpuset-cpus", "", "LIST", "processors"},
 			{"cpuset-mems", "", "LIST", "memory nodes"},
-			{"kernel-memory", "", "BYTES", "accepted, without effect as in runc"},
-			{"kernel-memory-tcp", "", "BYTES", "accepted, without effect as in runc"},
+			{"kernel-memory", "", "BYTES", "ignored with a warning, as in runc"},
+			{"kernel-memory-tcp", "", "BYTES", "ignored with a warning, as in runc"},
 			{"memory", "", "BYTES", "memory"},
 			{"memory-reservation", "", "BYTES", "memory that is kept from reclaim"},
 			{"memory-swap", "", "BYTES", "memory and swap together; -1 = no limit"},
@@ -194,17 +195,21 @@ func (c *call) resources(r *specs.LinuxResources) error {
 	var pids int64
 	signed := func(to **int64) func(int64) { return func(n int64) { *to = &n } }
 	unsigned := func(to **uint64) func(int64) { return func(n int64) { u := uint64(n); *to = &u } }
+	const lowest = math.MinInt64
 	for _, f := range []struct {
-		name  string
-		bytes bool
-		set   func(int64)
+		name        string
+		bytes       bool
+		least, most int64
+		set         func(int64)
 	}{
-		{"blkio-weight", false, func(n int64) { weight = uint16(n); r.BlockIO = &specs.LinuxBlockIO{Weight: &weight} }},
-		{"cpu-period", false, unsigned(&cpu.Period)}, {"cpu-quota", false, signed(&cpu.Quota)}, {"cpu-burst", false, unsigned(&cpu.Burst)},
-		{"cpu-share", false, unsigned(&cpu.Shares)}, {"cpu-rt-period", false, unsigned(&cpu.RealtimePeriod)},
-		{"cpu-rt-runtime", false, signed(&cpu.RealtimeRuntime)}, {"cpu-idle", false, signed(&cpu.Idle)},
-		{"memory", true, signed(&memory.Limit)}, {"memory-reservation", true, signed(&memory.Reservation)}, {"memory-swap", true, signed(&memory.Swap)},
-		{"pids-limit", false, func(n int64) { pids = n; r.Pids = &specs.LinuxPids{Limit: &pids} }},
+		{"blkio-weight", false, 0, 1000, func(n int64) { weight = uint16(n); r.BlockIO = &specs.LinuxBlockIO{Weight: &weight} }},
+		{"cpu-period", false, 0, math.MaxInt64, unsigned(&cpu.Period)}, {"cpu-quota", false, lowest, math.MaxInt64, signed(&cpu.Quota)},
+		{"cpu-burst", false, 0, math.MaxInt64, unsigned(&cpu.Burst)}, {"cpu-share", false, 0, math.MaxInt64, unsigned(&cpu.Shares)},
+		{"cpu-rt-period", false, 0, math.MaxInt64, unsigned(&cpu.RealtimePeriod)},
+		{"cpu-rt-runtime", false, lowest, math.MaxInt64, signed(&cpu.RealtimeRuntime)}, {"cpu-idle", false, 0, 1, signed(&cpu.Idle)},
+		{"memory", true, -1, math.MaxInt64, signed(&memory.Limit)}, {"memory-reservation", true, -1, math.MaxInt64, signed(&memory.Reservation)},
+		{"memory-swap", true, -1, math.MaxInt64, signed(&memory.Swap)},
+		{"pids-limit", false, -1, math.MaxInt64, func(n int64) { pids = n; r.Pids = &specs.LinuxPids{Limit: &pids} }},
 	} {
 		if !c.given(f.name) {
 			continue
@@ -213,10 +218,20 @@ func (c *call) resources(r *specs.LinuxResources) error {
 		if f.bytes {
 			n, err = parseBytes(c.get(f.name))
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("invalid value for %s: %w", f.name, err)
+		case n < f.least:
+			return fmt.Errorf("invalid value for %s: %d is below %d", f.name, n, f.least)
+		case n > f.most:
+			return fmt.Errorf("invalid value for %s: %d is above %d", f.name, n, f.most)
 		}
 		f.set(n)
+	}
+	for _, name := range []string{"kernel-memory", "kernel-memory-tcp"} {
+		if c.given(name) {
+			c.log.warn("Setting --%s is ignored: cgroup v2 has no such limit", name)
+		}
 	}
 	cpu.Cpus, cpu.Mems = c.get("cpuset-cpus"), c.get("cpuset-mems")
 	r.CPU, r.Memory = &cpu, &memory

@@ -5,6 +5,8 @@ package oci
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -34,6 +36,28 @@ func TestComplete(t *testing.T) {
 		got, _ := json.Marshal(r)
 		if wanted, _ := json.Marshal(want); string(got) != string(wanted) {
 			t.Errorf("%s becomes %s, want %s", c.change, got, wanted)
+		}
+	}
+}
+
+// Numbers are what they say, and never other ones of fewer bits or without a sign.
+func TestUpdateOptions(t *testing.T) {
+	for _, c := range []struct{ option, value, wrong string }{
+		{"blkio-weight", "500", ""}, {"blkio-weight", "65546", "above 1000"}, {"blkio-weight", "-1", "below 0"},
+		{"cpu-share", "1024", ""}, {"cpu-share", "-1", "below 0"}, {"cpu-share", "x", "not a number"}, {"cpu-period", "-1", "below 0"}, {"cpu-burst", "-1", "below 0"},
+		{"cpu-quota", "-1", ""}, {"cpu-rt-period", "-1", "below 0"}, {"cpu-idle", "1", ""}, {"cpu-idle", "2", "above 1"},
+		{"memory", "64m", ""}, {"memory", "-1", ""}, {"memory", "-5", "below -1"}, {"memory", "64q", "invalid size"}, {"memory", "9000000000g", "invalid size"},
+		{"memory-swap", "-2", "below -1"}, {"memory-reservation", "-2", "below -1"}, {"pids-limit", "-1", ""}, {"pids-limit", "-2", "below -1"},
+		{"kernel-memory", "5m", ""}, {"l3-cache-schema", "L3:0=f", "Intel RDT"}, {"mem-bw-schema", "MB:0=20", "Intel RDT"},
+	} {
+		log := t.TempDir() + "/log"
+		call := &call{options: options{c.option: {c.value}}, log: logger{path: log}}
+		err := call.resources(&specs.LinuxResources{})
+		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)) {
+			t.Errorf("--%s %s: %v, want %q", c.option, c.value, err, c.wrong)
+		}
+		if said, _ := os.ReadFile(log); strings.Contains(string(said), "--kernel-memory is ignored") != (c.option == "kernel-memory") {
+			t.Errorf("--%s: the log has %q", c.option, said)
 		}
 	}
 }

@@ -158,6 +158,7 @@ func driveCtr(t *testing.T, ctr func(...string) (string, int), root string) {
 		says("uid=0", 0, "task", "exec", "--exec-id", "e", "web", "/bin/id"),
 		says("", 7, "task", "exec", "--exec-id", "e", "web", "/bin/sh", "-c", "exit 7"),
 		says("RUNNING", 0, "task", "ls"),
+		says("PID", 0, "task", "ps", "web"),
 		says("web", 0, "task", "metrics", "web"),
 		says("", 0, "task", "pause", "web"),
 		says("PAUSED", 0, "task", "ls"),

@@ -30,6 +30,7 @@ pids_limit = 0
 [engine]
 runtime = "unitc-runtime"
 runtime_supports_json = ["unitc-runtime"]
+runtime_supports_nocgroup = ["unitc-runtime"]
 events_logger = "file"
 [engine.runtimes]
 unitc-runtime = ["/usr/local/bin/unitc-runtime"]
@@ -52,6 +53,7 @@ func TestEnginePodman(t *testing.T) {
 		}
 		run := []string{"run", "--rm", "--network", "none"}
 		says("uid=0", 0, append(run, "--rootfs", root, "id")...)
+		says("uid=0", 0, append(run, "--cgroups=disabled", "--rootfs", root, "id")...)
 		says("", 42, append(run, "--rootfs", root, "sh", "-c", "exit 42")...)
 		says("not found", 127, append(run, "--rootfs", root, "nonsense")...)
 		says("", 126, append(run, "--rootfs", root, "/etc")...)

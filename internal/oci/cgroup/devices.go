@@ -163,7 +163,7 @@ func compileDevices(rules []device) []instruction {
 // ApplyDevices puts the rules in force, in place of those of an earlier call.
 func (g Group) ApplyDevices(list []specs.LinuxDeviceCgroup) error {
 	if g == "" {
-		return nil
+		return errors.New("there are rules for devices, and the container has no cgroup of its own")
 	}
 	var rules []device
 	for i, d := range list {

@@ -99,6 +99,35 @@ func TestLateDirectoryIsTheOutput(t *testing.T) {
 	}
 }
 
+// G-18: whatever the umask of who calls, everybody reads the units, nobody else
+// writes them, and what may have passwords in it is root's alone.
+func TestModesOfWhatIsWritten(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "etc/unitc")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const definition = "rootfs: host\ncommand: [/bin/true]\nrestart: always\nenvironment: {PASSWORD: x}\n"
+	if err := os.WriteFile(filepath.Join(dir, "web.yaml"), []byte(definition), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, umask := range []string{"000", "022", "077"} {
+		out := t.TempDir()
+		generate := generatorCommand(t, "plain", []string{withRoot + "=" + root}, out)
+		cmd := exec.Command("/bin/sh", append([]string{"-c", "umask " + umask + ` && exec "$@"`, "sh"}, generate.Args...)...)
+		cmd.Env = generate.Env
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("umask %s: %v: %s", umask, err, said)
+		}
+		for name, want := range map[string]os.FileMode{"web.service": 0o644, "multi-user.target.wants": 0o755, ".unitc": 0o600} {
+			st, err := os.Stat(filepath.Join(out, name))
+			if err != nil || st.Mode().Perm() != want {
+				t.Errorf("umask %s: %s: %v, want %v (%v)", umask, name, st, want, err)
+			}
+		}
+	}
+}
+
 // SECURITY §3 row 1: whatever lies in the search path, the generator ends well
 // and soon, and good definitions are generated.
 func TestHostileSearchPath(t *testing.T) {

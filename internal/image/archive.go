@@ -79,8 +79,12 @@ type tarEntry struct {
 	link         string
 }
 
-// maxArchiveEntries: an image archive has a handful for each layer.
-const maxArchiveEntries = 100_000
+// maxArchiveEntries: an image archive has a handful for each layer, with names of a
+// hundred bytes; a tar may give one of a megabyte to each.
+const (
+	maxArchiveEntries = 100_000
+	maxArchiveNames   = 16 << 20
+)
 
 func openTarBundle(f *os.File) (*tarBundle, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -88,6 +92,7 @@ func openTarBundle(f *os.File) (*tarBundle, error) {
 	}
 	b := &tarBundle{file: f, index: map[string]tarEntry{}}
 	r := tar.NewReader(f)
+	names := 0
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -98,6 +103,9 @@ func openTarBundle(f *os.File) (*tarBundle, error) {
 		}
 		if len(b.index) >= maxArchiveEntries {
 			return nil, fmt.Errorf("%w: an archive of more than %d entries", ErrRefused, maxArchiveEntries)
+		}
+		if names += len(h.Name) + len(h.Linkname); names > maxArchiveNames {
+			return nil, fmt.Errorf("%w: an archive with more than %d bytes of names", ErrRefused, maxArchiveNames)
 		}
 		name := path.Clean("/" + h.Name)[1:]
 		switch h.Typeflag {

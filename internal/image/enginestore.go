@@ -76,7 +76,7 @@ func (c *Client) loadEngine(ctx context.Context, from string, o LoadOptions) ([]
 		if o.Name != "" {
 			img.Names = []string{o.Name}
 		}
-		l, err := c.loadEngineImage(ctx, e, img)
+		l, err := c.loadEngineImage(ctx, e, img, o)
 		if err != nil {
 			return out, fmt.Errorf("image %s: %w; `podman save %s | unitc load -` goes another way", firstOf(img.Names, img.ID), err, firstOf(img.Names, img.ID))
 		}
@@ -213,7 +213,7 @@ func possibleNames(name string) map[string]bool {
 // loadEngineImage: the manifest there speaks of compressed layers that are not
 // kept, so that the image gets one of plain layers, as an archive of docker save
 // does. Its ID, the digest of the configuration, stays.
-func (c *Client) loadEngineImage(ctx context.Context, e *engineStore, img engineImage) (Loaded, error) {
+func (c *Client) loadEngineImage(ctx context.Context, e *engineStore, img engineImage, o LoadOptions) (Loaded, error) {
 	if !isHex(img.ID) {
 		return Loaded{}, fmt.Errorf("%w: image id %q", ErrRefused, img.ID)
 	}
@@ -245,7 +245,7 @@ func (c *Client) loadEngineImage(ctx context.Context, e *engineStore, img engine
 		return Loaded{}, err
 	}
 	a := &assembler{store: c.Store, source: src, config: config, report: newReporter(c.Progress, firstName(refs, doc.digest)), limits: c.Limits}
-	return c.admit(ctx, "containers-storage", a, doc, doc.digest, refs)
+	return c.admit(ctx, candidate{transport: "containers-storage"}, a, doc, doc.digest, c.ofThis(refs, o, a, doc.digest))
 }
 
 // chain is a layer and what lies below it, lowest first.

@@ -10,6 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/reference"
@@ -27,6 +29,8 @@ type LoadOptions struct {
 	RootFS          bool
 	Cmd, Entrypoint []string
 	Env             []string
+
+	path string // what is loaded, without links; "" for a stream
 }
 
 // Loaded is one image that came in, with the names it got.
@@ -54,6 +58,12 @@ func (c *Client) load(ctx context.Context, from string, o LoadOptions) ([]Loaded
 		return c.loadEngine(ctx, name, o)
 	}
 	st, err := os.Stat(from)
+	if err != nil {
+		return nil, err
+	}
+	if o.path, err = filepath.Abs(from); err == nil {
+		o.path, err = filepath.EvalSymlinks(o.path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +173,21 @@ func (c *Client) loadManifest(ctx context.Context, transport string, src source,
 		return Loaded{}, err
 	}
 	a := &assembler{store: c.Store, source: src, report: newReporter(c.Progress, firstName(refs, target)), limits: c.Limits}
-	return c.admit(ctx, transport, a, doc, target, refs)
+	return c.admit(ctx, candidate{transport: transport, path: o.path, tag: d.Annotations[annotationRefName]}, a, doc, target, c.ofThis(refs, o, a, doc.digest, target))
+}
+
+// ofThis leaves out names with the digest of something else: who writes an archive could
+// put anything under a digest that a definition is pinned to. The operator's own --name
+// counts.
+func (c *Client) ofThis(refs []reference.Reference, o LoadOptions, a *assembler, digests ...string) (kept []reference.Reference) {
+	for _, r := range refs {
+		if r.Digest == "" || o.Name != "" || slices.Contains(digests, r.Digest) {
+			kept = append(kept, r)
+			continue
+		}
+		a.report.send(Event{Kind: EventWarning, Text: "the name " + r.String() + " is left out: the image has the digest " + digests[0] + "; --name names it"})
+	}
+	return kept
 }
 
 // layoutNames: a tag alone ("latest", as skopeo writes it) names nothing.
@@ -192,12 +216,13 @@ func firstName(refs []reference.Reference, otherwise string) string {
 }
 
 // admit asks the policy and brings the image in.
-func (c *Client) admit(ctx context.Context, transport string, a *assembler, doc *document, target string, refs []reference.Reference) (Loaded, error) {
+func (c *Client) admit(ctx context.Context, who candidate, a *assembler, doc *document, target string, refs []reference.Reference) (Loaded, error) {
 	policy, err := LoadPolicy(c.PolicyFile)
 	if err != nil {
 		return Loaded{}, err
 	}
-	if err := policy.check(ctx, candidate{transport: transport, digests: []string{doc.digest}}); err != nil {
+	who.digests = []string{doc.digest}
+	if err := policy.check(ctx, who); err != nil {
 		return Loaded{}, err
 	}
 	var l Loaded
@@ -251,9 +276,15 @@ func (c *Client) loadDockerImage(ctx context.Context, b bundle, img dockerImage,
 	if err != nil {
 		return Loaded{}, err
 	}
+	if len(img.Layers) > maxLayers { // before each of them is read
+		return Loaded{}, fmt.Errorf("%w: %d layers; %d are allowed", ErrRefused, len(img.Layers), maxLayers)
+	}
 	src := &bundleSource{bundle: b, paths: map[string]string{}}
 	var layers []descriptor
 	for i, name := range img.Layers {
+		if err := ctx.Err(); err != nil {
+			return Loaded{}, err
+		}
 		d, err := describe(b, name, conf.RootFS.DiffIDs[i])
 		if err != nil {
 			return Loaded{}, err
@@ -274,7 +305,7 @@ func (c *Client) loadDockerImage(ctx context.Context, b bundle, img dockerImage,
 		return Loaded{}, err
 	}
 	a := &assembler{store: c.Store, source: src, config: config, report: newReporter(c.Progress, firstName(refs, doc.digest)), limits: c.Limits}
-	return c.admit(ctx, "docker-archive", a, doc, doc.digest, refs)
+	return c.admit(ctx, candidate{transport: "docker-archive", path: o.path}, a, doc, doc.digest, c.ofThis(refs, o, a, doc.digest))
 }
 
 func parseAll(names []string) ([]reference.Reference, error) {
@@ -360,7 +391,7 @@ func (c *Client) loadRootFS(ctx context.Context, f *os.File, o LoadOptions) ([]L
 		return nil, err
 	}
 	a := &assembler{store: c.Store, source: fileSource{f}, config: config, report: newReporter(c.Progress, refs[0].String()), limits: c.Limits}
-	l, err := c.admit(ctx, "tarball", a, doc, doc.digest, refs)
+	l, err := c.admit(ctx, candidate{transport: "tarball", path: o.path}, a, doc, doc.digest, refs)
 	if err != nil {
 		return nil, err
 	}

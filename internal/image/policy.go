@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/unitc/unitc/internal/realm"
@@ -91,19 +92,44 @@ func parsePolicy(path string, data []byte) (*Policy, error) {
 	return p, nil
 }
 
-// requirements finds the rules for a reference: the most particular scope of
-// the transport, else the transport's default "", else the policy's default.
-func (p *Policy) requirements(transport string, ref reference.Reference) []requirement {
-	scopes := p.Transports[transport]
-	for _, scope := range policyScopes(ref) {
+// requirements finds the rules for an image: the most particular scope of the
+// transport, else the transport's default "", else the policy's default.
+func (p *Policy) requirements(c candidate) ([]requirement, error) {
+	scopes := p.Transports[c.transport]
+	candidates := policyScopes(c.ref)
+	switch c.transport {
+	case "docker":
+	case "oci", "oci-archive":
+		candidates = pathScopes(c.path, c.tag)
+	default:
+		for scope := range scopes {
+			if scope != "" { // it might forbid just this image
+				return nil, fmt.Errorf("%w: transport %q: the scope %q is not supported, only \"\"", ErrPolicy, c.transport, scope)
+			}
+		}
+	}
+	for _, scope := range candidates {
 		if r, ok := scopes[scope]; ok {
-			return r
+			return r, nil
 		}
 	}
 	if r, ok := scopes[""]; ok {
-		return r
+		return r, nil
 	}
-	return p.Default
+	return p.Default, nil
+}
+
+// pathScopes are those of a file or directory: with the image's name in it, alone, and
+// each directory above but the root. A stream has no path.
+func pathScopes(path, tag string) []string {
+	if path == "" {
+		return nil
+	}
+	scopes := []string{path + ":" + tag}
+	for ; path != "/"; path = filepath.Dir(path) {
+		scopes = append(scopes, path)
+	}
+	return scopes
 }
 
 // policyScopes are the scopes of transport docker, most particular first.
@@ -141,21 +167,34 @@ func policyScopes(ref reference.Reference) []string {
 type candidate struct {
 	transport string // "docker" for a registry, else that of the file: "oci", "docker-archive", "tarball"
 	ref       reference.Reference
+	// path and tag say which image of which file or directory, without links; "" for a stream.
+	path, tag string
 	// digests are those that a signature may be of: the manifest's, and that
 	// of the index which named it.
 	digests    []string
 	signatures func(context.Context, string) ([]signature, error)
 }
 
+// what is asked about, for an error.
+func (c *candidate) what() string {
+	if c.ref.Host != "" {
+		return c.ref.String()
+	}
+	return strings.TrimSuffix(c.transport+":"+c.path, ":")
+}
+
 // check tells whether every requirement is met.
 func (p *Policy) check(ctx context.Context, c candidate) error {
-	reqs := p.requirements(c.transport, c.ref)
+	reqs, err := p.requirements(c)
+	if err != nil {
+		return err
+	}
 	if len(reqs) == 0 {
 		return fmt.Errorf("%w: an empty list of requirements", ErrPolicy)
 	}
 	for _, r := range reqs {
 		if err := r.check(ctx, c); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrPolicy, c.ref, err)
+			return fmt.Errorf("%w: %s: %w", ErrPolicy, c.what(), err)
 		}
 	}
 	return nil

@@ -99,7 +99,8 @@ func (c *Client) entries(img store.Image, name string) (descriptor, dockerImage,
 	for _, l := range img.Layers {
 		entry.Layers = append(entry.Layers, blobName(l.Blob))
 	}
-	if r, err := reference.Parse(name); err == nil && r.Tag != "" {
+	// With a digest it is no name that an archive may give, or docker would take.
+	if r, err := reference.Parse(name); err == nil && r.Digest == "" {
 		if _, err := c.Store.LookupName(r); err == nil || c.Store.HasName(img.Digest, r) {
 			d.Annotations = map[string]string{annotationRefName: r.Tag, annotationImageName: r.String()}
 			entry.RepoTags = []string{r.String()}

@@ -131,7 +131,7 @@ func matchIdentity(signed string, ref reference.Reference, want *signedIdentity)
 		ok = want.DockerRepository != "" && name == repository(want.DockerRepository)
 	case "remapIdentity":
 		mapped := ref.Name()
-		if rest, has := strings.CutPrefix(mapped, want.Prefix); has && want.Prefix != "" {
+		if rest, has := strings.CutPrefix(mapped, want.Prefix); has && want.Prefix != "" && (rest == "" || rest[0] == '/') {
 			mapped = want.SignedPrefix + rest
 		}
 		ok = name == mapped && (ref.Digest != "" || tag == ref.Tag)

@@ -33,6 +33,7 @@ var others = []elsewhere{
 
 	{"bombs", "a layer of headers that belong to no file, so that no size announces what it unpacks to", "internal/image/layer TestHeadersWithoutEnd", "layer-limits", ""},
 	{"2020-15157, 2019-10214", "a registry that sends a pull to another host, which would see the password", "internal/image TestPullRedirectWithoutCredentials", "credentials-stay", ""},
+	{"pinned digests", "an archive that names its image by the digest of another one", "internal/image TestLoadedNamesWithADigest", "", "the operator's own `--name` has the image found under that digest"},
 	{"setuid, device nodes and steering attributes in layers", "files of a layer that the host's kernel would heed", "internal/image/layer TestApplyRefuses, TestApplyMetadata", "layer-files", ""},
 	{"2021-20291", "a bad layer that keeps a lock", "internal/image TestPullRefuses", "", "a good pull follows each bad one"},
 	{"2022-23648", "volumes of an image by paths that climb", "internal/image FuzzConfig", "clean-volumes", ""},

@@ -3,6 +3,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,10 @@ type assembler struct {
 	// config, when set, is the configuration itself, for formats that do not
 	// have it as a blob.
 	config []byte
+	// want is the platform that an image without an index has to be for; strict: it was
+	// asked for, and nothing else will do. Zero: any.
+	want   platform
+	strict bool
 
 	lease    *store.Lease
 	manifest *document
@@ -98,6 +103,12 @@ func (a *assembler) configure(ctx context.Context) error {
 	}
 	conf, err := parseConfig(raw, len(m.Layers))
 	if err != nil {
+		if kind := m.otherKind(); kind != "" {
+			return fmt.Errorf("%w: no image of a container, but %q", ErrRefused, kind)
+		}
+		return err
+	}
+	if err := a.fits(conf); err != nil {
 		return err
 	}
 	a.plan(conf)
@@ -105,6 +116,21 @@ func (a *assembler) configure(ctx context.Context) error {
 		return err
 	}
 	return a.store.PutBlob(hexOf(m.digest), m.raw)
+}
+
+// fits tells of an image for another machine, before its layers are fetched.
+func (a *assembler) fits(conf *configFile) error {
+	is := platform{OS: cmp.Or(conf.OS, "linux"), Architecture: conf.Architecture, Variant: conf.Variant}
+	// What uname(2) says stands in some.
+	is.Architecture = cmp.Or(map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[is.Architecture], is.Architecture)
+	if a.want == (platform{}) || is.Architecture == "" || is.fits(a.want) {
+		return nil
+	}
+	if a.strict {
+		return fmt.Errorf("%w: the image is for %s, there is none for %s", ErrRefused, is, a.want)
+	}
+	a.report.send(Event{Kind: EventWarning, Text: fmt.Sprintf("the image is for %s, this machine is %s: its programs may not start", is, a.want)})
+	return nil
 }
 
 // plan lists the layers.

@@ -93,7 +93,7 @@ func credentials(ctx context.Context, explicit, host, repository string) (show a
 			continue
 		}
 		var f authFile
-		if err == nil {
+		if err == nil && len(data) > 0 { // a masked one says nothing
 			err = json.Unmarshal(data, &f)
 		}
 		if err != nil {

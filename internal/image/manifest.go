@@ -11,6 +11,7 @@
 package image
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -39,6 +40,7 @@ const (
 	typeOCIIndex       = "application/vnd.oci.image.index.v1+json"
 	typeOCIManifest    = "application/vnd.oci.image.manifest.v1+json"
 	typeOCIConfig      = "application/vnd.oci.image.config.v1+json"
+	typeDockerConfig   = "application/vnd.docker.container.image.v1+json"
 	typeOCILayer       = "application/vnd.oci.image.layer.v1.tar"
 	typeDockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
 	typeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
@@ -138,6 +140,15 @@ const (
 )
 
 func (d *document) isIndex() bool { return d.Manifests != nil }
+
+// otherKind is what a manifest is of that registries keep beside images, such as a chart
+// or a signature; "" if it says that it is an image.
+func (d *document) otherKind() string {
+	if d.Config == nil || d.Config.MediaType == typeOCIConfig || d.Config.MediaType == typeDockerConfig {
+		return ""
+	}
+	return cmp.Or(d.ArtifactType, d.Config.MediaType)
+}
 
 // pick chooses the manifest for a platform. Attestations and other things that
 // are no images have the platform unknown/unknown.

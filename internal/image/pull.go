@@ -169,6 +169,9 @@ func (c *Client) fetch(ctx context.Context, asked reference.Reference, o PullOpt
 		return store.Image{}, err
 	}
 	report := newReporter(c.Progress, ref.String())
+	for _, words := range conf.unheeded {
+		report.send(Event{Kind: EventWarning, Text: words})
+	}
 	var faults []error
 	for _, e := range endpoints {
 		report.send(Event{Kind: EventResolve, Text: "asking " + e.host + " for " + ref.String()})
@@ -198,6 +201,7 @@ func (c *Client) fetchFrom(ctx context.Context, e endpoint, asked, ref reference
 	if err != nil {
 		return store.Image{}, err
 	}
+	r.report = report
 	tagOrDigest := ref.Tag
 	if ref.Digest != "" {
 		tagOrDigest = ref.Digest
@@ -228,6 +232,13 @@ func (c *Client) fetchFrom(ctx context.Context, e endpoint, asked, ref reference
 		}
 	}
 	a := &assembler{store: c.Store, source: r, report: report, limits: c.Limits}
+	if doc.digest == target {
+		// No index has chosen it.
+		if a.want, err = parsePlatform(o.Platform); err != nil {
+			return store.Image{}, err
+		}
+		a.strict = o.Platform != ""
+	}
 	return a.run(ctx, doc, names...)
 }
 

@@ -361,6 +361,14 @@ func TestPullRefuses(t *testing.T) {
 		{name: "another configuration", fault: answer("blobs/"+digestOf(good.config), []byte("{}")), want: "expected"},
 		{name: "a huge manifest", fault: answer("manifests/1", make([]byte, maxManifest+1)), want: "more than"},
 		{name: "a huge configuration", fault: manifest(func(d *document) { d.Config.Size = 1 << 30 }), want: "are allowed"},
+		{name: "a digest in the header that is another's", fault: func(rw http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "manifests/1") {
+				return false
+			}
+			rw.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("1", 64))
+			rw.Write(good.manifest)
+			return true
+		}, want: "the registry says sha256:1111"},
 		{name: "no JSON", fault: answer("manifests/1", []byte("<html>")), want: "manifest"},
 		{name: "both layers and manifests", fault: manifest(func(d *document) { d.Manifests = []descriptor{*d.Config} }), want: "either"},
 		{name: "a path as a digest", fault: manifest(func(d *document) { d.Layers[0].Digest = "sha256:../../../etc/passwd" }), want: "digest"},

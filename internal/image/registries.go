@@ -21,8 +21,12 @@ import (
 // version 2), as far as it concerns pulling.
 type Registries struct {
 	UnqualifiedSearch []string          `toml:"unqualified-search-registries"`
+	ShortNameMode     string            `toml:"short-name-mode"`
 	Registry          []registryConfig  `toml:"registry"`
 	Aliases           map[string]string `toml:"aliases"`
+
+	// unheeded are keys of the files that change nothing here, in words.
+	unheeded []string
 }
 
 type registryConfig struct {
@@ -87,22 +91,26 @@ func (r *Registries) read(path string) error {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	var in Registries
-	if err := toml.Unmarshal(data, &in); err != nil {
+	meta, err := toml.Decode(string(data), &in)
+	if err == nil {
+		err = r.undecoded(path, meta.Undecoded())
+	}
+	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	for i := range in.Registry {
 		c := &in.Registry[i]
-		if c.Prefix == "" {
-			c.Prefix = c.Location
-		}
-		if c.Prefix == "" {
-			return fmt.Errorf("reading %s: registry %d has neither prefix nor location", path, i+1)
+		if err := c.tidy(); err != nil {
+			return fmt.Errorf("reading %s: registry %d: %w", path, i+1, err)
 		}
 		r.Registry = slices.DeleteFunc(r.Registry, func(old registryConfig) bool { return old.Prefix == c.Prefix })
 		r.Registry = append(r.Registry, *c)
 	}
 	if in.UnqualifiedSearch != nil {
 		r.UnqualifiedSearch = in.UnqualifiedSearch
+	}
+	if in.ShortNameMode != "" {
+		r.ShortNameMode = in.ShortNameMode
 	}
 	for from, to := range in.Aliases {
 		if r.Aliases == nil {
@@ -113,14 +121,66 @@ func (r *Registries) read(path string) error {
 	return nil
 }
 
+// undecoded looks at keys that nothing here is for. A list of what is blocked must not
+// be passed over; of others it is said.
+func (r *Registries) undecoded(path string, keys []toml.Key) error {
+	for _, key := range keys {
+		switch key[0] {
+		case "registries":
+			return errors.New("[registries.search], [registries.insecure] and [registries.block] are of version 1 of this format; " +
+				"write unqualified-search-registries, and [[registry]] with insecure or blocked")
+		case "additional-layer-store-auth-helper": // there is no such store
+		case "credential-helpers":
+			r.unheeded = append(r.unheeded, path+": credential-helpers changes nothing: name a helper in auth.json, by credsStore or credHelpers")
+		default:
+			r.unheeded = append(r.unheeded, path+": "+key.String()+" is not known, and changes nothing")
+		}
+	}
+	return nil
+}
+
+// tidy checks an entry and gives it its prefix.
+func (c *registryConfig) tidy() error {
+	places := []*string{&c.Prefix, &c.Location}
+	for i := range c.Mirror {
+		places = append(places, &c.Mirror[i].Location)
+		switch from := c.Mirror[i].PullFromMirror; from {
+		case "", "all", "digest-only", "tag-only":
+		default:
+			return fmt.Errorf("pull-from-mirror = %q: write all, digest-only or tag-only", from)
+		}
+		if c.Mirror[i].Location == "" {
+			return errors.New("a mirror without a location")
+		}
+	}
+	for _, p := range places {
+		if strings.Contains(*p, "://") {
+			return fmt.Errorf("%q: write it without http:// or https://; insecure = true allows plain HTTP", *p)
+		}
+		*p = strings.TrimRight(*p, "/")
+	}
+	if c.Prefix == "" {
+		c.Prefix = c.Location
+	}
+	if c.Prefix == "" {
+		return errors.New("it has neither prefix nor location")
+	}
+	return nil
+}
+
 // expand gives what a short name stands for: an alias, else the first search
 // registry, else Docker Hub. Asking several registries in turn would let
-// whoever owns the name on the first decide what runs.
+// whoever owns the name on the first decide what runs. Where the file wants to know
+// for sure (short-name-mode), several are none.
 func (r *Registries) expand(ref reference.Reference) (reference.Reference, error) {
 	if ref.Short == "" {
 		return ref, nil
 	}
 	name := r.Aliases[ref.Short]
+	if name == "" && r.ShortNameMode == "enforcing" && len(r.UnqualifiedSearch) > 1 {
+		return ref, fmt.Errorf("short name %q: it may be of %s, and short-name-mode in registries.conf is enforcing; write the name with its registry, or an alias",
+			ref.Short, strings.Join(r.UnqualifiedSearch, " or "))
+	}
 	if name == "" && len(r.UnqualifiedSearch) > 0 && r.UnqualifiedSearch[0] != reference.DefaultHost {
 		name = r.UnqualifiedSearch[0] + "/" + ref.Short
 	}
@@ -151,9 +211,9 @@ func (r *Registries) endpoints(ref reference.Reference) ([]endpoint, error) {
 	if c.Blocked {
 		return nil, fmt.Errorf("registry %s is blocked in registries.conf", c.Prefix)
 	}
-	rest := ""
-	if !strings.HasPrefix(c.Prefix, "*.") {
-		rest = strings.TrimPrefix(ref.Name(), c.Prefix)
+	rest := strings.TrimPrefix(ref.Name(), c.Prefix)
+	if strings.HasPrefix(c.Prefix, "*.") {
+		rest = strings.TrimPrefix(ref.Name(), ref.Host) // a location stands for the whole host
 	}
 	var out []endpoint
 	for _, m := range c.Mirror {
@@ -188,7 +248,8 @@ func (r *Registries) match(ref reference.Reference) (registryConfig, bool) {
 // matches: "host", "host/path…" at a component's end, or "*.domain".
 func matches(prefix string, ref reference.Reference) bool {
 	if domain, ok := strings.CutPrefix(prefix, "*"); ok {
-		return strings.HasPrefix(domain, ".") && strings.HasSuffix(ref.Host, domain)
+		host, _, _ := strings.Cut(ref.Host, ":")
+		return strings.HasPrefix(domain, ".") && strings.HasSuffix(host, domain)
 	}
 	for _, name := range []string{ref.Name(), ref.String()} {
 		if rest, ok := strings.CutPrefix(name, prefix); ok && (rest == "" || strings.IndexByte("/:@", rest[0]) >= 0) {

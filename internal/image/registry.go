@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -43,6 +44,10 @@ type registry struct {
 	base   string // https://host/v2/path
 	auth   http.RoundTripper
 	from   string // the file of the credentials; "" = none are shown
+	report *reporter
+
+	mu     sync.Mutex
+	warned map[string]bool // what the registry has said already
 }
 
 // libraryName is the registry as the library knows it.
@@ -140,8 +145,11 @@ func tlsConfig(e endpoint) (*tls.Config, error) {
 	for _, dir := range realm.Configs("certs.d", certDirs) {
 		dir = filepath.Join(dir, e.host)
 		entries, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && realm.Own() != nil {
+			continue // no certificates for this host, which is the rule, or root's
+		}
 		if err != nil {
-			continue // no certificates for this host, which is the rule
+			return nil, fmt.Errorf("looking for certificates: %w", err)
 		}
 		for _, entry := range entries {
 			if err := addCertificate(c, dir, entry.Name()); err != nil {
@@ -174,6 +182,11 @@ func addCertificate(c *tls.Config, dir, file string) error {
 			return fmt.Errorf("reading %s: %w", path, err)
 		}
 		c.Certificates = append(c.Certificates, pair)
+	case ".key":
+		cert := strings.TrimSuffix(path, ".key") + ".cert"
+		if _, err := os.Stat(cert); err != nil {
+			return fmt.Errorf("%s is a key without its certificate: %w", path, err)
+		}
 	}
 	return nil
 }
@@ -242,6 +255,28 @@ func isRefused(err error) bool {
 
 func (e *statusError) retryAfter() time.Duration { return e.after }
 
+// maxWarnings of one registry are told: each may be asked for a thousand things.
+const maxWarnings = 10
+
+// warn passes on what a registry says to its users (OCI distribution-spec, "Warnings"):
+// 299 - "this tag goes next month". Each once.
+func (r *registry) warn(headers []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range headers {
+		text, begins := strings.CutPrefix(h, `299 - "`)
+		text, ends := strings.CutSuffix(text, `"`)
+		if !begins || !ends || r.warned[text] || len(r.warned) >= maxWarnings || len(text) > 4096 {
+			continue
+		}
+		if r.warned == nil {
+			r.warned = map[string]bool{}
+		}
+		r.warned[text] = true
+		r.report.send(Event{Kind: EventWarning, Text: r.host + " says: " + printable(strings.ReplaceAll(text, `\"`, `"`))})
+	}
+}
+
 // get asks for a path below the repository.
 func (r *registry) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base+"/"+path, nil)
@@ -257,13 +292,16 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*h
 		}
 		return nil, explain(ifRefused(err, loginCure(r.host, r.from)))
 	}
+	if resp.Request.URL.Host == req.URL.Host { // not where it has sent us
+		r.warn(resp.Header.Values("Warning"))
+	}
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // a remark; the status is the error
 	return nil, &statusError{
-		url: stripQuery(req.URL.String()), code: resp.StatusCode, after: parseRetryAfter(resp.Header.Get("Retry-After")),
+		url: stripQuery(req.URL.String()), code: resp.StatusCode, after: parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		detail: printable(string(text)), host: r.host, from: r.from,
 	}
 }
@@ -285,12 +323,18 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, "?")))
 }
 
-func parseRetryAfter(s string) time.Duration {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > 3600 {
+// parseRetryAfter reads seconds or a date (RFC 9110, 10.2.3).
+func parseRetryAfter(s string, now time.Time) time.Duration {
+	wait := time.Duration(0)
+	if n, err := strconv.Atoi(s); err == nil {
+		wait = time.Duration(min(max(n, 0), 3601)) * time.Second
+	} else if at, err := http.ParseTime(s); err == nil {
+		wait = at.Sub(now)
+	}
+	if wait < 0 || wait > time.Hour {
 		return 0
 	}
-	return time.Duration(n) * time.Second
+	return wait
 }
 
 // retryable: the network, a server that is busy or broken, a stream cut short.

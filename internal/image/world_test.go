@@ -297,6 +297,18 @@ func (w *world) sawEvent(kind string) bool {
 	return false
 }
 
+// warnings are those that were told.
+func (w *world) warnings() (list []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.events {
+		if e.Kind == EventWarning {
+			list = append(list, e.Text)
+		}
+	}
+	return list
+}
+
 // push puts an image into the registry.
 func (w *world) push(repo, tag string, b *built) string {
 	w.t.Helper()

@@ -193,7 +193,11 @@ func (a *app) volumeExport() *cobra.Command {
 			if _, err := s.Volume(args[0]); err != nil {
 				return err
 			}
-			return a.toOutput(out, func(w io.Writer) error { return image.ExportVolume(s, args[0], w) })
+			return a.toOutput(out, func(w io.Writer) error {
+				leftOut, err := image.ExportVolume(s, args[0], w)
+				a.sayLeftOut(leftOut)
+				return err
+			})
 		}),
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "-", "write to `FILE` instead of standard output")
@@ -206,7 +210,17 @@ func (a *app) volumeImport() *cobra.Command {
 		Short: "make a volume from a tar",
 		Args:  exactly(2, "a volume and a tar"),
 		RunE: a.withStore(func(s *store.Store, args []string) error {
-			return a.fromInput(args[1], func(r io.Reader) error { return image.ImportVolume(context.Background(), s, args[0], r) })
+			return a.fromInput(args[1], func(r io.Reader) error {
+				leftOut, err := image.ImportVolume(context.Background(), s, args[0], r)
+				a.sayLeftOut(leftOut)
+				return err
+			})
 		}),
+	}
+}
+
+func (a *app) sayLeftOut(list []string) {
+	for _, what := range list {
+		fmt.Fprintln(a.stderr, "left out: "+what) // quoted
 	}
 }

@@ -21,8 +21,9 @@ import (
 )
 
 // ImportVolume makes a volume from a tar, compressed or not. It is seen with
-// all of it or not at all. A volume with data in it is left alone.
-func ImportVolume(ctx context.Context, s *store.Store, name string, r io.Reader) error {
+// all of it or not at all. A volume with data in it is left alone. leftOut is what a
+// volume cannot have, each with the reason.
+func ImportVolume(ctx context.Context, s *store.Store, name string, r io.Reader) (leftOut []string, err error) {
 	done := false
 	fill := func(dir string) error {
 		done = true
@@ -37,19 +38,20 @@ func ImportVolume(ctx context.Context, s *store.Store, name string, r io.Reader)
 		}
 		defer plain.Close()
 		whole := &wholeTar{r: plain}
-		_, err = layer.Apply(ctx, root, bufferTar(whole), layer.Options{Plain: true, Space: func() error { return DefaultLimits().space(s, 0) }})
+		res, err := layer.Apply(ctx, root, bufferTar(whole), layer.Options{Plain: true, Space: func() error { return DefaultLimits().space(s, 0) }})
+		leftOut = res.LeftOut
 		if err == nil {
 			err = whole.finish()
 		}
 		return err
 	}
 	if _, err := s.EnsureVolume(ctx, store.Volume{Name: name}, &store.Seed{Fill: fill}); err != nil {
-		return err
+		return nil, err
 	}
 	if !done {
-		return fmt.Errorf("importing volume %s: it has data already; remove it with `unitc volume rm` first", name)
+		return nil, fmt.Errorf("importing volume %s: it has data already; remove it with `unitc volume rm` first", name)
 	}
-	return nil
+	return leftOut, nil
 }
 
 // wholeTar sees whether a tar has its end, two blocks of zeros, which what reads tars
@@ -87,34 +89,44 @@ func (w *wholeTar) finish() error {
 // ExportVolume writes a volume as a tar with owners, times and attributes. A
 // running container may change the files meanwhile, and its links lead
 // nowhere: os.Root keeps every step inside.
-func ExportVolume(s *store.Store, name string, w io.Writer) error {
+func ExportVolume(s *store.Store, name string, w io.Writer) (leftOut []string, err error) {
 	v, err := s.Volume(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := s.MountOf(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if m.Type != "bind" {
-		return fmt.Errorf("exporting volume %s: a file system of type %s; read it where it is mounted", name, m.Type)
+		return nil, fmt.Errorf("exporting volume %s: a file system of type %s; read it where it is mounted", name, m.Type)
 	}
 	root, err := os.OpenRoot(m.Source)
 	if err != nil {
-		return fmt.Errorf("exporting volume %s: %w", name, err)
+		return nil, fmt.Errorf("exporting volume %s: %w", name, err)
 	}
 	defer root.Close()
 	e := &exporter{root: root, w: tar.NewWriter(w), links: map[[2]uint64]string{}}
 	if err := e.entry("."); err != nil {
-		return fmt.Errorf("exporting volume %s: %w", name, err)
+		return nil, fmt.Errorf("exporting volume %s: %w", name, err)
 	}
-	return e.w.Close()
+	return e.leftOut, e.w.Close()
 }
 
 type exporter struct {
-	root  *os.Root
-	w     *tar.Writer
-	links map[[2]uint64]string
+	root    *os.Root
+	w       *tar.Writer
+	links   map[[2]uint64]string
+	leftOut []string
+}
+
+// mostLeftOut are named.
+const mostLeftOut = 50
+
+func (e *exporter) leaveOut(name, why string) {
+	if len(e.leftOut) < mostLeftOut {
+		e.leftOut = append(e.leftOut, fmt.Sprintf("%q: %s", name, why))
+	}
 }
 
 func (e *exporter) entry(name string) error {
@@ -148,7 +160,8 @@ func (e *exporter) entry(name string) error {
 		h.Typeflag = tar.TypeFifo
 		return e.w.WriteHeader(h)
 	}
-	return nil // sockets belong to processes, devices to hosts
+	e.leaveOut(name, map[bool]string{true: "a socket belongs to its process", false: "a device belongs to its host"}[st.Mode&unix.S_IFMT == unix.S_IFSOCK])
+	return nil
 }
 
 func (e *exporter) dir(name string, h *tar.Header) error {

@@ -3,8 +3,10 @@
 package image
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,39 +33,78 @@ func TestVolumeExportImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tar bytes.Buffer
-	if err := ExportVolume(s, "a", &tar); err != nil {
+	var archive bytes.Buffer
+	if _, err := ExportVolume(s, "a", &archive); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(tar.String(), "secretsecret") || bytes.Contains(tar.Bytes(), []byte("\x00secret")) {
+	if strings.Contains(archive.String(), "secretsecret") || bytes.Contains(archive.Bytes(), []byte("\x00secret")) {
 		t.Error("a link was followed")
 	}
-	if err := ImportVolume(ctx, s, "b", bytes.NewReader(zst(t, tar.Bytes()))); err != nil {
-		t.Fatal(err)
+	if left, err := ImportVolume(ctx, s, "b", bytes.NewReader(zst(t, archive.Bytes()))); err != nil || len(left) > 0 {
+		t.Fatal(left, err)
 	}
 	want, have := openDir(t, data), openDir(t, s.VolumeData("b"))
 	if found := compareTrees(t, want, have); len(found) > 0 {
 		t.Errorf("what came back differs: %v", found)
 	}
-	if err := ImportVolume(ctx, s, "b", bytes.NewReader(tar.Bytes())); err == nil || !strings.Contains(err.Error(), "unitc volume rm") {
+	if _, err := ImportVolume(ctx, s, "b", bytes.NewReader(archive.Bytes())); err == nil || !strings.Contains(err.Error(), "unitc volume rm") {
 		t.Errorf("importing over data: %v", err)
 	}
 	// Cut off anywhere, or empty, it makes no volume.
-	for at := 0; at < tar.Len(); at += 256 {
-		whole := tar.Len()-at < 512 && bytes.Count(tar.Bytes()[at-1024:at], []byte{0}) == 1024
-		if err := ImportVolume(ctx, s, "cut", bytes.NewReader(tar.Bytes()[:at])); err == nil && !whole {
-			t.Errorf("%d of %d bytes were taken for all", at, tar.Len())
+	for at := 0; at < archive.Len(); at += 256 {
+		whole := archive.Len()-at < 512 && bytes.Count(archive.Bytes()[at-1024:at], []byte{0}) == 1024
+		if _, err := ImportVolume(ctx, s, "cut", bytes.NewReader(archive.Bytes()[:at])); err == nil && !whole {
+			t.Errorf("%d of %d bytes were taken for all", at, archive.Len())
 		}
 		if _, err := s.Volume("cut"); err == nil && !whole {
-			t.Fatalf("%d of %d bytes: a volume is there", at, tar.Len())
+			t.Fatalf("%d of %d bytes: a volume is there", at, archive.Len())
 		}
 		_ = s.RemoveVolume("cut")
 	}
-	if err := ImportVolume(ctx, s, "c", bytes.NewReader(tarOf(t, file{name: "../x", content: "1"}))); err == nil {
+	if _, err := ImportVolume(ctx, s, "c", bytes.NewReader(tarOf(t, file{name: "../x", content: "1"}))); err == nil {
 		t.Error("a climbing tar was accepted")
 	}
 	if _, err := s.Volume("c"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("half a volume is there: %v", err)
+	}
+}
+
+// What a volume cannot have is told, on the way in and on the way out.
+func TestVolumeSaysWhatIsLeftOut(t *testing.T) {
+	s := newClient(t).Store
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range []*tar.Header{
+		{Name: "disk", Typeflag: tar.TypeBlock, Devmajor: 8}, {Name: "forged", Typeflag: tar.TypeChar},
+		{Name: "f", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"SCHILY.xattr.trusted.x": "1", "SCHILY.acl.access": "user::rwx\nuser:bob:rwx"}},
+		{Name: "both", Typeflag: tar.TypeReg, PAXRecords: map[string]string{
+			"SCHILY.acl.access": "user::rw-", "SCHILY.xattr.system.posix_acl_access": "\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x04\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff",
+		}},
+	} {
+		h.Mode = 0o644
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := ImportVolume(ctx, s, "odd", &b)
+	for i, want := range []string{`"disk": device node 8:0`, `"forged": device node 0:0`, `"f": a`, `"f": a`} {
+		if err != nil || len(left) != 4 || !strings.HasPrefix(left[i], want) {
+			t.Fatalf("left out are %q, %v", left, err)
+		}
+	}
+	if all := strings.Join(left, " "); !strings.Contains(all, "trusted.x") || !strings.Contains(all, "tar --xattrs") {
+		t.Errorf("left out are %s", all)
+	}
+	data := s.VolumeData("odd")
+	if err := errors.Join(unix.Mknod(data+"/socket", unix.S_IFSOCK|0o600, 0), unix.Mknod(data+"/null", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3)))); err != nil {
+		t.Fatal(err)
+	}
+	left, err = ExportVolume(s, "odd", io.Discard)
+	if all := strings.Join(left, " "); err != nil || len(left) != 2 || !strings.Contains(all, `"socket": a socket`) || !strings.Contains(all, `"null": a device`) {
+		t.Errorf("an export leaves out %q, %v", left, err)
 	}
 }
 
@@ -105,10 +146,10 @@ func TestExportOfOtherVolumes(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := ExportVolume(s, "bound", &b); err != nil || !bytes.Contains(b.Bytes(), []byte("./mine")) {
+	if _, err := ExportVolume(s, "bound", &b); err != nil || !bytes.Contains(b.Bytes(), []byte("./mine")) {
 		t.Errorf("a bound directory: %d bytes, %v", b.Len(), err)
 	}
-	if err := ExportVolume(s, "memory", &b); err == nil {
+	if _, err := ExportVolume(s, "memory", &b); err == nil {
 		t.Error("a file system that is not mounted was exported")
 	}
 }

@@ -114,6 +114,45 @@ func TestVolumes(t *testing.T) {
 	must(t, "systemctl", "reset-failed", "shop-job")
 }
 
+// The verbs of volumes, on one from its making to its end, and what they leave out.
+//
+//lab:once
+func TestVolumeVerbs(t *testing.T) {
+	if _, err := os.Stat("/var/lib/unitc"); os.IsNotExist(err) {
+		t.Cleanup(func() { must(t, "rm", "-rf", "/var/lib/unitc") })
+	}
+	forgetVolumes(t)
+	saved := t.TempDir() + "/saved.tar"
+	must(t, "unitc", "volume", "create", "--label", "of=tests", "verbs")
+	if out := must(t, "unitc", "volume", "inspect", "verbs"); !strings.Contains(out, `"of": "tests"`) || !strings.Contains(out, "/var/lib/unitc/volumes/verbs/data") {
+		t.Errorf("it is\n%s", out)
+	}
+	const data = "/var/lib/unitc/volumes/%s/data/"
+	file := strings.ReplaceAll(data, "%s", "verbs") + "file"
+	if err := os.WriteFile(file, []byte("kept"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "chown", "7:8", file)
+	must(t, "mknod", strings.TrimSuffix(file, "file")+"null", "c", "1", "3")
+	if out := must(t, "unitc", "volume", "export", "-o", saved, "verbs"); !strings.Contains(out, `left out: "null": a device belongs to its host`) {
+		t.Errorf("the export says %s", out)
+	}
+	must(t, "tar", "-C", "/", "-rf", saved, "dev/zero", "dev/full", "dev/kmsg")
+	if out := must(t, "unitc", "volume", "import", "again", saved); !strings.Contains(out, `left out: "dev/kmsg": device node 1:11`) || strings.Count(out, "left out") != 1 {
+		t.Errorf("the import says %s", out)
+	}
+	if out := must(t, "stat", "-c", "%u:%g:%a", strings.ReplaceAll(data, "%s", "again")+"file"); out != "7:8:640\n" {
+		t.Errorf("the file is of %s", out)
+	}
+	if out := must(t, "unitc", "volume", "ls", "-q"); out != "again\nverbs\n" {
+		t.Errorf("there are\n%s", out)
+	}
+	must(t, "unitc", "volume", "rm", "again", "verbs")
+	if out := must(t, "unitc", "volume", "ls", "-q"); out != "" {
+		t.Errorf("there are still\n%s", out)
+	}
+}
+
 // A tmpfs belongs to whom the definition says, in the container's ids.
 //
 //lab:once

@@ -98,10 +98,20 @@ func isWhiteout(st *unix.Stat_t) bool {
 
 const paxXattr = "SCHILY.xattr."
 
+// textACLs are access control lists with the names of users, which may be others here,
+// and the attribute that says the same in numbers.
+var textACLs = map[string]string{"SCHILY.acl.access": aclAccess, "SCHILY.acl.default": aclDefault}
+
 // xattrs picks the attributes that belong to an image.
 func (a *apply) xattrs(h *tar.Header) (map[string]string, error) {
 	var kept map[string]string
 	for key, value := range h.PAXRecords {
+		if attribute, is := textACLs[key]; is {
+			if _, too := h.PAXRecords[paxXattr+attribute]; !too {
+				a.leaveOut(h.Name, "access control list in words, as of `tar --acls`; `tar --xattrs` writes it so that it can be kept")
+			}
+			continue
+		}
 		name, ok := strings.CutPrefix(key, paxXattr)
 		if !ok {
 			continue

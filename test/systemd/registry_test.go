@@ -169,6 +169,41 @@ func TestPullPolicies(t *testing.T) {
 	})
 }
 
+// The units that fetch images take a proxy from one drop-in, as unitc(1) has it.
+//
+//lab:once
+func TestPullUnitsTakeAProxy(t *testing.T) {
+	cleanReload(t)
+	var mutex sync.Mutex
+	asked := map[string]bool{}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mutex.Lock()
+		asked[r.Method+" "+r.Host] = true
+		mutex.Unlock()
+		http.Error(w, "not today", http.StatusForbidden)
+	}))
+	t.Cleanup(proxy.Close)
+	place(t, "/run/systemd/system/unitc-@.service.d/proxy.conf", "[Service]\nEnvironment=HTTPS_PROXY="+proxy.URL+"\n")
+	t.Cleanup(func() { must(t, "rm", "-r", "/run/systemd/system/unitc-@.service.d") })
+	units := map[string]string{
+		"unitc-image@proxied.test-a:1.service": "image: proxied.test/a:1\n", "unitc-image-always@other.proxied.test-a:1.service": "image: other.proxied.test/a:1\npull_policy: always\n",
+	}
+	names := []string{}
+	for unit, definition := range units {
+		names = append(names, unit)
+		place(t, fmt.Sprintf("%sproxied%d.yaml", definitions, len(names)), definition)
+	}
+	reload(t)
+	t.Cleanup(func() { command(t, "systemctl", "reset-failed") })
+	t.Cleanup(func() { must(t, "systemctl", append([]string{"stop"}, names...)...) })
+	must(t, "systemctl", append([]string{"start", "--no-block"}, names...)...)
+	await(t, "the proxy is asked by both", func() bool {
+		mutex.Lock()
+		defer mutex.Unlock()
+		return asked["CONNECT proxied.test:443"] && asked["CONNECT other.proxied.test:443"]
+	})
+}
+
 // What a container with x-persist writes is there at its next start, and what
 // another one writes is not.
 //

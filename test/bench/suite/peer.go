@@ -85,6 +85,7 @@ func allPeers() []*peer {
 		definition("unitc", true, ""),
 		definition("unitc-service", true, "systemd: {cgroup: service, unit: {StartLimitIntervalSec: 0}, service: {LogRateLimitIntervalSec: 0}}\n"),
 		definition("unitc-direct", false, "logging: {driver: direct}\n"),
+		definition("unitc-restart", false, "restart: always\n"),
 		definition("unitc-hostids", false, "userns_mode: host\n"),
 		definition("unitc-bridge", false, "network_mode: bridge\nports: ['127.0.0.1:18080:80']\n"),
 		joined,

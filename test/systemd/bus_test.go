@@ -22,7 +22,7 @@ const busSocket = "/run/dbus/system_bus_socket"
 // is there, it does not answer, or it is somebody else.
 func TestStartsWithAndWithoutABusDaemon(t *testing.T) {
 	// A stop comes right behind the start: before a shell had set its trap.
-	c := placements[0].define(t, "bus", endless+"\ninit: true")
+	c := placements[0].define(t, "bus", endless+"\ninit: true\nrestart: on-failure")
 	starts := func(t *testing.T) {
 		t.Helper()
 		c.start()
@@ -30,21 +30,23 @@ func TestStartsWithAndWithoutABusDaemon(t *testing.T) {
 		c.stop()
 		c.expect(c.unit(), "ActiveState=inactive", "Result=success")
 	}
-	t.Run("it passes on the call", func(t *testing.T) {
-		seen := monitor(t, "StartTransientUnit")
-		for range 10 { // the monitor needs a moment, and says nothing of it
-			starts(t)
-			select {
-			case line := <-seen:
-				if !strings.Contains(line, c.payloadUnit()) {
-					t.Errorf("it was told %s", line)
+	for method, of := range map[string]string{"StartTransientUnit": c.payloadUnit(), "Get": "NRestarts"} {
+		t.Run("it passes on "+method, func(t *testing.T) {
+			seen := monitor(t, method)
+			for range 10 { // the monitor needs a moment, and says nothing of it
+				starts(t)
+				select {
+				case line := <-seen:
+					if !strings.Contains(line, of) {
+						t.Errorf("it was told %s", line)
+					}
+					return
+				case <-time.After(time.Second):
 				}
-				return
-			case <-time.After(time.Second):
 			}
-		}
-		t.Error("the bus daemon has seen no call")
-	})
+			t.Error("the bus daemon has seen no call")
+		})
+	}
 	t.Run("it does not answer", func(t *testing.T) {
 		daemon, err := strconv.Atoi(strings.Fields(must(t, "pidof", "dbus-daemon"))[0])
 		if err != nil {

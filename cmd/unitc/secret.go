@@ -15,8 +15,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cli/catalog"
+	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/compose"
 	"github.com/unitc/unitc/internal/credential"
@@ -56,25 +58,49 @@ func (a *app) secretSet() *cobra.Command {
 			if err := a.checkSecretName(args[0]); err != nil {
 				return err
 			}
-			in := a.stdin
-			if len(args) == 2 && args[1] != "-" {
-				f, err := os.Open(args[1])
-				if err != nil {
-					return err
-				}
-				defer f.Close()
-				in = f
-			}
-			content, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
-			if err != nil {
-				return fmt.Errorf("reading the secret: %w", err)
-			}
-			if len(content) > maxSecret {
+			content, err := a.readSecret(args)
+			switch {
+			case err != nil:
+				return err
+			case len(content) > maxSecret:
 				return usagef("secret set: more than the %d KiB that systemd takes", maxSecret>>10)
+			case len(content) == 0:
+				// In the place of one that works it would be found at the next start.
+				return usagef("secret set: the secret is empty; look at the command or the file that was to give it")
 			}
 			return storeSecret(args[0], content)
 		},
 	}
+}
+
+// readSecret reads it from the file that is named or from standard input; on a
+// terminal it is asked for, and not shown.
+func (a *app) readSecret(args []string) ([]byte, error) {
+	in := a.stdin
+	switch f, ok := in.(*os.File); {
+	case len(args) == 2 && args[1] != "-":
+		named, err := os.Open(args[1])
+		if err != nil {
+			return nil, err
+		}
+		defer named.Close()
+		in = named
+	case len(args) == 1 && ok && session.IsTerminal(f):
+		line, err := session.ReadHidden(f, func() { fmt.Fprintf(a.stderr, "Secret %s (one line): ", args[0]) }, maxSecret)
+		fmt.Fprintln(a.stderr)
+		if errors.Is(err, session.ErrInterrupted) {
+			return nil, statusError(128 + int(unix.SIGINT))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the secret: %w", err)
+		}
+		return []byte(line), nil
+	}
+	content, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the secret: %w", err)
+	}
+	return content, nil
 }
 
 // storeSecret has systemd-creds encrypt; the secret travels by a pipe, and what
@@ -174,6 +200,8 @@ func (a *app) secretRemove() *cobra.Command {
 		Use:   "rm NAME…",
 		Short: "remove secrets",
 		Args:  some("the name of a secret"),
+
+		ValidArgsFunction: a.completer(func() []string { names, _ := storedSecrets(); return names }),
 		RunE: func(_ *cobra.Command, args []string) error {
 			for _, name := range args {
 				if err := a.checkSecretName(name); err != nil {

@@ -155,7 +155,8 @@ var encryptedFormat = format{
 		isPath := strings.HasPrefix(relative, "/") && strings.Trim(relative, "/.") != "" && !strings.Contains(s, "\n")
 		isText := len(s) >= 16 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n") == ""
 		if !isPath && !isText {
-			return quote(s) + " is no encrypted credential", "write ./FILE, or the text that `systemd-creds encrypt` prints"
+			// Perhaps it is the secret itself: it is not repeated.
+			return "this is no encrypted credential", "write ./FILE, or the text that `systemd-creds encrypt` prints"
 		}
 		return "", ""
 	},

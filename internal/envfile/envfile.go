@@ -95,6 +95,9 @@ func (p *parser) lookup(name string) (string, bool) {
 	return p.Lookup(name)
 }
 
+// fault tells what is wrong in words that have nothing of the file's own but names: they
+// go to the journal, and what stands in a wrong place is often a part of a password, or
+// of a key that has lines.
 func (p *parser) fault(cure, format string, args ...any) {
 	p.faults++
 	p.problems = append(p.problems, diag.Problem{File: p.Path, Line: p.line, Col: 1, What: fmt.Sprintf(format, args...), Cure: cure})
@@ -137,7 +140,7 @@ func (p *parser) statement() {
 	name, value, given := strings.Cut(trimmed, separator)
 	name = strings.TrimRight(name, " \t")
 	if what := badName(name); what != "" {
-		p.fault("write NAME=value", "%s", what)
+		p.fault("write NAME=value, and a value of several lines in quotes", "%s", what)
 		return
 	}
 	if !given {
@@ -166,7 +169,7 @@ func badName(name string) string {
 	}
 	for _, c := range name {
 		if c != '_' && c != '.' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return fmt.Sprintf("%.60q is no variable's name", name)
+			return fmt.Sprintf("%q cannot stand in a variable's name", c)
 		}
 	}
 	return ""
@@ -208,7 +211,7 @@ func (p *parser) value(statement, line, value string) (string, bool) {
 	text := statement[start : start+end]
 	p.rest = statement[start+end+1:]
 	if after := strings.TrimSpace(p.takeLine()); after != "" && after[0] != '#' {
-		p.fault("put the whole value in quotes", "%.60q stands behind the closing quote", after)
+		p.fault("put the whole value in quotes", "something stands behind the closing quote")
 		return "", false
 	}
 	if quote == '\'' {

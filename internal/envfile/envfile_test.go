@@ -54,10 +54,10 @@ func TestParse(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{"A=b\n=c\n", "x.env:2:1: error: a line without a variable's name; write NAME=value\n"},
-		{"A=b\nA B=c\n", "x.env:2:1: error: \"A B\" is no variable's name; write NAME=value\n"},
+		{"A=b\n=c\n", "x.env:2:1: error: a line without a variable's name; write NAME=value, and a value of several lines in quotes\n"},
+		{"A=b\nA B=c\n", "x.env:2:1: error: ' ' cannot stand in a variable's name; write NAME=value, and a value of several lines in quotes\n"},
 		{"A='one\ntwo'\nB=\"open\nC=d\n", "x.env:3:1: error: a quote \" that is never closed; close the quote\n"},
-		{"A='b'c\n", "x.env:1:1: error: \"c\" stands behind the closing quote; put the whole value in quotes\n"},
+		{"A='b'c\n", "x.env:1:1: error: something stands behind the closing quote; put the whole value in quotes\n"},
 		{"A=b\nB=pa${\n", "x.env:2:1: error: a ${ without a variable's name; write ${NAME}, or $$ for a dollar sign, or put the value in single quotes\n"},
 		{"A=1\nB=p@ss$word\n", "x.env:2:1: warning: the variable word is not set and gives an empty string; write $$ for a dollar sign, or put the value in single quotes\n"},
 		{strings.Repeat("A=$x\n", 2*maxFaults) + "B='\n", strings.Join(unsetLines(maxFaults), "") + "x.env:41:1: error: a quote ' that is never closed; close the quote\n"},
@@ -70,6 +70,27 @@ func TestFaults(t *testing.T) {
 		_, problems := Parse(File{Path: "x.env", Data: []byte(c.in)})
 		if got := problems.String(); got != c.want {
 			t.Errorf("Parse(%.40q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+// What is wrong is told to the journal: of what may be a secret nothing stands in it.
+func TestFaultsKeepSecrets(t *testing.T) {
+	for _, in := range []string{
+		"KEY=-----BEGIN PRIVATE KEY-----\nMIIsword+fish/AAAA==\n-----END PRIVATE KEY-----\n",
+		"KEY='-----BEGIN'MIIswordfish\n",
+		"PASSWORD=\"sword\"swordfish\"\n",
+		"sword fish=x\n",
+		"pass swordfish\n",
+		"A='swordfish\n",
+		"A=swordfish${\n",
+		"A=${\nB=swordfish\n",
+	} {
+		for _, raw := range []bool{false, true} {
+			_, problems := Parse(File{Path: "x.env", Data: []byte(in), Raw: raw})
+			if text := problems.String(); strings.Contains(text, "sword") || strings.Contains(text, "MII") || strings.Contains(text, "fish") || !raw && text == "" {
+				t.Errorf("Parse(%q, raw %v) tells %q", in, raw, text)
+			}
 		}
 	}
 }

@@ -5,6 +5,8 @@
 package systemd
 
 import (
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +30,7 @@ const withSecrets = `services:
       - encrypted
       - inline
       - {source: token, target: /etc/app/key, mode: 0o440}
+      - {source: token, target: named, uid: daemon, gid: daemon, mode: "0440"}
     configs:
       - {source: site, target: /etc/app/site.conf}
       - site
@@ -38,7 +41,7 @@ const withSecrets = `services:
         cd /run/secrets
         for f in token variable stored encrypted inline /etc/app/key; do test -r $$f && sha256sum <$$f | cut -c1-12; done
         cat /etc/app/site.conf /site
-        stat -c '%n %a %u %g' token variable /etc/app/site.conf
+        stat -c '%n %a %u %g' token variable named /etc/app/site.conf
         touch token 2>/dev/null && echo writable
         grep -E ' (/run/secrets|/etc/app/site.conf) ' /proc/self/mountinfo | grep -c 'ro,.* ramfs '
         echo dir=$$CREDENTIALS_DIRECTORY
@@ -108,7 +111,7 @@ func testSecrets(t *testing.T, runtime string) {
 	for _, word := range append(secretWords, secretWords[0]) {
 		want += pipe(t, word, "sh", "-c", "sha256sum | cut -c1-12")
 	}
-	want += "listen 80listen 80token 444 0 0\nvariable 400 1000 1000\n/etc/app/site.conf 444 0 0\n2\ndir=/run/secrets\ntold\n"
+	want += "listen 80listen 80token 444 0 0\nvariable 400 1000 1000\nnamed 440 1 1\n/etc/app/site.conf 444 0 0\n2\ndir=/run/secrets\ntold\n"
 	lines := strings.Split(strings.TrimSuffix(want, "\n"), "\n")
 	lines = append(lines[:5], lines[6:]...) // /etc/app/key is root's with 0440
 	if want = strings.Join(lines, "\n") + "\n"; out != want {
@@ -127,18 +130,29 @@ func searchSecrets(t *testing.T) {
 		"plan":        must(t, "unitc", "plan", "--json", "vault-app"),
 		"spec":        must(t, "unitc", "spec", "vault-app"),
 		"inspect":     must(t, "unitc", "inspect", "vault-app"),
+		"ps":          must(t, "unitc", "ps", "--json", "vault-app"),
+		"top":         must(t, "unitc", "top", "--json", "vault-app"),
+		"diff":        must(t, "unitc", "diff", "vault-app"),
 	}
-	for _, dir := range []string{"/run/systemd/generator.late", "/run/systemd/transient", "/run/unitc", "/var/lib/unitc", "/etc/credstore.encrypted"} {
-		files, _ := filepath.Glob(dir + "/*")
-		below, _ := filepath.Glob(dir + "/*/*")
-		for _, path := range append(append(files, below...), dir+"/.unitc") {
-			if data, err := os.ReadFile(path); err == nil {
-				places[path] = string(data)
+	for _, dir := range []string{"/run", "/tmp", "/var/tmp", "/var/lib/unitc", "/etc/credstore.encrypted"} {
+		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case path == "/run/credentials": // systemd's own, which root alone reads
+				return fs.SkipDir
+			case err != nil || !d.Type().IsRegular():
+				return nil
 			}
-		}
+			if info, err := d.Info(); err == nil && info.Size() < 16<<20 && info.Mode().Perm()&0o111 == 0 {
+				if data, err := os.ReadFile(path); err == nil {
+					places[path] = string(data)
+				}
+			}
+			return nil
+		})
 	}
-	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range environs {
+	ofProcesses, _ := filepath.Glob("/proc/[0-9]*/environ")
+	arguments, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range append(ofProcesses, arguments...) {
 		if data, err := os.ReadFile(path); err == nil {
 			places[path] = string(data)
 		}
@@ -219,5 +233,62 @@ func TestMissingSecrets(t *testing.T) {
 			t.Errorf("the status of %s does not say %q:\n%s", unit, c.want, out)
 		}
 		command(t, "systemctl", "reset-failed", unit)
+	}
+}
+
+// A file of variables that cannot be read is told with its line, and nothing of what
+// stands there: it may be the lines of a key.
+func TestFaultsOfSecretsTellNothing(t *testing.T) {
+	cleanReload(t)
+	place(t, definitions+"leak.yaml", "services: {app: {rootfs: host, command: [\"true\"], secrets: [s]}}\nsecrets: {s: {environment: KEY}}\n")
+	for _, text := range []string{"KEY=-----BEGIN\nMIIswordfish/AA==\n", "KEY=\"sword\"MIIswordfish\"\n"} {
+		place(t, definitions+"leak.env", text)
+		since := strings.TrimSpace(must(t, "date", "+%s"))
+		command(t, "systemctl", "daemon-reload")
+		if _, status := command(t, "systemctl", "start", "leak-app"); status == 0 {
+			t.Errorf("it starts with %q", text)
+		}
+		status, _ := command(t, "systemctl", "status", "-l", "leak-app")
+		check, _ := command(t, "unitc", "check")
+		for where, told := range map[string]string{"the journal": must(t, "journalctl", "-q", "--since=@"+since), "the status": status, "check": check} {
+			if strings.Contains(told, "sword") || strings.Contains(told, "MII") {
+				t.Errorf("%s has a part of the secret:\n%s", where, told)
+			}
+		}
+		if !strings.Contains(status, "leak.env:") {
+			t.Errorf("the status does not say where it is:\n%s", status)
+		}
+		command(t, "systemctl", "reset-failed", "leak-app")
+	}
+}
+
+// A secret that is typed is not shown, and one that is empty takes no other's place.
+//
+//lab:once
+func TestSecretSetOnTerminal(t *testing.T) {
+	kept := "/etc/credstore.encrypted/typed"
+	t.Cleanup(func() { os.Remove(kept); os.Remove("/etc/credstore.encrypted") })
+	decrypted := func() string { t.Helper(); return must(t, "systemd-creds", "decrypt", "--name=typed", kept, "-") }
+	cmd, terminal := onTerminal(t, "sh", "-c", "unitc secret set typed; echo status $?; exec cat")
+	readUntil(t, terminal, "Secret typed (one line): ")
+	io.WriteString(terminal, "swordfish-typed\n")
+	if seen := shownUntil(t, terminal, "status 0"); strings.Contains(seen, "swordfish") {
+		t.Errorf("the terminal shows %q", seen)
+	}
+	io.WriteString(terminal, "seen again\n")
+	readUntil(t, terminal, "seen again")
+	cmd.Process.Kill()
+	if got := decrypted(); got != "swordfish-typed" {
+		t.Errorf("it is %q", got)
+	}
+	_, terminal = onTerminal(t, "sh", "-c", "trap : INT; unitc secret set typed; echo status $?; exec cat")
+	readUntil(t, terminal, "Secret typed (one line): ")
+	io.WriteString(terminal, "half\x03")
+	readUntil(t, terminal, "status 130")
+	if out, status := command(t, "sh", "-c", "false | unitc secret set typed"); status != 2 || !strings.Contains(out, "secret is empty") {
+		t.Errorf("an empty one: %d, %s", status, out)
+	}
+	if got := decrypted(); got != "swordfish-typed" {
+		t.Errorf("now it is %q", got)
 	}
 }

@@ -120,7 +120,7 @@ func (m *containerMetrics) unit(u units.Unit) {
 	for _, state := range units.States {
 		m.state.Add(truth(u.State == state), name, openmetrics.Label{Name: "state", Value: state})
 	}
-	if health, _, _ := strings.Cut(u.Health, ":"); health == "healthy" || health == "unhealthy" {
+	if health := healthOf(u); health == "healthy" || health == "unhealthy" {
 		m.healthy.Add(truth(health == "healthy"), name)
 	}
 	switch u.State {

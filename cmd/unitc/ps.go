@@ -117,16 +117,26 @@ func parseFilters(filters []string) (keep func(units.Unit) bool, ofState bool, e
 	}
 	return func(u units.Unit) bool {
 		health, _, _ := strings.Cut(u.Health, ":")
-		if health == "" {
-			health = "none"
-		}
 		return (by["name"] == nil || slices.ContainsFunc(by["name"], func(part string) bool { return strings.Contains(u.Name, part) })) &&
 			(by["status"] == nil || slices.Contains(by["status"], u.State)) &&
-			(by["health"] == nil || slices.Contains(by["health"], health))
+			(by["health"] == nil || slices.Contains(by["health"], health) || slices.Contains(by["health"], healthOf(u)))
 	}, ofState, nil
 }
 
-var healths = []string{"healthy", "unhealthy", "starting", "none"}
+var healths = []string{"healthy", "unhealthy", "starting", "failing", "none"}
+
+// healthOf is what checks have found in Docker's words: what fails is healthy until
+// it has failed often enough.
+func healthOf(u units.Unit) string {
+	switch health, _, _ := strings.Cut(u.Health, ":"); health {
+	case "":
+		return "none"
+	case "failing":
+		return "healthy"
+	default:
+		return health
+	}
+}
 
 func (a *app) listUnits(cmd *cobra.Command, q units.Question) (list []units.Unit, err error) {
 	q.Host = a.host

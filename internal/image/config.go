@@ -33,6 +33,7 @@ type configFile struct {
 		Labels       map[string]string   `json:"Labels,omitempty"`
 		StopSignal   string              `json:"StopSignal,omitempty"`
 		Healthcheck  *store.Healthcheck  `json:"Healthcheck,omitempty"`
+		Shell        []string            `json:"Shell,omitempty"`
 	} `json:"config"`
 	RootFS struct {
 		Type    string   `json:"type"`
@@ -88,7 +89,7 @@ func (c *configFile) prepared() store.Config {
 	in := c.Config
 	out := store.Config{
 		User: in.User, Entrypoint: in.Entrypoint, Cmd: in.Cmd, Labels: in.Labels,
-		StopSignal: in.StopSignal, Healthcheck: in.Healthcheck,
+		StopSignal: in.StopSignal, Healthcheck: in.Healthcheck, Shell: in.Shell,
 		Volumes: cleanPaths(in.Volumes), ExposedPorts: slices.Sorted(maps.Keys(in.ExposedPorts)),
 	}
 	for _, v := range in.Env {

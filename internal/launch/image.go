@@ -71,7 +71,7 @@ func imageFacts(img *store.Image, u store.Upper) *planner.Image {
 	return &planner.Image{
 		Lowers: img.Lowers, Upper: u.Dir, Work: u.Work,
 		Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, User: c.User, WorkingDir: c.WorkingDir, Volumes: c.Volumes,
-		StopSignal: c.StopSignal, Healthcheck: imageHealth(c.Healthcheck), ExposedPorts: c.ExposedPorts, Labels: c.Labels,
+		StopSignal: c.StopSignal, Healthcheck: imageHealth(c.Healthcheck), Shell: c.Shell, ExposedPorts: c.ExposedPorts, Labels: c.Labels,
 	}
 }
 
@@ -84,7 +84,9 @@ func imageHealth(h *store.Healthcheck) *definition.Healthcheck {
 		return &definition.Healthcheck{Disable: true}
 	}
 	return &definition.Healthcheck{
-		Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries, StartPeriod: h.StartPeriod, StartInterval: h.StartInterval,
+		Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartInterval: h.StartInterval,
+		// A stranger's: what is below nothing would have the first failure count as the last.
+		Retries: max(h.Retries, 0), StartPeriod: max(h.StartPeriod, 0),
 	}
 }
 

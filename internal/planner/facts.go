@@ -93,7 +93,9 @@ type Image struct {
 	Volumes    []string // paths inside that are volumes
 	StopSignal string
 	// Healthcheck is the image's own check, nil if it has none.
-	Healthcheck  *definition.Healthcheck
+	Healthcheck *definition.Healthcheck
+	// Shell is what runs the CMD-SHELL of a check (Dockerfile's SHELL), empty = /bin/sh -c.
+	Shell        []string
 	ExposedPorts []string // "80/tcp"
 	Labels       map[string]string
 }

@@ -85,7 +85,12 @@ func (b *builder) check() *plan.Health {
 // testCommand turns ["CMD", …] and ["CMD-SHELL", …] into what is run.
 func (b *builder) testCommand(test []string) []string {
 	if test[0] == "CMD-SHELL" {
-		return append([]string{"/bin/sh", "-c"}, test[1:]...)
+		shell := []string{"/bin/sh", "-c"}
+		// As Docker does, also for a test of the definition's own: the image may have no /bin/sh.
+		if i := b.f.Image; i != nil && len(i.Shell) > 0 {
+			shell = i.Shell
+		}
+		return slices.Concat(shell, test[1:])
 	}
 	return test[1:]
 }

@@ -62,3 +62,25 @@ func TestHealthcheckKeys(t *testing.T) {
 		}
 	}
 }
+
+// Docker runs CMD-SHELL by the image's SHELL, also where the definition has the test.
+func TestHealthcheckByTheShellOfTheImage(t *testing.T) {
+	image := &Image{Shell: []string{"/bin/bash", "-o", "pipefail", "-c"}, Healthcheck: &definition.Healthcheck{Test: []string{"CMD-SHELL", "a | b"}}}
+	for text, want := range map[string]string{
+		"":                                     "[/bin/bash -o pipefail -c a | b]",
+		"healthcheck: {test: c | d}":           "[/bin/bash -o pipefail -c c | d]",
+		"healthcheck: {test: [CMD, /own, -c]}": "[/own -c]",
+	} {
+		file := compose.Parse(compose.Input{Name: "web", Dir: "/etc/unitc", Library: library.Full, Layers: []compose.Layer{{Path: "web.yaml", Data: []byte("rootfs: /srv\ncommand: [/bin/x]\n" + text + "\n")}}})
+		p, err := Build(&file.Services[0], Facts{Image: image})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(p.Health.Command); got != want {
+			t.Errorf("%q gives %s, want %s", text, got, want)
+		}
+	}
+	if len(image.Shell) != 4 {
+		t.Errorf("the image's shell is %q", image.Shell)
+	}
+}

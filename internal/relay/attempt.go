@@ -99,7 +99,6 @@ func (r *relay) advance(a *attempt, fd int, revents int16) {
 func (r *relay) finish(now time.Time, failure string) {
 	r.attempt.end()
 	r.attempt = nil
-	before := r.health.state
 	out := r.health.result(now, oneLine(failure))
 	r.next = out.next
 	if out.ready && r.o.Ready == order.ReadyHealthy {
@@ -109,9 +108,7 @@ func (r *relay) finish(now time.Time, failure string) {
 	} else {
 		r.notify.status(out.status)
 	}
-	if before != r.health.state || failure != "" {
-		r.writeHealth(out.status)
-	}
+	r.writeHealth(out.status)
 	if out.trigger && r.trigger == nil && r.ask.IsZero() {
 		r.askBeforeTrigger()
 	}
@@ -120,9 +117,12 @@ func (r *relay) finish(now time.Time, failure string) {
 // writeHealth leaves the last word below /run, for clean-up and for `unitc why`:
 // systemd forgets the status of a service that ends.
 func (r *relay) writeHealth(status string) {
+	if status == r.written {
+		return
+	}
 	path := r.o.Dir + "/health"
-	if os.WriteFile(path+".new", []byte(status+"\n"), 0o600) == nil {
-		_ = os.Rename(path+".new", path)
+	if os.WriteFile(path+".new", []byte(status+"\n"), 0o600) == nil && os.Rename(path+".new", path) == nil {
+		r.written = status
 	}
 }
 

@@ -109,5 +109,10 @@ func (h *health) words(state string) string {
 // patience is what the first success may take before the start has failed.
 func (h *health) patience() time.Duration {
 	const slack = 30 * time.Second
-	return h.o.StartPeriod + time.Duration(h.o.Retries+1)*(h.o.Interval+h.o.Timeout) + slack
+	const most = 10 * 365 * 24 * time.Hour // an image's figures may be any
+	each := min(h.o.Interval, most) + min(h.o.Timeout, most)
+	if int64(h.o.Retries) >= int64(most/max(each, 1)) {
+		return most
+	}
+	return min(h.o.StartPeriod, most) + time.Duration(h.o.Retries+1)*each + slack
 }

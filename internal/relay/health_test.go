@@ -98,3 +98,19 @@ func TestReadyAfterAFailedStart(t *testing.T) {
 		t.Error("it is told twice")
 	}
 }
+
+// An image's figures may be any: what they add up to is a time still.
+func TestPatienceIsATime(t *testing.T) {
+	for _, o := range []order.Order{
+		{Interval: 1<<63 - 1, Timeout: 1<<63 - 1, StartPeriod: 1<<63 - 1, Retries: 1<<31 - 1},
+		{Interval: 3 * time.Hour, Timeout: 30 * time.Second, Retries: 1_000_000},
+		{Interval: 10 * time.Millisecond, Timeout: 10 * time.Millisecond, Retries: 1<<31 - 1, StartPeriod: 1<<63 - 1},
+	} {
+		if got := (&health{o: &o}).patience(); got < time.Hour {
+			t.Errorf("%+v: %v", o, got)
+		}
+	}
+	if got := (&health{o: check()}).patience(); got != 30*time.Second+4*30*time.Second {
+		t.Errorf("the usual one is %v", got)
+	}
+}

@@ -33,10 +33,11 @@ const heapPercent = 10
 
 // relay is a payload's companion.
 type relay struct {
-	o      *order.Order
-	notify notifier
-	health health
-	log    *logCopy
+	o       *order.Order
+	notify  notifier
+	health  health
+	written string // of the last word below /run
+	log     *logCopy
 	// audience have joined the payload's streams.
 	audience *audience
 

@@ -69,6 +69,7 @@ type Config struct {
 	StopSignal   string            `json:"StopSignal,omitempty"`
 	Labels       map[string]string `json:"Labels,omitempty"`
 	Healthcheck  *Healthcheck      `json:"Healthcheck,omitempty"`
+	Shell        []string          `json:"Shell,omitempty"` // of CMD-SHELL, empty = /bin/sh -c
 }
 
 // Healthcheck is Docker's: Test begins with NONE, CMD or CMD-SHELL, times are

@@ -128,6 +128,22 @@ func TestUnhealthyWithoutRestart(t *testing.T) {
 	never.expect(never.unit(), "Result=watchdog")
 }
 
+// What fails once and is well again is told as healthy, by all who tell.
+func TestFailingOnceIsHealthyAgain(t *testing.T) {
+	t.Parallel()
+	u := scoped.defineProbe(t, "once-unwell", "rootfs: host\nrestart: on-failure\ntmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 100000}\ncommand: [sh, -c, 'trap \"rm /run/app/ready\" USR1; trap \"touch /run/app/ready\" USR2; touch /run/app/ready; while sleep 0.05; do :; done']", "probe: {file: /run/app/ready}").start()
+	lists := func(health string) bool { return must(t, "unitc", "ps", "-q", "--filter", "health="+health, u.name) != "" }
+	u.signal("USR1")
+	u.awaitStatus("failing: file /run/app/ready: ")
+	await(t, "ps tells that it fails", func() bool { return lists("failing") })
+	if !lists("healthy") || lists("unhealthy") {
+		t.Error("it is not healthy as long as it has not failed often enough")
+	}
+	u.signal("USR2")
+	u.awaitStatus("healthy")
+	await(t, "ps tells that it is well", func() bool { return !lists("failing") && lists("healthy") })
+}
+
 // "systemd.notify: container": the payload's own words reach systemd, and those
 // that would let it act for its service do not.
 func TestNotifyFromInside(t *testing.T) {

@@ -76,12 +76,12 @@ polled, and the past is there too: see --since.`,
 			}
 			switch {
 			case since != "":
-				argv = append(argv, "--since="+since)
+				argv = append(argv, "--since="+systemdTime(since))
 			case until == "" && !once:
 				argv = append(argv, "--lines=0")
 			}
 			if until != "" {
-				argv = append(argv, "--until="+until)
+				argv = append(argv, "--until="+systemdTime(until))
 			}
 			for id := range eventKinds {
 				argv = append(argv, "MESSAGE_ID="+id)

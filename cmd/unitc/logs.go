@@ -18,8 +18,8 @@ import (
 )
 
 func (a *app) logs() *cobra.Command {
-	var lines, since, until, priority, output string
-	var follow, reverse, boot, timestamps, noPrefix bool
+	var lines, since, until, priority, output, grep string
+	var follow, reverse, boot, timestamps, noPrefix, end, catalog, quiet, noPager bool
 	cmd := &cobra.Command{
 		Use:   "logs [OPTION…] NAME…",
 		Short: "print what containers wrote to the journal",
@@ -47,7 +47,7 @@ means all of its services, that of a template all of its instances.`,
 				argv = append(argv, units...)
 			}
 			for _, o := range []struct{ flag, value string }{
-				{"--lines=", lines}, {"--since=", systemdTime(since)}, {"--until=", systemdTime(until)}, {"--priority=", priority}, {"--output=", output}, {"--root=", a.root},
+				{"--lines=", lines}, {"--since=", systemdTime(since)}, {"--until=", systemdTime(until)}, {"--priority=", priority}, {"--output=", output}, {"--grep=", grep}, {"--root=", a.root},
 			} {
 				if o.value != "" {
 					argv = append(argv, o.flag+o.value)
@@ -56,7 +56,7 @@ means all of its services, that of a template all of its instances.`,
 			for _, o := range []struct {
 				flag string
 				set  bool
-			}{{"--follow", follow}, {"--reverse", reverse}, {"--boot", boot}} {
+			}{{"--follow", follow}, {"--reverse", reverse}, {"--boot", boot}, {"--pager-end", end}, {"--catalog", catalog}, {"--quiet", quiet}, {"--no-pager", noPager}} {
 				if o.set {
 					argv = append(argv, o.flag)
 				}
@@ -73,6 +73,11 @@ means all of its services, that of a template all of its instances.`,
 	f.StringVarP(&output, "output", "o", "", "print in a `FORMAT` of journalctl")
 	f.BoolVarP(&reverse, "reverse", "r", false, "print the newest lines first")
 	f.BoolVarP(&boot, "boot", "b", false, "print lines of this boot only")
+	f.StringVarP(&grep, "grep", "g", "", "print lines that match the regular `EXPRESSION`")
+	f.BoolVarP(&end, "pager-end", "e", false, "begin at the end in the pager")
+	f.BoolVarP(&catalog, "catalog", "x", false, "explain entries that have an explanation")
+	f.BoolVarP(&quiet, "quiet", "q", false, "print no remarks of journalctl's")
+	f.BoolVar(&noPager, "no-pager", false, "use no pager")
 	f.StringVar(&lines, "tail", "", "is --lines `N`")
 	f.BoolVarP(&timestamps, "timestamps", "t", false, "print times to the microsecond, with the zone")
 	f.BoolVar(&noPrefix, "no-log-prefix", false, "print what they wrote, and nothing in front of it")

@@ -103,11 +103,11 @@ func (a *app) command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.root, "root", "", "look for definitions and units below `DIR` instead of /")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		// A verb's flags are those of what is above it where there is no such verb.
+		if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+			return unknownVerb(cmd, args)
+		}
 		if !cmd.HasParent() {
-			// A verb's flags are the root's where there is no such verb.
-			if args := cmd.Flags().Args(); len(args) > 0 {
-				return unknownVerb(cmd, args)
-			}
 			return usagef("%w; see `unitc --help`", err)
 		}
 		if text := otherOption(cmd, err); text != "" {
@@ -126,6 +126,7 @@ func (a *app) command() *cobra.Command {
 			root.AddCommand(cmd)
 		}
 	}
+	completeValues(root)
 	help := a.help(root)
 	help.GroupID = groupOther
 	root.SetHelpCommand(help)
@@ -162,20 +163,20 @@ func (a *app) verbs() iter.Seq2[string, []*cobra.Command] {
 	}
 }
 
-// unknownVerb is all that the root command itself can be given.
+// unknownVerb is all that the root command, or one with verbs of its own, can be given.
 func unknownVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	text := fmt.Sprintf("no verb %q", args[0])
-	if other := elsewhere[args[0]]; other != "" {
+	if other := elsewhere[strings.TrimSpace(verbOf(cmd)+" "+args[0])]; other != "" {
 		return usagef("%s; %s", text, other)
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return usagef("%s; did you mean %s?", text, near[0])
 	}
-	return usagef("%s; see `unitc help`", text)
+	return usagef("%s; see `%s`", text, strings.TrimSpace("unitc help "+verbOf(cmd)))
 }
 
 // checkRoot makes the prefix absolute and sees that it is a directory: with a

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,12 @@ func (a *app) top() *cobra.Command {
 host and inside, the user inside, processor time since their start, memory that is
 resident, and the command. unitc stats shows what containers use, again and again.`,
 		ValidArgsFunction: a.completeRunning,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 && slices.Contains([]string{"aux", "auxf", "auxw", "auxww", "ax", "axf", "u"}, args[1]) {
+				return usagef("top %s: %s", args[1], ownColumns) // docker top takes options of ps(1)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rows, err := a.topRows(cmd, args)
 			if err != nil {

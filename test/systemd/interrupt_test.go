@@ -21,6 +21,7 @@ var endlessly = map[string]string{
 	"stats":  "stats NAME",
 	"events": "events",
 	"wait":   "wait NAME",
+	"await":  "wait-for path:/nowhere tcp:127.0.0.1:1",
 	"run":    "run --init --rootfs host sleep 1000",
 	"pull":   "pull REGISTRY/never/answers",
 	"cp":     "cp NAME:/usr DIR",

@@ -132,7 +132,9 @@ func TestUnhealthyWithoutRestart(t *testing.T) {
 func TestFailingOnceIsHealthyAgain(t *testing.T) {
 	t.Parallel()
 	u := scoped.defineProbe(t, "once-unwell", "rootfs: host\nrestart: on-failure\ntmpfs: [/run/app]\nhealthcheck: {interval: 100ms, retries: 100000}\ncommand: [sh, -c, 'trap \"rm /run/app/ready\" USR1; trap \"touch /run/app/ready\" USR2; touch /run/app/ready; while sleep 0.05; do :; done']", "probe: {file: /run/app/ready}").start()
-	lists := func(health string) bool { return must(t, "unitc", "ps", "-q", "--filter", "health="+health, u.name) != "" }
+	lists := func(health string) bool {
+		return must(t, "unitc", "ps", "-q", "--filter", "health="+health, u.name) != ""
+	}
 	u.signal("USR1")
 	u.awaitStatus("failing: file /run/app/ready: ")
 	await(t, "ps tells that it fails", func() bool { return lists("failing") })

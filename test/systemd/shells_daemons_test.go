@@ -36,6 +36,8 @@ func compareShells(t *testing.T) {
 		"unitc completion ":          "fish",
 		"unitc help al":              "all",
 		"unitc update-limits websit": "website",
+		"unitc stats --sort me":      "memory",
+		"unitc kill -s H":            "HUP",
 	}
 	ordered := slices.Sorted(maps.Keys(lines))
 	bash := offered(t, append([]string{"bash", "testdata/complete.bash"}, ordered...))

@@ -58,6 +58,10 @@ func (a *app) secretSet() *cobra.Command {
 			if err := a.checkSecretName(args[0]); err != nil {
 				return err
 			}
+			// Before it is asked for: it would be typed for nothing.
+			if err := mayEncrypt(args[0]); err != nil {
+				return err
+			}
 			content, err := a.readSecret(args)
 			switch {
 			case err != nil:
@@ -103,17 +107,25 @@ func (a *app) readSecret(args []string) ([]byte, error) {
 	return content, nil
 }
 
+// mayEncrypt tells why the caller may not.
+func mayEncrypt(name string) error {
+	switch {
+	case realm.Own() == nil && os.Geteuid() != 0:
+		return fmt.Errorf("encrypting %s: %w", name, fs.ErrPermission)
+	case realm.Own() != nil:
+		if err := credential.Available(); err != nil {
+			return fmt.Errorf("encrypting %s: %w; write `file:` or `environment:` in the definition's secrets", name, err)
+		}
+	}
+	return nil
+}
+
 // storeSecret has systemd-creds encrypt; the secret travels by a pipe, and what
 // is written is complete before it has its name.
 func storeSecret(name string, content []byte) error {
 	var whose []string
 	if realm.Own() != nil {
-		if err := credential.Available(); err != nil {
-			return fmt.Errorf("encrypting %s: %w; write `file:` or `environment:` in the definition's secrets", name, err)
-		}
 		whose = []string{"--user"}
-	} else if os.Geteuid() != 0 {
-		return fmt.Errorf("encrypting %s: %w", name, fs.ErrPermission)
 	}
 	if err := os.MkdirAll(secretStore(), 0o700); err != nil {
 		return err

@@ -212,7 +212,7 @@ func moreOfTheHost(t *testing.T) string {
 		{"sh", "-c", "ip -o link | sed 's/^[0-9]*: //; s/@.*//' | cut -d: -f1 | cut -d' ' -f1"},
 		{"nft", "list", "ruleset"},
 		{"sh", "-c", "cd /var/lib/unitc && find . -path ./layers/\\*/fs -prune -o -print | sort"},
-		{"sh", "-c", "find /run/unitc -mindepth 1 ! -path '/run/unitc/.ids*' | sort"},
+		{"sh", "-c", "find /run/unitc -mindepth 1 ! -path '/run/unitc/.ids*' ! -path /run/unitc/.turn | sort"},
 		{"sh", "-c", "systemctl --failed --plain --no-legend | grep -E 'unitc|killed'"},
 		{"sh", "-c", "ls /run/netns 2>/dev/null; grep -c unitc /proc/1/mountinfo"},
 	} {

@@ -30,6 +30,14 @@ func (w *wire) u64(v uint64) {
 	*w = binary.LittleEndian.AppendUint64(*w, v)
 }
 
+func (w *wire) boolean(v bool) {
+	n := uint32(0)
+	if v {
+		n = 1
+	}
+	w.u32(n)
+}
+
 func (w *wire) str(s string) {
 	w.u32(uint32(len(s)))
 	*w = append(append(*w, s...), 0)
@@ -54,11 +62,7 @@ func (w *wire) variant(value any) error {
 	switch v := value.(type) {
 	case bool:
 		w.signature("b")
-		n := uint32(0)
-		if v {
-			n = 1
-		}
-		w.u32(n)
+		w.boolean(v)
 	case string:
 		w.signature("s")
 		w.str(v)
@@ -81,55 +85,51 @@ func (w *wire) variant(value any) error {
 		w.signature("ay")
 		w.array(1, func() { *w = append(*w, v...) })
 	case []busvalue.DeviceRule:
-		w.signature("a(ss)")
-		w.array(8, func() { each(v, func(r busvalue.DeviceRule) { w.pad(8); w.str(r.Path); w.str(r.Permissions) }) })
+		structs(w, "a(ss)", v, func(r busvalue.DeviceRule) { w.str(r.Path); w.str(r.Permissions) })
 	case []busvalue.DeviceRate:
-		w.signature("a(st)")
-		w.array(8, func() { each(v, func(r busvalue.DeviceRate) { w.pad(8); w.str(r.Path); w.u64(r.Rate) }) })
+		structs(w, "a(st)", v, func(r busvalue.DeviceRate) { w.str(r.Path); w.u64(r.Rate) })
 	case []busvalue.Address:
-		w.signature("a(iayu)")
-		w.array(8, func() {
-			each(v, func(a busvalue.Address) {
-				w.pad(8)
-				w.u32(uint32(a.Family))
-				w.array(1, func() { *w = append(*w, a.Address...) })
-				w.u32(a.Prefix)
-			})
+		structs(w, "a(iayu)", v, func(a busvalue.Address) {
+			w.u32(uint32(a.Family))
+			w.array(1, func() { *w = append(*w, a.Address...) })
+			w.u32(a.Prefix)
 		})
 	case []busvalue.Program:
-		w.signature("a(ss)")
-		w.array(8, func() { each(v, func(p busvalue.Program) { w.pad(8); w.str(p.AttachType); w.str(p.Path) }) })
+		structs(w, "a(ss)", v, func(p busvalue.Program) { w.str(p.AttachType); w.str(p.Path) })
 	case busvalue.Interfaces:
 		w.signature("(bas)")
 		w.pad(8)
-		w.u32(uint32(map[bool]int{true: 1}[v.Allow]))
+		w.boolean(v.Allow)
 		w.array(4, func() { each(v.Names, w.str) })
 	case []busvalue.Bind:
-		w.signature("a(iiqq)")
-		w.array(8, func() {
-			each(v, func(b busvalue.Bind) {
-				w.pad(8)
-				w.u32(uint32(b.Family))
-				w.u32(uint32(b.Protocol))
-				*w = binary.LittleEndian.AppendUint16(*w, b.Ports)
-				*w = binary.LittleEndian.AppendUint16(*w, b.First)
-			})
+		structs(w, "a(iiqq)", v, func(b busvalue.Bind) {
+			w.u32(uint32(b.Family))
+			w.u32(uint32(b.Protocol))
+			*w = binary.LittleEndian.AppendUint16(*w, b.Ports)
+			*w = binary.LittleEndian.AppendUint16(*w, b.First)
 		})
 	case []busvalue.Set:
-		w.signature("a(iiss)")
-		w.array(8, func() {
-			each(v, func(s busvalue.Set) {
-				w.pad(8)
-				w.u32(uint32(s.Source))
-				w.u32(uint32(s.Family))
-				w.str(s.Table)
-				w.str(s.Name)
-			})
+		structs(w, "a(iiss)", v, func(s busvalue.Set) {
+			w.u32(uint32(s.Source))
+			w.u32(uint32(s.Family))
+			w.str(s.Table)
+			w.str(s.Name)
 		})
 	default:
 		return fmt.Errorf("no D-Bus type for %T", value)
 	}
 	return nil
+}
+
+// structs writes an array of them, each aligned to 8.
+func structs[T any](w *wire, signature string, list []T, fields func(T)) {
+	w.signature(signature)
+	w.array(8, func() {
+		each(list, func(v T) {
+			w.pad(8)
+			fields(v)
+		})
+	})
 }
 
 func each[T any](list []T, do func(T)) {

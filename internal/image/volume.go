@@ -160,7 +160,11 @@ func (e *exporter) entry(name string) error {
 		h.Typeflag = tar.TypeFifo
 		return e.w.WriteHeader(h)
 	}
-	e.leaveOut(name, map[bool]string{true: "a socket belongs to its process", false: "a device belongs to its host"}[st.Mode&unix.S_IFMT == unix.S_IFSOCK])
+	why := "a device belongs to its host"
+	if st.Mode&unix.S_IFMT == unix.S_IFSOCK {
+		why = "a socket belongs to its process"
+	}
+	e.leaveOut(name, why)
 	return nil
 }
 

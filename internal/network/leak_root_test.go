@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,4 +128,26 @@ func TestStraySegmentsResetNothing(t *testing.T) {
 		}
 	}
 	must(t, releaseAll("web"))
+}
+
+// A MAC address is one address, however it is written.
+func TestWrittenMACIsOnesOwn(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	d := &definition.Network{Name: "macs", Subnets: []definition.Subnet{{Subnet: "192.0.2.0/24"}}}
+	ask := func(name, mac string) error {
+		a := on(d)
+		a[0].MAC = mac
+		_, err := Take(Request{Container: name, Attachments: a})
+		return err
+	}
+	must(t, ask("first", "02:42:ac:11:65:aa"))
+	for _, same := range []string{"02:42:ac:11:65:aa", "02:42:AC:11:65:AA", "02-42-ac-11-65-aa", "0242.ac11.65aa"} {
+		var fault *Fault
+		if err := ask("second", same); !errors.As(err, &fault) || !strings.Contains(fault.What, "first's") {
+			t.Errorf("%s beside the same address: %v", same, err)
+		}
+	}
+	must(t, ask("second", "02:42:ac:11:65:ab"))
 }

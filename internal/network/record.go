@@ -3,6 +3,7 @@
 package network
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -72,7 +73,8 @@ func claimableMAC(locked *lease.Locked, n *lease.Network, text string) error {
 		return err
 	}
 	for _, other := range others {
-		if other.MAC == text {
+		// They are as somebody has written them: in any case, with any separator.
+		if taken, err := net.ParseMAC(other.MAC); err == nil && bytes.Equal(taken, mac) {
 			return &Fault{key, fmt.Sprintf("%s is %s's", text, other.Container), "choose another address, or stop " + other.Container}
 		}
 	}

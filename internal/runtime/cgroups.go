@@ -23,9 +23,9 @@ func covers(over, p string) bool {
 	return over == p || over == "/" || strings.HasPrefix(p, over+"/")
 }
 
-// lateCgroups are the mounts, by index, that wait. Those that are hidden, by a later
-// mount or as a masked path, are not made at all.
-func lateCgroups(l *Launch) (list []int) {
+// findLateCgroups finds the mounts, by index, that wait. Those that are hidden, by a
+// later mount or as a masked path, are not made at all.
+func findLateCgroups(l *Launch) (list []int) {
 	if !newCgroup(l) {
 		return nil
 	}
@@ -39,11 +39,11 @@ func lateCgroups(l *Launch) (list []int) {
 	return list
 }
 
-func mountsCgroup(l *Launch) bool { return len(lateCgroups(l)) > 0 }
+func mountsCgroup(l *Launch) bool { return len(l.lateCgroups) > 0 }
 
 // inLateCgroup tells whether a path is in one of them, or is its place.
 func inLateCgroup(l *Launch, p string) bool {
-	return slices.ContainsFunc(lateCgroups(l), func(i int) bool { return covers(l.spec.Mounts[i].Destination, p) })
+	return slices.ContainsFunc(l.lateCgroups, func(i int) bool { return covers(l.spec.Mounts[i].Destination, p) })
 }
 
 // checkCgroups refuses what comes too late for mask-paths, and is not there before.
@@ -57,7 +57,7 @@ func checkCgroups(l *Launch) (errs []error) {
 }
 
 func mountCgroup(c *compiler) {
-	for n, i := range lateCgroups(c.Launch) {
+	for n, i := range c.lateCgroups {
 		m := c.spec.Mounts[i]
 		o, err := parseOptions(m.Options)
 		if err != nil {

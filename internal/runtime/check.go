@@ -54,6 +54,7 @@ func checkPlan(l *Launch) error {
 		seen[n.Type] = true
 	}
 	errs = append(errs, checkScheduler(s.Process.Scheduler), checkAffinity(s.Process.ExecCPUAffinity), checkPropagation(l))
+	l.lateCgroups = findLateCgroups(l)
 	errs = append(errs, checkCgroups(l)...)
 	return errors.Join(errs...)
 }

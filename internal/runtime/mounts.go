@@ -162,7 +162,7 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 	}
 	label := fmt.Sprintf("mounts[%d] dst=%s", i, m.Destination)
 	if isCgroup(m) && newCgroup(c.Launch) {
-		if slices.Contains(lateCgroups(c.Launch), i) {
+		if slices.Contains(c.lateCgroups, i) {
 			c.cgroups = append(c.cgroups, c.p.Reg()) // kept until mount-cgroup
 			c.open(label, m.Destination, true, c.cgroups[len(c.cgroups)-1])
 		}

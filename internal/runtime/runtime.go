@@ -113,6 +113,8 @@ type Launch struct {
 	agent     *agent                 // who answers for the filter; nil without one
 	images    map[string]*imageMount // that are mounted, by destination
 	unmapped  []string               // sources that keep the host's owners
+	// Mounts, by index, that come behind all others: see cgroups.go.
+	lateCgroups []int
 }
 
 // Prepare does the outer half.

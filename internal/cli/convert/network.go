@@ -49,7 +49,7 @@ func (d *def) joinNetworks() {
 	}
 	first := networks.pairs[0].value
 	for _, a := range d.ips {
-		first.put(map[bool]string{true: "ipv6_address", false: "ipv4_address"}[strings.Contains(a.text, ":")], scalarOf(a, a.text))
+		first.put(addressKey(a.text), scalarOf(a, a.text))
 	}
 	if d.mac != nil {
 		d.setText("mac_address", *d.mac, d.mac.text)
@@ -121,6 +121,14 @@ func (d *def) noNetworks() {
 	}
 }
 
+// addressKey is the key of a static address.
+func addressKey(address string) string {
+	if strings.Contains(address, ":") {
+		return "ipv6_address"
+	}
+	return "ipv4_address"
+}
+
 // attachment is what stands behind the name of a network: ip=…,alias=….
 func (d *def) attachment(a arg, options string) *node {
 	n := &node{kind: mapping, at: a.at, from: a.name}
@@ -129,7 +137,7 @@ func (d *def) attachment(a arg, options string) *node {
 		switch key {
 		case "":
 		case "ip", "ip6":
-			n.put(map[bool]string{true: "ipv6_address", false: "ipv4_address"}[strings.Contains(value, ":")], scalarOf(a, value))
+			n.put(addressKey(value), scalarOf(a, value))
 		case "mac", "mac-address":
 			n.put("mac_address", scalarOf(a, value))
 		case "interface_name":
@@ -156,7 +164,10 @@ func (s *Set) needNetwork(by *def, name string, a arg) {
 	d := s.newDef(name+".network", a.at)
 	d.podman, d.isGuess = by.podman, true
 	d.root.put("driver", scalarOf(a, "bridge"))
-	engine := map[bool]string{true: "podman", false: "docker"}[d.podman]
+	engine := "docker"
+	if d.podman {
+		engine = "podman"
+	}
 	d.changed(a, "what else there is to the network "+name+" is not known here", engine+" network inspect "+shellWord(name)+" tells its range and options")
 	s.defs = append(s.defs, d)
 }
@@ -169,7 +180,10 @@ func (s *Set) makeRoom(network string, a arg) {
 	if i < 0 || err != nil {
 		return
 	}
-	d, bits := s.defs[i], map[bool]int{true: 24, false: 64}[address.Is4()]
+	d, bits := s.defs[i], 64
+	if address.Is4() {
+		bits = 24
+	}
 	configs := d.root.child("ipam", mapping).child("config", list)
 	for _, c := range configs.items {
 		if prefix, err := netip.ParsePrefix(c.get("subnet").text); err == nil && prefix.Contains(address) {

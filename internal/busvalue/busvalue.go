@@ -132,8 +132,12 @@ func Of(name, value string) (property string, v any, err error) {
 var words = map[string][]string{
 	"DevicePolicy": {"auto", "closed", "strict"}, "OOMPolicy": {"continue", "stop", "kill"},
 	"ManagedOOMSwap": {"auto", "kill"}, "ManagedOOMMemoryPressure": {"auto", "kill"}, "ManagedOOMPreference": {"none", "avoid", "omit"},
-	"MemoryPressureWatch": {"auto", "on", "off", "yes", "no", "true", "false", "1", "0", "skip"},
+	"MemoryPressureWatch": pressureWatch, "CPUPressureWatch": pressureWatch, "IOPressureWatch": pressureWatch,
+	"KillMode": {"control-group", "mixed", "process", "none"}, "CPUSetPartition": {"member", "root", "isolated"},
 }
+
+// pressureWatch are the words beside those of a boolean.
+var pressureWatch = []string{"auto", "skip", "on", "off"}
 
 // attachTypes are those of BPFProgram=.
 var attachTypes = strings.Fields(`ingress egress sock_create sock_ops device bind4 bind6 connect4 connect6 post_bind4 post_bind6
@@ -141,7 +145,10 @@ sendmsg4 sendmsg6 sysctl recvmsg4 recvmsg6 getsockopt setsockopt`)
 
 // checkRange finds what has the right form and what systemd does not take all the same.
 func checkRange(name, value string, v any) error {
-	if list := words[name]; list != nil && value != "" && !slices.Contains(list, value) {
+	list := words[name]
+	_, err := boolean(value)
+	isBoolean := err == nil && strings.HasSuffix(name, "PressureWatch")
+	if list != nil && value != "" && !isBoolean && !slices.Contains(list, value) {
 		return fmt.Errorf("%q is none of %s", value, strings.Join(list, ", "))
 	}
 	switch name {

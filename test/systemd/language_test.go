@@ -142,12 +142,19 @@ func TestScopeValuesAreSystemds(t *testing.T) {
 		{"ManagedOOMMemoryPressureLimit", []string{"50%", "101%", "x"}},
 		{"OOMPolicy", []string{"continue", "kill", "never"}},
 		{"RuntimeMaxSec", []string{"1h 30min", "infinity", "soon"}},
-		{"MemoryAccounting", []string{"yes", "off", "maybe"}},
-		{"MemoryPressureWatch", []string{"auto", "on", "skip", "never"}},
+		{"MemoryAccounting", []string{"yes", "off", "T", "n", "maybe"}},
+		{"MemoryPressureWatch", []string{"auto", "on", "ON", "y", "F", "skip", "never"}},
+		{"CPUPressureWatch", []string{"auto", "1", "never"}},
+		{"IOPressureWatch", []string{"no", "f", "never"}},
+		{"CPUSetPartition", []string{"member", "root", "isolated", "none"}},
+		{"KillMode", []string{"control-group", "mixed", "process", "none", "group"}},
 		{"NFTSet", []string{"cgroup:inet:a:b", "address:inet:a:b", "cgroup:x:a:b", "cgroup:inet:a"}},
 		{"BPFProgram", []string{"egress:/sys/fs/bpf/x", "egress", "x:/y"}},
 	} {
 		if version < 255 && (c.name == "NFTSet" || c.name == "MemoryPressureWatch" || c.name == "OOMPolicy") {
+			continue
+		}
+		if version < 261 && (c.name == "CPUPressureWatch" || c.name == "IOPressureWatch" || c.name == "CPUSetPartition") {
 			continue
 		}
 		for _, value := range c.values {

@@ -15,6 +15,7 @@ import (
 	_ "github.com/unitc/unitc/internal/entry" // where it begins
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/postmortem"
 	"github.com/unitc/unitc/internal/pump"
 	"github.com/unitc/unitc/internal/realm"
 )
@@ -63,7 +64,7 @@ func run(args []string) int {
 	case len(args) == 1 && args[0] == pump.LostVerb: // by who watches the relay
 		return launch.RelayLost()
 	case len(args) == 1 && args[0] == launch.PostMortemVerb:
-		return launch.PostMortem()
+		return postmortem.Run(launch.Plan)
 	case len(args) == 3 && args[0] == "probe": // by unitc-relay
 		return launch.Probe(args[1], args[2])
 	case len(args) == 2 && args[0] == "post-start":

@@ -214,11 +214,7 @@ func (a *app) difference(name string) (*difference, error) {
 // compareWorld finds what changed beside the file: another image of the same
 // name, another content of an env_file.
 func (d *difference) compareWorld() {
-	facts, err := launch.Facts(d.file)
-	if err == nil {
-		d.planned, err = planner.Build(d.file, facts)
-	}
-	if d.planErr = err; err != nil {
+	if d.planned, d.planErr = launch.Plan(d.file); d.planErr != nil {
 		return
 	}
 	changed := func(field string) bool {

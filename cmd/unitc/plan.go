@@ -95,11 +95,7 @@ func (a *app) build(name string) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts, err := launch.Facts(s)
-	var p *plan.Plan
-	if err == nil {
-		p, err = planner.Build(s, facts)
-	}
+	p, err := launch.Plan(s)
 	var key *planner.KeyError
 	if errors.As(err, &key) {
 		return nil, &catalog.BrokenError{Problems: diag.List{s.Problem(key.Key, key.What, key.Cure)}}

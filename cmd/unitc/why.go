@@ -22,6 +22,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/generator"
 	"github.com/unitc/unitc/internal/launch"
+	"github.com/unitc/unitc/internal/postmortem"
 	"github.com/unitc/unitc/internal/realm"
 )
 
@@ -85,7 +86,7 @@ and of one that it did not start for something that has failed, what that is.`,
 					all = append(all, *f)
 				case !asJSON:
 					fmt.Fprintf(a.stdout, "%s: the journal knows of no failure\n", name)
-					if text := launch.Complaint(name); text != "" {
+					if text := postmortem.Complaint(name, launch.Plan); text != "" {
 						fmt.Fprintf(a.stdout, "  to do     %s\n", text)
 					}
 					for _, text := range dropIns {
@@ -149,7 +150,7 @@ func lookInto() error {
 		return err
 	}
 	defer m.Close()
-	err = m.StartUnit(ctx, launch.PostMortemUnit)
+	err = m.StartUnit(ctx, postmortem.Unit)
 	if realm.Own() != nil && cgroupsd.IsNotLoaded(err) {
 		return nil // nor is it needed
 	}
@@ -157,7 +158,7 @@ func lookInto() error {
 		return err
 	}
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
-		if ended, err := hasEnded(ctx, m, launch.PostMortemUnit); ended || err != nil {
+		if ended, err := hasEnded(ctx, m, postmortem.Unit); ended || err != nil {
 			return err
 		}
 		time.Sleep(pause)
@@ -185,7 +186,7 @@ const lookPatience = time.Minute
 
 // lastFailure asks the journal, nil = it has none.
 func lastFailure(unit string) (*failure, error) {
-	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+launch.DeathMessageID, "UNITC_UNIT="+unit, realm.HelperMatch())
+	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+postmortem.MessageID, "UNITC_UNIT="+unit, realm.HelperMatch())
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -133,6 +133,8 @@ var law = []struct {
 	{"cmd/unitc-relay", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"encoding/json", "os/exec", "internal/definition", "internal/cgroupsd"}, "it is resident once for each container that has probes"}}},
 	{"internal/launch", []ban{yaml, http, cobra}},
+	{"internal/postmortem", []ban{yaml, http, cobra,
+		{[]string{"internal/launch"}, "it reads what a launch has left; who launches has it do that"}}},
 	{"internal/network", []ban{yaml, dbus, http, cobra,
 		{[]string{"os/exec"}, "no program is started on the way to a container's network"},
 		{[]string{"internal/runtime", "internal/planner"}, "it connects a namespace and knows no launch"}}},

@@ -200,7 +200,7 @@ func closeWaiting() {
 const drainingFile = "/draining"
 
 func isDraining(name string) bool {
-	dir := stateDirOf(name)
+	dir := realm.StateDir(name)
 	if i, err := readIdle(dir); err == nil && i.stopping {
 		return true
 	}
@@ -223,7 +223,7 @@ func Drain(name string) int {
 	if n, err := openNotifier(); err == nil {
 		_ = n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3*drainTimeout).Microseconds()), status("letting connections end"))
 	}
-	if err := os.WriteFile(stateDirOf(name)+drainingFile, nil, 0o600); err != nil {
+	if err := os.WriteFile(realm.StateDir(name)+drainingFile, nil, 0o600); err != nil {
 		fmt.Fprintf(journal.Stderr, "<4>%v\n", err)
 	}
 	deadline := time.Now().Add(drainTimeout)

@@ -18,7 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/plan"
-	"github.com/unitc/unitc/internal/quickjson"
+	"github.com/unitc/unitc/internal/postmortem"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 	"github.com/unitc/unitc/internal/runtime"
@@ -27,15 +27,12 @@ import (
 // cleanTimeout bounds what clean-up asks of systemd.
 const cleanTimeout = 10 * time.Second
 
-// stateRoot holds a directory per running unit (RuntimeDirectory=unitc/NAME).
-func stateRoot() string { return realm.Run }
-
 // ownDirectory is the unit's own, among those that a definition's RuntimeDirectory=
 // asks for besides; "" = there is none.
 func ownDirectory() string {
 	all := os.Getenv("RUNTIME_DIRECTORY")
 	for dir := range strings.SplitSeq(all, ":") {
-		if strings.HasPrefix(dir, stateRoot()+"/") {
+		if strings.HasPrefix(dir, realm.Run+"/") {
 			return dir
 		}
 	}
@@ -63,7 +60,7 @@ func Clean(name string, swept bool) int {
 	defer endSession() // last of what is the container's
 	dir := ownDirectory()
 	if dir == "" {
-		dir = stateDirOf(name)
+		dir = realm.StateDir(name)
 		defer removeState(dir)
 	}
 	notify, err := openNotifier()
@@ -83,7 +80,7 @@ func Clean(name string, swept bool) int {
 		}
 	}()
 	unnameNetwork(dir)
-	p, err := readPlan(dir)
+	p, err := plan.Read(dir)
 	if err != nil {
 		// A start that ended before it wrote its state leaves nothing but this.
 		if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +89,7 @@ func Clean(name string, swept bool) int {
 		if err = errors.Join(err, releaseImage(name+".service")); err != nil {
 			fmt.Fprintf(journal.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
-		reportDeath(&plan.Plan{Unit: name + ".service"}, dir, notify)
+		postmortem.Report(&plan.Plan{Unit: name + ".service"}, dir, notify.tell)
 		return 0
 	}
 	if p.Runtime != "" {
@@ -107,7 +104,7 @@ func Clean(name string, swept bool) int {
 			fmt.Fprintf(journal.Stderr, "<4>clean-up of %s: %v\n", name, err)
 		}
 	}
-	reportDeath(p, dir, notify)
+	postmortem.Report(p, dir, notify.tell)
 	if p.Scope == nil {
 		return 0
 	}
@@ -141,18 +138,6 @@ func removeLimits(scope string) {
 	if os.Remove(path) == nil {
 		_ = os.Remove(filepath.Dir(path)) // it stays if others have drop-ins in it
 	}
-}
-
-func readPlan(dir string) (*plan.Plan, error) {
-	data, err := os.ReadFile(dir + "/plan.json")
-	if err != nil {
-		return nil, err
-	}
-	p := &plan.Plan{}
-	if err := quickjson.Parse(data, p); err != nil {
-		return nil, fmt.Errorf("%s/plan.json: %w", dir, err)
-	}
-	return p, nil
 }
 
 // killScope ends what is left of a payload with another's PID namespace: its own

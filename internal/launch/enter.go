@@ -17,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/enter"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
+	"github.com/unitc/unitc/internal/postmortem"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 	"github.com/unitc/unitc/internal/store"
@@ -41,7 +42,7 @@ func Enter(args []string) int {
 	case SweepVerb:
 		return sweepUser(u, self)
 	case PostMortemVerb:
-		return PostMortem() // it reads, and what it reads is the user's own
+		return postmortem.Run(Plan) // it reads, and what it reads is the user's own
 	case "idle":
 		return Idle()
 	case "drain":

@@ -5,6 +5,7 @@ package launch
 import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/idrange"
+	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/store"
 )
@@ -36,4 +37,13 @@ func Facts(s *definition.Service) (planner.Facts, error) {
 	r, err := idrange.Default().Peek(s.UnitName())
 	f.IDStart = r.Start
 	return f, err
+}
+
+// Plan is what a start would launch.
+func Plan(s *definition.Service) (*plan.Plan, error) {
+	facts, err := Facts(s)
+	if err != nil {
+		return nil, err
+	}
+	return planner.Build(s, facts)
 }

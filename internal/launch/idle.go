@@ -15,10 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/clock"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
 	"github.com/unitc/unitc/internal/realm"
 )
@@ -31,12 +31,6 @@ const idleFile = "/idle"
 type idleness struct {
 	timeout, since time.Duration
 	stopping       bool
-}
-
-func monotonic() time.Duration {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // it cannot fail
-	return time.Duration(now.Nano())
 }
 
 // writeIdle makes the file, changeIdle writes to one that is there: of a container
@@ -75,7 +69,7 @@ const idleTimeout = 50 * time.Second
 // has been connected to for their x-idle-timeout. A connection that comes meanwhile
 // waits at its socket, as at any stop, and starts the container again.
 func Idle() int {
-	files, err := filepath.Glob(stateRoot() + "/*" + idleFile)
+	files, err := filepath.Glob(realm.Run + "/*" + idleFile)
 	if err != nil || len(files) == 0 {
 		return tell(err)
 	}
@@ -135,7 +129,7 @@ func (l look) isIdle(ctx context.Context, dir string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	now := monotonic()
+	now := clock.Monotonic()
 	used, err := l.isUsed(ctx, name, now-i.since >= i.timeout)
 	if err != nil {
 		return false, err
@@ -222,7 +216,7 @@ func stopFor(ctx context.Context, m *cgroupsd.Manager, dir string) error {
 	if err != nil {
 		return err
 	}
-	err = writeJournal([]field{
+	err = journal.Send([]journal.Field{
 		{"PRIORITY", "5"}, {"SYSLOG_IDENTIFIER", "unitc"}, {realm.ObjectUnitField(), unit},
 		{"MESSAGE", fmt.Sprintf("stopping %s: nobody has been connected to it for %v (x-idle-timeout); the next connection starts it", unit, i.timeout)},
 	})
@@ -241,7 +235,7 @@ func mark(dir string, stopping bool) error {
 		return err
 	}
 	if i.stopping = stopping; !stopping {
-		i.since = monotonic()
+		i.since = clock.Monotonic()
 	}
 	return changeIdle(dir, i)
 }

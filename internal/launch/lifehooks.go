@@ -76,13 +76,13 @@ func hookTarget(name string, byRelay bool) (p *plan.Plan, pid int, started uint6
 		return nil, 0, 0, runtime.ErrNotRunning
 	}
 	if dir == "" {
-		dir = stateDirOf(name)
+		dir = realm.StateDir(name)
 	}
 	// May start this program once more, with the same arguments and descriptors.
 	if err := runtime.SealFor(pid); err != nil {
 		return nil, 0, 0, err
 	}
-	if p, err = readPlan(dir); errors.Is(err, fs.ErrNotExist) {
+	if p, err = plan.Read(dir); errors.Is(err, fs.ErrNotExist) {
 		err = runtime.ErrNotRunning
 	}
 	return p, pid, started, err

@@ -26,6 +26,7 @@ import (
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
+	"github.com/unitc/unitc/internal/resolved/load"
 )
 
 // claimNetwork makes the networks that are missing, reserves addresses and
@@ -115,10 +116,10 @@ func (s *starter) readNetwork(name string) (*definition.Network, error) {
 }
 
 func readNetworkBeside(path, name string) (*definition.Resolved, error) {
-	r, _, err := readResolved(resolved.Beside(path, definition.NetworkUnit+name))
+	r, _, err := load.Definition(resolved.Beside(path, definition.NetworkUnit+name))
 	if errors.Is(err, resolved.ErrNoMember) {
 		// Of a file of which nothing could be made there is what is wrong with it.
-		r, _, err = readResolved(resolved.Beside(path, name+definition.NetworkFile))
+		r, _, err = load.Definition(resolved.Beside(path, name+definition.NetworkFile))
 	}
 	return r, err
 }
@@ -294,7 +295,7 @@ func nameLinks(roots []string) map[string]string {
 
 // NetworkUp is ExecStart= of a network's unit.
 func NetworkUp(path string) int {
-	r, _, err := readResolved(path)
+	r, _, err := load.Definition(path)
 	if err == nil && (r.Problems.HasErrors() || r.Network == nil) {
 		err = &brokenDefinition{r.Problems}
 	}

@@ -156,6 +156,13 @@ func (n *notifier) await(patience time.Duration) error {
 	return nil
 }
 
+// tell has systemd show a line as the unit's status, and waits until it has read it: this
+// process may be gone next (S-9).
+func (n *notifier) tell(line string) {
+	_ = n.send(status(line))
+	_ = n.barrier()
+}
+
 func retry(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {

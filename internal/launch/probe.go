@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
@@ -50,7 +51,7 @@ func probe(dir, timeout string) (int, error) {
 	if err := runtime.SealFor(pid); err != nil {
 		return 0, err
 	}
-	p, err := readPlan(dir)
+	p, err := plan.Read(dir)
 	if err != nil {
 		return 0, err
 	}

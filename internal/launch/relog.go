@@ -12,6 +12,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/pump"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
@@ -49,11 +50,11 @@ func Log() int {
 // logName is what the lines of this process's unit are called.
 func logName() string {
 	name := strings.TrimSuffix(cgroupfs.UnitOf("self"), ".service")
-	p, err := readPlan(stateDirOf(name))
+	p, err := plan.Read(realm.StateDir(name))
 	if err != nil {
 		// A user's: the relay has no environment to say where that is.
 		if dir, ok := realm.UsualRun(); ok {
-			p, err = readPlan(dir + "/" + name)
+			p, err = plan.Read(dir + "/" + name)
 		}
 	}
 	if err == nil && p.Tag != "" {

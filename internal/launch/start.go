@@ -27,6 +27,7 @@ import (
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/resolved/load"
 	"github.com/unitc/unitc/internal/runtime"
 )
 
@@ -165,7 +166,7 @@ func (s *starter) run(steps []startStep) int {
 }
 
 func (s *starter) readDefinition() error {
-	resolved, data, err := readResolved(s.path)
+	resolved, data, err := load.Definition(s.path)
 	if err != nil {
 		return err
 	}

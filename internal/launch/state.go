@@ -10,46 +10,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/clock"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/idrange"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/quickjson"
-	"github.com/unitc/unitc/internal/resolved"
+	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 	"github.com/unitc/unitc/internal/seccomp"
 )
-
-// reloadTimeout bounds the wait for a definition that a reload is replacing:
-// PID 1 wipes the generators' output and runs them again, which takes
-// milliseconds, and a helper it started just before finds nothing.
-const reloadTimeout = 10 * time.Second
-
-func readResolved(path string) (*definition.Resolved, []byte, error) {
-	deadline := time.Now().Add(reloadTimeout)
-	data, err := resolved.Read(path)
-	for errors.Is(err, fs.ErrNotExist) && time.Now().Before(deadline) {
-		time.Sleep(5 * time.Millisecond)
-		data, err = resolved.Read(path)
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil, fmt.Errorf("reading the resolved definition: %w; the helper has to be root: take User= and DynamicUser= out of the unit's drop-ins (`systemctl cat` names them), and write user: in the definition", err)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the resolved definition: %w; run `systemctl daemon-reload`", err)
-	}
-	r := &definition.Resolved{}
-	if err := quickjson.Parse(data, r); err != nil {
-		return nil, nil, fmt.Errorf("reading the resolved definition %s: %w; run `systemctl daemon-reload`", path, err)
-	}
-	if r.Version != definition.ResolvedVersion {
-		return nil, nil, fmt.Errorf("resolved definition %s has version %d, this helper reads %d; run `systemctl daemon-reload`", path, r.Version, definition.ResolvedVersion)
-	}
-	return r, data, nil
-}
 
 // writeState leaves the definition and the plan below /run for those who ask
 // what runs and how it differs from the file by now, and makes
@@ -58,7 +30,7 @@ func readResolved(path string) (*definition.Resolved, []byte, error) {
 // executor cannot read (see the generator): then both are ours to do.
 func (s *starter) writeState() error {
 	if s.stateDir == "" {
-		s.stateDir = stateDirOf(strings.TrimSuffix(s.plan.Unit, ".service"))
+		s.stateDir = realm.StateDir(strings.TrimSuffix(s.plan.Unit, ".service"))
 		if err := os.MkdirAll(s.stateDir, 0o700); err != nil {
 			return err
 		}
@@ -73,7 +45,7 @@ func (s *starter) writeState() error {
 		removeLimits(s.plan.Scope.Name)
 	}
 	if t := s.service.IdleTimeout; t > 0 {
-		if err := writeIdle(s.stateDir, idleness{timeout: t, since: monotonic()}); err != nil {
+		if err := writeIdle(s.stateDir, idleness{timeout: t, since: clock.Monotonic()}); err != nil {
 			return err
 		}
 	}
@@ -102,8 +74,6 @@ func (s *starter) writeBundle() error {
 }
 
 // stateDirOf is the directory of a unit for which systemd made none.
-func stateDirOf(name string) string { return filepath.Join(stateRoot(), filepath.Base(name)) }
-
 // removeState takes it away again: by the names of what is in it, as its root
 // may be a mount.
 func removeState(dir string) {

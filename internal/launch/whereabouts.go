@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/postmortem"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/waiting"
 )
@@ -40,9 +41,6 @@ func (w *whereabouts) end() {
 	w.over = true
 }
 
-// slowWords begin the line, by which its entry finds it when systemd has ended the start.
-const slowWords = "this start takes long: "
-
 // say tells systemd each time, and the journal once of each place.
 func (w *whereabouts) say(n *notifier) {
 	w.mu.Lock()
@@ -54,7 +52,7 @@ func (w *whereabouts) say(n *notifier) {
 	_ = n.send(status(fmt.Sprintf("starting for %v, %s", since, at)))
 	if at != w.told {
 		w.told = at
-		fmt.Fprintf(journal.Stderr, "<4>%s%s after %v\n", slowWords, at, since)
+		fmt.Fprintf(journal.Stderr, "<4>%s%s after %v\n", postmortem.SlowStart, at, since)
 	}
 }
 
@@ -70,14 +68,4 @@ func (w *whereabouts) describe() string {
 		text += ", its network at " + *step
 	}
 	return text
-}
-
-// lastWhereabouts is the last that a start said of itself among these lines.
-func lastWhereabouts(lines string) (at string) {
-	for line := range strings.Lines(lines) {
-		if rest, is := strings.CutPrefix(line, slowWords); is {
-			at = strings.TrimSpace(rest)
-		}
-	}
-	return at
 }

@@ -5,6 +5,8 @@
 // that works for a user says so first of all (Begin); nothing else may change them.
 package realm
 
+import "path/filepath"
+
 // Places of the system. Each is a directory without a slash at its end.
 var (
 	// Run has a directory for each container that runs.
@@ -16,6 +18,9 @@ var (
 	// Systemd is where systemd keeps what is gone with it.
 	Systemd = "/run/systemd"
 )
+
+// StateDir is that of one.
+func StateDir(name string) string { return filepath.Join(Run, filepath.Base(name)) }
 
 // Definitions are searched in this order; the first file of a name wins.
 func Definitions() []string {

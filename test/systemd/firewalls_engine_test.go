@@ -21,6 +21,8 @@ func TestEngineFirewalls(t *testing.T) {
 	// Docker sets its chain to drop only where it makes a router of the host itself, which
 	// an engine of a test before may have done.
 	must(t, "sysctl", "-q", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
+	// Neither may its containers, which end behind their test.
+	command(t, "sh", "-c", forgetEngines)
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
 			client(t)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/clock"
 	"github.com/unitc/unitc/internal/realm"
 )
 
@@ -29,13 +30,8 @@ type Moment struct {
 
 // Now is the moment before something is asked of systemd.
 func Now() Moment {
-	var m Moment
-	m.socket, _ = os.Stat(privateSocket()) // without it nothing is known
-	var now unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
-		m.At = time.Duration(now.Nano())
-	}
-	return m
+	socket, _ := os.Stat(privateSocket()) // without it nothing is known
+	return Moment{socket: socket, At: clock.Monotonic()}
 }
 
 // BegunAnew waits for a systemd that is beginning anew, and tells whether it has

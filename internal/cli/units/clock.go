@@ -5,7 +5,7 @@ package units
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/unitc/unitc/internal/clock"
 )
 
 // Clock is one moment as the clocks of this machine have it. A machine without a
@@ -20,12 +20,7 @@ type Clock struct {
 
 // ReadClock is the present moment.
 func ReadClock() Clock {
-	c := Clock{Wall: time.Now()}
-	var boot, monotonic unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) // every kernel has both
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &monotonic)
-	c.Boot, c.Monotonic = time.Duration(boot.Nano()), time.Duration(monotonic.Nano())
-	return c
+	return Clock{Wall: time.Now(), Boot: clock.Boot(), Monotonic: clock.Monotonic()}
 }
 
 // drift is what a wall clock may be off without having been set.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package launch
+package postmortem
 
 import (
 	"fmt"
@@ -88,5 +88,15 @@ func TestLastEnd(t *testing.T) {
 		if want := append(slices.Clone(before), c.want...); !slices.Equal(got, want) {
 			t.Errorf("%s:\n%q\nin place of\n%q", name, got, want)
 		}
+	}
+}
+
+func TestLastWhereabouts(t *testing.T) {
+	lines := SlowStart + "at first-step after 5s\nsome line\n" + SlowStart + "at second-step, its network at join-network after 10s\nanother\n"
+	if got := lastWhereabouts(lines); got != "at second-step, its network at join-network after 10s" {
+		t.Errorf("the last is %q", got)
+	}
+	if got := lastWhereabouts("some line\n"); got != "" {
+		t.Errorf("of a start that is not slow: %q", got)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package launch
+package postmortem
 
 import (
 	"slices"
@@ -100,8 +100,8 @@ func hasCapability(p *plan.Plan, name string) bool {
 
 // Complaint is what a container that runs has said of the kind in its last lines: a
 // daemon may go on when those fail that it starts for its clients. "" = nothing.
-func Complaint(name string) string {
-	p := planOf(name)
+func Complaint(name string, planned Planner) string {
+	p := planned.planOf(name)
 	current := invocation.ID(p.Unit)
 	var lines []string
 	for _, r := range linesOfUnit(p) {

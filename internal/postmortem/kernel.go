@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package launch
+package postmortem
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/clock"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
@@ -60,7 +61,7 @@ func kernelFindings(p *plan.Plan, end time.Duration, ofJournald func() []record)
 func rawOffset() time.Duration {
 	var raw unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC_RAW, &raw) // it cannot fail
-	return time.Duration(raw.Nano()) - monotonic()
+	return time.Duration(raw.Nano()) - clock.Monotonic()
 }
 
 // readKernelLog passes on what the kernel has kept, and gives the time of the first.

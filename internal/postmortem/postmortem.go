@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package launch
+// Package postmortem finds out why containers have failed, and says it in the journal:
+// what happened, why as far as the kernel, the checks and the last lines tell, and what to
+// do. Report does it in the clean-up of a unit that has one, Run behind the end of one that
+// has none.
+package postmortem
 
 import (
 	"context"
@@ -17,9 +21,9 @@ import (
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/plan"
-	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
+	"github.com/unitc/unitc/internal/resolved/load"
 )
 
 // What PID 1 says of a service in the journal (sd-messages(3)).
@@ -32,9 +36,6 @@ const (
 	restartScheduled = "5eb03494b6584870a536b337290809b3" // N_RESTARTS=
 )
 
-// unitDir is where the generator leaves units for the system manager.
-func unitDir() string { return realm.Units() }
-
 const (
 	// mostRecords bounds what is read of them for one unit, and mostFailures for
 	// all.
@@ -46,23 +47,26 @@ const (
 	lateLine = 50 * time.Millisecond
 )
 
-// PostMortemUnit runs PostMortem.
-const PostMortemUnit = "unitc-postmortem.service"
+// Unit runs Run.
+const Unit = "unitc-postmortem.service"
 
-// PostMortem says in the journal why containers have failed, once for each
+// Planner makes the plan of a definition as it would be launched now.
+type Planner func(*definition.Service) (*plan.Plan, error)
+
+// Run says in the journal why containers have failed, once for each
 // failure of which nothing was said yet. It is for units that need no clean-up:
 // nothing of ours runs when they end. systemd starts it by OnFailure=; where
 // Restart= follows v252 does not (257 does), and the next start asks for it. It
 // reads the journal, which PID 1 has told all, so that no failure is lost that
 // comes while it runs or that it was not started for, and asks PID 1 for what
 // it could not tell a journald that was too busy.
-func PostMortem() int {
+func Run(planned Planner) int {
 	reported := map[string]bool{}
 	for {
 		names, err := failedNames(reported)
 		if err != nil {
 			fmt.Fprintf(journal.Stderr, "<3>looking for failures: %v\n", err)
-			return exitFailure
+			return 1
 		}
 		if len(names) == 0 {
 			if realm.Own() != nil {
@@ -73,9 +77,9 @@ func PostMortem() int {
 		awaitJournal() // their last lines may come behind the word of their end
 		kernel := sync.OnceValue(kernelRecords)
 		for _, name := range names {
-			if err := report(name, reported, kernel); err != nil {
+			if err := report(planned.planOf(name), reported, kernel); err != nil {
 				fmt.Fprintf(journal.Stderr, "<3>looking for failures of %s: %v\n", name, err)
-				return exitFailure
+				return 1
 			}
 		}
 	}
@@ -85,13 +89,13 @@ func PostMortem() int {
 // an entry of ours.
 func failedNames(reported map[string]bool) ([]string, error) {
 	records, err := askJournal(mostFailures, "MESSAGE_ID,"+realm.InvocationField()+","+realm.UnitField()+",UNITC_INVOCATION_ID",
-		realm.ManagerMatch(), "MESSAGE_ID="+unitFailed, "+", realm.HelperMatch(), "MESSAGE_ID="+DeathMessageID)
+		realm.ManagerMatch(), "MESSAGE_ID="+unitFailed, "+", realm.HelperMatch(), "MESSAGE_ID="+MessageID)
 	if err != nil {
 		return nil, err
 	}
 	told := map[string]bool{}
 	for _, r := range records {
-		if r["MESSAGE_ID"] == DeathMessageID {
+		if r["MESSAGE_ID"] == MessageID {
 			told[r["UNITC_INVOCATION_ID"]] = true
 		}
 	}
@@ -139,13 +143,11 @@ func failedNow() map[string]string {
 
 // report writes an entry for each failure of one container. What journald has of the
 // kernel's messages is the same for all that have failed by now.
-func report(name string, reported map[string]bool, kernel func() []record) error {
-	unit := name + ".service"
-	deaths, err := unreported(unit)
+func report(p *plan.Plan, reported map[string]bool, kernel func() []record) error {
+	deaths, err := unreported(p.Unit)
 	if err != nil || len(deaths) == 0 {
 		return err
 	}
-	p := planOf(name)
 	// What fails again and again has failed often by now: the journal is read once, and
 	// at once, before the next run has written much.
 	lines := linesOfUnit(p)
@@ -160,7 +162,7 @@ func report(name string, reported map[string]bool, kernel func() []record) error
 		d.lines = d.output(lines)
 		d.probe = d.lastCheck()
 		d.explain()
-		if err := writeJournal(d.entry()); err != nil {
+		if err := journal.Send(d.entry()); err != nil {
 			return err
 		}
 	}
@@ -244,7 +246,7 @@ func unreported(unit string) ([]*fatality, error) {
 	deaths := addLastEnd(fatalities(records), last)
 	told := map[string]bool{}
 	for _, r := range records {
-		if r["MESSAGE_ID"] == DeathMessageID {
+		if r["MESSAGE_ID"] == MessageID {
 			told[r["UNITC_INVOCATION_ID"]] = true
 		}
 	}
@@ -348,14 +350,14 @@ var exitResults = []string{"exit-code", "signal", "core-dump"}
 func readRecords(unit string) ([]record, error) {
 	return lookUp(mostRecords, "MESSAGE_ID,"+realm.InvocationField()+",UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
 		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled, "MESSAGE_ID="+unitStarting, "MESSAGE_ID="+unitStopping,
-		"+", realm.HelperMatch(), "UNITC_UNIT="+unit, "MESSAGE_ID="+DeathMessageID)
+		"+", realm.HelperMatch(), "UNITC_UNIT="+unit, "MESSAGE_ID="+MessageID)
 }
 
 // planOf is what the container was launched as: what it left, if it runs again,
 // or what its definition says. It is evidence, so that what is not found is left
 // out.
-func planOf(name string) *plan.Plan {
-	p, err := readPlan(stateDirOf(name))
+func (planned Planner) planOf(name string) *plan.Plan {
+	p, err := plan.Read(realm.StateDir(name))
 	if err == nil {
 		return p
 	}
@@ -364,10 +366,8 @@ func planOf(name string) *plan.Plan {
 	if s == nil {
 		return p
 	}
-	if facts, err := Facts(s); err == nil {
-		if built, err := planner.Build(s, facts); err == nil {
-			return built
-		}
+	if built, err := planned(s); err == nil {
+		return built
 	}
 	if s.System.Cgroup != definition.CgroupService {
 		p.Scope = &plan.Scope{Name: s.ScopeName()}
@@ -378,10 +378,10 @@ func planOf(name string) *plan.Plan {
 // definitionOf is what the generator has left of a container, nil if that is
 // none. A reload wipes it for a moment.
 func definitionOf(name string) *definition.Service {
-	if _, err := os.Stat(unitDir() + "/" + resolved.FileName); err != nil && !isContainer(name) {
+	if _, err := os.Stat(realm.Units() + "/" + resolved.FileName); err != nil && !isContainer(name) {
 		return nil
 	}
-	r, _, err := readResolved(resolved.Path(unitDir(), filepath.Base(name)))
+	r, _, err := load.Definition(resolved.Path(realm.Units(), filepath.Base(name)))
 	if err != nil {
 		return nil
 	}
@@ -394,32 +394,5 @@ func isContainer(name string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
 	triggered, err := cgroupsd.OnFailure(ctx, name+".service")
-	return err != nil && !cgroupsd.IsNotLoaded(err) || slices.Contains(triggered, PostMortemUnit)
-}
-
-// reportFormer has a failure looked into after which systemd has started the
-// service again. It is on no start's way: the payload runs by now.
-func (s *starter) reportFormer() error {
-	if s.service.LeavesTraces() || os.Getenv("RUNTIME_DIRECTORY") == "" || !restartsItself(s.service) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-	defer cancel()
-	err := cgroupsd.StartAfterRestart(ctx, s.plan.Unit, PostMortemUnit)
-	if realm.Own() != nil && cgroupsd.IsNotLoaded(err) {
-		return nil // without it the generator has given the unit clean-up
-	}
-	if err != nil {
-		fmt.Fprintf(journal.Stderr, "<4>asking why %s failed before: %v\n", s.plan.Unit, err)
-	}
-	return nil
-}
-
-// restartsItself tells whether systemd may start it again after an end.
-func restartsItself(s *definition.Service) bool {
-	switch s.Restart.Policy {
-	case definition.RestartAlways, definition.RestartUnlessStopped, definition.RestartOnFailure:
-		return true
-	}
-	return slices.ContainsFunc(s.System.Service, func(d definition.Directive) bool { return d.Name == "Restart" })
+	return err != nil && !cgroupsd.IsNotLoaded(err) || slices.Contains(triggered, Unit)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package launch
+package postmortem
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/clock"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/journal/catchup"
 	"github.com/unitc/unitc/internal/plan"
@@ -20,9 +21,9 @@ import (
 	"github.com/unitc/unitc/internal/realm"
 )
 
-// DeathMessageID marks the journal entry of a container that has failed; the
-// catalog (packaging/unitc.catalog) explains it, `unitc why` prints it.
-const DeathMessageID = "5c2f0f1a6e8d4e0d9b6e3d0c2f6f7a11"
+// MessageID marks the journal entry of a container that has failed; the catalog
+// (packaging/unitc.catalog) explains it, `unitc why` prints it.
+const MessageID = "5c2f0f1a6e8d4e0d9b6e3d0c2f6f7a11"
 
 const (
 	// lastLines is how much of the output is kept with the entry, and lineBytes
@@ -49,11 +50,13 @@ type death struct {
 	cause, cure          string
 }
 
-// reportDeath writes one journal entry on every end that was not asked for or
+// Report writes one journal entry on every end that was not asked for or
 // not orderly: what happened, why as far as the kernel and the checks tell, the
 // last lines, and what to do. On the ordinary path it costs a look at the
-// environment.
-func reportDeath(p *plan.Plan, dir string, notify *notifier) {
+// environment. It is for clean-up (ExecStopPost=), whose environment says how the
+// service has ended; dir is the container's directory below /run, and tell has
+// systemd show a line as the unit's status.
+func Report(p *plan.Plan, dir string, tell func(line string)) {
 	d := &death{plan: p, invocation: os.Getenv("INVOCATION_ID"), result: os.Getenv("SERVICE_RESULT"), code: os.Getenv("EXIT_CODE"), status: os.Getenv("EXIT_STATUS")}
 	if d.result == "" || d.result == "success" {
 		return
@@ -62,7 +65,7 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	case p.Scope != nil && realm.Own() != nil:
 		d.found = userFindings(p)
 	case p.Scope != nil:
-		d.found = kernelFindings(p, monotonic(), kernelRecords)
+		d.found = kernelFindings(p, clock.Monotonic(), kernelRecords)
 	default:
 		// In the service's cgroup this program shares the payload's device rules,
 		// which keep it from the kernel's log, but finds the kernel's counters.
@@ -78,12 +81,9 @@ func reportDeath(p *plan.Plan, dir string, notify *notifier) {
 	d.explain()
 	if d.cure != "" {
 		fmt.Fprintf(journal.Stderr, "<3>%s; %s\n", d.cause, d.cure)
-		// The journal has it in any case; the barrier lets systemd read it before
-		// this process is gone (S-9).
-		_ = notify.send(status(d.cause + "; " + d.cure))
-		_ = notify.barrier()
+		tell(d.cause + "; " + d.cure)
 	}
-	if err := writeJournal(d.entry()); err != nil {
+	if err := journal.Send(d.entry()); err != nil {
 		fmt.Fprintf(journal.Stderr, "<3>%v\n", err)
 	}
 }
@@ -166,10 +166,13 @@ func (d *death) stopped() {
 	}
 }
 
+// Exit statuses of what fails before the payload (systemd.exec(5), "Process Exit Codes").
+const exitConfig, firstOfLaunch, lastOfLaunch = 78, 200, 243
+
 // launchStatus names the statuses of a launch that failed before the payload.
 func launchStatus(status string) string {
 	n, _ := strconv.Atoi(status)
-	if n == exitConfig || n >= 200 && n <= exitCredentials {
+	if n == exitConfig || n >= firstOfLaunch && n <= lastOfLaunch {
 		return ", as a launch does that has failed"
 	}
 	return ""
@@ -202,17 +205,14 @@ func (d *death) moreProcesses() string {
 	return ""
 }
 
-// field is one of a journal entry.
-type field struct{ name, value string }
-
 // entry is the journal's; fields that nothing is known of are left out.
-func (d *death) entry() []field {
+func (d *death) entry() []journal.Field {
 	message := d.plan.Unit + " failed: " + d.cause
 	if d.cure != "" {
 		message += "; " + d.cure
 	}
-	list := []field{
-		{"MESSAGE", message}, {"MESSAGE_ID", DeathMessageID}, {"PRIORITY", "3"},
+	list := []journal.Field{
+		{"MESSAGE", message}, {"MESSAGE_ID", MessageID}, {"PRIORITY", "3"},
 		{"SYSLOG_IDENTIFIER", strings.TrimSuffix(d.plan.Unit, ".service")},
 		// So that `journalctl -u` and `systemctl status` of the container show it: who
 		// writes it may have ended before journald looks whose it is.
@@ -226,7 +226,7 @@ func (d *death) entry() []field {
 	}
 	kept := list[:0]
 	for _, f := range list {
-		if f.value != "" {
+		if f[1] != "" {
 			kept = append(kept, f)
 		}
 	}
@@ -318,4 +318,18 @@ func lastOf(records []record) string {
 		}
 	}
 	return strings.Join(lines[max(0, len(lines)-lastLines):], "\n")
+}
+
+// SlowStart begins a line in which a start that takes long says where it is; the last
+// is a part of the cause when systemd has ended the start.
+const SlowStart = "this start takes long: "
+
+// lastWhereabouts is the last that a start said of itself among these lines.
+func lastWhereabouts(lines string) (at string) {
+	for line := range strings.Lines(lines) {
+		if rest, is := strings.CutPrefix(line, SlowStart); is {
+			at = strings.TrimSpace(rest)
+		}
+	}
+	return at
 }

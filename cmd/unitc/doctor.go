@@ -68,6 +68,10 @@ func (a *app) machine() doctor.Machine {
 			ok, err := runtime.SELinuxEnters(domain, label)
 			return domain, ok || err != nil
 		},
+		Landlock: func() (int, int, error) {
+			version, err := runtime.Landlock()
+			return version, runtime.LandlockSockets, err
+		},
 		Systemd: func(ctx context.Context) (string, error) {
 			bus, err := a.connect(ctx)
 			if err != nil {

@@ -26,7 +26,7 @@ var (
 	pairFormat      = format{name: "pair", pattern: `^[^=]`}
 
 	capabilityFormat = format{name: "capability", patternOf: capabilityPattern}
-	securityFormat   = format{name: "security-option", pattern: `^((no-new-privileges|writable-cgroups)([=:](true|false))?|systempaths[=:]unconfined|(apparmor|label|seccomp)[=:].+|(mask|unmask)[=:](ALL|/.*))$`}
+	securityFormat   = format{name: "security-option", pattern: `^((no-new-privileges|writable-cgroups)([=:](true|false))?|(systempaths|landlock)[=:]unconfined|(apparmor|label|seccomp)[=:].+|(mask|unmask)[=:](ALL|/.*))$`}
 )
 
 // capabilityPattern knows the names in capitals and in small letters.

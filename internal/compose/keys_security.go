@@ -35,7 +35,7 @@ var securityKeys = []field{
 		doc:    "Give up most of what parts the payload from the host; all devices that the host has at the start are in /dev.",
 		decode: func(_ *reader, s *definition.Service, n *node) { s.Privileged = n.truth() }},
 	{name: "security_opt", shape: &shape{kinds: list, item: &shape{kinds: text, format: &securityFormat}, unique: true}, example: "[no-new-privileges:true]",
-		doc:    "Relax or tighten protections: no-new-privileges, seccomp, apparmor (unitc-default where it is loaded), label (that of the host's SELinux policy for containers; disable takes it away), systempaths, mask, unmask, writable-cgroups (with it the payload makes cgroups of its own).",
+		doc:    "Relax or tighten protections: no-new-privileges, seccomp, apparmor (unitc-default where it is loaded), label (that of the host's SELinux policy for containers; disable takes it away), landlock (unconfined lets a container in the host's network reach its abstract sockets), systempaths, mask, unmask, writable-cgroups (with it the payload makes cgroups of its own).",
 		decode: decodeSecurityOpt},
 	{name: "userns_mode", shape: &shape{kinds: text, words: []string{"auto", "host"}}, example: "auto",
 		doc:    "The user namespace: auto (the container's own) or host.",
@@ -77,7 +77,7 @@ func (r *reader) capabilities(n *node) []string {
 }
 
 // securityOptions are the words before = or :, sorted.
-var securityOptions = []string{"apparmor", "label", "mask", "no-new-privileges", "seccomp", "systempaths", "unmask", "writable-cgroups"}
+var securityOptions = []string{"apparmor", "label", "landlock", "mask", "no-new-privileges", "seccomp", "systempaths", "unmask", "writable-cgroups"}
 
 func decodeSecurityOpt(r *reader, s *definition.Service, n *node) {
 	for _, item := range n.items {
@@ -115,8 +115,8 @@ func (r *reader) securityOption(n *node, name, value string) (string, bool) {
 	case value == "":
 		r.fault(n, "write "+name+"=VALUE", "the option %s has no value", name)
 		return "", false
-	case name == "systempaths" && value != "unconfined":
-		r.fault(n, "write systempaths=unconfined", "%s is unknown here", quote(value))
+	case (name == "systempaths" || name == "landlock") && value != "unconfined":
+		r.fault(n, "write "+name+"=unconfined", "%s is unknown here", quote(value))
 		return "", false
 	case name == "seccomp" && value != "unconfined" && value != "builtin":
 		value = r.hostPath(n, value)

@@ -103,6 +103,8 @@ var hints = []hint{
 	{step: "set-sysctls", errno: unix.ERANGE, key: "sysctls", cure: "the kernel refuses this value"},
 	{step: "set-sysctls", errno: unix.ENOENT, key: "sysctls", cure: "this kernel does not have that sysctl, or has it outside namespaces only"},
 	{step: "set-sysctls", errno: unix.EACCES, key: "sysctls", cure: "this sysctl cannot be written"},
+	{step: "scope-abstract-sockets", errno: unix.E2BIG, key: "security_opt", cure: "unitc runs in as many Landlock domains as can be (landlock(7)): write `landlock=unconfined`, and the payload reaches abstract sockets of the host's"},
+	{step: "scope-abstract-sockets", errno: unix.EPERM, key: "security_opt", cure: "a drop-in of the unit forbids it (SystemCallFilter=): take that out, or write `landlock=unconfined`, and the payload reaches abstract sockets of the host's"},
 	{step: "set-rlimits", errno: unix.EPERM, key: "ulimits", cure: "a hard limit is above what this host allows: above fs.nr_open for nofile, or above the helper's own without CAP_SYS_RESOURCE; lower it, or raise the unit's with `systemctl edit` (LimitNOFILE= and its kind in [Service])"},
 	{step: "set-rlimits", errno: unix.EINVAL, key: "ulimits", cure: "the soft limit is above the hard one"},
 	{step: "set-oom-score", errno: unix.EACCES, key: "oom_score_adj", cure: "lowering it needs CAP_SYS_RESOURCE, which a drop-in of the unit takes away; raise the value"},

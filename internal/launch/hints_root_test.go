@@ -267,6 +267,8 @@ func TestHintsOfWhatTheKernelRefuses(t *testing.T) {
 		"this kernel does not have that file system":                                                    inner("mount", "fsopen", unix.ENODEV),
 		"refused by an LSM; look at `journalctl -k`":                                                    inner("mount", "move_mount", unix.EACCES),
 		"the profile's agent listens and does not accept":                                               agent(unix.EAGAIN),
+		"unitc runs in as many Landlock domains as can be":                                              inner("scope-abstract-sockets", "landlock_restrict_self", unix.E2BIG),
+		"or write `landlock=unconfined`":                                                                inner("scope-abstract-sockets", "landlock_restrict_self", unix.EPERM),
 		"no profile of that name is loaded (`aa-status`)":                                               inner("set-apparmor-profile", "write", unix.ENOENT),
 		"the loaded policy does not know that label":                                                    inner("set-selinux-label", "write", unix.EINVAL),
 		"the processor has no more classes or monitors":                                                 inner("join-resctrl", "mkdir", unix.ENOSPC),

@@ -134,6 +134,13 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		f.SELinux = ContainerLabels()
 	}
 	f.AppArmor = planner.WantsAppArmor(s) && runtime.AppArmorHas(planner.AppArmorProfile)
+	if planner.WantsLandlock(s) {
+		version, err := runtime.Landlock()
+		if err != nil {
+			return f, err
+		}
+		f.Landlock = version >= runtime.LandlockSockets
+	}
 	f.HardLimits = map[string]uint64{}
 	for name, nr := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK} {
 		var l unix.Rlimit

@@ -37,6 +37,8 @@ type Plan struct {
 	Init bool `json:"init,omitempty"`
 	// StopSignal is what Init passes on in the place of SIGTERM; 0 = SIGTERM.
 	StopSignal int `json:"stop_signal,omitempty"`
+	// ScopeSockets keeps the payload from abstract sockets of others (landlock(7)).
+	ScopeSockets bool `json:"scope_sockets,omitempty"`
 	// CreateSources are bind sources that are made when they are missing.
 	CreateSources []string `json:"create_sources,omitempty"`
 	// Subpaths are the places in the sources of bind mounts that are mounted in

@@ -30,6 +30,8 @@ type Facts struct {
 	SELinux *SELinux
 	// AppArmor says that the host has AppArmorProfile loaded.
 	AppArmor bool
+	// Landlock says that the kernel scopes abstract sockets.
+	Landlock bool
 	// Seccomp is the profile of SeccompFile, Kernel the version it is resolved for.
 	Seccomp *seccomp.Profile
 	Kernel  seccomp.Kernel

@@ -53,7 +53,7 @@ func Build(s *definition.Service, f Facts) (*plan.Plan, error) {
 		b.plan.Logging = definition.LogDirect
 	}
 	parts := []func() error{
-		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.netDevices, b.rules, b.devices, b.kernel, b.securityOptions, b.placement, b.cdi, b.logging, b.health, b.files, b.sockets, b.relabelling, b.hooks,
+		b.process, b.imageConfig, b.capabilities, b.filter, b.root, b.namespaces, b.mounts, b.volumes, b.network, b.netDevices, b.rules, b.devices, b.kernel, b.securityOptions, b.scopeSockets, b.placement, b.cdi, b.logging, b.health, b.files, b.sockets, b.relabelling, b.hooks,
 	}
 	if s.Bundle != "" {
 		parts = []func() error{b.bundle, b.bundleNetwork, b.netDevices, b.rules, b.placement, b.logging, b.health, b.sockets, b.hooks}

@@ -384,10 +384,49 @@ func TestSecurityOptions(t *testing.T) {
 	if WantsAppArmor(&definition.Service{Privileged: true}) {
 		t.Error("a privileged container gets the profile")
 	}
-	for _, o := range []string{"label=type:x_t", "apparmour=x", "systempaths=some", "no-new-privileges=maybe", "seccomp=/not/read"} {
+	for _, o := range []string{"label=type:x_t", "apparmour=x", "systempaths=some", "landlock=confined", "no-new-privileges=maybe", "seccomp=/not/read"} {
 		var ke *KeyError
 		if _, err := build(o); !errors.As(err, &ke) || !strings.HasPrefix(ke.Key, "security_opt") {
 			t.Errorf("%s: %v", o, err)
+		}
+	}
+}
+
+// Abstract sockets of others are out of reach where the network is not the container's own,
+// unless it is told to look into what is not its own either.
+func TestScopedSockets(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*definition.Service, *Facts)
+		scoped bool
+	}{
+		"host": {func(s *definition.Service, _ *Facts) { s.NetworkMode = "host" }, true},
+		"ns": {func(s *definition.Service, f *Facts) {
+			s.NetworkMode, f.Joined.Network = "ns:/run/netns/x", "/run/netns/x"
+		}, true},
+		"own":        {func(s *definition.Service, _ *Facts) { s.NetworkMode = "none" }, false},
+		"another's":  {func(s *definition.Service, f *Facts) { s.NetworkMode, f.Joined.Network = "service:x", "/proc/5/ns/net" }, false},
+		"old kernel": {func(s *definition.Service, f *Facts) { s.NetworkMode, f.Landlock = "host", false }, false},
+		"unconfined": {func(s *definition.Service, _ *Facts) {
+			s.NetworkMode, s.SecurityOpt = "host", []string{"landlock=unconfined"}
+		}, false},
+		"privileged":    {func(s *definition.Service, _ *Facts) { s.NetworkMode, s.Privileged = "host", true }, false},
+		"other runtime": {func(s *definition.Service, _ *Facts) { s.NetworkMode, s.Runtime = "host", "crun" }, false},
+		"watches":       {func(s *definition.Service, _ *Facts) { s.NetworkMode, s.PID = "host", "host" }, true},
+		"traces itself": {func(s *definition.Service, _ *Facts) { s.NetworkMode, s.CapAdd = "host", []string{"CAP_SYS_PTRACE"} }, true},
+		"traces": {func(s *definition.Service, _ *Facts) {
+			s.NetworkMode, s.PID, s.CapAdd = "host", "host", []string{"CAP_SYS_PTRACE"}
+		}, false},
+		"beside": {func(s *definition.Service, f *Facts) {
+			s.NetworkMode, s.PID = "host", "service:x"
+			f.Joined = Joined{PID: "/proc/5/ns/pid", User: "/proc/5/ns/user"}
+		}, false},
+	} {
+		s, f := services["minimal"], facts
+		f.Landlock = true
+		c.change(&s, &f)
+		p, err := Build(&s, f)
+		if err != nil || p.ScopeSockets != c.scoped {
+			t.Errorf("%s: %v, want %v (%v)", name, p != nil && p.ScopeSockets, c.scoped, err)
 		}
 	}
 }

@@ -112,6 +112,8 @@ var Relaxations = []Relaxation{
 		func(s *definition.Service) []string {
 			return optionPaths(s, func(name, value string) bool { return name == "label" && value != "disable" })
 		}},
+	{"security_opt: [landlock=unconfined]", "with `network_mode: host` or `ns:PATH` the abstract sockets of the host's programs can be connected to: daemons, desktops and agents listen at such, and some ask nobody who he is",
+		option("landlock", "unconfined")},
 	{"security_opt: [systempaths=unconfined]", "nothing below /proc and /sys is masked or read-only: figures about the host, and with `userns_mode: host` its sysctls",
 		option("systempaths", "unconfined")},
 	{"security_opt: [unmask=PATHS]", "these paths below /proc and /sys can be read, and written where the kernel allows it",
@@ -119,11 +121,11 @@ var Relaxations = []Relaxation{
 	{"security_opt: [writable-cgroups=true]", "making cgroups below its own, at most 2,048 and 12 deep, and limiting its processes there, within the container's limits: kernel code that no other container reaches. Their names are the payload's, and systemd-cgls(1) and systemctl status of the scope print them as they are, control characters included",
 		option(definition.WritableCgroups, "true")},
 
-	{"network_mode: host", "the host's interfaces, its services on the loopback and its abstract sockets; every port can be bound that the kernel lets these ids bind",
+	{"network_mode: host", "the host's interfaces and its services on the loopback, and its abstract sockets where the kernel's Landlock does not keep the payload from them (Linux before 6.12); every port can be bound that the kernel lets these ids bind",
 		key("network_mode", func(s *definition.Service) bool { return s.NetworkMode == "host" })},
 	{"network_mode: service:NAME, container:NAME", "the other container's network: its addresses and ports, what listens on its loopback, its abstract sockets",
 		key("network_mode", func(s *definition.Service) bool { return definition.JoinsContainer(s.NetworkMode) })},
-	{"network_mode: ns:PATH", "the network behind that file, with its addresses, ports and abstract sockets: behind /proc/1/ns/net it is the host's",
+	{"network_mode: ns:PATH", "the network behind that file, with its addresses and ports, and its abstract sockets as with `host`: behind /proc/1/ns/net it is the host's",
 		key("network_mode", func(s *definition.Service) bool { return strings.HasPrefix(s.NetworkMode, "ns:") })},
 	{"x-net-devices:", "the interface itself: as long as the container runs the host has it no more, and none of unitc's rules stands between the payload and what is behind it",
 		key("x-net-devices", func(s *definition.Service) bool { return len(s.NetDevices) > 0 })},

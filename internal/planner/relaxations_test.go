@@ -20,7 +20,7 @@ var loose = definition.Service{
 	Name: "loose", RootFS: "/", Privileged: true, UsernsMode: "host",
 	CapAdd: []string{"ALL", "CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE", "CAP_PERFMON", "CAP_NET_ADMIN",
 		"CAP_NET_RAW", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_SYS_TIME", "CAP_MAC_ADMIN", "CAP_IPC_LOCK", "CAP_CHOWN"},
-	SecurityOpt: []string{"no-new-privileges=false", "seccomp=unconfined", "apparmor=unconfined", "label=disable", "systempaths=unconfined", "unmask=ALL", "writable-cgroups=true"},
+	SecurityOpt: []string{"no-new-privileges=false", "seccomp=unconfined", "apparmor=unconfined", "label=disable", "landlock=unconfined", "systempaths=unconfined", "unmask=ALL", "writable-cgroups=true"},
 	NetworkMode: "host", PID: "host", IPC: "host", UTS: "host", Cgroup: "host",
 	Devices:           []definition.Device{{Source: "/dev/sda"}, {Source: "/dev/mem"}},
 	CDI:               []definition.CDIDevice{{Name: "nvidia.com/gpu=0", Key: "gpus"}, {Name: "nvidia.com/gpu=1", Key: "gpus"}},
@@ -134,7 +134,7 @@ func TestPathsOfTheHost(t *testing.T) {
 
 // Docker's older spelling opens as much.
 func TestRelaxationsWithColons(t *testing.T) {
-	for _, option := range []string{"no-new-privileges:false", "seccomp:unconfined", "apparmor:unconfined", "label:disable", "systempaths:unconfined", "unmask:/proc/sys", "writable-cgroups:true"} {
+	for _, option := range []string{"no-new-privileges:false", "seccomp:unconfined", "apparmor:unconfined", "label:disable", "landlock:unconfined", "systempaths:unconfined", "unmask:/proc/sys", "writable-cgroups:true"} {
 		s := definition.Service{RootFS: "/srv/x", SecurityOpt: []string{option}}
 		if found := Relaxed(&s); len(found) != 1 || found[0].Path != "security_opt[0]" {
 			t.Errorf("%s opens %v", option, found)

@@ -70,6 +70,10 @@ func (b *builder) securityOptions() error {
 			if err := b.label(key, value); err != nil {
 				return err
 			}
+		case "landlock":
+			if value != "unconfined" {
+				return &KeyError{key, fmt.Sprintf("unknown value %q", value), "write landlock=unconfined, or drop the entry"}
+			}
 		case "systempaths":
 			if value != "unconfined" {
 				return &KeyError{key, fmt.Sprintf("unknown value %q", value), "write systempaths=unconfined, or drop the entry"}
@@ -80,7 +84,7 @@ func (b *builder) securityOptions() error {
 		case "unmask":
 			b.unmask(pathList(value))
 		default:
-			return &KeyError{key, fmt.Sprintf("unknown option %q", name), "use no-new-privileges, seccomp, apparmor, label, mask, unmask, systempaths or " + definition.WritableCgroups}
+			return &KeyError{key, fmt.Sprintf("unknown option %q", name), "use no-new-privileges, seccomp, apparmor, label, landlock, mask, unmask, systempaths or " + definition.WritableCgroups}
 		}
 	}
 	return nil

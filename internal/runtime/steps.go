@@ -118,6 +118,8 @@ var innerSteps = []step{
 		hasMemoryPolicy, setMemoryPolicy},
 	{"set-personality", exitPersonality, "read back, since the call takes anything",
 		hasPersonality, setPersonality},
+	{"scope-abstract-sockets", exitNetwork, "before set-rlimits, which may leave it no descriptor; without no_new_privs it needs CAP_SYS_ADMIN",
+		scopesSockets, scopeSockets},
 	{"set-rlimits", exitLimits, "raising hard limits needs CAP_SYS_RESOURCE",
 		always, setRlimits},
 	{"join-keyring", exitKeyring, "the helper's session keyring must not be seen",

@@ -60,6 +60,7 @@ var others = []elsewhere{
 	{"cgroups", "cgroups without end that a payload makes which may make some, so that the kernel has no number for others' or nobody can remove them", "test/systemd TestSystemContainer", "", "without the bound the test fails"},
 	{"a replaced first process", "`unitc exec` into the process that got the number of the container's", "internal/runtime TestExecUserEnvironmentAndErrors", "start-time", ""},
 	{"an init", "the memory of the init that `init: true` puts in front of the payload, on which no filter lies", "internal/runtime TestInitCannotBeLookedInto; test/systemd TestUserInitCannotBeLookedInto", "forbid-tracing", ""},
+	{"2020-15257", "abstract sockets of the host's, from a container in its network", "internal/runtime TestAbstractSocketsOfTheHost; test/systemd TestAttackOnAbstractSockets, TestUserAttackOnAbstractSockets", "scope-abstract-sockets", ""},
 	{"containers of users", "what root of a user's container, who is the user, comes to of the user's home, systemd, bus, keys and other containers", "test/systemd TestUserAttackFromInside", "", "with `seccomp=unconfined` the same payload reads the keys"},
 	{"a definition that does not answer", "a file in a user's home that holds up their systemd's generator, and so their login", "test/systemd TestUserSlowDefinition", "", "closing the file lets the generator read it"},
 	{"settings of others", "a FIFO or a device where root's `unitc` looks for credentials, with the environment of a user", "internal/image TestReadConf", "", "a file in the same place is read"},

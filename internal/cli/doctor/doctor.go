@@ -48,6 +48,9 @@ type Machine struct {
 	// Enters gives the SELinux label of the helper and whether the policy lets that
 	// begin a container with a label.
 	Enters func(label string) (helper string, ok bool)
+	// Landlock gives the kernel's version of it, 0 = none, and the first one that
+	// scopes abstract sockets; nil = not asked.
+	Landlock func() (version, scopes int, err error)
 	// Netlink sends one message and gives the kernel's answer; nil = this kernel.
 	Netlink func(protocol int, kind, flags uint16, body []byte) error
 }
@@ -80,6 +83,7 @@ var checks = []check{
 	{"kernel", "version", kernelVersion},
 	{"kernel", "seccomp", seccomp},
 	{"kernel", "security module", securityModule},
+	{"kernel", "landlock", landlock},
 	{"cgroup", "hierarchy", hierarchy},
 	{"cgroup", "controllers", controllers},
 	{"cgroup", "pressure", pressure},

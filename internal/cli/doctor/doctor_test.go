@@ -84,6 +84,19 @@ func TestFaultsHaveCures(t *testing.T) {
 	}
 }
 
+// The lack of Landlock fails nothing, and is told.
+func TestVersionsOfLandlock(t *testing.T) {
+	for version, want := range map[int]string{0: "none", 5: "reach the host's", 6: "reach no abstract sockets", 9: "reach no abstract sockets"} {
+		r := landlock(Machine{Landlock: func() (int, int, error) { return version, 6, nil }})
+		if r.state != OK || !strings.Contains(r.what, want) {
+			t.Errorf("version %d: %+v", version, r)
+		}
+	}
+	if r := landlock(Machine{Landlock: func() (int, int, error) { return 0, 6, errors.New("refused") }}); r.state != Warning {
+		t.Errorf("one that is refused: %+v", r)
+	}
+}
+
 func TestVersionsOfSystemd(t *testing.T) {
 	for version, want := range map[string]State{"257.9-1~deb13u1": OK, "252.39-1~deb12u1": OK, "249.11": Failed, "self-made": Warning} {
 		r := systemdVersion(Machine{Systemd: func(context.Context) (string, error) { return version, nil }})

@@ -74,6 +74,25 @@ func securityModule(m Machine) result {
 	return good("%s", list)
 }
 
+// landlock says whether a container in the host's network reaches abstract sockets
+// there. It is a second line: no start fails for the lack of it.
+func landlock(m Machine) result {
+	if m.Landlock == nil {
+		return good("not looked at")
+	}
+	version, scopes, err := m.Landlock()
+	const reached = "containers with `network_mode: host` reach the host's abstract sockets"
+	switch {
+	case err != nil:
+		return warn("take SystemCallFilter= out of what this runs under", "%v", err)
+	case version == 0:
+		return good("none (CONFIG_SECURITY_LANDLOCK, lsm=); %s", reached)
+	case version < scopes:
+		return good("version %d; version %d, of Linux 6.12, scopes abstract sockets: %s", version, scopes, reached)
+	}
+	return good("version %d; containers with `network_mode: host` reach no abstract sockets of the host's", version)
+}
+
 // selinux says under what label containers run. Where none is set by default they
 // run, held by the rest.
 func selinux(m Machine, mode string) result {

@@ -47,6 +47,9 @@ tried again unless --retry says so, and counts as a failure until there is a new
 		ValidArgsFunction: a.completeRunning,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUpdater(cmd, t, &u, asJSON, func(ctx context.Context) error {
+				if u.ResumeOnly && (len(args) > 0 || u.DryRun || u.Retry) {
+					return usagef("update: --resume goes with no name, and neither with --dry-run nor --retry")
+				}
 				all, err := a.updatable(u.Store, args)
 				if err != nil {
 					return err
@@ -60,6 +63,7 @@ tried again unless --retry says so, and counts as a failure until there is a new
 	f := cmd.Flags()
 	f.BoolVar(&u.DryRun, "dry-run", false, "say what is newer; fetch and restart nothing")
 	f.BoolVar(&u.Retry, "retry", false, "try an image again that did not start")
+	f.BoolVar(&u.ResumeOnly, "resume", false, "go on with updates that did not end, and begin none")
 	f.BoolVar(&asJSON, "json", false, "print JSON, a line for each image")
 	f.DurationVar(&u.Settle, "settle", settleTime, "how long a container must stay up")
 	return cmd

@@ -7,6 +7,7 @@ package vm
 import (
 	"archive/tar"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,10 +24,22 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-const sweptImage = "localhost/swept:1"
+const (
+	sweptImage = "localhost/swept:1"
+	// seededSize is that of each file in the directory.
+	seededSize = 3000
+)
 
-// loadBusybox brings in an image of one program.
-func loadBusybox(t *testing.T) {
+// loadBusybox brings in an image of one program, and of a directory with some files.
+func loadBusybox(t *testing.T, name string, files int, command ...string) {
+	t.Helper()
+	if out, err := exec.Command("unitc", "load", "--quiet", busyboxArchive(t, name, files, command...)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// busyboxArchive is the image before it is loaded.
+func busyboxArchive(t *testing.T, image string, files int, command ...string) string {
 	t.Helper()
 	program, err := os.ReadFile("/usr/bin/busybox")
 	if err != nil {
@@ -48,6 +61,15 @@ func loadBusybox(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for i := range files {
+		data := bytes.Repeat([]byte{byte('a' + i%26)}, seededSize)
+		if err := w.WriteHeader(&tar.Header{Name: fmt.Sprintf("data/%d", i), Mode: 0o644, Size: int64(len(data)), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +83,11 @@ func loadBusybox(t *testing.T) {
 	}
 	conf = conf.DeepCopy()
 	conf.OS, conf.Architecture = "linux", runtime.GOARCH
+	conf.Config.Cmd = command
 	if img, err = mutate.ConfigFile(img, conf); err != nil {
 		t.Fatal(err)
 	}
-	tag, err := name.NewTag(sweptImage)
+	tag, err := name.NewTag(image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +95,7 @@ func loadBusybox(t *testing.T) {
 	if err := tarball.WriteToFile(archive, tag, img); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "unitc", "load", "--quiet", archive)
+	return archive
 }
 
 // What containers with an image and on a bridge leave does not grow with the boots,
@@ -131,7 +154,7 @@ func TestBootSweepsUp(t *testing.T) {
 		_ = exec.Command("unitc", "rmi", "--force", sweptImage).Run()
 	}
 	boots := []func(t *testing.T){func(t *testing.T) {
-		loadBusybox(t)
+		loadBusybox(t, sweptImage, 0)
 		for _, name := range always {
 			write(t, "/etc/unitc/"+name+".yaml", text+"restart: always\n")
 		}

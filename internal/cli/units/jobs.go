@@ -117,6 +117,14 @@ func (m *Jobs) AwaitJobs(ctx context.Context, units []string) error {
 	return nil
 }
 
+// Stopping tells whether the system, or the user's systemd, is on its way down: what
+// ends then says nothing of itself, and nothing starts any more.
+func (m *Jobs) Stopping(ctx context.Context) bool {
+	// As D-Bus writes values.
+	state, err := ask(ctx, m.line, func(conn *dbus.Conn) (string, error) { return conn.GetManagerProperty("SystemState") })
+	return err == nil && state == `"stopping"`
+}
+
 // hasJob tells whether a unit is on its way.
 func (m *Jobs) hasJob(ctx context.Context, unit string) bool {
 	p, err := m.GetUnitPropertyContext(ctx, unit, "Job")

@@ -56,6 +56,10 @@ func (u *Updater) resumeOne(ctx context.Context, n store.Name, running map[strin
 		return o, err
 	}
 	ref.Platform = reference.Foreign(t.Platform)
+	// After a boot they may be on their way still.
+	if err := u.Systemd.AwaitJobs(ctx, t.Units); err != nil {
+		return o, err
+	}
 	// Those that somebody has stopped since stay so, and those that were not restarted
 	// yet are outdated still.
 	var bad error
@@ -77,6 +81,8 @@ func (u *Updater) resumeOne(ctx context.Context, n store.Name, running map[strin
 	switch {
 	case ctx.Err() != nil:
 		return o, ctx.Err()
+	case bad != nil && u.Systemd.Stopping(ctx):
+		return o, fmt.Errorf("%w: %w", errStopping, bad)
 	case bad == nil && n.Previous != "":
 		return o, u.endTrial(ref)
 	case n.Previous != "":

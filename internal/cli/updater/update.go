@@ -37,6 +37,10 @@ type Systemd interface {
 	// Dependents are the active units that a restart of these takes down.
 	Dependents(ctx context.Context, units []string) ([]string, error)
 	IsActive(ctx context.Context, unit string) (bool, error)
+	// AwaitJobs ends when none of these units is on its way up or down.
+	AwaitJobs(ctx context.Context, units []string) error
+	// Stopping is true from the moment that a shutdown has begun.
+	Stopping(ctx context.Context) bool
 }
 
 // Registry brings images.
@@ -56,6 +60,8 @@ type Updater struct {
 	// Named are containers that somebody asked for: all of them are restarted,
 	// however far their definitions have an update go by itself.
 	Named bool
+	// ResumeOnly goes on with updates that did not end, and begins none.
+	ResumeOnly bool
 	// Retry tries an image again from which there was a way back.
 	Retry bool
 	// Settle is how long a container must stay up to be an update.
@@ -105,6 +111,9 @@ func (u *Updater) Run(ctx context.Context, all []Container) error {
 	errs := []error{err}
 	if !u.DryRun {
 		errs = append(errs, u.resume(ctx, all))
+	}
+	if u.ResumeOnly {
+		groups = nil
 	}
 	for _, g := range groups {
 		o := u.group(ctx, g)
@@ -231,6 +240,8 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 		// It says nothing of the image. What runs the earlier one still is found
 		// by the next update.
 		return fail(fmt.Errorf("%w; the next `unitc update` goes on", ctx.Err()))
+	case err != nil && u.Systemd.Stopping(ctx):
+		return fail(fmt.Errorf("%w: %w", errStopping, err))
 	case err != nil:
 		return u.goBack(ctx, outdated, o, err, before)
 	}
@@ -342,6 +353,9 @@ func (u *Updater) revive(ctx context.Context, before []string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// errStopping is a judgement that a shutdown has kept from being made.
+var errStopping = errors.New("the system is going down, and the next boot goes on with the update")
 
 // ErrNoPrevious is an image without an earlier one.
 var ErrNoPrevious = errors.New("no earlier image is kept")

@@ -30,6 +30,8 @@ type world struct {
 	pulls      int
 	interrupt  func() // while a unit restarts
 	killed     string // while this image is watched
+	stopping   bool
+	awaited    []string
 }
 
 const app = "example.org/app:1"
@@ -113,6 +115,13 @@ func (w *world) Dependents(context.Context, []string) ([]string, error) { return
 
 func (w *world) IsActive(_ context.Context, unit string) (bool, error) { return !w.down[unit], nil }
 
+func (w *world) AwaitJobs(_ context.Context, units []string) error {
+	w.awaited = append(w.awaited, units...)
+	return nil
+}
+
+func (w *world) Stopping(context.Context) bool { return w.stopping }
+
 func (w *world) run(change func(*Updater), running ...string) error {
 	w.t.Helper()
 	w.asked, w.outcomes = nil, nil
@@ -184,6 +193,31 @@ func TestUpdateThatIsKilled(t *testing.T) {
 		if err := w.run(nil); err != nil || len(w.outcomes) > 0 {
 			t.Errorf("%s: %v, %+v", name, err, w.outcomes)
 		}
+	}
+}
+
+// A container that ends in a shutdown says nothing of its image: the next boot judges it,
+// which waits until all is on its way no more, and begins no update of its own.
+func TestUpdateInAShutdown(t *testing.T) {
+	w := newWorld(t)
+	w.newest, w.bad[digest("b")], w.stopping = digest("b"), true, true
+	if err := w.run(nil, "a"); err == nil || !strings.Contains(err.Error(), "the next boot goes on") {
+		t.Errorf("%v", err)
+	}
+	w.expect(Failed, "restart a.service b")
+	if err := w.run(func(u *Updater) { u.ResumeOnly = true }); err == nil {
+		t.Error("another shutdown is no verdict either")
+	}
+	if n := w.name(); n.Rejected != "" || n.Image != digest("b") || n.Trial == nil {
+		t.Errorf("the name is %+v", n)
+	}
+	w.stopping, w.bad[digest("b")], w.newest, w.awaited = false, false, digest("c"), nil
+	if err := w.run(func(u *Updater) { u.ResumeOnly = true }, "b"); err != nil {
+		t.Error(err)
+	}
+	w.expect(Updated)
+	if n := w.name(); n.Image != digest("b") || n.Trial != nil || !slices.Equal(w.awaited, []string{"a.service"}) {
+		t.Errorf("the name is %+v, and %q were waited for", n, w.awaited)
 	}
 }
 

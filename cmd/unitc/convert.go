@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/convert"
 	"github.com/unitc/unitc/internal/diag"
@@ -332,23 +333,20 @@ func writeConverted(dir string, files []convert.File, force bool) error {
 
 // placeConverted has a whole file appear under its name.
 func placeConverted(path string, f convert.File, force bool) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".unitc-convert-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(f.Data)
-	err = errors.Join(err, temp.Chmod(fs.FileMode(f.Mode)), temp.Sync(), temp.Close())
-	if err != nil {
-		return err
-	}
 	if force {
-		return os.Rename(temp.Name(), path)
+		return atomicfile.Write(path, f.Data, fs.FileMode(f.Mode))
 	}
-	if err := os.Link(temp.Name(), path); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("convert: %s is there already; --force overwrites it", path)
-	} else if err != nil {
+	file, err := atomicfile.Create(path, 0o600)
+	if err != nil {
 		return err
 	}
-	return nil
+	defer file.Close()
+	_, err = file.Write(f.Data)
+	if err = errors.Join(err, file.Chmod(fs.FileMode(f.Mode))); err != nil {
+		return err
+	}
+	if err = file.Add(); errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("convert: %s is there already; --force overwrites it", path)
+	}
+	return err
 }

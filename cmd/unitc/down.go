@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/definition"
@@ -168,6 +169,15 @@ func (a *app) takeDown(found *catalog.Found, purge bool) error {
 	if err != nil && !errors.As(err, &broken) && !errors.As(err, &template) {
 		return err
 	}
+	base := strings.TrimSuffix(found.Entry.Path, ".yaml")
+	// The definition first: whenever the power is cut, none starts without what belongs
+	// to it, nor one that was disabled.
+	if err := a.removeFile(base+".yaml", purge); err != nil {
+		return err
+	}
+	if err := atomicfile.SyncDir(filepath.Dir(base)); err != nil {
+		return err
+	}
 	for _, u := range list {
 		changes, err := u.Forget()
 		for _, c := range changes {
@@ -177,8 +187,7 @@ func (a *app) takeDown(found *catalog.Found, purge bool) error {
 			return err
 		}
 	}
-	base := strings.TrimSuffix(found.Entry.Path, ".yaml")
-	for _, path := range []string{strings.TrimSuffix(base, "@") + ".env", base + ".yaml", base + searchpath.EndCopies} {
+	for _, path := range []string{strings.TrimSuffix(base, "@") + ".env", base + searchpath.EndCopies} {
 		if err := a.removeFile(path, purge); err != nil {
 			return err
 		}

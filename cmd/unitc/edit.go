@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/diag"
@@ -126,7 +127,7 @@ func (a *app) replaceDefinition(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(a.root+path), 0o755); err != nil {
 		return err
 	}
-	if err := writeWhole(a.root+path, data, mode); err != nil {
+	if err := atomicfile.Write(a.root+path, data, mode); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stderr, "Wrote '%s'.\n", path)

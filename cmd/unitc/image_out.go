@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/image"
 )
 
@@ -94,12 +94,10 @@ func isTerminal(f *os.File) bool {
 // replaceFile puts a file in its place as a whole. Its mode is that of the one before,
 // or what the umask leaves: data may be nobody else's to read.
 func replaceFile(path string, before fs.FileInfo, write func(io.Writer) error) error {
-	temp := filepath.Join(filepath.Dir(path), ".unitc-"+rand.Text()[:12])
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := atomicfile.Create(path, 0o666)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp) // it has its own name by then, unless this failed
 	defer f.Close()
 	if before != nil {
 		if err := f.Chmod(before.Mode().Perm()); err != nil {
@@ -109,10 +107,7 @@ func replaceFile(path string, before fs.FileInfo, write func(io.Writer) error) e
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
+	return f.Replace()
 }
 
 // fromInput reads standard input or a file.

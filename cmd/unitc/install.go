@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/searchpath"
 )
@@ -41,10 +42,22 @@ func (a *app) install(c *catalog.Candidate) error {
 	if err := a.installOverrides(c); err != nil {
 		return err
 	}
+	// The definition last, and first of what goes: a power cut leaves none without the
+	// files that it names.
+	if len(c.Named) > 0 {
+		if err := a.placeFiles(c, files); err != nil {
+			return err
+		}
+	}
 	if err := a.installFile(c.Target(), c.Data, c.Mode); err != nil {
 		return err
 	}
-	return a.placeFiles(c, files)
+	if len(c.Named) == 0 {
+		if err := a.removeFile(c.FilesTarget(), true); err != nil {
+			return err
+		}
+	}
+	return atomicfile.SyncDir(filepath.Dir(c.Target()))
 }
 
 // stageFiles writes copies of the files that a definition names beside their place;
@@ -70,9 +83,6 @@ func stageFiles(c *catalog.Candidate) (string, error) {
 // kept as the definition of that time is.
 func (a *app) placeFiles(c *catalog.Candidate, staged string) error {
 	target := c.FilesTarget()
-	if len(c.Named) == 0 {
-		return a.removeFile(target, true)
-	}
 	if staged == "" {
 		return nil
 	}
@@ -134,7 +144,7 @@ func (a *app) installFile(path string, data []byte, mode fs.FileMode) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := writeWhole(path, data, mode); err != nil {
+	if err := atomicfile.Write(path, data, mode); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stderr, "%s '%s'.\n", verb, path)

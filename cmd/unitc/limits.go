@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/change"
 	"github.com/unitc/unitc/internal/cli/units"
@@ -250,35 +251,9 @@ func (a *app) persistLimits(found *catalog.Found, running *definition.Service, l
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := writeWhole(path, append([]byte("# Made by unitc update-limits --persist.\n"), layer(found.File.Project, running.Key, all)...), 0o644); err != nil {
+	if err := atomicfile.Write(path, append([]byte("# Made by unitc update-limits --persist.\n"), layer(found.File.Project, running.Key, all)...), 0o644); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "Wrote '%s'.\n", path)
 	return nil
-}
-
-// writeWhole puts a file in its place at once: readers find the old or the new,
-// also after a power cut or on a full disk.
-func writeWhole(path string, data []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/cli/catalog"
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/terminal"
@@ -152,19 +153,7 @@ func storeSecret(name string, content []byte) error {
 		}
 		return fmt.Errorf("encrypting %s: %w: %s", name, err, why)
 	}
-	f, err := os.CreateTemp(secretStore(), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // it has another name by then, unless this failed
-	defer f.Close()
-	if _, err := f.Write(text.Bytes()); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), filepath.Join(secretStore(), name))
+	return atomicfile.Write(filepath.Join(secretStore(), name), text.Bytes(), 0o600)
 }
 
 // storedSecrets are the names in the store.
@@ -226,7 +215,7 @@ func (a *app) secretRemove() *cobra.Command {
 				if !slices.Contains(known, name) {
 					return &catalog.NotFoundError{What: "secret", Name: name, Nearest: compose.Nearest(name, known), None: len(known) == 0}
 				}
-				if err := os.Remove(filepath.Join(secretStore(), name)); err != nil {
+				if err := atomicfile.Remove(filepath.Join(secretStore(), name)); err != nil {
 					return err
 				}
 			}

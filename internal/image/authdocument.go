@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/regular"
 )
 
@@ -153,10 +154,7 @@ func editAuthFile(path string, change func(*authDocument) (changed bool, err err
 		return err
 	}
 	if len(d.all) == 0 {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return atomicfile.Remove(path)
 	}
 	data, err := json.MarshalIndent(d.all, "", "\t")
 	if err != nil {
@@ -187,11 +185,10 @@ func Keepable(path string) error {
 // replacePrivate puts a file of its owner's alone in its place. One of another owner
 // stays theirs: root may change a user's.
 func replacePrivate(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // 0600
+	f, err := atomicfile.Create(path, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // it has its own name by then, unless this failed
 	defer f.Close()
 	var before unix.Stat_t
 	if unix.Stat(path, &before) == nil && int(before.Uid) != os.Geteuid() {
@@ -202,17 +199,5 @@ func replacePrivate(path string, data []byte) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	// The name outlives a power failure.
-	parent, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer parent.Close()
-	return parent.Sync()
+	return f.Replace()
 }

@@ -80,7 +80,7 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	// After a reboot only those tests go on that asked for it.
 	script := `[ "${UNITC_LAB_BOOT:-1}" = 1 ] || set -- "$@" -test.run=^TestBoot; exec ./"$0" "$@"`
 	j.Command = append([]string{"sh", "-c", script, filepath.Base(binary)}, flags...)
-	for _, name := range []string{"UNITC_LAB_SLOW", "UNITC_OCI_PEERS"} {
+	for _, name := range []string{"UNITC_LAB_SLOW", "UNITC_LAB_CUTS", "UNITC_OCI_PEERS"} {
 		if value := os.Getenv(name); value != "" {
 			j.Env = append(j.Env, name+"="+value)
 		}

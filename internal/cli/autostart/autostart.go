@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/unitc/unitc/internal/atomicfile"
 	"github.com/unitc/unitc/internal/realm"
 )
 
@@ -75,10 +76,10 @@ func (e *ForeignError) Error() string {
 func (u Unit) Enable() ([]Change, error) {
 	changes, err := u.remove(func(target string) bool { return target == mask })
 	if err != nil || len(u.Starters) > 0 || u.Pulled {
-		return changes, err
+		return u.sync(changes, err)
 	}
 	made, err := u.link(defaultTarget()+".wants/"+u.Name, u.Fragment)
-	return append(changes, made...), err
+	return u.sync(append(changes, made...), err)
 }
 
 // Disable keeps the unit from starting with the system.
@@ -86,18 +87,36 @@ func (u Unit) Disable() ([]Change, error) {
 	changes, err := u.remove(func(target string) bool { return strings.HasPrefix(target, u.Generated+"/") })
 	for _, path := range u.Starters {
 		if err != nil {
-			return changes, err
+			break
 		}
 		var made []Change
 		made, err = u.link(path, mask)
 		changes = append(changes, made...)
 	}
-	return changes, err
+	return u.sync(changes, err)
 }
 
 // Forget removes all links that Enable and Disable have made.
 func (u Unit) Forget() ([]Change, error) {
-	return u.remove(func(target string) bool { return target == mask || strings.HasPrefix(target, u.Generated+"/") })
+	return u.sync(u.remove(func(target string) bool { return target == mask || strings.HasPrefix(target, u.Generated+"/") }))
+}
+
+// sync makes changes last: what was disabled does not start behind a power cut.
+func (u Unit) sync(changes []Change, err error) ([]Change, error) {
+	synced := map[string]bool{}
+	for _, c := range changes {
+		// The directory of the links may be new, or gone.
+		for _, d := range []string{filepath.Dir(c.Path), dir()} {
+			if synced[d] {
+				continue
+			}
+			synced[d] = true
+			if syncErr := atomicfile.SyncDir(u.Root + d); !errors.Is(syncErr, fs.ErrNotExist) {
+				err = errors.Join(err, syncErr)
+			}
+		}
+	}
+	return changes, err
 }
 
 // Enabled tells whether a link that Enable has made is there.

@@ -203,7 +203,9 @@ func (u *Updater) group(ctx context.Context, g *group) Outcome {
 		return o
 	}
 	if !isHere {
-		img, err := u.Registry.Pull(ctx, g.name, g.platform, len(restarting.containers) == 0)
+		// The name means it from the moment that the way back is written down: a boot in
+		// between would leave all containers to an image that nobody has tried.
+		img, err := u.Registry.Pull(ctx, g.name, g.platform, true)
 		if err != nil {
 			return fail(err)
 		}

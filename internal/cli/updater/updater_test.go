@@ -31,6 +31,7 @@ type world struct {
 	interrupt  func() // while a unit restarts
 	killed     string // while this image is watched
 	stopping   bool
+	asking     func() // who needs the containers
 	awaited    []string
 }
 
@@ -111,7 +112,12 @@ func (w *world) Watch(ctx context.Context, _ []string, _ time.Duration) ([]strin
 	return w.ended, nil
 }
 
-func (w *world) Dependents(context.Context, []string) ([]string, error) { return w.dependents, nil }
+func (w *world) Dependents(context.Context, []string) ([]string, error) {
+	if w.asking != nil {
+		w.asking()
+	}
+	return w.dependents, nil
+}
 
 func (w *world) IsActive(_ context.Context, unit string) (bool, error) { return !w.down[unit], nil }
 
@@ -193,6 +199,29 @@ func TestUpdateThatIsKilled(t *testing.T) {
 		if err := w.run(nil); err != nil || len(w.outcomes) > 0 {
 			t.Errorf("%s: %v, %+v", name, err, w.outcomes)
 		}
+	}
+}
+
+// An update that is killed when it has fetched an image, and before the way back from it
+// is written down, leaves the name as it was: a boot then starts what ran.
+func TestUpdateThatIsKilledBehindThePull(t *testing.T) {
+	w := newWorld(t)
+	w.newest = digest("b")
+	w.asking = func() { panic("killed") }
+	func() {
+		defer func() { _ = recover() }()
+		_ = w.run(nil, "a")
+	}()
+	if n := w.name(); n.Image != digest("a") || w.pulls != 2 {
+		t.Errorf("behind %d pulls the name is %+v", w.pulls, n)
+	}
+	w.asking = nil
+	if err := w.run(nil, "a"); err != nil {
+		t.Error(err)
+	}
+	w.expect(Updated, "restart a.service b")
+	if n := w.name(); n.Image != digest("b") || n.Previous != digest("a") || n.Next != nil || n.Trial != nil || w.pulls != 2 {
+		t.Errorf("behind %d pulls the name is %+v", w.pulls, n)
 	}
 }
 

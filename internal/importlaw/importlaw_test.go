@@ -125,6 +125,7 @@ var law = []struct {
 		{[]string{"os/exec", "internal/definition"}, "the helper asks systemd for a user's secrets by it"}}},
 	{"internal/relay", []ban{yaml, dbus, http, cobra, netAny, spec,
 		{[]string{"encoding/json", "os/exec", "internal/definition", "internal/cgroupsd"}, "it is resident once for each container that has probes"}}},
+	{"internal/notification", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/relay/order", []ban{yaml, dbus, http, cobra, netAny, spec}},
 	{"internal/relay/endpoint", []ban{yaml, dbus, http, cobra, netAny, host, spec}},
 	// TLS, and of HTTP a line or two: it is started anew for each check.

@@ -39,9 +39,10 @@ type creation struct {
 	spec     *specs.Spec
 	process  *specs.Process
 	bundle   string
-	preserve int
+	inherit  inheritance
 	detached bool
 	console  string
+	notify   string   // where the caller hears of the payload; see notify.go
 	terminal *os.File // the other end; nil without one, or after it was sent
 	launch   *runtime.Launch
 	child    *program.Child
@@ -100,7 +101,7 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 	}
 	inheritMount(m.spec)
 	showCgroups(m.spec)
-	if m.preserve, err = c.preserved(m.process); err != nil {
+	if m.inherit, err = c.inherited(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -108,6 +109,9 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 		return nil, errors.New("cannot allocate tty if " + runtimeName + " will detach without setting console socket")
 	case m.console != "" && !(m.process.Terminal && detached):
 		return nil, errors.New("cannot use console socket if " + runtimeName + " will not detach or allocate tty")
+	}
+	if m.notify, err = notifyAddress(); err != nil {
+		return nil, err
 	}
 	if m.k, err = c.newContainer(id); err != nil {
 		return nil, err
@@ -143,30 +147,6 @@ func (m *creation) alreadyInside() error {
 	return runtime.Seal()
 }
 
-// preserved is how many descriptors from 3 on are passed; sockets of systemd's
-// are among them (sd_listen_fds(3)).
-func (c *call) preserved(p *specs.Process) (int, error) {
-	n := 0
-	if c.given("preserve-fds") {
-		v, err := c.integer("preserve-fds")
-		if err != nil || v < 0 || v > 1<<16 {
-			return 0, fmt.Errorf("invalid value %q for flag -preserve-fds", c.get("preserve-fds"))
-		}
-		n = int(v)
-	}
-	if fds, err := strconv.Atoi(os.Getenv("LISTEN_FDS")); err == nil && fds > 0 && fds < 1<<16 {
-		n += fds
-		p.Env = append(p.Env, "LISTEN_FDS="+strconv.Itoa(fds), "LISTEN_PID=1")
-	}
-	for fd := 3; fd < 3+n; fd++ {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			// runc's words: engines read them.
-			return 0, fmt.Errorf("unable to stat preserved-fd %d (of %d): please check that fd %d (of %d extra fds) is open: %w", fd-3, n, fd-3, n, err)
-		}
-	}
-	return n, nil
-}
-
 func (m *creation) writeDown() error {
 	if err := m.k.saveConfig(); err != nil {
 		return err
@@ -195,11 +175,19 @@ func (m *creation) prepare() error {
 	spec.Linux = &linux
 	process := *m.process
 	spec.Process = &process
+	// Behind saveConfig: what this call was given is nothing to those who join later.
+	if m.notify != "" {
+		if spec.Mounts, err = m.k.showNotifyDir(spec.Mounts); err != nil {
+			return err
+		}
+		m.inherit.addNotify(!m.detached)
+	}
+	process.Env = m.inherit.environment(process.Env)
 	m.launch, err = runtime.Prepare(&plan.Plan{Spec: &spec, Root: plan.Root{Kind: plan.RootBundle, Path: m.spec.Root.Path}}, runtime.Options{
 		Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, AttachPoint: m.k.dir + attachDir,
 		ID: m.k.ID, Bundle: m.bundle, CgroupDir: m.cgroup, Gated: m.scope != nil,
 		StopAt:    os.Getenv(stopAt),
-		StartFIFO: fifo, PreserveFDs: m.preserve, NoPivot: m.c.has("no-pivot"), InUserNamespace: rootless(), KeepKeyring: m.c.has("no-new-keyring"),
+		StartFIFO: fifo, PreserveFDs: m.inherit.descriptors, OwnPID: m.inherit.ownPID, Sibling: m.becomesService(), NoPivot: m.c.has("no-pivot"), InUserNamespace: rootless(), KeepKeyring: m.c.has("no-new-keyring"),
 		MoveDevices: device.Move,
 	})
 	if err != nil {

@@ -83,9 +83,12 @@ func execProcess(c *call) error {
 		PID: k.PID, StartTime: k.StartTime, Spec: spec, Process: p, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
 		ID: k.ID, Bundle: k.Bundle, InUserNamespace: rootless(),
 	}
-	if cfg.PreserveFDs, err = c.preserved(p); err != nil {
+	inherit, err := c.inherited()
+	if err != nil {
 		return err
 	}
+	p.Env = inherit.environment(p.Env)
+	cfg.PreserveFDs, cfg.OwnPID = inherit.descriptors, inherit.ownPID
 	if cfg.Cgroup, err = c.subgroup(k); err != nil {
 		return err
 	}

@@ -42,7 +42,11 @@ func start(c *call) error {
 		return err
 	}
 	defer k.unlock()
-	return k.start(c)
+	if err := k.start(c); err != nil || k.ears == nil {
+		return err
+	}
+	k.ears.pass(true)
+	return nil
 }
 
 // start opens the FIFO at which the first process waits, and learns from the
@@ -64,6 +68,19 @@ func (k *container) start(c *call) error {
 	if spec.Process == nil {
 		return bundle.ErrNoProcess
 	}
+	if k.ears, err = k.listen(); err != nil {
+		return err
+	}
+	if err := k.letGo(c, spec); err != nil {
+		k.ears.close()
+		k.ears = nil
+		return err
+	}
+	return nil
+}
+
+// letGo is start when all is ready for the payload.
+func (k *container) letGo(c *call, spec *specs.Spec) error {
 	if err := k.passFIFO(spec); err != nil {
 		if errors.Is(err, errStartHook) {
 			// runtime-spec runtime.md, "Lifecycle", 7, 12 and 13.

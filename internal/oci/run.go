@@ -35,11 +35,22 @@ func runContainer(c *call) error {
 		return fmt.Errorf("%s run failed: %w", runtimeName, err)
 	}
 	if detached {
+		if k.ears != nil {
+			k.ears.pass(true)
+		}
 		return nil
 	}
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		if k.ears != nil {
+			k.ears.pass(false)
+		}
+	}()
 	attached.passSignals(k.PID)
 	status := reap(k.PID)
 	attached.end()
+	<-heard
 	if !c.has("keep") {
 		if err := k.relock(); err == nil {
 			if err := k.destroy(c); err != nil {

@@ -52,6 +52,7 @@ type container struct {
 	dir  string
 	spec *specs.Spec // see config
 	lock *os.File
+	ears *listener // while its caller waits for its word; nil = nobody does
 }
 
 const (
@@ -354,6 +355,9 @@ func alive(pid int, start uint64) bool {
 // remove takes the state away, the name that says that it exists last.
 func (k *container) remove() error {
 	if err := k.removeAttachPoint(); err != nil {
+		return err
+	}
+	if err := k.removeNotifyDir(); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(k.dir)

@@ -44,6 +44,7 @@ const (
 	opCloseFrom               // close what is open from args[0] on; see CloseFrom
 	opBits                    // make the call once for each bit of a set; see Bits
 	opEach                    // make the call once for each number of a range; see Each
+	opDigits                  // write the register args[0] to a as text; see Digits
 )
 
 // op is read by the child: fixed size, ready to run.
@@ -121,11 +122,15 @@ func Keep[T any](p *Program, v *T) Ptr {
 	return Ptr(unsafe.Pointer(v))
 }
 
-// Strv keeps a NULL-terminated array of strings, as execve(2) takes it.
-func (p *Program) Strv(ss []string) Ptr {
-	ptrs := make([]uintptr, len(ss)+1)
+// Strv keeps a NULL-terminated array of strings, as execve(2) takes it; more are
+// strings that are kept already.
+func (p *Program) Strv(ss []string, more ...Ptr) Ptr {
+	ptrs := make([]uintptr, len(ss)+len(more)+1)
 	for i, s := range ss {
 		ptrs[i] = uintptr(p.Str(s))
+	}
+	for i, m := range more {
+		ptrs[len(ss)+i] = uintptr(m)
 	}
 	p.keep = append(p.keep, unsafe.Pointer(&ptrs[0]))
 	return Ptr(unsafe.Pointer(&ptrs[0]))

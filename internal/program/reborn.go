@@ -28,6 +28,32 @@ func (p *Program) Store(r Reg, b []byte) {
 	p.add(op{kind: opStore, into: -1, a: unsafe.Pointer(&b[0]), args: [6]uintptr{uintptr(r)}}, note{what: "store"})
 }
 
+// MaxDigits is the most that Digits writes: those of any process id, and a NUL.
+const MaxDigits = 20 + 1
+
+// Digits writes a register to b as a decimal number with a NUL behind it. b has room
+// for MaxDigits.
+func (p *Program) Digits(r Reg, b []byte) {
+	_ = b[MaxDigits-1]
+	p.add(op{kind: opDigits, into: -1, a: unsafe.Pointer(&b[0]), args: [6]uintptr{uintptr(r)}}, note{what: "write the number"})
+}
+
+// digits is opDigits.
+//
+//go:nosplit
+//go:norace
+func digits(c *child, o *op) {
+	n, length := c.regs[o.args[0]], uintptr(1)
+	for rest := n; rest >= 10; rest /= 10 {
+		length++
+	}
+	*(*byte)(unsafe.Add(o.a, length)) = 0
+	for ; length > 0; length-- {
+		*(*byte)(unsafe.Add(o.a, length-1)) = '0' + byte(n%10)
+		n /= 10
+	}
+}
+
 // CloseFrom closes every descriptor from first on, now and not at exec, but
 // for those that Fork made and up to four more: descriptors or registers.
 func (p *Program) CloseFrom(what string, first int, keep ...any) {

@@ -102,6 +102,10 @@ func run(c *child) {
 			*(*int32)(o.a) = int32(c.regs[o.args[0]])
 			i++
 			continue
+		case opDigits:
+			digits(c, o)
+			i++
+			continue
 		case opCloseFrom:
 			closeFrom(c, o)
 			i++

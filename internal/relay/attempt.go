@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/notification"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
@@ -99,7 +100,7 @@ func (r *relay) advance(a *attempt, fd int, revents int16) {
 func (r *relay) finish(now time.Time, failure string) {
 	r.attempt.end()
 	r.attempt = nil
-	out := r.health.result(now, oneLine(failure))
+	out := r.health.result(now, notification.OneLine(failure))
 	r.next = out.next
 	if out.ready && r.o.Ready == order.ReadyHealthy {
 		r.notify.last = out.status

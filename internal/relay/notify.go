@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -43,17 +42,4 @@ func (n *notifier) barrier() {
 		}
 	}
 	unix.Close(p[0])
-}
-
-// oneLine makes text of a payload fit for a line of status: printable, short.
-func oneLine(s string) string {
-	const most = 160
-	if s = strings.TrimSpace(strings.ReplaceAll(journal.Plain(s), "\t", " ")); len(s) > most {
-		cut := most
-		for cut > 0 && s[cut]&0xc0 == 0x80 {
-			cut--
-		}
-		s = s[:cut] + "…"
-	}
-	return s
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/notification"
 	"github.com/unitc/unitc/internal/relay/order"
 )
 
@@ -31,7 +32,7 @@ func Check() int {
 	if failure == "" {
 		return 0
 	}
-	fmt.Println(oneLine(failure))
+	fmt.Println(notification.OneLine(failure))
 	return 1
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupfs"
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/notification"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
@@ -52,7 +53,7 @@ type relay struct {
 	ask      time.Time // when that has taken too long, or it is asked again; zero = never
 	fds      []unix.PollFd
 	datagram []byte
-	words    words
+	words    notification.Pace
 }
 
 // Run is the whole life of the relay; it gives the exit status.
@@ -210,7 +211,7 @@ func (r *relay) sources(now time.Time) []source {
 	}
 	if !r.gone {
 		list = append(list, source{order.Payload, unix.POLLIN, func(int16) { r.payloadEnded() }})
-		if r.hears() && !r.words.next(now).After(now) {
+		if r.hears() && !r.words.Next(now).After(now) {
 			list = append(list, source{order.Proxy, unix.POLLIN, func(int16) { r.proxy() }})
 		}
 	}
@@ -262,7 +263,7 @@ func (r *relay) timeout(now time.Time) int {
 		at = r.ask
 	}
 	if r.hears() {
-		if next := r.words.next(now); next.After(now) && (at.IsZero() || next.Before(at)) {
+		if next := r.words.Next(now); next.After(now) && (at.IsZero() || next.Before(at)) {
 			at = next
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/inroot"
+	"github.com/unitc/unitc/internal/notification"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
 )
@@ -185,7 +186,7 @@ func execFailure(output string, ws syscall.WaitStatus) string {
 	default:
 		text = "killed by " + unix.SignalName(unix.Signal(ws.Signal()))
 	}
-	if output = oneLine(output); output != "" {
+	if output = notification.OneLine(output); output != "" {
 		text += ": " + output
 	}
 	return text

@@ -44,6 +44,8 @@ type ExecConfig struct {
 	Stdio [3]*os.File
 	// PreserveFDs is how many descriptors from 3 on the process gets.
 	PreserveFDs int
+	// OwnPID is that of Options.
+	OwnPID []string
 	// Cgroup is a directory of cgroup v2 to be born in; nil = that of PID.
 	Cgroup *os.File
 	// InUserNamespace is that of Options.
@@ -274,7 +276,7 @@ func (j *joiner) buildProcess() error {
 	if err := checkLabels(&Launch{spec: spec}); err != nil {
 		return err
 	}
-	l.spec, l.opt = spec, Options{Stdio: j.cfg.Stdio, ID: j.cfg.ID, Bundle: j.cfg.Bundle, InUserNamespace: j.cfg.InUserNamespace}
+	l.spec, l.opt = spec, Options{Stdio: j.cfg.Stdio, ID: j.cfg.ID, Bundle: j.cfg.Bundle, InUserNamespace: j.cfg.InUserNamespace, OwnPID: j.cfg.OwnPID}
 	if err := j.mapIDs(); err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ var joinInner = []struct {
 	{"verify-privileges", exitCapabilities, "every protection is read back; a difference stops the start", anyJoin, verifyUntraced},
 	{"close-on-exec", exitExec, "what is left beside the preserved ones", anyJoin, closeRest},
 	{"verify-descriptors", exitExec, "each one that this process can have is asked", anyJoin, verifyRest},
+	{"write-pid", exitExec, "in variables that are for this process alone; it has the number that it keeps", whenLaunch(hasOwnPID), step1(writePID)},
 	{"report-number", exitNamespace, "it goes to the agent of the filter, and into the resctrl group", needsNumber, reportNumber},
 	{"load-seccomp", exitSeccomp, "last: the filter need not allow what the steps above call", whenLaunch(seccompLate), step1(loadSeccomp)},
 	{"drop-admin", exitCapabilities, "under the filter, which only it could load without no_new_privs", whenLaunch(keepsAdmin), step1(dropAdmin)},

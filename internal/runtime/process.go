@@ -202,11 +202,27 @@ func wantsInit(l *Launch) bool { return l.plan.Init }
 
 func startInit(c *compiler) { c.p.Init("init", c.plan.StopSignal) }
 
+func hasOwnPID(l *Launch) bool { return len(l.opt.OwnPID) > 0 }
+
+// writePID completes variables with the number that this process has for itself.
+func writePID(c *compiler) {
+	mark := c.p.Mark()
+	pid := c.p.Reg()
+	c.p.Call("getpid", "", unix.SYS_GETPID).Into(pid)
+	for _, name := range c.opt.OwnPID {
+		b := make([]byte, len(name)+1+program.MaxDigits)
+		copy(b, name+"=")
+		c.p.Digits(pid, b[len(name)+1:])
+		c.ownPID = append(c.ownPID, c.p.Bytes(b))
+	}
+	c.p.Release(mark)
+}
+
 // execPayload tries the search path as execvp(3) does: a directory without the
 // program is passed over, and so is one that may not be entered, unless
 // nothing else is found.
 func execPayload(c *compiler) {
-	argv, envp := c.p.Strv(c.spec.Process.Args), c.p.Strv(c.spec.Process.Env)
+	argv, envp := c.p.Strv(c.spec.Process.Args), c.p.Strv(c.spec.Process.Env, c.ownPID...)
 	name := c.spec.Process.Args[0]
 	candidates := execCandidates(name, c.spec.Process.Env)
 	for i, path := range candidates {

@@ -56,6 +56,9 @@ type Options struct {
 	StartFIFO *os.File
 	// PreserveFDs is how many descriptors from 3 on the payload gets.
 	PreserveFDs int
+	// OwnPID are variables that the payload gets with its own process id as it sees
+	// that (LISTEN_PID, WATCHDOG_PID), which nobody else knows beforehand.
+	OwnPID []string
 	// NoPivot leaves the host's root mounted below the payload's, for roots that
 	// cannot be pivoted from: an initramfs.
 	NoPivot bool

@@ -164,6 +164,8 @@ var innerSteps = []step{
 		always, verifyDescriptors},
 	{"start-init", exitExec, "the init keeps what the process may do by now and runs no code of the payload",
 		wantsInit, startInit},
+	{"write-pid", exitExec, "in variables that are for the payload alone; it has the number that it keeps",
+		hasOwnPID, writePID},
 	{"find-program", exitExec, "while somebody waits who can be told",
 		held, findProgram},
 	{"await-start", exitExec, "an OCI runtime's create ends here, and its start goes on",
@@ -231,6 +233,7 @@ type compiler struct {
 	cgroups []program.Reg // where those of lateCgroups will be mounted
 	null    program.Reg   // a null device of our own
 	empty   program.Reg   // an empty directory of our own
+	ownPID  []program.Ptr // variables that writePID fills in
 	// noPlace is where a mount goes on that may be left out; nil = it may not.
 	noPlace *program.Label
 	err     error

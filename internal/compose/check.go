@@ -290,7 +290,9 @@ func (r *reader) checkField(n *node, p *pair, f *field) bool {
 		return false
 	}
 	if p.value.kind == text && p.value.text == "" && !f.required && f.shape.emptyMeansUnset() {
-		r.warn(p.value, cureFor(f, "remove the key"), "the value is empty and changes nothing")
+		if p.value.unset == "" { // that is told
+			r.warn(p.value, cureFor(f, "remove the key"), "the value is empty and changes nothing")
+		}
 		return true
 	}
 	return r.check(p.value, f.shape, f)

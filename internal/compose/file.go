@@ -15,10 +15,35 @@ func (r *reader) rootShape() *shape {
 	if r.isNetwork() {
 		return &networkShape
 	}
-	if r.root.get("services") != nil || r.root.get("include") != nil {
+	if r.isProject() {
 		return &projectShape
 	}
 	return &serviceShape
+}
+
+// isProject tells a compose file from a service's stanza, also one that has only what
+// it adds to another compose file.
+func (r *reader) isProject() bool {
+	if findPair(r.root, "services") != nil || findPair(r.root, "include") != nil {
+		return true
+	}
+	part := false
+	for i := range r.root.orEmpty().pairs {
+		switch p := &r.root.pairs[i]; p.key {
+		case "networks", "volumes", "secrets", "configs":
+			if p.value.kind != mapping {
+				return false
+			}
+			part = true
+		case "name", "version":
+			part = true
+		default:
+			if !strings.HasPrefix(p.key, "x-") {
+				return false
+			}
+		}
+	}
+	return part
 }
 
 // decodeFile turns the tree into services.
@@ -35,7 +60,7 @@ func (r *reader) decodeFile() definition.File {
 	if r.isTemplate() {
 		r.checkSpecifiers(r.root)
 	}
-	if findPair(r.root, "services") != nil || findPair(r.root, "include") != nil {
+	if r.isProject() {
 		r.decodeProject(&file)
 		return file
 	}
@@ -88,10 +113,14 @@ func (r *reader) decodeProject(file *definition.File) {
 	services := r.services()
 	if services == nil || len(services.pairs) == 0 {
 		const cure, what = "write for example services: {web: {image: nginx}}", "the project has no services"
-		if p := findPair(r.root, "services"); p != nil {
-			r.faultKey(r.root, p, cure, what)
-		} else if !r.problems.HasErrors() { // of a file that could not be included
-			r.faultKey(r.root, findPair(r.root, "include"), cure, what)
+		services, include := findPair(r.root, "services"), findPair(r.root, "include")
+		switch {
+		case services != nil:
+			r.faultKey(r.root, services, cure, what)
+		case include == nil:
+			r.faultFile(r.root.place, cure+"; a file that others are merged with is named behind them in COMPOSE_FILE, or stands in the NAME.yaml.d of theirs", what)
+		case !r.problems.HasErrors(): // of a file that could not be included
+			r.faultKey(r.root, include, cure, what)
 		}
 		file.Services = []definition.Service{r.bareService(r.in.Name)}
 		return

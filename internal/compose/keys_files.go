@@ -121,7 +121,7 @@ func (r *reader) cleanTarget(n *node, target string) string {
 	case clean == "/proc" || strings.HasPrefix(clean, "/proc/"):
 		r.fault(n, "write sysctls: for values under /proc/sys; nothing else can be mounted there", "%s is the kernel's: unitc mounts /proc itself", clean).Rule = diag.RuleUnsupported
 	case clean == "/sys":
-		r.fault(n, "name the directory below /sys that is needed; with privileged: true /sys:/sys is the host's own", "unitc mounts /sys itself").Rule = diag.RuleUnsupported
+		r.fault(n, "name the directory below /sys that is needed, or mount it elsewhere, as in /sys:/host/sys:ro; with privileged: true /sys:/sys is the host's own", "unitc mounts /sys itself").Rule = diag.RuleUnsupported
 	case clean == "/dev":
 		r.fault(n, "write devices: for device nodes or directories of them; with privileged: true all that the host has are there", "unitc mounts /dev itself").Rule = diag.RuleUnsupported
 	default:
@@ -146,6 +146,10 @@ func (r *reader) volumeTarget(n *node, target string, bind bool, source string) 
 			r.warn(n, "remove it", "with privileged: true all devices are there that the host has at the start; what comes later takes a restart")
 			return ""
 		}
+	}
+	if bind && source == "/proc" && path.Clean(target) == source {
+		r.fault(n, "write pid: host for the host's processes, or mount it elsewhere, as in /proc:/host/proc:ro", "unitc mounts /proc itself").Rule = diag.RuleUnsupported
+		return ""
 	}
 	if name, ok := strings.CutPrefix(source, "/dev/"); bind && ok {
 		if name, _, _ = strings.Cut(name, "/"); !contains(noDevices, name) {

@@ -69,14 +69,11 @@ var logDriverFormat = format{
 		if contains(localLogDrivers, s) {
 			return "", ""
 		}
-		if contains(remoteLogDrivers, s) {
-			return unsupported + "the driver " + s, "write journald, or remove logging: to log to the journal"
+		if near := nearest(s, []string{definition.LogJournald, definition.LogDirect, definition.LogNone}); near != "" && !contains(remoteLogDrivers, s) {
+			return quote(s) + " is no logging driver", "did you mean " + near + "?"
 		}
-		cure := "write journald, direct or none"
-		if near := nearest(s, []string{definition.LogJournald, definition.LogDirect, definition.LogNone}); near != "" {
-			cure = "did you mean " + near + "?"
-		}
-		return quote(s) + " is no logging driver", cure
+		// Any other may be a plugin of Docker's.
+		return unsupported + "the driver " + quote(s), "write journald, or remove logging: to log to the journal"
 	},
 }
 
@@ -183,9 +180,6 @@ var runtimeFormat = format{
 	check: func(s string) (string, string) {
 		if s == "" || s[0] == '-' || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") != "" {
 			return quote(s) + " is no name of a runtime", "write for example crun"
-		}
-		if s == "nvidia" { // Docker's name for a wrapper
-			return unsupported + "the runtime nvidia; the Container Device Interface does its work", "write gpus: all in its place"
 		}
 		return "", ""
 	},

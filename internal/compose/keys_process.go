@@ -211,12 +211,24 @@ func (r *reader) hostPath(n *node, p string) string {
 		return ""
 	case path.IsAbs(p):
 		return path.Clean(p)
+	case isWindows(p):
+		r.faultWindows(n, p)
+		return ""
 	}
 	dir := cmp.Or(r.directory, r.in.Dir)
 	if other, known := r.dirs[n.place.layer]; known {
 		dir = other // an extended file's paths start where it stands
 	}
 	return path.Join(dir, p)
+}
+
+// isWindows: a letter of a drive stands in front.
+func isWindows(p string) bool {
+	return len(p) > 2 && (p[0]|0x20 >= 'a' && p[0]|0x20 <= 'z') && p[1] == ':' && (p[2] == '/' || p[2] == '\\')
+}
+
+func (r *reader) faultWindows(n *node, p string) {
+	r.fault(n, "write a path of this host", "%s is a path of Windows", quote(p))
 }
 
 // maxPath is the kernel's PATH_MAX.

@@ -55,8 +55,12 @@ func (r *reader) checkNetwork(p *pair, n *definition.Network) {
 		r.warn(options, "remove it", "it changes nothing: unitc gives out addresses itself")
 	}
 	for _, f := range n.Faults() {
+		rule := diag.RuleConflict
+		if f.Unknown {
+			rule = diag.RuleUnsupported
+		}
 		if at := faultyNode(p.value, f.Key); at != nil {
-			r.fault(at, f.Cure, "%s", f.What).Rule = diag.RuleConflict
+			r.fault(at, f.Cure, "%s", f.What).Rule = rule
 		} else {
 			r.report(diag.Error, p.place, r.pathOf(p.value), f.Cure, "%s", f.What).Rule = diag.RuleConflict
 		}

@@ -21,11 +21,28 @@ var portsShape = shape{kinds: list, last: true, item: &shape{kinds: integer | te
 	{name: "host_ip", shape: &shape{kinds: text, format: &addressFormat}, example: "127.0.0.1", doc: "The host's address; all if left out."},
 	{name: "mode", shape: &shape{kinds: text, words: []string{"host", "ingress"}}, example: "host", doc: "Swarm's; accepted and ignored."},
 	{name: "name", shape: &stringShape, example: "web", doc: "A name; a note."},
-	{name: "protocol", shape: &shape{kinds: text, words: protocols}, example: "udp", doc: "tcp (the default), udp or sctp."},
+	{name: "protocol", shape: &shape{kinds: text, format: &protocolFormat}, example: "udp", doc: "tcp (the default), udp or sctp."},
 	{name: "published", shape: &shape{kinds: integer | text, format: &portRangeFormat}, example: "8080", doc: "The host's port, or a range to take a free one from."},
 	{name: "target", shape: &shape{kinds: integer | text, format: &portRangeFormat}, example: "80", required: true, doc: "The container's port."},
 	{name: "x-activation", shape: &boolShape, example: "true", doc: "systemd keeps the listening socket: connections wait while the container restarts, and the first one starts it."},
 }}}
+
+// protocolFormat takes capitals, as the short form does.
+var protocolFormat = format{
+	name:    "protocol",
+	empty:   true,
+	pattern: `^([tT][cC][pP]|[uU][dD][pP]|[sS][cC][tT][pP])$`,
+	check: func(s string) (string, string) {
+		if s = strings.ToLower(s); contains(protocols, s) {
+			return "", ""
+		}
+		cure := "write tcp, udp or sctp"
+		if near := nearest(s, protocols); near != "" {
+			cure = "did you mean " + near + "?"
+		}
+		return quote(s) + " is no protocol of ports", cure
+	},
+}
 
 // portRange is one port or several; an end of 0 is none.
 type portRange struct{ first, last int }

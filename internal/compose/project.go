@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -214,6 +215,10 @@ func (r *reader) namedVolume(p *pair, at definition.Position) definition.NamedVo
 			v.Options[i].Value = strconv.FormatInt(n, 10) // so that 1g and 1024m are the same
 		}
 	}
+	// As with Docker empty ones are none: files have ${VAR:-} there.
+	if !slices.ContainsFunc(v.Options, func(o definition.KeyValue) bool { return o.Value != "" }) {
+		v.Options = nil
+	}
 	return v
 }
 
@@ -236,6 +241,7 @@ func (r *reader) checkVolume(n *node, v *definition.NamedVolume) {
 	}
 	kind, device, size := v.Option("type"), v.Option("device"), v.Option("size")
 	switch {
+	case kind+device+size+v.Option("o") == "":
 	case size != "" && kind+device+v.Option("o") != "":
 		r.fault(options, "write o: size=… for a tmpfs, or remove size:", "size: beside type:, device: or o:: what is mounted there has a size of its own")
 	case size != "" && tooSmall(size):
@@ -290,6 +296,9 @@ func (r *reader) network(p *pair, at definition.Position) definition.Network {
 	if internal := n.get("internal"); internal != nil {
 		net.Internal = internal.truth()
 	}
+	// Docker takes these two as options of the driver, too; the keys win.
+	net.NoIPv4 = !takeSwitch(&net, "com.docker.network.enable_ipv4", true)
+	net.IPv6 = takeSwitch(&net, "com.docker.network.enable_ipv6", false)
 	if v4 := n.get("enable_ipv4"); v4 != nil {
 		net.NoIPv4 = !v4.truth()
 	}
@@ -305,6 +314,18 @@ func (r *reader) network(p *pair, at definition.Position) definition.Network {
 		}
 	}
 	return net
+}
+
+// takeSwitch takes an option that is true or false away from a network's; any other
+// value stays, and is told as an option that there is not.
+func takeSwitch(net *definition.Network, name string, usual bool) bool {
+	for i, o := range net.Options {
+		if on, err := strconv.ParseBool(o.Value); o.Key == name && err == nil {
+			net.Options = slices.Delete(net.Options, i, i+1)
+			return on
+		}
+	}
+	return usual
 }
 
 // material reads a secret or config, which comes from exactly one place.

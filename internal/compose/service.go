@@ -31,6 +31,7 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 	r.checkIdle(s, n)
 	r.checkRules(s, n)
 	r.checkNetDevices(s, n)
+	r.checkRuntime(s, n)
 	r.conflict(n, "network_mode", "networks", "the first replaces the second")
 	if scale, deploy := findPair(n, "scale"), n.get("deploy").get("replicas"); scale != nil && deploy != nil && scale.value.str() != deploy.str() {
 		r.faultKey(n, scale, "keep one of the two", "deploy.replicas at %s says %s", r.where(scale.place, deploy.place), quote(deploy.str())).Rule = diag.RuleConflict
@@ -42,6 +43,19 @@ func (r *reader) checkService(s *definition.Service, n *node) {
 			}
 		}
 	}
+}
+
+// checkRuntime: nvidia is Docker's name for a wrapper that passes the devices in.
+func (r *reader) checkRuntime(s *definition.Service, n *node) {
+	const what = "the Container Device Interface does its work"
+	if s.Runtime != "nvidia" {
+		return
+	}
+	if s.Runtime = ""; len(s.CDI) > 0 {
+		r.warn(n.get("runtime"), "remove it", "the runtime nvidia is not needed: "+what)
+		return
+	}
+	r.fault(n.get("runtime"), "write gpus: all in its place", unsupported+"the runtime nvidia; "+what).Rule = diag.RuleUnsupported
 }
 
 // checkCompletion: what is started again whenever it ends never completes.

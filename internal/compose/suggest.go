@@ -144,7 +144,8 @@ func (r *reader) faultUnknown(n *node, p *pair, fields []field) {
 func (r *reader) warnOwn(n *node, p *pair, fields []field) {
 	for i := range fields {
 		own := fields[i].name
-		if !strings.HasPrefix(own, "x-") || distance(fold(p.key), fold(own), 3) > len(p.key)/8 {
+		const far = 3 // counting ends there
+		if d := distance(fold(p.key), fold(own), far); !strings.HasPrefix(own, "x-") || d == far || d > len(p.key)/8 {
 			continue
 		}
 		r.report(diag.Warning, p.place, join(r.pathOf(n), p.key), "did you mean "+own+"?", "a note of your own, which changes nothing").Rule = diag.RuleUnknownKey

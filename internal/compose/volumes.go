@@ -93,6 +93,10 @@ func (r *reader) nameVolume(n *node, v *definition.Volume) bool {
 // shortVolume reads TARGET, SOURCE:TARGET or SOURCE:TARGET:OPTIONS.
 func (r *reader) shortVolume(n *node) (definition.Volume, bool) {
 	parts := strings.SplitN(n.text, ":", 3)
+	if isWindows(n.text) && (n.text[2] != '/' || len(parts) > 2 && strings.HasPrefix(parts[2], "/")) { // v:/data is a volume
+		r.faultWindows(n, n.text)
+		return definition.Volume{}, false
+	}
 	if len(parts) == 1 {
 		target := r.cleanTarget(n, parts[0])
 		return definition.Volume{Type: definition.VolumeNamed, Target: target}, target != ""

@@ -14,6 +14,7 @@ import (
 type NetworkFault struct {
 	Key        string // below the network, as ipam.config[0].gateway; "" = the network itself
 	What, Cure string
+	Unknown    bool // other engines may have it
 }
 
 const (
@@ -111,17 +112,20 @@ func PlaceOptionFault(name string) (what, cure string) {
 
 // Faults finds what no start could make a network of, whatever the host is like.
 func (n *Network) Faults() (list []NetworkFault) {
-	add := func(key, what, cure string) { list = append(list, NetworkFault{key, what, cure}) }
+	add := func(key, what, cure string) { list = append(list, NetworkFault{Key: key, What: what, Cure: cure}) }
+	unknown := func(key, what, cure string) {
+		list = append(list, NetworkFault{Key: key, What: "unitc has no " + what, Cure: cure, Unknown: true})
+	}
 	driver := n.Driver
 	switch driver {
 	case "":
 		driver = bridge
 	case bridge, macvlan, ipvlan:
 	case "host", "none":
-		add("driver", "unitc has no driver "+driver, "write network_mode: "+driver+" at the services")
+		unknown("driver", "driver "+driver, "write network_mode: "+driver+" at the services")
 		return list
 	default:
-		add("driver", "unitc has no driver "+driver, "write bridge, macvlan or ipvlan")
+		unknown("driver", "driver "+driver, "write bridge, macvlan or ipvlan")
 		return list
 	}
 	parent := false
@@ -131,9 +135,9 @@ func (n *Network) Faults() (list []NetworkFault) {
 		parent = parent || name == "parent"
 		switch mode := modes[driver]; {
 		case !ok && instead[name] != "":
-			add(key, "unitc has no option "+name, instead[name])
+			unknown(key, "option "+name, instead[name])
 		case !ok:
-			add(key, "unitc has no option "+name, "remove it; there are mtu, bridge, masquerade, parent and mode")
+			unknown(key, "option "+name, "remove it; there are mtu, bridge, masquerade, parent and mode")
 		case known.drivers != nil && !slices.Contains(known.drivers, driver):
 			add(key, "the driver "+driver+" has no option "+name, "remove it, or write driver: "+known.drivers[0])
 		case !known.check(o.Value):
@@ -167,7 +171,7 @@ func (n *Network) rangeFaults(driver string) (list []NetworkFault) {
 		at := fmt.Sprintf("ipam.config[%d]", i)
 		r, key, err := s.Parse()
 		if err != nil {
-			list = append(list, NetworkFault{at + key, err.Error(), "correct the address range"})
+			list = append(list, NetworkFault{Key: at + key, What: err.Error(), Cure: "correct the address range"})
 			continue
 		}
 		if !r.Prefix.IsValid() {
@@ -175,16 +179,16 @@ func (n *Network) rangeFaults(driver string) (list []NetworkFault) {
 		}
 		for _, other := range all {
 			if other.Overlaps(r.Prefix) {
-				list = append(list, NetworkFault{at + ".subnet", fmt.Sprintf("%s overlaps %s", r.Prefix, other), "keep one of the two"})
+				list = append(list, NetworkFault{Key: at + ".subnet", What: fmt.Sprintf("%s overlaps %s", r.Prefix, other), Cure: "keep one of the two"})
 			}
 		}
 		if r.Prefix.Addr().Is4() && n.NoIPv4 {
-			list = append(list, NetworkFault{at + ".subnet", fmt.Sprintf("%s is a range of IPv4, and enable_ipv4: is false", r.Prefix), "remove one of the two"})
+			list = append(list, NetworkFault{Key: at + ".subnet", What: fmt.Sprintf("%s is a range of IPv4, and enable_ipv4: is false", r.Prefix), Cure: "remove one of the two"})
 		}
 		all, v6 = append(all, r.Prefix), v6 || r.Prefix.Addr().Is6()
 	}
 	if n.NoIPv4 && !v6 && driver == bridge && len(list) == 0 {
-		list = append(list, NetworkFault{"enable_ipv4", "a network without IPv4 and IPv6", "write enable_ipv6: true"})
+		list = append(list, NetworkFault{Key: "enable_ipv4", What: "a network without IPv4 and IPv6", Cure: "write enable_ipv6: true"})
 	}
 	return list
 }

@@ -149,16 +149,16 @@ func (c *Candidate) writtenName(vars map[string]string) string {
 	return ""
 }
 
-// directoryName is a directory's name without what can't stand in a unit's, as Compose
-// leaves out what can't stand in a project's.
+// directoryName is a directory's name in small letters and without what can't stand in a
+// project's name, as Compose has it.
 func directoryName(dir string) string {
 	kept := strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_.:-", c) {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
 			return c
 		}
 		return -1
-	}, dir)
-	if kept = strings.TrimLeft(kept, "-_."); kept == "" {
+	}, strings.ToLower(dir))
+	if kept = strings.TrimLeft(kept, "-_"); kept == "" {
 		return dir // which is told
 	}
 	return kept

@@ -84,7 +84,7 @@ func TestOverride(t *testing.T) {
 }
 
 func TestDirectoryName(t *testing.T) {
-	for dir, want := range map[string]string{"blog": "blog", "My App (2)": "MyApp2", "app+db@home": "appdbhome", "_.x": "x", "été": "t", "+": "+"} {
+	for dir, want := range map[string]string{"blog": "blog", "My App (2)": "myapp2", "blog.example.com": "blogexamplecom", "app+db@home": "appdbhome", "_.x": "x", "été": "t", "+": "+"} {
 		if got := directoryName(dir); got != want {
 			t.Errorf("directoryName(%q) = %q, want %q", dir, got, want)
 		}

@@ -38,6 +38,14 @@ var instead = map[string]map[string]string{
 		"format": "write --json",
 		"latest": nameIt, "l": nameIt,
 	},
+	"check": {
+		"file": theFile, "f": theFile, "profile": inDotEnv, "env-file": asDotEnv,
+		"project-name": ofFile, "p": ofFile,
+		"output": "write > FILE", "o": "write > FILE",
+		"services": whatItIs, "volumes": whatItIs, "networks": whatItIs, "images": whatItIs, "models": whatItIs, "profiles": whatItIs, "variables": whatItIs, "environment": whatItIs, "hash": whatItIs,
+		"no-interpolate": whatItIs, "no-normalize": whatItIs, "no-path-resolution": whatItIs, "no-env-resolution": whatItIs, "no-consistency": whatItIs,
+		"resolve-image-digests": byDigest, "lock-image-digests": byDigest,
+	},
 	"cp": {
 		"quiet": "it says nothing where all is well", "q": "it says nothing where all is well",
 		"index": indexed, "all": "copy to one after the other: `unitc ps` lists them",
@@ -186,8 +194,8 @@ var instead = map[string]map[string]string{
 		"file": theFile, "f": theFile,
 		"project-name": "write --name NAME", "p": "write --name NAME",
 		"scale":    "write scale: N at the service in the file",
-		"profile":  "write COMPOSE_PROFILES=NAME to .env beside the file",
-		"env-file": "name the file .env, or NAME.env, beside the definition",
+		"profile":  inDotEnv,
+		"env-file": asDotEnv,
 		"timeout":  "write stop_grace_period: in the definition", "t": "write stop_grace_period: in the definition",
 		"wait-timeout":       "write start_period: of the health check, or systemd: {service: {TimeoutStartSec: ...}}",
 		"no-deps":            "units start what they require: leave depends_on: out, or start one by `systemctl start --job-mode=ignore-dependencies NAME`",
@@ -222,6 +230,11 @@ const others = "*"
 
 const (
 	theFile             = "name the file without an option; those that are merged into it stand in COMPOSE_FILE of .env, or are drop-ins"
+	inDotEnv            = "write COMPOSE_PROFILES=NAME to .env beside the file"
+	asDotEnv            = "name the file .env, or NAME.env, beside the definition"
+	ofFile              = "a file is checked as the project that `unitc up` makes of it"
+	whatItIs            = "`unitc generate --dry-run --all DIR` prints what the definitions in DIR become"
+	byDigest            = "write image: NAME@sha256:...; `unitc inspect IMAGE` prints the digest"
 	inRegistries        = "write insecure = true for the registry in registries.conf"
 	inPolicy            = "who may have signed an image stands in policy.json; see --signature-policy"
 	certDir             = "put the certificates into /etc/unitc/certs.d/REGISTRY"

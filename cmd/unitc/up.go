@@ -109,6 +109,13 @@ func notAFile(path string, err error) error {
 	if found, findErr := catalog.Find("", path); errors.Is(err, fs.ErrNotExist) && findErr == nil && !strings.Contains(path, "/") {
 		return usagef("up: there is no file %s here; what %s says starts by: unitc up %[2]s", path, found.Entry.Path)
 	}
+	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(path, "/.") {
+		for _, name := range composeFiles {
+			if c, readErr := catalog.ReadCandidate(name, "", nil); readErr == nil {
+				return usagef("up: there is no file %s here; unitc up %s starts all of the project, and systemctl start %s-%[1]s one service of it that is installed", path, name, c.Name)
+			}
+		}
+	}
 	if st, statErr := os.Stat(path); statErr == nil && st.IsDir() {
 		return usagef("up: %s is a directory; name the file in it, as %s/compose.yaml", path, strings.TrimSuffix(path, "/"))
 	}

@@ -19,6 +19,9 @@ func TestWordsOfCollections(t *testing.T) {
 		service + ", volumes: ['v:/data']}\nvolumes: {v: {}}":                                                          "",
 		service + ", hostname: '${NAME}'}":                                                                             "warning: services.web.hostname: the variable NAME is not set and gives an empty string; set it in app.env beside the definition, or write ${NAME:-default}",
 		service + ", runtime: nvidia, gpus: all}":                                                                      "warning: services.web.runtime: the runtime nvidia is not needed: the Container Device Interface does its work; remove it",
+		"name: '${N:-}'\n" + service + "}":                                                                             "warning: name: the value is empty and changes nothing; write for example `name: blog`",
+		"name: '${N}'\n" + service + "}":                                                                               "warning: name: the variable N is not set and gives an empty string",
+		service + ", network_mode: default}":                                                                           "",
 		// Notes are not almost keys for being long.
 		service + "}\nx-a-note-that-is-much-longer-than-any-key: {}": "",
 		service + "}\nx-shopware-runtime-volumes: {}":                "",

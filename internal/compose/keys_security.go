@@ -191,8 +191,8 @@ func (r *reader) serviceOfContainer(name string) string {
 }
 
 func decodeNetworkMode(r *reader, s *definition.Service, n *node) {
-	if s.NetworkMode = r.neighbour(s, n); s.NetworkMode == "bridge" {
-		s.NetworkMode = "" // Docker's word for the default
+	if s.NetworkMode = r.neighbour(s, n); s.NetworkMode == "bridge" || s.NetworkMode == "default" {
+		s.NetworkMode = "" // Docker's words for the default
 	}
 }
 
@@ -213,12 +213,15 @@ var pidFormat = format{
 var networkModeFormat = format{
 	name:    "network-mode",
 	empty:   true,
-	pattern: `^(none|host|bridge|pasta|ns:/.+|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
+	pattern: `^(none|host|bridge|default|pasta|ns:/.+|(service|container):[A-Za-z0-9][A-Za-z0-9_.-]*)$`,
 	check: func(s string) (string, string) {
 		if file, ok := strings.CutPrefix(s, "ns:"); ok {
 			if !path.IsAbs(file) || hasDotDot(file) {
 				return quote(file) + " is no absolute path", "write for example ns:/run/netns/blue"
 			}
+			return "", ""
+		}
+		if s == "default" {
 			return "", ""
 		}
 		return badMode(s, "none", "host", "bridge", "pasta")

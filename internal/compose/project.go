@@ -57,6 +57,7 @@ var projectShape = shape{kinds: mapping, keys: topKeys}
 
 var projectNameFormat = format{
 	name:    "project",
+	empty:   true,
 	pattern: `^[a-z0-9][a-z0-9_-]*$`,
 	check: func(s string) (string, string) {
 		if s == "" || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" || s[0] == '-' || s[0] == '_' {

@@ -85,6 +85,9 @@ func ReadCandidate(path, name string, stdin io.Reader) (*Candidate, error) {
 	}
 	_, files := c.composeFiles(vars)
 	c.project = isWhole(c.Path) || len(files) > 0 && files[0] == c.Path
+	if c.project {
+		c.warnShell(vars, name != "")
+	}
 	if name == "" {
 		if c.Name = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(c.Path), ".yaml"), ".yml"); c.project {
 			c.Name = c.projectName(vars)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,6 +112,27 @@ func (c *Candidate) readOverrides(vars map[string]string) error {
 		c.Overrides = append(c.Overrides, layer)
 	}
 	return nil
+}
+
+// ofShell are variables of Compose's that it has from a shell, too, with what sets them here.
+var ofShell = []struct{ name, cure string }{
+	{"COMPOSE_ENV_FILES", "name the file .env, or NAME.env, beside the definition"},
+	{"COMPOSE_FILE", "write it to .env beside the file"},
+	{"COMPOSE_PROFILES", "write it to .env beside the file"},
+	{"COMPOSE_PROJECT_NAME", "write it to .env beside the file, or --name NAME"},
+}
+
+// warnShell tells of those that somebody has set for docker compose: units are made anew
+// at each boot, where nobody sets them.
+func (c *Candidate) warnShell(vars map[string]string, named bool) {
+	for _, v := range ofShell {
+		value := os.Getenv(v.name)
+		if value == "" || value == vars[v.name] || named && v.name == "COMPOSE_PROJECT_NAME" {
+			continue
+		}
+		c.others = append(c.others, diag.Problem{File: c.Path, Severity: diag.Warning, Rule: diag.RuleVariable,
+			What: v.name + " of this shell is not obeyed: a boot has none of it", Cure: v.cure})
+	}
 }
 
 func readOverride(path string) (searchpath.Layer, error) {

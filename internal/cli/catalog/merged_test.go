@@ -69,3 +69,21 @@ func TestOverrideNumber(t *testing.T) {
 		t.Errorf("50-local.yaml is the drop-in %d", n)
 	}
 }
+
+// Variables that docker compose has from a shell are no silent loss.
+func TestVariablesOfAShell(t *testing.T) {
+	dir := place(t, map[string]string{"site/compose.yaml": "services:\n  web: {rootfs: host, command: x}\n", "site/.env": "COMPOSE_PROFILES=debug\n"}) + "/site"
+	t.Setenv("COMPOSE_PROFILES", "debug")
+	t.Setenv("COMPOSE_FILE", "compose.yaml:prod.yaml")
+	t.Setenv("COMPOSE_PROJECT_NAME", "shop")
+	for name, want := range map[string]int{"": 2, "other": 1} {
+		c, err := ReadCandidate(dir+"/compose.yaml", name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, err := c.Check(searchpath.Dirs[0])
+		if err != nil || problems.HasErrors() || len(problems) != want || !strings.Contains(problems.String(), "compose.yaml: warning: COMPOSE_FILE of this shell is not obeyed: a boot has none of it; write it to .env beside the file") {
+			t.Errorf("--name %q: %v, %s", name, err, problems)
+		}
+	}
+}

@@ -42,7 +42,8 @@ type creation struct {
 	inherit  inheritance
 	detached bool
 	console  string
-	notify   string   // where the caller hears of the payload; see notify.go
+	notify   string // where the caller hears of the payload; see notify.go
+	to       receivers
 	terminal *os.File // the other end; nil without one, or after it was sent
 	launch   *runtime.Launch
 	child    *program.Child
@@ -113,6 +114,10 @@ func (c *call) create(id string, detached bool) (*creation, error) {
 	if m.notify, err = notifyAddress(); err != nil {
 		return nil, err
 	}
+	if m.to, err = c.findReceivers(); err != nil {
+		return nil, err
+	}
+	defer m.to.close()
 	if m.k, err = c.newContainer(id); err != nil {
 		return nil, err
 	}
@@ -248,16 +253,14 @@ func (m *creation) finish() error {
 		return err
 	}
 	if m.console != "" && m.terminal != nil {
-		if err := sendFile(m.console, m.terminal); err != nil {
-			return fmt.Errorf("console socket: %w", err)
+		if err := m.to.sendConsole(m.terminal); err != nil {
+			return err
 		}
 		m.terminal.Close()
 		m.terminal = nil
 	}
-	if socket := m.c.get("pidfd-socket"); socket != "" {
-		if err := sendPIDFD(socket, m.k.PID); err != nil {
-			return fmt.Errorf("pidfd socket: %w", err)
-		}
+	if err := m.to.sendPIDFD(m.k.PID); err != nil {
+		return err
 	}
 	if err := writePIDFile(m.c.get("pid-file"), m.k.PID); err != nil {
 		return err

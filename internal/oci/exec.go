@@ -92,22 +92,28 @@ func execProcess(c *call) error {
 	if cfg.Cgroup, err = c.subgroup(k); err != nil {
 		return err
 	}
+	to, err := c.findReceivers()
+	if err != nil {
+		return err
+	}
+	defer to.close()
 	j, err := runtime.Exec(context.Background(), cfg)
 	if err != nil {
 		return fmt.Errorf("exec failed: %w", explain(err, p))
 	}
-	return c.joined(j, detached)
+	return c.joined(j, to, detached)
 }
 
 // joined hands out what the caller asked for, and waits unless it is detached.
-func (c *call) joined(j *runtime.Joined, detached bool) error {
+func (c *call) joined(j *runtime.Joined, to receivers, detached bool) error {
 	err := writePIDFile(c.get("pid-file"), j.PID)
-	if socket := c.get("console-socket"); err == nil && socket != "" {
-		err = sendFile(socket, j.Terminal)
+	if err == nil && c.given("console-socket") {
+		err = to.sendConsole(j.Terminal)
 	}
-	if socket := c.get("pidfd-socket"); err == nil && socket != "" {
-		err = sendPIDFD(socket, j.PID)
+	if err == nil {
+		err = to.sendPIDFD(j.PID)
 	}
+	to.close()
 	if err != nil {
 		// It is our child until we end, so its number is nobody else's.
 		_ = unix.Kill(j.PID, unix.SIGKILL)

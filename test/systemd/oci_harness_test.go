@@ -35,6 +35,8 @@ type ociCase struct {
 type bundle struct {
 	runtime, dir, root, id string
 	spec                   *specs.Spec
+	env                    []string // more of it for calls
+	said                   string   // see hears
 }
 
 //lab:once
@@ -44,7 +46,8 @@ func TestOCICases(t *testing.T) {
 		runtimes = append(runtimes, "/usr/sbin/runc", "/usr/bin/crun")
 	}
 	table := map[string][]string{}
-	for _, c := range ociCases {
+	cases := slices.Concat(ociCases, ociSocketCases)
+	for _, c := range cases {
 		for _, rt := range runtimes {
 			err := runCase(t, c, rt)
 			result := "pass"
@@ -60,7 +63,7 @@ func TestOCICases(t *testing.T) {
 		}
 	}
 	if len(runtimes) > 1 {
-		for _, c := range ociCases {
+		for _, c := range cases {
 			fmt.Printf("| %s | %s |\n", c.name, strings.Join(table[c.name], " | "))
 		}
 	}
@@ -130,6 +133,9 @@ func baseSpec() *specs.Spec {
 func (b *bundle) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(b.runtime, append([]string{"--root", b.root}, args...)...)
 	cmd.Dir = b.dir
+	if b.env != nil {
+		cmd.Env = append(os.Environ(), b.env...)
+	}
 	return cmd
 }
 

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -154,29 +153,11 @@ func scopeOption(t *testing.T, b *bundle) error {
 
 // pidfdOption: who listens is sent a pidfd of the container's first process.
 func pidfdOption(b *bundle) error {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: b.dir + "/pidfd", Net: "unix"})
+	r, err := receive(b.dir + "/pidfd")
 	if err != nil {
 		return err
 	}
-	defer l.Close()
-	got := make(chan string, 1)
-	go func() {
-		defer close(got)
-		c, err := l.AcceptUnix()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		oob, buf := make([]byte, 64), make([]byte, 4096)
-		_, n, _, _, _ := c.ReadMsgUnix(buf, oob)
-		if m, err := unix.ParseSocketControlMessage(oob[:n]); err == nil && len(m) == 1 {
-			if fds, err := unix.ParseUnixRights(&m[0]); err == nil && len(fds) == 1 {
-				text, _ := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fds[0]))
-				unix.Close(fds[0])
-				got <- string(text)
-			}
-		}
-	}()
+	defer r.Close()
 	if err := errors.Join(b.write(), b.ok("create", "--bundle", b.dir, "--pidfd-socket", b.dir+"/pidfd", b.id)); err != nil {
 		return err
 	}
@@ -184,7 +165,7 @@ func pidfdOption(b *bundle) error {
 	if err != nil {
 		return err
 	}
-	if text := <-got; !strings.Contains(text+"\n", fmt.Sprintf("\nPid:\t%v\n", s["pid"])) {
+	if text := <-r.got; !strings.Contains(text+"\n", fmt.Sprintf("\nPid:\t%v\n", s["pid"])) {
 		return fmt.Errorf("what was sent is %q, the process is %v", text, s["pid"])
 	}
 	return b.refused("", "create", "--bundle", b.dir, "--pidfd-socket", "/nonexistent", b.id+"-2")

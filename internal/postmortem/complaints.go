@@ -60,6 +60,9 @@ func complaintOf(lines []string, p *plan.Plan) (word, cure string) {
 		if name, cure := missingCapability(line, p); cure != "" {
 			return name, cure
 		}
+		if word := keptFromSocket(small, p); word != "" {
+			return word, "write `security_opt: [landlock=unconfined]` if it is to reach abstract sockets of the host's, as clients of X11 do"
+		}
 		for _, c := range complaints {
 			if strings.Contains(small, c.word) && !(c.capability != "" && hasCapability(p, c.capability)) {
 				return strings.TrimRight(c.word, ": "), c.cure
@@ -67,6 +70,20 @@ func complaintOf(lines []string, p *plan.Plan) (word, cure string) {
 		}
 	}
 	return "", ""
+}
+
+// keptFromSocket is for programs that may have tried an abstract socket of the host's. A
+// refusal is no absence for them: clients of X11 do not go on to the socket that has a
+// path (libxcb, _xcb_open).
+func keptFromSocket(small string, p *plan.Plan) (word string) {
+	switch {
+	case p == nil || !p.ScopeSockets:
+	case strings.Contains(small, "display"):
+		return "display"
+	case strings.Contains(small, "connect") && strings.Contains(small, "operation not permitted"):
+		return "connection"
+	}
+	return ""
 }
 
 // missingCapability is for programs that name it: CAP_NET_ADMIN, or the capability NET_ADMIN.

@@ -39,11 +39,22 @@ func TestComplaints(t *testing.T) {
 			t.Errorf("%s\ngives %q, want %q", line, cure, want)
 		}
 	}
+	for _, line := range []string{"xeyes: Error: Can't open display: :0", "multipathd: connect: Operation not permitted"} {
+		if _, cure := complaintOf([]string{line}, p); cure != "" {
+			t.Errorf("%s\ngives %q where nothing keeps it from sockets", line, cure)
+		}
+		scoped := *p
+		if scoped.ScopeSockets = true; !strings.Contains(second(complaintOf([]string{line}, &scoped)), "[landlock=unconfined]") {
+			t.Errorf("%s\ngives no key", line)
+		}
+	}
 	d := &death{plan: p, result: "exit-code", code: "exited", status: "1", lines: "named: chroot(): Operation not permitted"}
 	if d.explain(); d.cause != "exited with status 1" || !strings.HasPrefix(d.cure, "if it is for the chroot that its last lines speak of: write `cap_add: [SYS_CHROOT]`") {
 		t.Errorf("%q, %q", d.cause, d.cure)
 	}
 }
+
+func second(_, cure string) string { return cure }
 
 // A stop that systemd takes for a failure is told with what to write.
 func TestStopThatFailed(t *testing.T) {

@@ -386,7 +386,7 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	// A sweep that was killed, and somebody else's.
-	for _, name := range []string{"upper-1/y", "layers-1/y"} {
+	for _, name := range []string{"upper-1/y", "volumes-1/y", "layers-1/y"} {
 		if err := os.MkdirAll(s.path("trash", name), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -79,8 +79,9 @@ func (s *Store) trashUpper(unit string) (trash string, err error) {
 }
 
 // SweepTrash removes what removals have left that were killed, or that had no power
-// over it: of a user's files those of other ids.
-func (s *Store) SweepTrash() error { return s.emptyTrashOf(trashedUppers, trashedDepths) }
+// over it: of a user's files those of other ids. What is left of images goes with the
+// next that is removed.
+func (s *Store) SweepTrash() error { return s.emptyTrashOf(trashedUppers, trashedDepths, "volumes") }
 
 // emptyTrashOf deletes what is of such kinds by its name. Several may do it at once.
 func (s *Store) emptyTrashOf(kinds ...string) error {

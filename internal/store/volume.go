@@ -255,7 +255,8 @@ func (s *Store) RemoveVolume(name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.discard("volumes", name), s.unlimit(v))
+	// What a power cut has left of others that were removed goes, too.
+	return errors.Join(s.discard("volumes", name), s.unlimit(v), s.SweepTrash())
 }
 
 // Mount is how a volume is mounted, in the words of the OCI runtime-spec.

@@ -42,6 +42,9 @@ func TestUpdate(t *testing.T) {
 		}
 	}
 
+	if wants := property(t, "multi-user.target", "Wants"); !strings.Contains(wants, "unitc-update-resume.service") {
+		t.Errorf("multi-user.target wants %s", wants)
+	}
 	if out := must(t, "unitc", "update", "app"); !strings.Contains(out, "up to date") {
 		t.Errorf("the first update says %s", out)
 	}

@@ -46,6 +46,18 @@ func TestUserUpdate(t *testing.T) {
 	if got := s.property("unitc-update.timer", "NextElapseUSecRealtime"); got == "" {
 		t.Error("the timer does not come")
 	}
+	if wants := s.property("default.target", "Wants"); !strings.Contains(wants, "unitc-update-resume.service") {
+		t.Errorf("default.target wants %s", wants)
+	}
+	s.must("systemctl", "--user", "start", "unitc-update-resume")
+	if err := eventually(func() error {
+		if got := s.property("unitc-update-resume", "ActiveState"); got != "inactive" {
+			return fmt.Errorf("with nothing to go on with it is %s", got)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 	if out := s.must("unitc", "--user", "update", "app"); !strings.Contains(out, "up to date") {
 		t.Errorf("the first update says %s", out)
 	}

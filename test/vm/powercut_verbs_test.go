@@ -70,6 +70,9 @@ func TestBootPowerCutBehindVerbs(t *testing.T) {
 			if n == cutCuts() {
 				forgetCut(t)
 			} else {
+				// Its next start is a first one again.
+				run(t, "systemctl", "stop", "cut-first")
+				run(t, "unitc", "volume", "rm", "cut-data")
 				prepare(n + 1)
 			}
 		})
@@ -124,10 +127,12 @@ func cutVerbs(n int) error {
 		"systemctl start --no-block cut-first",
 		"while unitc volume import cut-import " + cutDir + "/volume.tar && unitc volume rm cut-import; do :; done",
 		"while unitc load --quiet " + cutDir + "/image.tar && unitc rmi localhost/cut-load:1; do :; done",
+		"while echo middle | unitc secret set cut-middle; do :; done",
+		"while echo '" + cutSleeper + "' >" + cutDir + "/cut-middle.yaml && unitc up --no-start " + cutDir + "/cut-middle.yaml && unitc down --purge cut-middle; do :; done",
 	} {
 		failed = errors.Join(failed, exec.Command("sh", "-c", script).Start())
 	}
-	time.Sleep(time.Duration(rand.IntN(4000)) * time.Millisecond)
+	time.Sleep(time.Duration(rand.IntN(4000*cutCuts())) * time.Millisecond)
 	return failed
 }
 
@@ -151,6 +156,14 @@ func expectCut(t *testing.T, n int) {
 		t.Errorf("secrets are %s", secrets)
 	} else if text := run(t, "systemd-creds", "decrypt", "--name=cut-new", "/etc/credstore.encrypted/cut-new", "-"); text != fmt.Sprintf("secret %d", n) {
 		t.Errorf("the secret is %q", text)
+	}
+	if strings.Contains(run(t, "unitc", "secret", "ls"), "cut-middle") {
+		if text := run(t, "systemd-creds", "decrypt", "--name=cut-middle", "/etc/credstore.encrypted/cut-middle", "-"); text != "middle" {
+			t.Errorf("the secret that was set in the middle is %q", text)
+		}
+	}
+	if text, err := os.ReadFile("/etc/unitc/cut-middle.yaml"); err == nil && string(text) != cutSleeper+"\n" {
+		t.Errorf("the definition that was installed in the middle is %q", text)
 	}
 	for _, dir := range []string{"/etc/unitc", "/etc/credstore.encrypted"} {
 		if left, _ := filepath.Glob(dir + "/.*"); len(left) > 0 {
@@ -202,8 +215,15 @@ func expectCut(t *testing.T, n int) {
 func forgetCut(t *testing.T) {
 	t.Helper()
 	names := []string{"cut-up", "cut-edit", "cut-first"}
+	if _, err := os.Lstat("/etc/unitc/cut-middle.yaml"); err == nil {
+		names = append(names, "cut-middle")
+	}
 	run(t, "unitc", append([]string{"down", "--purge", "cut-off", "cut-fails"}, names...)...)
-	run(t, "unitc", "secret", "rm", "cut-new")
+	for _, secret := range strings.Fields(run(t, "unitc", "secret", "ls")) {
+		if strings.HasPrefix(secret, "cut-") {
+			run(t, "unitc", "secret", "rm", secret)
+		}
+	}
 	for _, volume := range []string{"cut-data", "cut-import"} {
 		_ = exec.Command("unitc", "volume", "rm", volume).Run()
 	}

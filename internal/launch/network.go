@@ -10,13 +10,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/invocation"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/network"
@@ -25,6 +28,7 @@ import (
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/regular"
 	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/resolved/load"
 )
@@ -231,7 +235,7 @@ func writeNames(p *plan.Plan, claim *network.Claim) error {
 		var data []byte
 		switch {
 		case p.Names.From != "":
-			data = joinedFile(p.Names.From, file)
+			data = joinedFile(p, file)
 		case file == planner.HostsFile:
 			data = network.Hosts(p.Names, p.Spec.Hostname, claim, p.Network == nil && !hasNetwork(p))
 		case file == planner.ResolvFile:
@@ -265,14 +269,39 @@ func hasNetwork(p *plan.Plan) bool {
 	return false
 }
 
-// joinedFile is the file of the container whose network is joined, or of the
-// host where that one has none.
-func joinedFile(unit, file string) []byte {
-	data, err := os.ReadFile(planner.NamesDir(unit) + file)
+// joinedFile is the file of the container whose network is joined, as that has changed
+// it: one that brings up a VPN names its own resolver. Where it has none it is the one
+// written for it, or the host's.
+func joinedFile(p *plan.Plan, file string) []byte {
+	data, err := fileOfJoined(p, file)
+	if err != nil {
+		data, err = os.ReadFile(planner.NamesDir(p.Names.From) + file)
+	}
 	if err != nil {
 		data, _ = os.ReadFile("/etc/" + file)
 	}
 	return data
+}
+
+// fileOfJoined reads it in that container's root file system, where all may be hostile.
+func fileOfJoined(p *plan.Plan, file string) ([]byte, error) {
+	i := slices.IndexFunc(p.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+	if i < 0 {
+		return nil, fs.ErrNotExist
+	}
+	process, _ := strings.CutSuffix(p.Spec.Linux.Namespaces[i].Path, "/ns/net")
+	root, err := unix.Open(process+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	fd, err := inroot.Open(root, "etc/"+file, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	data, _, err := regular.Read("/proc/self/fd/" + strconv.Itoa(fd))
+	return data, err
 }
 
 // nameLinks finds the files of names that are dangling links in a root file

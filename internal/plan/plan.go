@@ -69,6 +69,9 @@ type Plan struct {
 	// Optional are destinations of mounts that are left out where the root file
 	// system has no place for them and cannot get one.
 	Optional []string `json:"optional,omitempty"`
+	// Copies are destinations of bind mounts of files of which the payload gets a copy
+	// in memory, its root's, that ends with it.
+	Copies []string `json:"copies,omitempty"`
 	// Scope is the transient scope of the payload; nil places it in the
 	// service's own delegated cgroup.
 	Scope *Scope `json:"scope,omitempty"`

@@ -134,8 +134,9 @@ func ofInterface(key string) bool {
 }
 
 // showNames mounts the files behind all volumes, and leaves away those that a
-// volume puts there. They are read-only: they lie on the host's /run, which a
-// payload must not fill.
+// volume puts there. The payload's root may write to them, as some images do when they
+// begin, but to copies: they lie on the host's /run, which a payload must not fill. With
+// another runtime, and with read_only:, they are read-only.
 func (b *builder) showNames(names *plan.Names) {
 	names.Files = slices.DeleteFunc(names.Files, func(file string) bool {
 		return slices.ContainsFunc(b.s.Volumes, func(v definition.Volume) bool { return path.Clean(v.Target) == "/etc/"+file })
@@ -144,15 +145,22 @@ func (b *builder) showNames(names *plan.Names) {
 		return
 	}
 	b.plan.Names = names
+	access := "ro"
+	if b.s.Runtime == "" && !b.s.ReadOnly {
+		access = "rw"
+	}
 	for _, file := range names.Files {
 		destination := "/etc/" + file
 		if link := b.f.NameLinks[file]; link != "" {
 			destination = link
 		}
 		b.plan.Optional = append(b.plan.Optional, destination)
+		if access == "rw" {
+			b.plan.Copies = append(b.plan.Copies, destination)
+		}
 		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{
 			Destination: destination, Type: "bind", Source: NamesDir(b.plan.Unit) + file,
-			Options: []string{"bind", "ro", "nosuid", "nodev", "noexec", "rprivate"},
+			Options: []string{"bind", access, "nosuid", "nodev", "noexec", "rprivate"},
 		})
 	}
 }

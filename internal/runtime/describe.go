@@ -5,6 +5,7 @@ package runtime
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -196,12 +197,17 @@ func layerWithNames(r plan.Root) string {
 // that this user may not see, is taken for a directory.
 func standInSources(l *Launch) error {
 	l.sources = make([]*os.File, len(l.spec.Mounts))
+	l.copies = map[int][]byte{}
 	for i, m := range l.spec.Mounts {
 		if m.Type != "bind" && !isBind(m.Options) {
 			continue
 		}
 		if _, err := parseOptions(m.Options); err != nil {
 			return fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
+		}
+		if slices.Contains(l.plan.Copies, m.Destination) {
+			l.copies[i] = nil
+			continue
 		}
 		f, err := os.OpenFile(m.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {

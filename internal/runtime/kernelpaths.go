@@ -84,14 +84,14 @@ func setOOMScore(c *compiler) {
 	c.writeProc("self/oom_score_adj", fmt.Sprint(*c.spec.Process.OOMScoreAdj))
 }
 
-// mountScratch makes a small read-only tmpfs with what hides kernel paths: an
-// empty directory and a null device that nobody else has touched. It is
-// attached below the rootfs, because only attached mounts can be cloned before
-// Linux 6.15, and goes away with the host's root.
+// mountScratch makes a small read-only tmpfs with what hides kernel paths, an
+// empty directory and a null device that nobody else has touched, and with the
+// files of which the payload gets copies. It is attached below the rootfs, because only
+// attached mounts can be cloned before Linux 6.15, and goes away with the host's root.
 func mountScratch(c *compiler) {
 	scratch := c.newMount("scratch", "tmpfs", mountOptions{
 		set:  unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC,
-		data: []string{"mode=0555", "size=4k", "nr_inodes=4"},
+		data: []string{"mode=0555", fmt.Sprintf("size=%dk", scratchSize(c.copies)), fmt.Sprintf("nr_inodes=%d", 4+len(c.copies))},
 	})
 	c.null, c.empty = c.p.Reg(), c.p.Reg()
 	c.p.Call("mkdirat", "scratch/empty", unix.SYS_MKDIRAT, scratch, c.p.Str("empty"), 0o555)
@@ -99,11 +99,13 @@ func mountScratch(c *compiler) {
 		c.p.Call("mknodat", "scratch/null", unix.SYS_MKNODAT, scratch, c.p.Str("null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
 		c.p.Call("fchmodat", "scratch/null", unix.SYS_FCHMODAT, scratch, c.p.Str("null"), 0o666)
 	}
+	c.fillCopies(scratch)
 	attr := program.Keep(c.p, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	c.p.Call("mount_setattr", "scratch MOUNT_ATTR_RDONLY", unix.SYS_MOUNT_SETATTR, scratch, c.p.Str(""), unix.AT_EMPTY_PATH, attr, mountAttrSize)
 	c.p.Call("move_mount", "scratch dst="+c.opt.AttachPoint, unix.SYS_MOVE_MOUNT,
 		scratch, c.p.Str(""), unix.AT_FDCWD, c.p.Str(c.opt.AttachPoint), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	c.p.Call("openat", "scratch/empty", unix.SYS_OPENAT, scratch, c.p.Str("empty"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.empty)
+	c.openCopies(scratch)
 	if c.opt.InUserNamespace {
 		// Opened while "/" is still the host's: no image has a say in what it is.
 		c.p.Call("openat", "/dev/null", unix.SYS_OPENAT, unix.AT_FDCWD, c.p.Str("/dev/null"), unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0).Into(c.null)

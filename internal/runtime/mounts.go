@@ -182,6 +182,9 @@ func (c *compiler) mount(i int, m specs.Mount) error {
 		c.open(label, m.Destination, image.dir, dst)
 		c.attach(label, image.tree, dst)
 		c.close(image.tree)
+	} else if file, is := c.copied[i]; is {
+		c.open(label, m.Destination, false, dst)
+		c.attachCopy(label, file, o, dst)
 	} else if f := c.sources[i]; f != nil {
 		c.open(label, m.Destination, isDir(f), dst)
 		if i >= c.firstLate() {

@@ -118,6 +118,7 @@ type Launch struct {
 	unmapped  []string               // sources that keep the host's owners
 	// Mounts, by index, that come behind all others: see cgroups.go.
 	lateCgroups []int
+	copies      map[int][]byte // what plan.Copies begin with, by index of spec.Mounts
 }
 
 // Prepare does the outer half.

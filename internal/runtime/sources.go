@@ -28,6 +28,7 @@ func openSources(l *Launch) error {
 		}
 	}
 	l.sources = make([]*os.File, len(l.spec.Mounts))
+	l.copies = map[int][]byte{}
 	for i, m := range l.spec.Mounts {
 		o, err := parseOptions(m.Options)
 		if err != nil {
@@ -38,6 +39,8 @@ func openSources(l *Launch) error {
 			if l.sources[i], err = l.copyUp(m.Destination, o); err == nil && o.propagation != 0 {
 				err = setPropagation(l.sources[i], sourceKind(o), false)
 			}
+		case slices.Contains(l.plan.Copies, m.Destination):
+			l.copies[i], err = readCopy(m.Source)
 		case m.Type == "bind" || o.bind:
 			l.sources[i], err = l.openSource(m, o)
 		}

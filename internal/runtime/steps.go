@@ -63,7 +63,7 @@ var innerSteps = []step{
 	{"bring-up-loopback", exitNetwork, "a new network namespace has its loopback down",
 		newNetwork, bringUpLoopback},
 	{"mount-scratch", exitNamespace, "before attach-rootfs, which covers the attach point",
-		hasMaskedPaths, mountScratch},
+		hasScratch, mountScratch},
 	{"attach-files", exitCredentials, "before attach-rootfs, which covers the attach point",
 		hasFiles, attachFiles},
 	{"attach-images", exitNamespace, "before attach-rootfs, which covers the attach point",
@@ -234,6 +234,8 @@ type compiler struct {
 	null    program.Reg   // a null device of our own
 	empty   program.Reg   // an empty directory of our own
 	ownPID  []program.Ptr // variables that writePID fills in
+	// copied are the files of copies, by index of spec.Mounts.
+	copied map[int]program.Reg
 	// noPlace is where a mount goes on that may be left out; nil = it may not.
 	noPlace *program.Label
 	err     error

@@ -5,7 +5,6 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"testing"
 
@@ -16,42 +15,55 @@ import (
 	"github.com/unitc/unitc/internal/seccomp/seccomptest"
 )
 
+// Package net would have these tests linked against the C library, which no root file
+// system of theirs has.
+
 func init() {
-	dial := func(kind, name string) string {
-		conn, err := net.Dial(kind, "@"+name)
-		if err != nil {
-			var errno unix.Errno
-			errors.As(err, &errno)
-			return outcome(errno)
-		}
-		conn.Close()
-		return "ok"
-	}
-	probes["abstract"] = func(name string) string { return dial("unix", name) }
-	probes["abstract-datagram"] = func(name string) string { return dial("unixgram", name) }
-	probes["abstract-own"] = func(name string) string {
-		l, err := net.Listen("unix", "@"+name)
+	dial := func(kind int, name string) string {
+		fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return outcome(err)
 		}
-		defer l.Close()
-		return dial("unix", name)
+		defer unix.Close(fd)
+		return outcome(unix.Connect(fd, &unix.SockaddrUnix{Name: "@" + name}))
+	}
+	probes["abstract"] = func(name string) string { return dial(unix.SOCK_STREAM, name) }
+	probes["abstract-datagram"] = func(name string) string { return dial(unix.SOCK_DGRAM, name) }
+	probes["abstract-own"] = func(name string) string {
+		fd, err := listenAbstract(unix.SOCK_STREAM, name)
+		if err != nil {
+			return outcome(err)
+		}
+		defer unix.Close(fd)
+		return dial(unix.SOCK_STREAM, name)
 	}
 }
 
-// abstractSocket listens in the network namespace of the tests.
+func listenAbstract(kind int, name string) (fd int, err error) {
+	if fd, err = unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0); err != nil {
+		return -1, err
+	}
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@" + name}); err == nil && kind == unix.SOCK_STREAM {
+		err = unix.Listen(fd, 10)
+	}
+	if err != nil {
+		unix.Close(fd)
+	}
+	return fd, err
+}
+
+// abstractSocket listens in the network namespace of the tests, to streams and to datagrams:
+// each kind has names of its own.
 func abstractSocket(t *testing.T) (name string) {
 	t.Helper()
 	name = fmt.Sprintf("unitc-test-%d-%s", os.Getpid(), t.Name())
-	stream, err := net.Listen("unix", "@"+name)
-	if err != nil {
-		t.Fatal(err)
+	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+		fd, err := listenAbstract(kind, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
 	}
-	datagrams, err := net.ListenPacket("unixgram", "@"+name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stream.Close(); datagrams.Close() })
 	return name
 }
 

@@ -55,17 +55,9 @@ func (k *container) showNotifyDir(mounts []specs.Mount) ([]specs.Mount, error) {
 	}), nil
 }
 
-// removeNotifyDir is for remove, which removes plain files by itself.
-func (k *container) removeNotifyDir() error {
-	err := os.Remove(k.dir + notifyDir + "/" + notifySocket)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = os.Remove(k.dir + notifyDir)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
+// removeNotifyDir removes it with all that a payload has put there which could mount
+// it writable: one with CAP_SYS_ADMIN over the host.
+func (k *container) removeNotifyDir() error { return os.RemoveAll(k.dir + notifyDir) }
 
 // addNotify adds the variables of sd_notify(3). Those of the watchdog
 // (sd_watchdog_enabled(3)) are for a payload that is heard as long as it lives.
@@ -123,7 +115,9 @@ func (l *listener) open(dir *os.File) error {
 	if l.payload, err = unix.PidfdOpen(l.pid, 0); err != nil {
 		return os.NewSyscallError("pidfd_open", err)
 	}
-	if l.caller, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+	if l.caller = takeMouthpiece(); l.caller >= 0 {
+		l.address = nil
+	} else if l.caller, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return err
 	}
 	// systemd may be reloading; nobody else is held up by who waits here.
@@ -224,8 +218,12 @@ func (l *listener) await(message int16, most time.Duration) (ended bool) {
 // send says something to the caller. Nothing is done about errors: where nobody
 // hears, nothing of the payload's life depends on it.
 func (l *listener) send(text string, rights []byte) {
+	var to unix.Sockaddr // an interface with a nil pointer in it would be an address
+	if l.address != nil {
+		to = l.address
+	}
 	for {
-		err := unix.Sendmsg(l.caller, []byte(text), rights, l.address, unix.MSG_NOSIGNAL)
+		err := unix.Sendmsg(l.caller, []byte(text), rights, to, unix.MSG_NOSIGNAL)
 		if !errors.Is(err, unix.EINTR) {
 			l.unheard = err == nil
 			return

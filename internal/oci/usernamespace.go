@@ -69,7 +69,15 @@ func (c *call) intoOf(k *container) error {
 
 // again forks p, which ends in this very program, and passes its status on.
 func again(p *program.Program, flags uint64, prepare func(pid int) error) error {
-	env := append(os.Environ(), reborn+"=1")
+	in, err := speakForOneInside(p)
+	if err != nil {
+		return err
+	}
+	env := append(forOneInside(os.Environ()), reborn+"=1")
+	if in != nil {
+		env = append(env, mouthpiece+"="+strconv.Itoa(in.theirs))
+		defer in.end()
+	}
 	// By its name: /proc/self/exe is of the mount namespace that is left.
 	self, err := os.Executable()
 	if err != nil {
@@ -83,6 +91,7 @@ func again(p *program.Program, flags uint64, prepare func(pid int) error) error 
 		return fmt.Errorf("entering a user namespace: %w", err)
 	}
 	defer child.Close()
+	in.begin()
 	if err = prepare(child.PID); err == nil {
 		err = child.Open()
 	}

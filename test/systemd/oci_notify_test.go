@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -174,6 +175,56 @@ func TestOCINotifyEnds(t *testing.T) {
 			}
 			_ = cmd.Wait()
 			return errors.Join(b.hasStatus("running"), b.ok("delete", "--force", b.id))
+		}},
+		{"the runtime is killed at any moment", func(b *bundle) error {
+			b.spec.Process.Args = []string{"systemd-notify", "--ready"}
+			err := b.withHostPrograms()
+			for i := range 40 {
+				cmd := b.command("run", "--detach", "--bundle", b.dir, b.id)
+				cmd.Env = append(os.Environ(), "NOTIFY_SOCKET=/nonexistent/socket")
+				err = errors.Join(err, cmd.Start())
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+				if err = errors.Join(err, b.ok("delete", "--force", b.id)); err != nil {
+					return fmt.Errorf("after %d ms: %w", i, err)
+				}
+				if left := b.left(); left != "" {
+					return fmt.Errorf("after %d ms, left behind: %s", i, left)
+				}
+			}
+			return err
+		}},
+		{"a payload that is root does away with its socket", func(b *bundle) error {
+			caps := []string{"CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_CHOWN", "CAP_SYS_ADMIN"}
+			b.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+			b.spec.Process.Args = []string{"sh", "-c", `cd /run/notify && for how in "rm notify.sock" "mv notify.sock other" "touch other" "ln -s / link" "chmod 0 notify.sock" "chown 5 notify.sock" "mount -o remount,rw,bind /run/notify"; do $how 2>/dev/null && echo "$how"; done
+touch junk; mkdir -p deep/er; rm notify.sock; ln -s / notify.sock
+umount -l /run/notify; cd /; mkdir -p /run/notify; ln -s /tmp/elsewhere /run/notify/notify.sock; ls -A /run/notify; sleep 1000`}
+			host, err := hearAt(b.dir + "/host")
+			if err = errors.Join(err, b.withHostPrograms()); err != nil {
+				return err
+			}
+			defer host.Close()
+			b.env = []string{"NOTIFY_SOCKET=" + b.dir + "/host"}
+			out, err := os.Create(b.dir + "/out")
+			if err != nil {
+				return err
+			}
+			defer out.Close()
+			cmd := b.command("run", "--bundle", b.dir, b.id)
+			cmd.Stdout, cmd.Stderr, b.env = out, out, nil
+			err = errors.Join(cmd.Start(), b.awaitStatus("running"), eventually(func() error {
+				if text, _ := os.ReadFile(b.dir + "/out"); !strings.Contains(string(text), "notify.sock\n") {
+					return fmt.Errorf("its output is %q", text)
+				}
+				return nil
+			}))
+			text, _ := os.ReadFile(b.dir + "/out")
+			t.Logf("what a root with CAP_SYS_ADMIN does to its socket: %q", text)
+			err = errors.Join(err, b.ok("kill", b.id, "KILL"))
+			_ = cmd.Wait()
+			return errors.Join(err, host.heard(""), b.refused("exist", "state", b.id))
 		}},
 		{"what does not fit", func(b *bundle) error {
 			if err := b.create(); err != nil {

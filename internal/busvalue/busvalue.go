@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/unitc/unitc/internal/signals"
 )
 
 // kinds of directive by how systemd spells the value on the bus; see
@@ -36,6 +38,7 @@ const (
 	kindInterfaces                 // (bas), false and names; a ~ before them is true
 	kindBind                       // a(iiqq), family, protocol, number of ports, first port
 	kindNFTSet                     // a(iiss), source, family, table, set
+	kindSignal                     // i
 )
 
 // kinds has every directive that a scope understands (systemd.scope(5),
@@ -50,7 +53,7 @@ var kinds = map[string]kind{
 	"CPUAccounting": kindBool, "MemoryAccounting": kindBool, "IOAccounting": kindBool, "TasksAccounting": kindBool, "IPAccounting": kindBool,
 	"MemoryZSwapWriteback": kindBool, "SendSIGHUP": kindBool, "SendSIGKILL": kindBool, "CoredumpReceive": kindBool,
 	"DevicePolicy": kindString, "ManagedOOMSwap": kindString, "ManagedOOMMemoryPressure": kindString, "ManagedOOMPreference": kindString,
-	"MemoryPressureWatch": kindString, "OOMPolicy": kindString, "KillMode": kindString,
+	"MemoryPressureWatch": kindString, "OOMPolicy": kindString, "KillMode": kindString, "KillSignal": kindSignal,
 	"ManagedOOMMemoryPressureLimit": kindPermyriad, "ManagedOOMMemoryPressureDurationSec": kindSpan,
 	"AllowedCPUs": kindSet, "StartupAllowedCPUs": kindSet, "AllowedMemoryNodes": kindSet, "StartupAllowedMemoryNodes": kindSet,
 	"IODeviceWeight": kindDeviceRate, "IOReadBandwidthMax": kindDeviceRate, "IOWriteBandwidthMax": kindDeviceRate,
@@ -209,6 +212,12 @@ func variantOf(k kind, value string) (v any, suffix string, err error) {
 	case kindNFTSet:
 		list, err := sets(value)
 		return list, "", err
+	case kindSignal:
+		number, ok := signals.Number(value)
+		if !ok {
+			err = fmt.Errorf("%q is no signal, as SIGTERM is", value)
+		}
+		return int32(number), "", err
 	}
 	return deviceValue(k, value)
 }

@@ -41,6 +41,7 @@ func TestOf(t *testing.T) {
 		{"SocketBindAllow", "tcp", "SocketBindAllow", []Bind{{0, 6, 0, 0}}},
 		{"NFTSet", "cgroup:inet:filter:web user:ip6:a:b", "NFTSet", []Set{{3, 1, "filter", "web"}, {4, 10, "a", "b"}}},
 		{"SendSIGHUP", "yes", "SendSIGHUP", true},
+		{"KillSignal", "SIGRTMIN+3", "KillSignal", int32(37)},
 		{"ManagedOOMMemoryPressureLimit", "100%", "ManagedOOMMemoryPressureLimit", uint32(math.MaxUint32)},
 	} {
 		name, value, err := Of(test.name, test.value)
@@ -50,7 +51,7 @@ func TestOf(t *testing.T) {
 	}
 	for _, bad := range [][2]string{
 		{"ExecStart", "/bin/true"}, {"ExecStartPost", "/bin/true"}, {"User", "root"}, {"MemoryMax", "much"}, {"MemoryMax", "-1"}, {"TasksMax", "1.5"},
-		{"CPUQuota", "half"}, {"CPUQuota", "50"}, {"AllowedCPUs", "3-1"}, {"AllowedCPUs", "0-99999999"}, {"TimeoutStopSec", "soon"}, {"KillSignal", "TERM"},
+		{"CPUQuota", "half"}, {"CPUQuota", "50"}, {"AllowedCPUs", "3-1"}, {"AllowedCPUs", "0-99999999"}, {"TimeoutStopSec", "soon"}, {"KillSignal", "TERM"}, {"KillSignal", "SIGRTMAX+9"},
 		{"IPAddressAllow", "here"}, {"SendSIGHUP", "maybe"},
 		{"MemoryMax", "101%"}, {"MemoryMax", "0"}, {"TasksMax", "0"}, {"CPUWeight", "0"}, {"IOWeight", "10001"}, {"CPUQuota", "0%"}, {"CPUQuota", "1e300%"}, {"RuntimeMaxSec", "99999999999999999999w"},
 		{"DevicePolicy", "open"}, {"DeviceAllow", "/etc/passwd r"}, {"DeviceAllow", "/dev/fuse x"}, {"ManagedOOMPreference", "no"},

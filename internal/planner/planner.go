@@ -435,7 +435,7 @@ const defaultGrace = 10 * time.Second
 // service (S-5, S-13); the definition's own `systemd.scope` comes last and wins.
 // Those of a bundle stand between.
 func (b *builder) scopeProperties() []definition.Directive {
-	list := ScopeProperties(b.s)
+	list := append(stopSignals(b.s), ScopeProperties(b.s)...)
 	if b.f.Bundle == nil {
 		return list
 	}
@@ -444,6 +444,16 @@ func (b *builder) scopeProperties() []definition.Directive {
 		list = slices.DeleteFunc(list, func(d definition.Directive) bool { return d.Name == "TasksMax" }) // unitc's default
 	}
 	return slices.Concat(limits, list)
+}
+
+// stopSignals is the signal by which a stop of the scope alone is told, as by its RuntimeMaxSec=. A stop of the
+// service, which is ordered first, leaves nobody in it. It is said where it is not SIGTERM, and not where processes
+// of a PID namespace that is not the payload's own may be left: their end is meant then, whatever its signal is.
+func stopSignals(s *definition.Service) []definition.Directive {
+	if s.StopSignal == "" || s.StopSignal == "SIGTERM" || s.PID != "" || s.Bundle != "" {
+		return nil
+	}
+	return []definition.Directive{{Name: "KillSignal", Value: s.StopSignal}}
 }
 
 // ScopeProperties are the same for those who change a scope that runs.

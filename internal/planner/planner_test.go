@@ -392,6 +392,34 @@ func TestSecurityOptions(t *testing.T) {
 	}
 }
 
+// A scope is told the stop signal where it is another than systemd's own, and where no
+// process is left in it that is not the payload's.
+func TestSignalOfTheScope(t *testing.T) {
+	for name, c := range map[string]struct {
+		service definition.Service
+		want    string
+	}{
+		"default": {definition.Service{}, ""}, "SIGTERM": {definition.Service{StopSignal: "SIGTERM"}, ""}, "other": {definition.Service{StopSignal: "SIGRTMIN+3"}, "SIGRTMIN+3"},
+		"host's processes": {definition.Service{StopSignal: "SIGWINCH", PID: "host"}, ""},
+	} {
+		s := services["minimal"]
+		s.StopSignal, s.PID = c.service.StopSignal, c.service.PID
+		p, err := Build(&s, facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, d := range p.Scope.Properties {
+			if d.Name == "KillSignal" {
+				got = d.Value
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // Abstract sockets of others are out of reach where the network is not the container's own,
 // unless it is told to look into what is not its own either.
 func TestScopedSockets(t *testing.T) {

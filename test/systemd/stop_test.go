@@ -5,6 +5,7 @@
 package systemd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,21 @@ func TestStopSignalsTheFirstProcessAlone(t *testing.T) {
 			t.Errorf("the payload was signalled otherwise:\n%s", out)
 		}
 	})
+}
+
+// A stop of the scope by itself, as its own RuntimeMaxSec= makes one, ends the payload by its
+// stop signal, too.
+func TestStopOfTheScopeAlone(t *testing.T) {
+	t.Parallel()
+	const payload = "rootfs: host\nstop_grace_period: 1m\nstop_signal: %s\ncommand: [sh, -c, 'trap \"\" TERM; trap \"echo told; exit 0\" %d; echo up; while :; do sleep 0.1; done']\n"
+	for number, signal := range map[int]string{10: "SIGUSR1", 37: "SIGRTMIN+3"} {
+		c := scoped.define(t, fmt.Sprintf("scope-stop-%d", number), fmt.Sprintf(payload, signal, number)).start()
+		c.awaitOutput("up")
+		must(t, "systemctl", "stop", "unitc-"+c.name+".scope")
+		c.await("ActiveState", "inactive")
+		c.awaitOutput("told")
+		c.expect(c.unit(), "Result=success", "ExecMainStatus=0")
+	}
 }
 
 // stubborn ignores its stop signal.

@@ -356,3 +356,45 @@ func TestOCIListenFDs(t *testing.T) {
 		}
 	}
 }
+
+// A payload below `run` reloads when systemd asks it to, and is under systemd's
+// watchdog, whose signs it gives itself. What it leaves the unit takes away.
+//
+//lab:once
+func TestOCINotifyReloadAndWatchdog(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, ociRuntime)
+	t.Cleanup(func() { os.RemoveAll(b.dir); os.RemoveAll(b.root) })
+	b.spec.Process.Args = []string{"sh", "-c", `trap 'systemd-notify --reloading; systemd-notify --ready --status=reloaded' HUP
+systemd-notify --ready
+until test -e /tmp/quiet; do systemd-notify WATCHDOG=1; sleep 0.1; done
+while :; do sleep 0.1; done`}
+	if err := b.withHostPrograms(); err != nil {
+		t.Fatal(err)
+	}
+	const unit = "oci-reload.service"
+	rt := b.runtime + " --root " + b.root
+	place(t, "/run/systemd/system/"+unit, "[Service]\nType=notify-reload\nWatchdogSec=3\nTimeoutStopSec=1\nExecStart="+rt+" run --bundle "+b.dir+" "+b.id+
+		"\nExecStopPost="+rt+" delete --force "+b.id+"\n")
+	must(t, "systemctl", "daemon-reload")
+	must(t, "systemctl", "start", unit)
+	must(t, "systemctl", "reload", unit)
+	if got := property(t, unit, "StatusText"); got != "reloaded" {
+		t.Errorf("its status is %q", got)
+	}
+	time.Sleep(4 * time.Second) // longer than its watchdog waits
+	if got := property(t, unit, "ActiveState"); got != "active" {
+		t.Errorf("it is %s while it gives signs", got)
+	}
+	if err := os.WriteFile(b.dir+"/rootfs/tmp/quiet", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it has failed without signs", func() bool { return property(t, unit, "ActiveState") == "failed" })
+	if got := property(t, unit, "Result"); got != "watchdog" {
+		t.Errorf("its end is %q", got)
+	}
+	if left := b.left(); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+	_, _ = command(t, "systemctl", "reset-failed", unit)
+}

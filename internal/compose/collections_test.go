@@ -13,15 +13,18 @@ func TestWordsOfCollections(t *testing.T) {
 	const service = "services:\n  web: {image: x"
 	for text, want := range map[string]string{
 		// Taken.
-		service + ", volumes: ['d:/d']}\nvolumes: {d: {driver_opts: {type: '${T:-}', o: '${O:-}', device: '${D:-}'}}}": "",
-		service + "}\nnetworks: {default: {driver_opts: {com.docker.network.enable_ipv6: 'false'}}}":                   "",
-		service + ", ports: [{target: 53, published: 53, protocol: UDP}]}":                                             "",
-		service + ", volumes: ['v:/data']}\nvolumes: {v: {}}":                                                          "",
-		service + ", hostname: '${NAME}'}":                                                                             "warning: services.web.hostname: the variable NAME is not set and gives an empty string; set it in app.env beside the definition, or write ${NAME:-default}",
-		service + ", runtime: nvidia, gpus: all}":                                                                      "warning: services.web.runtime: the runtime nvidia is not needed: the Container Device Interface does its work; remove it",
-		"name: '${N:-}'\n" + service + "}":                                                                             "warning: name: the value is empty and changes nothing; write for example `name: blog`",
-		"name: '${N}'\n" + service + "}":                                                                               "warning: name: the variable N is not set and gives an empty string",
-		service + ", network_mode: default}":                                                                           "",
+		service + ", volumes: ['d:/d']}\nvolumes: {d: {driver_opts: {type: '${T:-}', o: '${O:-}', device: '${D:-}'}}}":     "",
+		service + "}\nnetworks: {default: {driver_opts: {com.docker.network.enable_ipv6: 'false'}}}":                       "",
+		service + ", ports: [{target: 53, published: 53, protocol: UDP}]}":                                                 "",
+		service + ", volumes: ['v:/data']}\nvolumes: {v: {}}":                                                              "",
+		service + ", hostname: '${NAME}'}":                                                                                 "warning: services.web.hostname: the variable NAME is not set and gives an empty string; set it in app.env beside the definition, or write ${NAME:-default}",
+		service + ", runtime: nvidia, gpus: all}":                                                                          "warning: services.web.runtime: the runtime nvidia is not needed: the Container Device Interface does its work; remove it",
+		"name: '${N:-}'\n" + service + "}":                                                                                 "warning: name: the value is empty and changes nothing; write for example `name: blog`",
+		"name: '${N}'\n" + service + "}":                                                                                   "warning: name: the variable N is not set and gives an empty string",
+		service + ", network_mode: default}":                                                                               "",
+		service + ", volumes: ['/run/docker.sock:/run/docker.sock:ro']}":                                                   "warning: services.web.volumes[0]: the engine that listens there knows nothing of unitc's containers; give the payload what it needs by other means; where that engine is meant, write the long form with bind: {create_host_path: false}",
+		service + ", volumes: [{type: bind, source: /run/podman/podman.sock, target: /p.sock}]}":                           "warning: services.web.volumes[0]: the engine that listens there",
+		service + ", volumes: [{type: bind, source: /run/docker.sock, target: /d.sock, bind: {create_host_path: false}}]}": "",
 		// Notes are not almost keys for being long.
 		service + "}\nx-a-note-that-is-much-longer-than-any-key: {}": "",
 		service + "}\nx-shopware-runtime-volumes: {}":                "",
@@ -42,6 +45,20 @@ func TestWordsOfCollections(t *testing.T) {
 		got := file.Problems.String()
 		if want == "" && got != "" || !strings.Contains(got, want) || strings.Count(got, "\n") > 1 {
 			t.Errorf("%s:\n%s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// No directory is made where a daemon makes a socket.
+func TestSocketsAreNotMade(t *testing.T) {
+	for volume, want := range map[string]bool{
+		"/run/x.sock:/x.sock": false, "/srv/x:/x": true,
+		"{type: bind, source: /run/x.sock, target: /x.sock}": false, "{type: bind, source: /srv/x, target: /x}": true,
+		"{type: bind, source: /run/x.sock, target: /x.sock, bind: {create_host_path: true}}": true,
+	} {
+		file := parseApp("services: {web: {image: x, volumes: ["+volume+"]}}\n", nil)
+		if v := file.Services[0].Volumes; len(file.Problems) > 0 || len(v) != 1 || v[0].CreateHostPath != want {
+			t.Errorf("%s: %+v %s", volume, v, file.Problems)
 		}
 	}
 }

@@ -159,6 +159,20 @@ func (r *reader) volumeTarget(n *node, target string, bind bool, source string) 
 	return r.cleanTarget(n, target)
 }
 
+// isSocket: a directory that is made in the place of a socket which is not there yet keeps
+// its daemon from starting, and whoever has it mounted from finding out.
+func isSocket(source string) bool { return strings.HasSuffix(source, ".sock") }
+
+// warnEngine tells of a socket by which a payload would look for containers, unless it
+// is written with the knowledge that it is there.
+func (r *reader) warnEngine(n *node, v definition.Volume) {
+	if name := path.Base(v.Source); name != "docker.sock" && name != "podman.sock" || n.get("bind").get("create_host_path") != nil {
+		return
+	}
+	r.warn(n, "give the payload what it needs by other means; where that engine is meant, write the long form with bind: {create_host_path: false}",
+		"the engine that listens there knows nothing of unitc's containers").Rule = diag.RuleUnsupported
+}
+
 // addVolume keeps a volume unless its target has one already.
 func (r *reader) addVolume(s *definition.Service, n *node, v definition.Volume) {
 	for i := range s.Volumes {

@@ -12,7 +12,7 @@ import (
 
 var volumesShape = shape{kinds: list, last: true, identity: identifyTarget, item: &shape{kinds: text | mapping, format: &volumeFormat, keys: []field{
 	{name: "bind", doc: "Options of a bind mount.", example: "{propagation: rslave}", shape: &shape{kinds: mapping, keys: []field{
-		{name: "create_host_path", shape: &boolShape, example: "false", doc: "Make the host's directory if it is missing (the default)."},
+		{name: "create_host_path", shape: &boolShape, example: "false", doc: "Make the host's directory if it is missing (the default, but for a name that ends in .sock)."},
 		{name: "propagation", shape: &shape{kinds: text, words: propagations}, example: "rslave", doc: "How mounts below it travel between host and container."},
 		{name: "recursive", shape: &shape{kinds: text, words: []string{"enabled", "disabled", "writable", "readonly"}}, example: "disabled", doc: "Whether mounts below the source come along."},
 		{name: "selinux", shape: &shape{kinds: text, words: []string{"z", "Z"}}, example: "Z", doc: "Relabel the source: z shared, Z private."},
@@ -108,6 +108,9 @@ func (r *reader) shortVolume(n *node) (definition.Volume, bool) {
 	if v.Target = r.volumeTarget(n, parts[1], v.Type == definition.VolumeBind, v.Source); v.Target == "" {
 		return v, false
 	}
+	if v.Type == definition.VolumeBind {
+		r.warnEngine(n, v)
+	}
 	if len(parts) == 3 {
 		for option := range strings.SplitSeq(parts[2], ",") {
 			if ok = r.volumeOption(n, &v, option); !ok {
@@ -127,7 +130,7 @@ func (r *reader) volumeSource(n *node, source string) (definition.Volume, bool) 
 	}
 	if strings.ContainsRune("/.~", rune(source[0])) {
 		host := r.hostPath(n, source)
-		return definition.Volume{Type: definition.VolumeBind, Source: host, CreateHostPath: true}, host != ""
+		return definition.Volume{Type: definition.VolumeBind, Source: host, CreateHostPath: !isSocket(host)}, host != ""
 	}
 	if what, cure := volumeNameFormat.check(source); what != "" {
 		r.fault(n, cure, "%s", what)
@@ -276,10 +279,11 @@ func (r *reader) longBind(n, source *node, v *definition.Volume) bool {
 	}
 	v.Source = r.hostPath(source, source.text)
 	options := n.get("bind")
-	v.CreateHostPath = true
+	v.CreateHostPath = !isSocket(v.Source)
 	if create := options.get("create_host_path"); create != nil {
 		v.CreateHostPath = create.truth()
 	}
+	r.warnEngine(n, *v)
 	v.Propagation = options.get("propagation").str()
 	v.SELinux = options.get("selinux").str()
 	if v.Recursive = options.get("recursive").str(); v.Recursive == "enabled" {

@@ -41,7 +41,7 @@ type insider struct {
 func speakForOneInside(p *program.Program) (*insider, error) {
 	to, err := notifyAddress()
 	if to == "" || err != nil {
-		return nil, err
+		return nil, nil // the one inside says so, if it is to listen
 	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

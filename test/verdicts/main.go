@@ -50,6 +50,9 @@ func main() {
 		}
 		dir, common, _ := strings.Cut(dir, ",")
 		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != dir {
+				return filepath.SkipDir // workflows and the like
+			}
 			if err != nil || entry.IsDir() || !composeName.MatchString(entry.Name()) {
 				return err
 			}
@@ -152,16 +155,34 @@ func judgeProblems(file, service string, problems diag.List) verdict {
 	return v
 }
 
-func write(all []verdict) {
+// collectionOf is OWNER/NAME.
+func collectionOf(v verdict) string {
+	parts := strings.SplitN(v.file, "/", 3)
+	return strings.Join(parts[:min(len(parts), 2)], "/")
+}
+
+// summary counts the words.
+func summary(all []verdict) string {
 	count := map[string]int{}
 	for _, v := range all {
 		count[v.word]++
 	}
+	fine := count["ok"] + count["unsupported"]
+	return fmt.Sprintf("%d services: %d ok, %d unsupported, %d variables, %d error; %.1f %% translate or name what is unsupported",
+		len(all), count["ok"], count["unsupported"], count["variables"], count["error"], 100*float64(fine)/float64(max(len(all), 1)))
+}
+
+// write prints verdicts in the order of their files, so that a collection's are together.
+func write(all []verdict) {
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
-	fine := count["ok"] + count["unsupported"]
-	fmt.Fprintf(out, "# %d services: %d ok, %d unsupported, %d variables, %d error; %.1f %% translate or name what is unsupported\n",
-		len(all), count["ok"], count["unsupported"], count["variables"], count["error"], 100*float64(fine)/float64(max(len(all), 1)))
+	fmt.Fprintln(out, "# "+summary(all))
+	for i, first := 0, 0; i < len(all); i++ {
+		if i+1 == len(all) || collectionOf(all[i+1]) != collectionOf(all[i]) {
+			fmt.Fprintf(out, "# %s: %s\n", collectionOf(all[i]), summary(all[first:i+1]))
+			first = i + 1
+		}
+	}
 	for _, v := range all {
 		fmt.Fprintln(out, strings.TrimRight(strings.Join([]string{v.word, v.file, v.service, v.reason}, "\t"), "\t"))
 	}

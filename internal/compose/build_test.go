@@ -66,7 +66,7 @@ func TestFaultsOfBuild(t *testing.T) {
 		"build: {platforms: [linux/amd64, linux/arm64]}\n":          "write one platform",
 		"build: {dockerfile: D, dockerfile_inline: FROM scratch}\n": "each is the Dockerfile",
 		"build: {additional_contexts: {a: 'service:db'}}\n":         "build that service first, and write docker-image://",
-		"build: {additional_contexts: {a: 'target:db'}}\n":          "is a context of docker buildx bake",
+		"build: {additional_contexts: {a: 'target:db'}}\n":          "is made by another build",
 	} {
 		if got := parseApp(text, nil).Problems; !got.HasErrors() || !strings.Contains(got.String(), want) {
 			t.Errorf("%q: %s", text, got)

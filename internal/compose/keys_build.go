@@ -129,7 +129,7 @@ func (r *reader) readContexts(b *definition.Build, n *node) {
 	for _, kv := range r.keyValues(n) {
 		switch {
 		case strings.HasPrefix(kv.Value, "service:") || strings.HasPrefix(kv.Value, "target:"):
-			r.fault(n, "build that service first, and write docker-image:// and the name of its image", "%s is a context of docker buildx bake", quote(kv.Value)).Rule = diag.RuleUnsupported
+			r.fault(n, "build that service first, and write docker-image:// and the name of its image", "%s is made by another build", quote(kv.Value)).Rule = diag.RuleUnsupported
 			continue
 		case !isFetched(kv.Value):
 			kv.Value = r.hostPath(n, kv.Value)

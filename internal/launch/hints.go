@@ -71,7 +71,7 @@ var hints = []hint{
 	{step: "open-rootfs", errno: unix.EINVAL, is: runtime.ErrIDMap, key: "rootfs", cure: "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, or write `userns_mode: host`, which shares the host's user ids"},
 	{step: "open-rootfs", errno: unix.ENOSPC, key: "rootfs", cure: noMounts},
 	{step: "open-mount-sources", errno: unix.EINVAL, is: runtime.ErrIDMap, key: "volumes", cure: "its file system cannot be id-mapped by this kernel: move it to ext4, xfs or btrfs, write `idmap: false` for the volume, or `userns_mode: host`"},
-	{step: "open-mount-sources", errno: unix.ENOENT, key: "volumes", cure: "create the source, or write the long form with `bind: {create_host_path: true}`"},
+	{step: "open-mount-sources", errno: unix.ENOENT, key: "volumes", cure: "create the source (a socket is made by its daemon: start that first), or write the long form with `bind: {create_host_path: true}`"},
 	{step: "open-mount-sources", errno: unix.EACCES, key: "volumes", cure: "root may not enter the source: a network file system, or an LSM; look at `journalctl -k`"},
 	{step: "open-mount-sources", errno: unix.ENOSPC, key: "volumes", cure: noMounts},
 	{step: "open-mount-sources", errno: unix.EROFS, key: "volumes", cure: "the source cannot be created on a read-only file system; correct its path"},

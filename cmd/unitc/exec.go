@@ -18,6 +18,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
@@ -231,7 +232,7 @@ func pivoted(pid int) error {
 func (o *execOptions) adorn(cfg *runtime.ExecConfig, argv []string) error {
 	p := cfg.Process
 	p.Args, p.Terminal = argv, o.tty
-	p.Env = slices.Clone(p.Env)
+	p.Env = plan.WithoutSockets(p.Env)
 	if o.tty {
 		// What the terminal understands is the operator's to say.
 		if term := os.Getenv("TERM"); term != "" {

@@ -64,6 +64,7 @@ func probe(dir, timeout string) (int, error) {
 	}
 	process := *p.Spec.Process
 	process.Args, process.Terminal, process.ConsoleSize = p.Health.Command, false, nil
+	process.Env = plan.WithoutSockets(process.Env)
 	// `unitc healthcheck` passes an interrupt on; nothing of the check is left behind.
 	whole, stop := signal.NotifyContext(context.Background(), unix.SIGINT)
 	defer stop()

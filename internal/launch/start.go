@@ -249,6 +249,7 @@ func (s *starter) runtimeOptions() runtime.Options {
 		CgroupDir:   s.cgroup,
 		Contents:    s.contents,
 		PreserveFDs: s.sockets,
+		OwnPID:      s.plan.OwnPID,
 		Sibling:     true,
 		// A user's helper is root of their own namespace alone.
 		InUserNamespace: realm.Own() != nil,

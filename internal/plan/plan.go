@@ -37,6 +37,8 @@ type Plan struct {
 	Init bool `json:"init,omitempty"`
 	// StopSignal is what Init passes on in the place of SIGTERM; 0 = SIGTERM.
 	StopSignal int `json:"stop_signal,omitempty"`
+	// OwnPID are variables that the payload gets with its own process id as it sees that.
+	OwnPID []string `json:"own_pid,omitempty"`
 	// ScopeSockets keeps the payload from abstract sockets of others (landlock(7)).
 	ScopeSockets bool `json:"scope_sockets,omitempty"`
 	// CreateSources are bind sources that are made when they are missing.

@@ -166,18 +166,12 @@ func (b *builder) sockets() error {
 	if b.f.Sockets == 0 {
 		return nil
 	}
-	if b.s.PID != "" {
-		return &KeyError{"pid", "the payload gets sockets of `systemd: socket:`, and its process id is not known beforehand", "drop `pid:`, or the sockets"}
-	}
 	if b.s.Runtime != "" {
 		return &KeyError{"runtime", "sockets of `systemd: socket:` do not go with another runtime", "drop `runtime:`, or the sockets"}
 	}
 	env := slices.DeleteFunc(b.spec.Process.Env, func(old string) bool { return strings.HasPrefix(old, "LISTEN_") })
-	pid := "1"
-	if b.plan.Init {
-		pid = "2"
-	}
-	env = append(env, "LISTEN_PID="+pid, "LISTEN_FDS="+strconv.Itoa(b.f.Sockets))
+	env = append(env, "LISTEN_FDS="+strconv.Itoa(b.f.Sockets))
+	b.plan.OwnPID = []string{"LISTEN_PID"}
 	if b.f.SocketNames != "" {
 		env = append(env, "LISTEN_FDNAMES="+b.f.SocketNames)
 	}

@@ -4,13 +4,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/unitfile"
 )
@@ -180,14 +179,7 @@ const startingID = "7d4958e842da4a758f6c1cdc7b36dcc5"
 // started since a time of the monotonic clock: one that has ended well is unloaded.
 func begunByJournal(unit string, since time.Duration) bool {
 	_ = session.SyncJournal()
-	out, err := exec.Command("journalctl", "--quiet", "--no-pager", "--boot", "--output=json", "--output-fields=UNIT", "--lines=1",
-		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+startingID).Output()
-	var entry struct {
-		At string `json:"__MONOTONIC_TIMESTAMP"`
-	}
-	if err != nil || json.Unmarshal(out, &entry) != nil {
-		return false
-	}
-	us, err := strconv.ParseInt(entry.At, 10, 64)
-	return err == nil && time.Duration(us)*time.Microsecond >= since
+	records, err := lookup.Records(context.Background(), lookup.Query{Last: 1, Fields: "UNIT",
+		Matches: []string{realm.ManagerMatch(), realm.UnitField() + "=" + unit, "MESSAGE_ID=" + startingID}})
+	return err == nil && len(records) > 0 && records[0].At() >= since
 }

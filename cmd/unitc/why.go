@@ -3,13 +3,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +17,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/generator"
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/launch"
 	"github.com/unitc/unitc/internal/postmortem"
 	"github.com/unitc/unitc/internal/realm"
@@ -186,32 +183,18 @@ const lookPatience = time.Minute
 
 // lastFailure asks the journal, nil = it has none.
 func lastFailure(unit string) (*failure, error) {
-	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--all", "--output=json", "--lines=1", "MESSAGE_ID="+postmortem.MessageID, "UNITC_UNIT="+unit, realm.HelperMatch())
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if errors.Is(err, exec.ErrNotFound) {
-		return nil, fmt.Errorf("asking the journal: %w; install systemd", err)
+	records, err := lookup.Records(context.Background(), lookup.Query{Last: 1, AllBoots: true,
+		Matches: []string{"MESSAGE_ID=" + postmortem.MessageID, "UNITC_UNIT=" + unit, realm.HelperMatch()}})
+	if err != nil || len(records) == 0 {
+		return nil, err
 	}
-	if err != nil && len(bytes.TrimSpace(stderr.Bytes())) > 0 {
-		return nil, fmt.Errorf("asking the journal: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	if len(bytes.TrimSpace(out)) == 0 {
-		return nil, nil // journalctl exits with 1 where nothing matches
-	}
-	var entry map[string]any
-	if err := json.Unmarshal(out, &entry); err != nil {
-		return nil, fmt.Errorf("reading what journalctl says: %w", err)
-	}
-	text := func(name string) string { return journalText(entry[name]) }
+	text := func(name string) string { return strings.ToValidUTF8(records[0][name], "\ufffd") }
 	f := &failure{
 		Unit: unit, Cause: text("UNITC_CAUSE"), Suggestion: text("UNITC_SUGGESTION"), Result: text("UNITC_RESULT"),
 		ExitCode: text("UNITC_EXIT_CODE"), ExitStatus: text("UNITC_EXIT_STATUS"), Memory: text("UNITC_MEMORY_PEAK"), Limit: text("UNITC_MEMORY_LIMIT"),
 		Denied: text("UNITC_DENIED"), Probe: text("UNITC_PROBE"),
 	}
-	if us, err := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64); err == nil {
-		f.Time = timeOf(time.UnixMicro(us), text)
-	}
+	f.Time = timeOf(records[0])
 	f.Restarts, _ = strconv.Atoi(text("UNITC_RESTARTS"))
 	if lines := text("UNITC_LINES"); lines != "" {
 		f.Lines = strings.Split(lines, "\n")
@@ -220,31 +203,12 @@ func lastFailure(unit string) (*failure, error) {
 }
 
 // timeOf is when an entry was written, also where the clock was set since.
-func timeOf(told time.Time, text func(string) string) time.Time {
-	us, err := strconv.ParseInt(text("__MONOTONIC_TIMESTAMP"), 10, 64)
-	boot, bootErr := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil || bootErr != nil || text("_BOOT_ID") != strings.ReplaceAll(strings.TrimSpace(string(boot)), "-", "") {
-		return told
+func timeOf(r lookup.Record) time.Time {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil || r["_BOOT_ID"] != strings.ReplaceAll(strings.TrimSpace(string(boot)), "-", "") {
+		return r.Wall()
 	}
-	return units.ReadClock().At(told, time.Duration(us)*time.Microsecond)
-}
-
-// journalText is a field of journalctl's JSON: a string, or the bytes of what
-// is no text.
-func journalText(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case []any:
-		var b []byte
-		for _, n := range v {
-			if f, ok := n.(float64); ok {
-				b = append(b, byte(f))
-			}
-		}
-		return strings.ToValidUTF8(string(b), "\ufffd")
-	}
-	return ""
+	return units.ReadClock().At(r.Wall(), r.At())
 }
 
 func (a *app) writeFailure(f *failure) {

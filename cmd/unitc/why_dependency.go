@@ -3,15 +3,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/realm"
 )
 
@@ -26,22 +24,15 @@ func failedDependency(unit, generated string) (*failure, error) {
 	if state := shown["ActiveState"]; state != "inactive" && state != "failed" {
 		return nil, nil // what cannot be asked has nothing to say here
 	}
-	out, err := exec.Command("journalctl", "--quiet", "--no-pager", "--boot", "--output=json", "--lines=1",
-		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+jobFailedID, "JOB_RESULT=dependency").Output()
-	if err != nil || len(bytes.TrimSpace(out)) == 0 {
-		return nil, nil // journalctl exits with 1 where nothing matches
+	records, err := lookup.Records(context.Background(), lookup.Query{Last: 1,
+		Matches: []string{realm.ManagerMatch(), realm.UnitField() + "=" + unit, "MESSAGE_ID=" + jobFailedID, "JOB_RESULT=dependency"}})
+	if err != nil || len(records) == 0 {
+		return nil, err
 	}
-	var entry map[string]any
-	if err := json.Unmarshal(out, &entry); err != nil {
-		return nil, fmt.Errorf("reading what journalctl says: %w", err)
-	}
-	text := func(name string) string { return journalText(entry[name]) }
-	at, _ := strconv.ParseInt(text("__MONOTONIC_TIMESTAMP"), 10, 64)
-	if ended, _ := strconv.ParseInt(shown["InactiveEnterTimestampMonotonic"], 10, 64); at < ended {
+	if ended, _ := strconv.ParseInt(shown["InactiveEnterTimestampMonotonic"], 10, 64); records[0].At() < time.Duration(ended)*time.Microsecond {
 		return nil, nil // it has been started since
 	}
-	us, _ := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64)
-	f := &failure{Unit: unit, Time: timeOf(time.UnixMicro(us), text), Result: "dependency", Cause: "not started: a unit that it requires did not start",
+	f := &failure{Unit: unit, Time: timeOf(records[0]), Result: "dependency", Cause: "not started: a unit that it requires did not start",
 		Suggestion: "`systemctl list-dependencies " + unit + "` shows what it requires; mend that, then `systemctl start " + unit + "`"}
 	for _, required := range strings.Fields(shown["Requires"] + " " + shown["BindsTo"]) {
 		other := showProperties(required, "ActiveState", "FragmentPath")

@@ -16,6 +16,7 @@ import (
 	"github.com/unitc/unitc/internal/clock"
 	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/journal/catchup"
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/realm"
@@ -32,8 +33,6 @@ const (
 	// lookTimeout bounds what is asked of journald and systemd for the entry: who
 	// restarts a service that fails is not to be held up for its post-mortem.
 	lookTimeout = 3 * time.Second
-
-	journalctl = "/usr/bin/journalctl"
 )
 
 // death is what is known of an end that systemd calls a failure.
@@ -276,10 +275,10 @@ func (d *death) output() string {
 	if err != nil {
 		return ""
 	}
-	isScope := func(r record) bool { return scope != "" && r[of] == scope }
+	isScope := func(r lookup.Record) bool { return scope != "" && r[of] == scope }
 	if slices.ContainsFunc(records, isScope) {
 		began, err := askSystemd(d.plan.Unit, (*cgroupsd.Manager).MainStart)
-		records = slices.DeleteFunc(records, func(r record) bool { return isScope(r) && (err != nil || r.at() < began) })
+		records = slices.DeleteFunc(records, func(r lookup.Record) bool { return isScope(r) && (err != nil || r.At() < began) })
 	}
 	return lastOf(records)
 }
@@ -310,7 +309,7 @@ func linesOf(p *plan.Plan, invocation string) []string {
 func tagOf(p *plan.Plan) string { return cmp.Or(p.Tag, strings.TrimSuffix(p.Unit, ".service")) }
 
 // lastOf are the last lines of entries.
-func lastOf(records []record) string {
+func lastOf(records []lookup.Record) string {
 	var lines []string
 	for _, r := range records {
 		for line := range strings.SplitSeq(r["MESSAGE"], "\n") {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/clock"
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
@@ -37,7 +38,7 @@ type findings struct {
 // the process dies (mm/oom_kill.c), so they are there by now; the cgroup's own
 // files may be gone. The kernel keeps as much as fits, a firewall's log may fill that
 // in seconds: what it has of then no more journald has (kernelRecords).
-func kernelFindings(p *plan.Plan, end time.Duration, ofJournald func() []record) findings {
+func kernelFindings(p *plan.Plan, end time.Duration, ofJournald func() []lookup.Record) findings {
 	s := &kernelSearch{plan: p, group: p.Unit, ends: [2]time.Duration{end, end + rawOffset()}}
 	if p.Scope != nil {
 		s.group = p.Scope.Name
@@ -47,7 +48,7 @@ func kernelFindings(p *plan.Plan, end time.Duration, ofJournald func() []record)
 		for _, r := range ofJournald() {
 			us, err := strconv.ParseInt(r["_SOURCE_MONOTONIC_TIMESTAMP"], 10, 64)
 			if err == nil {
-				s.look(time.Duration(us)*time.Microsecond, r.kernelText())
+				s.look(time.Duration(us)*time.Microsecond, kernelText(r))
 			}
 		}
 	}
@@ -94,13 +95,13 @@ const mostKernelRecords = 10_000
 
 // kernelRecords are the last that journald has of the kernel's messages. It is not
 // asked for those of a time: where the clock was set back it looks in the wrong place.
-func kernelRecords() []record {
+func kernelRecords() []lookup.Record {
 	records, _ := lookUp(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel")
 	return records
 }
 
 // kernelText is a line of the kernel's log: what is written to that journald takes apart.
-func (r record) kernelText() string {
+func kernelText(r lookup.Record) string {
 	if id := r["SYSLOG_IDENTIFIER"]; id != "" && id != "kernel" {
 		return id + ": " + r["MESSAGE"]
 	}
@@ -253,7 +254,7 @@ func userFindings(p *plan.Plan) (f findings) {
 		return f
 	}
 	records, _ := askJournal(1, "MESSAGE_ID", "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+p.Scope.Name)
-	f.oom = len(records) > 0 && records[0].at() >= end.Began
+	f.oom = len(records) > 0 && records[0].At() >= end.Began
 	return f
 }
 
@@ -263,6 +264,6 @@ func (d *fatality) userFindings() (f findings) {
 		return f
 	}
 	records, _ := lookUp(mostRecords, "MESSAGE_ID", realm.ManagerMatch(), "MESSAGE_ID="+outOfMemory, realm.UnitField()+"="+d.plan.Scope.Name)
-	f.oom = slices.ContainsFunc(records, func(r record) bool { return d.isOf(r.at()) })
+	f.oom = slices.ContainsFunc(records, func(r lookup.Record) bool { return d.isOf(r.At()) })
 	return f
 }

@@ -8,12 +8,13 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/plan"
 )
 
 // journald takes apart what others than the kernel have written to its log.
 func TestKernelRecords(t *testing.T) {
-	records, err := parseRecords([]byte(`{"SYSLOG_IDENTIFIER":"kernel","MESSAGE":"memory: usage 65500kB, limit 65536kB, failcnt 33"}
+	records, err := lookup.Parse([]byte(`{"SYSLOG_IDENTIFIER":"kernel","MESSAGE":"memory: usage 65500kB, limit 65536kB, failcnt 33"}
 {"SYSLOG_IDENTIFIER":"kernel","MESSAGE":"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/unitc.slice/unitc-web.scope,task_memcg=/x"}
 {"SYSLOG_IDENTIFIER":"cgroup","MESSAGE":"fork rejected by pids controller in /unitc.slice/unitc-web.scope"}
 `))
@@ -31,7 +32,7 @@ func TestKernelRecords(t *testing.T) {
 	} {
 		s := &kernelSearch{plan: &plan.Plan{}, group: "unitc-web.scope", ends: [2]time.Duration{time.Minute, 3 * time.Minute}}
 		for _, r := range records {
-			s.look(c.at, r.kernelText())
+			s.look(c.at, kernelText(r))
 		}
 		if s.found != c.want {
 			t.Errorf("at %v: %+v", c.at, s.found)

@@ -20,6 +20,7 @@ import (
 	"github.com/unitc/unitc/internal/cgroupsd"
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/journal"
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/resolved"
@@ -143,7 +144,7 @@ func failedNow() map[string]string {
 
 // report writes an entry for each failure of one container. What journald has of the
 // kernel's messages is the same for all that have failed by now.
-func report(p *plan.Plan, reported map[string]bool, kernel func() []record) error {
+func report(p *plan.Plan, reported map[string]bool, kernel func() []lookup.Record) error {
 	deaths, err := unreported(p.Unit)
 	if err != nil || len(deaths) == 0 {
 		return err
@@ -183,7 +184,7 @@ type fatality struct {
 
 // linesOfUnit are the last lines of a unit's, of whichever invocation. Those of a payload
 // in a scope that has no relay are the scope's.
-func linesOfUnit(p *plan.Plan) []record {
+func linesOfUnit(p *plan.Plan) []lookup.Record {
 	of := realm.SystemdUnitField()
 	matches := []string{of + "=" + p.Unit, "_TRANSPORT=stdout", "_TRANSPORT=journal"}
 	if p.Scope != nil {
@@ -196,18 +197,18 @@ func linesOfUnit(p *plan.Plan) []record {
 // output is the last of what that invocation wrote, of the unit's lines. journald does
 // not know it of those that it reads when the service has ended, nor of the scope's: of
 // these it is what came before the next start.
-func (d *fatality) output(lines []record) string {
+func (d *fatality) output(lines []lookup.Record) string {
 	of := realm.SystemdUnitField()
-	isScope := func(r record) bool { return d.plan.Scope != nil && r[of] == d.plan.Scope.Name }
-	return lastOf(slices.DeleteFunc(slices.Clone(lines), func(r record) bool {
-		return !d.wrote(r) && !(isScope(r) && d.isOf(r.at()))
+	isScope := func(r lookup.Record) bool { return d.plan.Scope != nil && r[of] == d.plan.Scope.Name }
+	return lastOf(slices.DeleteFunc(slices.Clone(lines), func(r lookup.Record) bool {
+		return !d.wrote(r) && !(isScope(r) && d.isOf(r.At()))
 	}))
 }
 
 // wrote tells whether a line of the unit's is of this invocation.
-func (d *fatality) wrote(r record) bool {
+func (d *fatality) wrote(r lookup.Record) bool {
 	id := r["_SYSTEMD_INVOCATION_ID"]
-	return id == d.invocation || id == "" && d.isOf(r.at())
+	return id == d.invocation || id == "" && d.isOf(r.At())
 }
 
 // isOf tells whether what was read at a time is of this invocation, if journald knew
@@ -294,9 +295,9 @@ func addLastEnd(deaths []*fatality, last *cgroupsd.End) []*fatality {
 }
 
 // fatalities are the failures among what PID 1 has said. One invocation has one.
-func fatalities(records []record) []*fatality {
+func fatalities(records []lookup.Record) []*fatality {
 	var deaths []*fatality
-	exits, heard, asked := map[string]record{}, map[string]bool{}, map[string]bool{}
+	exits, heard, asked := map[string]lookup.Record{}, map[string]bool{}, map[string]bool{}
 	restarts := ""
 	var ended, since time.Duration // the end before, and from when on lines are of the next run
 	for _, r := range records {
@@ -315,22 +316,22 @@ func fatalities(records []record) []*fatality {
 			if ended > 0 {
 				// A busy journald may read a last line late and a first one before
 				// what PID 1 says of the start: half-way it is neither.
-				since = (ended + r.at()) / 2
+				since = (ended + r.At()) / 2
 				bound(deaths, since)
 			}
 		case unitSucceeded:
-			restarts, ended, since = "", r.at(), r.at()+lateLine
+			restarts, ended, since = "", r.At(), r.At()+lateLine
 			bound(deaths, since)
 		case unitFailed:
 			if slices.ContainsFunc(deaths, func(f *fatality) bool { return f.invocation == invocation }) {
 				continue // start-limit-hit speaks of the failure before
 			}
-			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.at(), wall: r.wall(), since: since}
-			d.code, d.status = exits[invocation].exit()
+			d := &fatality{death: death{invocation: invocation, result: r["UNIT_RESULT"], restarts: restarts}, at: r.At(), wall: r.Wall(), since: since}
+			d.code, d.status = exitOf(exits[invocation])
 			d.asked = asked[invocation]
 			d.muted = !heard[invocation] && slices.Contains(exitResults, d.result)
 			bound(deaths, since)
-			deaths, restarts, ended, since = append(deaths, d), "", r.at(), r.at()+lateLine
+			deaths, restarts, ended, since = append(deaths, d), "", r.At(), r.At()+lateLine
 		}
 	}
 	return deaths
@@ -347,7 +348,7 @@ func bound(deaths []*fatality, at time.Duration) {
 var exitResults = []string{"exit-code", "signal", "core-dump"}
 
 // readRecords reads what this boot's journal has of a unit's ends.
-func readRecords(unit string) ([]record, error) {
+func readRecords(unit string) ([]lookup.Record, error) {
 	return lookUp(mostRecords, "MESSAGE_ID,"+realm.InvocationField()+",UNIT_RESULT,COMMAND,EXIT_CODE,EXIT_STATUS,N_RESTARTS,UNITC_INVOCATION_ID",
 		realm.ManagerMatch(), realm.UnitField()+"="+unit, "MESSAGE_ID="+processExited, "MESSAGE_ID="+unitFailed, "MESSAGE_ID="+unitSucceeded, "MESSAGE_ID="+restartScheduled, "MESSAGE_ID="+unitStarting, "MESSAGE_ID="+unitStopping,
 		"+", realm.HelperMatch(), "UNITC_UNIT="+unit, "MESSAGE_ID="+MessageID)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
+	"github.com/unitc/unitc/internal/journal/lookup"
 	"github.com/unitc/unitc/internal/plan"
 )
 
@@ -22,7 +23,7 @@ func said(at int, id, invocation string, fields ...string) string {
 }
 
 func TestFatalities(t *testing.T) {
-	records, err := parseRecords([]byte(strings.Join([]string{
+	records, err := lookup.Parse([]byte(strings.Join([]string{
 		said(1, processExited, "a", "COMMAND", "ExecStart", "EXIT_CODE", "killed", "EXIT_STATUS", "9"),
 		said(2, unitFailed, "a", "UNIT_RESULT", "signal"),
 		said(3, restartScheduled, "a", "N_RESTARTS", "1"),
@@ -72,7 +73,7 @@ func TestLastEnd(t *testing.T) {
 		"it has failed again":  {as(killed, "d"), []string{"c " + honest + "2", "d killed by SIGKILL 3"}},
 		"no process has ended": {as(cgroupsd.End{Failed: true, Result: "resources"}, "d"), []string{"c " + honest + "2", "d ended with the result resources "}},
 	} {
-		records, err := parseRecords([]byte(strings.Join(lines, "")))
+		records, err := lookup.Parse([]byte(strings.Join(lines, "")))
 		if err != nil {
 			t.Fatal(err)
 		}

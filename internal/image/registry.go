@@ -279,7 +279,11 @@ func (r *registry) warn(headers []string) {
 
 // get asks for a path below the repository.
 func (r *registry) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base+"/"+path, nil)
+	return r.ask(ctx, http.MethodGet, path, header)
+}
+
+func (r *registry) ask(ctx context.Context, method, path string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, r.base+"/"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -388,6 +392,17 @@ func (r *registry) manifest(ctx context.Context, tagOrDigest string) (*document,
 		return checkAnswer(doc, tagOrDigest, resp.Header.Get("Docker-Content-Digest"))
 	})
 	return doc, err
+}
+
+// digest is what the registry has for a name by now, without the manifest: registries
+// that count pulls count no such question. "" = it does not say.
+func (r *registry) digest(ctx context.Context, tagOrDigest string) string {
+	resp, err := r.ask(ctx, http.MethodHead, "manifests/"+tagOrDigest, http.Header{"Accept": {acceptManifests}})
+	if err != nil {
+		return "" // who asks for the manifest next is told why
+	}
+	resp.Body.Close()
+	return resp.Header.Get("Docker-Content-Digest")
 }
 
 // checkAnswer compares the content with what was asked for and what the

@@ -11,7 +11,8 @@ import (
 )
 
 // Remote asks the registry, its mirrors first, which image a name means there:
-// the digest of the manifest for the platform. Nothing is fetched but manifests.
+// the digest of the manifest for the platform. Nothing is fetched but manifests, and
+// none where the name means there what it meant when it was fetched.
 func (c *Client) Remote(ctx context.Context, name, platform string) (string, error) {
 	asked, err := reference.Parse(name)
 	if err != nil {
@@ -57,6 +58,12 @@ func (c *Client) remoteFrom(ctx context.Context, e endpoint, ref reference.Refer
 	if ref.Digest != "" {
 		tagOrDigest = ref.Digest
 	}
+	ref.Platform = reference.Foreign(platform)
+	if fetched := c.fetched(ref); len(fetched) > 0 {
+		if image := fetched[r.digest(ctx, tagOrDigest)]; image != "" {
+			return image, nil
+		}
+	}
 	doc, err := r.manifest(ctx, tagOrDigest)
 	if err != nil {
 		return "", err
@@ -66,4 +73,17 @@ func (c *Client) remoteFrom(ctx context.Context, e endpoint, ref reference.Refer
 		return "", err
 	}
 	return doc.digest, nil
+}
+
+// fetched are the images that were fetched for a name and a platform, by the digest that
+// the registry had for the name then.
+func (c *Client) fetched(ref reference.Reference) map[string]string {
+	images := map[string]string{}
+	name, err := c.Store.LookupName(ref)
+	for n := &name; err == nil && n != nil; n = n.Next {
+		if n.Target != "" && n.Platform == ref.Platform {
+			images[n.Target] = n.Image
+		}
+	}
+	return images
 }

@@ -44,7 +44,7 @@ func listenAbstract(kind int, name string) (fd int, err error) {
 		return -1, err
 	}
 	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@" + name}); err == nil && kind == unix.SOCK_STREAM {
-		err = unix.Listen(fd, 10)
+		err = unix.Listen(fd, unix.SOMAXCONN) // nobody accepts
 	}
 	if err != nil {
 		unix.Close(fd)

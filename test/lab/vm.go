@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ func cmdVMStage(args []string) error {
 	}
 	deadline := time.After(j.timeout())
 	kernel := ""
+	var failed error // what an earlier boot's command ended with
 	for boot := 1; ; boot++ {
 		vm := &vm{job: &j, boot: boot, deadline: deadline, console: newConsole()}
 		qemu, stop := j.qemuArgs(suite, disk, socket, kernel), func() {}
@@ -66,9 +68,9 @@ func cmdVMStage(args []string) error {
 			fmt.Fprintf(os.Stderr, "--- the VM's console, its last lines:\n%s\n---\n", vm.console.tail(60))
 		}
 		if !again {
-			return err
+			return cmp.Or(err, failed)
 		}
-		kernel = vm.nextKernel
+		kernel, failed = vm.nextKernel, cmp.Or(failed, vm.failed)
 	}
 }
 
@@ -192,6 +194,7 @@ type vm struct {
 	console  *console
 	// nextKernel is what the next boot's kernel is told beside the usual.
 	nextKernel string
+	failed     error // its command's end, where another boot follows
 }
 
 // run boots the disk and follows the machine until the command has finished or,
@@ -262,6 +265,7 @@ func (v *vm) watch(frames <-chan frame, died <-chan error) (again bool, err erro
 			}
 			if f.Done && f.Again {
 				again, v.nextKernel = true, f.Kernel
+				v.failed, _ = v.show(f)
 				quiet.Reset(vmQuiet)
 			} else if err, last := v.show(f); last {
 				return false, err

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
+
+	"github.com/unitc/unitc/internal/store"
 )
 
 // What a name means is asked without its manifest, which registries count as a pull, as
@@ -60,4 +62,16 @@ func TestRemoteCountsAsNoPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	remote(ref, second.digest(), 0)
+	// What was gone back from is not what the registry has, and does not go by its digest.
+	back := mustParse(t, ref)
+	if err := w.client.Store.ChangeName(back, func(n *store.Name) { n.Advance(); n.MeanAgain(first.digest()) }); err != nil {
+		t.Fatal(err)
+	}
+	remote(ref, second.digest(), 1)
+	if err := w.client.Store.ChangeName(mustParse(t, multi), func(n *store.Name) { n.MeanAgain(second.digest()) }); err != nil {
+		t.Fatal(err)
+	}
+	if img, err := w.client.Store.Resolve(w.host + "/a@" + digestOf(index)); err == nil {
+		t.Errorf("by the digest of an index that was gone back from there is %s", img.Digest)
+	}
 }

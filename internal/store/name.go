@@ -22,7 +22,8 @@ type Name struct {
 	// registries.conf sent elsewhere, the name that was fetched.
 	Ref string `json:"ref"`
 	// Image is the digest of the manifest for this platform, Target what the
-	// registry gave for the name: the same, or that of a multi-platform index.
+	// registry gave for the name: the same, or that of a multi-platform index; "" = it
+	// is not known, as after a way back.
 	Image  string `json:"image"`
 	Target string `json:"target,omitempty"`
 	// Time is when the registry was last asked, for pull_policy.
@@ -67,6 +68,11 @@ func (n *Name) Advance() {
 		n.file = file
 	}
 }
+
+// MeanAgain has the name mean an image that it has meant before. What the registry gave
+// for the name is another's, and is forgotten: who asks for that by its digest must not
+// get this one.
+func (n *Name) MeanAgain(image string) { n.Image, n.Target = image, "" }
 
 // NewName makes the entry for a reference.
 func NewName(r reference.Reference, target string, at time.Time) Name {

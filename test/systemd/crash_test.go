@@ -45,6 +45,7 @@ x-nftables: ` + crashRules + `
 tmpfs: [/scratch]`},
 	{placement{"service", "direct"}, "own", endless + `
 userns_mode: host
+network_mode: host
 oom_score_adj: 100
 init: true
 security_opt: [no-new-privileges=false]`},
@@ -88,10 +89,10 @@ func makeCrashBundle(t *testing.T) {
 	b.writeOrFail(t)
 }
 
-// otherSteps only an engine asks for (TestRuntimeKilledAtItsSteps), or a host
-// with SELinux or AppArmor.
+// otherSteps only an engine asks for (TestRuntimeKilledAtItsSteps), a unit with a socket,
+// or a host with SELinux or AppArmor.
 var otherSteps = []string{
-	"await-start", "check-labels", "find-devices", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held",
+	"await-start", "check-labels", "find-devices", "find-program", "set-apparmor-profile", "set-selinux-label", "start-container-hooks-held", "write-pid",
 }
 
 // systemdSteps are those at which systemd is told, asked or waited for; at all others

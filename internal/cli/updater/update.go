@@ -322,7 +322,10 @@ func (u *Updater) restart(ctx context.Context, units []string) (ended []string, 
 // other one: some may have started it by themselves.
 func (u *Updater) goBack(ctx context.Context, g *group, o Outcome, why error, before []string) Outcome {
 	o.Result, o.Error = RolledBack, why.Error()
-	err := u.Store.ChangeName(g.ref, func(n *store.Name) { n.Image, n.Previous, n.Rejected = o.From, "", o.To })
+	err := u.Store.ChangeName(g.ref, func(n *store.Name) {
+		n.MeanAgain(o.From)
+		n.Previous, n.Rejected = "", o.To
+	})
 	running, runningErr := u.Store.Running()
 	err = errors.Join(err, runningErr)
 	for _, unit := range g.units() {
@@ -376,7 +379,8 @@ func (u *Updater) Rollback(ctx context.Context, name, platform string, container
 	err = u.Store.ChangeName(ref, func(n *store.Name) {
 		o.From, o.To = n.Image, n.Previous
 		if n.Previous != "" {
-			n.Image, n.Previous, n.Rejected = n.Previous, n.Image, n.Image
+			n.MeanAgain(n.Previous)
+			n.Previous, n.Rejected = o.From, o.From
 		}
 		n.Trial = nil
 	})

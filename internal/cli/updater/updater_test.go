@@ -193,7 +193,7 @@ func TestUpdateThatIsKilled(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		w.expect(RolledBack, c.asked...)
-		if n := w.name(); n.Image != digest("a") || n.Rejected != digest("b") || n.Trial != nil {
+		if n := w.name(); n.Image != digest("a") || n.Rejected != digest("b") || n.Trial != nil || n.Target != "" {
 			t.Errorf("%s: the name is %+v", name, n)
 		}
 		if err := w.run(nil); err != nil || len(w.outcomes) > 0 {
@@ -307,7 +307,7 @@ func TestUpdateGoesBack(t *testing.T) {
 		t.Error("a failed update is no error")
 	}
 	w.expect(RolledBack, "restart a.service b", "restart a.service a", "start needs-it.service")
-	if n := w.name(); n.Image != digest("a") || n.Rejected != digest("b") {
+	if n := w.name(); n.Image != digest("a") || n.Rejected != digest("b") || n.Target != "" {
 		t.Errorf("after going back the name is %+v", n)
 	}
 	if err := w.run(nil, "a"); err == nil {

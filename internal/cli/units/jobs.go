@@ -72,6 +72,8 @@ func (m *Jobs) job(ctx context.Context, unit string, call func(*dbus.Conn, conte
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", unit, err)
 	}
+	// What ends again and again may have been started once more before there was the job.
+	before, _ := m.number(ctx, unit, "NRestarts")
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
 	for {
@@ -86,7 +88,7 @@ func (m *Jobs) job(ctx context.Context, unit string, call func(*dbus.Conn, conte
 			if isLost(err) && ctx.Err() == nil {
 				return fmt.Errorf("asking about %s: %w", unit, err)
 			}
-			if n > 0 {
+			if n > before {
 				return fmt.Errorf("%s: it does not start%s", unit, m.why(ctx, unit))
 			}
 			if m.opened() != told && !m.hasJob(ctx, unit) {

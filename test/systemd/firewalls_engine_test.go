@@ -23,6 +23,9 @@ func TestEngineFirewalls(t *testing.T) {
 	must(t, "sysctl", "-q", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
 	// Neither may its containers, which end behind their test.
 	command(t, "sh", "-c", forgetEngines)
+	await(t, "systemd has seen the end of their mounts", func() bool {
+		return must(t, "systemctl", "list-units", "--plain", "--no-legend", "var-lib-containers-*.mount") == ""
+	})
 	sameNetworks(t, func() {
 		t.Run("run", func(t *testing.T) {
 			client(t)

@@ -3,10 +3,7 @@
 package runtime
 
 import (
-	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 
@@ -19,23 +16,8 @@ import (
 // /etc/hosts, /etc/hostname and /etc/resolv.conf. What it writes stays in memory, within
 // bounds, and ends with it.
 
-const (
-	// maxCopy bounds one of them, and copyRoom is what all of them may grow by; in bytes.
-	maxCopy, copyRoom = 1 << 20, 64 << 10
-)
-
-func readCopy(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxCopy+1))
-	if err == nil && len(data) > maxCopy {
-		err = fmt.Errorf("%s: more than %d bytes", path, maxCopy)
-	}
-	return data, err
-}
+// copyRoom is what all of them may grow by, in bytes.
+const copyRoom = 64 << 10
 
 func hasScratch(l *Launch) bool { return hasMaskedPaths(l) || len(l.copies) > 0 }
 

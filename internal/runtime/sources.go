@@ -14,6 +14,7 @@ import (
 
 	"github.com/unitc/unitc/internal/inroot"
 	"github.com/unitc/unitc/internal/plan"
+	"github.com/unitc/unitc/internal/regular"
 )
 
 // openSources opens what bind mounts come from, and fills the tmpfs that begin
@@ -40,7 +41,7 @@ func openSources(l *Launch) error {
 				err = setPropagation(l.sources[i], sourceKind(o), false)
 			}
 		case slices.Contains(l.plan.Copies, m.Destination):
-			l.copies[i], err = readCopy(m.Source)
+			l.copies[i], _, err = regular.Read(m.Source)
 		case m.Type == "bind" || o.bind:
 			l.sources[i], err = l.openSource(m, o)
 		}

@@ -20,8 +20,8 @@ stop_units() {
 	# What they have left, networks among it.
 	systemctl stop unitc-sweep.timer 2>/dev/null || true
 	systemctl start --wait unitc-sweep.service || true
-	systemctl disable --now unitc-metrics.socket 2>/dev/null || true
-	systemctl stop 'unitc-metrics@*.service' unitc-idle.timer unitc-update.timer unitc-resolver.socket unitc-resolver.service 2>/dev/null || true
+	systemctl disable --now unitc-metrics.socket unitc-host-names.socket 2>/dev/null || true
+	systemctl stop 'unitc-metrics@*.service' unitc-idle.timer unitc-update.timer unitc-resolver.socket unitc-resolver.service unitc-host-names.service 2>/dev/null || true
 	systemctl stop unitc.slice 2>/dev/null || true
 }
 

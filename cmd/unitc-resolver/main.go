@@ -3,7 +3,7 @@
 // Command unitc-resolver answers containers that ask for names. systemd starts
 // it by unitc-resolver.socket and it ends when nobody asks any more. With "keep" it
 // keeps a user's networks, as long as there are any, and answers there; with "forward" it
-// takes connections to a user's container.
+// takes connections to a user's container. With "host" it answers the host, by unitc-host-names.socket.
 package main
 
 import (
@@ -26,6 +26,8 @@ func main() {
 		err = keep(stop)
 	} else if len(os.Args) == 4 && os.Args[1] == forwardVerb {
 		err = forwardTo(os.Args[2], os.Args[3], stop)
+	} else if len(os.Args) == 2 && os.Args[1] == "host" {
+		err = resolver.Serve(resolver.NewHost(""), sockets(), resolver.Idle, stop)
 	} else if idle, idleErr := idleTime(); idleErr != nil {
 		err = idleErr
 	} else {

@@ -30,16 +30,27 @@ type Resolver struct {
 
 // New answers from the records below root; "" = unitc's own.
 func New(root, resolvConf string) *Resolver {
-	var over func(*lease.Record) bool
-	if root == "" {
-		root, over = lease.Root(), isOver
+	return &Resolver{zone: recordsBelow(root), host: &hostServers{path: resolvConf}, waiting: newCrowd(256, 64), ask: forward}
+}
+
+func recordsBelow(root string) *zone {
+	if root != "" {
+		return newZone(root)
 	}
-	z := newZone(root)
-	z.over = over
-	return &Resolver{zone: z, host: &hostServers{path: resolvConf}, waiting: newCrowd(256, 64), ask: forward}
+	z := newZone(lease.Root())
+	z.over = isOver
+	return z
 }
 
 func isOver(r *lease.Record) bool { return invocation.IsOver(r.Container+".service", r.Invocation) }
+
+// group is the network of a client; "" = none of ours.
+func (r *Resolver) group(client netip.Addr) string {
+	if who := r.zone.who(client); who != nil {
+		return who.record.Network
+	}
+	return ""
+}
 
 // Answer gives the answer to a message from a client; nil = none.
 func (r *Resolver) Answer(message []byte, client netip.Addr, tcp bool) []byte {
@@ -68,24 +79,37 @@ func (r *Resolver) Answer(message []byte, client netip.Addr, tcp bool) []byte {
 func (q *query) local(who *asker, tcp bool) ([]byte, bool) {
 	if a, ok := address(q.name); ok {
 		name, ours := who.reverse(a)
-		switch {
-		case !ours:
+		if !ours {
 			return nil, false
-		case name == "":
-			return q.reply(dnsmessage.RCodeNameError, nil, ""), true
-		case q.question.Type != dnsmessage.TypePTR:
-			return q.reply(dnsmessage.RCodeSuccess, nil, ""), true
 		}
-		if answer := q.reply(dnsmessage.RCodeSuccess, nil, name); answer != nil {
-			return answer, true
-		}
-		// A container's name may have parts that are longer than DNS knows them.
-		return q.reply(dnsmessage.RCodeNameError, nil, ""), true
+		return q.pointer(name), true
 	}
 	addresses, found := who.lookup(q.name)
-	if !found {
-		return nil, false
+	if found {
+		return q.addresses(addresses, tcp), true
 	}
+	if name, ok := inDomain(q.name); ok {
+		return q.inDomain(who, name, tcp), true
+	}
+	return nil, false
+}
+
+// pointer answers with the name behind an address; "" = it has none.
+func (q *query) pointer(name string) []byte {
+	if name != "" {
+		if q.question.Type != dnsmessage.TypePTR {
+			return q.reply(dnsmessage.RCodeSuccess, nil, "")
+		}
+		// A container's name may have parts that are longer than DNS knows them.
+		if answer := q.reply(dnsmessage.RCodeSuccess, nil, name); answer != nil {
+			return answer
+		}
+	}
+	return q.reply(dnsmessage.RCodeNameError, nil, "")
+}
+
+// addresses answers with as many as there is room for.
+func (q *query) addresses(addresses []netip.Addr, tcp bool) []byte {
 	// Who takes the first of several is led to another one each time.
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
 	answer := q.reply(dnsmessage.RCodeSuccess, addresses, "")
@@ -96,7 +120,7 @@ func (q *query) local(who *asker, tcp bool) ([]byte, bool) {
 	if len(answer) > room {
 		answer = q.truncated(addresses, room)
 	}
-	return answer, true
+	return answer
 }
 
 // outside asks one server after the other. One that does not want to, or could

@@ -21,9 +21,15 @@ const Idle = 30 * time.Second
 // comes beyond waits in the socket's queue.
 const most = 1024
 
+// answerer is what is served: Resolver or Host.
+type answerer interface {
+	Answer(message []byte, client netip.Addr, tcp bool) []byte
+	group(client netip.Addr) string
+}
+
 // server serves the sockets that systemd has passed.
 type server struct {
-	r       *Resolver
+	r       answerer
 	slots   chan struct{} // of datagrams
 	clients *crowd        // of connections
 	began   time.Time
@@ -46,7 +52,7 @@ const grace = 200 * time.Millisecond
 
 // Serve answers on sockets until nobody has asked for as long as idle, or until
 // stop is closed.
-func Serve(r *Resolver, sockets []*os.File, idle time.Duration, stop <-chan os.Signal) error {
+func Serve(r answerer, sockets []*os.File, idle time.Duration, stop <-chan os.Signal) error {
 	s := newServer(r)
 	for _, f := range sockets {
 		if err := s.add(f); err != nil {
@@ -54,13 +60,13 @@ func Serve(r *Resolver, sockets []*os.File, idle time.Duration, stop <-chan os.S
 		}
 	}
 	if len(s.hear) == 0 {
-		return errors.New("no sockets were passed: start unitc-resolver.socket")
+		return errors.New("no sockets were passed: start the .socket, not the .service")
 	}
 	s.run(idle, stop)
 	return nil
 }
 
-func newServer(r *Resolver) *server {
+func newServer(r answerer) *server {
 	return &server{r: r, began: time.Now(), slots: make(chan struct{}, most), clients: newCrowd(256, 16), talking: map[*net.TCPConn]bool{}}
 }
 
@@ -179,10 +185,8 @@ func (s *server) connections(l *net.TCPListener) {
 			c.Close()
 			continue
 		}
-		client, network := from.AddrPort().Addr(), ""
-		if who := s.r.zone.who(client.Unmap()); who != nil {
-			network = who.record.Network
-		}
+		client := from.AddrPort().Addr()
+		network := s.r.group(client.Unmap())
 		if !s.clients.enter(from.IP.String(), network) {
 			c.Close()
 			continue

@@ -84,12 +84,17 @@ func isExtra(suiteName string) bool { return extraTests[suiteName] != "" }
 var suites = []suite{
 	{name: "trixie", // systemd 257
 		// systemd opens the libraries of TPMs when it has one.
-		include: []string{"apparmor", "libtss2-esys-3.0.2-0t64", "libtss2-rc0t64"}, tpm: true,
+		include: []string{"apparmor", "libtss2-esys-3.0.2-0t64", "libtss2-rc0t64", "systemd-resolved"}, tpm: true,
 		// Compiling the profiles of other programs takes the VM half a minute.
-		prepare: "find /etc/apparmor.d -maxdepth 1 -type f -delete"},
-	{name: "bookworm"}, // systemd 252, the oldest we support
-	{name: "forky", apt: []string{`Acquire::Check-Valid-Until "false"`}}, // the newest
+		prepare: "find /etc/apparmor.d -maxdepth 1 -type f -delete; " + noResolved},
+	// systemd 252, the oldest we support
+	{name: "bookworm", include: []string{"systemd-resolved"}, prepare: noResolved},
+	// the newest
+	{name: "forky", include: []string{"systemd-resolved"}, prepare: noResolved, apt: []string{`Acquire::Check-Valid-Until "false"`}},
 }
+
+// noResolved leaves systemd-resolved to the tests that start it.
+const noResolved = "find /etc/systemd/system -name \"systemd-resolved*\" -delete"
 
 // What a tree holds beside minbase. The kernel is fetched but not installed:
 // only the VM lane needs it, and its postinst would want an initramfs maker.
@@ -143,6 +148,10 @@ func (s suite) recipe() []string {
 	}
 	for _, pattern := range treeExcludes {
 		args = append(args, "--dpkgopt=path-exclude="+pattern)
+	}
+	if slices.Contains(s.include, "systemd-resolved") {
+		// Its installation has the tree ask a server that does not run there.
+		args = append(args, `--customize-hook=rm -f "$1/etc/resolv.conf"; cat /etc/resolv.conf >"$1/etc/resolv.conf"`)
 	}
 	if s.prepare != "" {
 		args = append(args, "--customize-hook=chroot \"$1\" sh -c '"+s.prepare+"'")

@@ -72,8 +72,10 @@ func (a *app) buildable(arg string, names []string) ([]definition.Service, error
 		if err != nil {
 			return nil, err
 		}
-		if found.File.Problems.HasErrors() {
-			return nil, &catalog.BrokenError{Problems: found.File.Problems}
+		for i := range found.Services {
+			if problems := found.File.ProblemsOf(&found.Services[i]); problems.HasErrors() {
+				return nil, &catalog.BrokenError{Problems: problems}
+			}
 		}
 		services = found.Services
 	}

@@ -151,7 +151,7 @@ func (a *app) problems(args []string) (diag.List, int, error) {
 		definitions += len(out.Definitions)
 	}
 	all.Sort()
-	return slices.Compact(all), definitions, nil
+	return diag.List.Compact(all), definitions, nil
 }
 
 // dryRunOf turns a FILE or DIR into a run over it. A file from elsewhere is checked as the
@@ -204,11 +204,11 @@ func relative(p diag.Problem, named bool) diag.Problem {
 func planProblems(files []definition.File) diag.List {
 	var problems diag.List
 	for _, f := range files {
-		if f.Problems.HasErrors() {
-			continue
-		}
 		for i := range f.Services {
 			s := f.Services[i]
+			if f.ProblemsOf(&s).HasErrors() {
+				continue
+			}
 			if s.RootFS == "" { // what the image gives is not known here
 				problems = append(problems, relaxations(&s)...)
 				continue

@@ -182,8 +182,8 @@ func withLimits(found *catalog.Found, running *definition.Service, limits map[st
 	source := found.Source
 	source.Layers = append(slices.Clip(source.Layers), searchpath.Layer{Path: "update-limits", Data: layer(found.File.Project, running.Key, limits)})
 	file := loader.Parse(source, library.Full)
-	if file.Problems.HasErrors() {
-		return nil, &catalog.BrokenError{Problems: file.Problems}
+	if problems := file.ProblemsOf(running); problems.HasErrors() {
+		return nil, &catalog.BrokenError{Problems: problems}
 	}
 	for i := range file.Services {
 		s := &file.Services[i]

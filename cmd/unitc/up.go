@@ -93,11 +93,12 @@ func (a *app) candidate(path, name string) (*catalog.Candidate, error) {
 		return nil, notAFile(path, err)
 	}
 	problems, err := c.Check(searchpath.Dirs[0])
-	if problems.HasErrors() {
+	if c.File.StartProblems().HasErrors() {
 		return nil, &catalog.BrokenError{Problems: problems}
 	}
+	// An error here is of a service that does not start with the project.
 	for _, p := range problems {
-		if p.Severity == diag.Warning {
+		if p.Severity != diag.Note {
 			fmt.Fprintln(a.stderr, terminal.Clean(p.String()))
 		}
 	}

@@ -92,6 +92,7 @@ func Parse(in Input) definition.File {
 	r.readLayers()
 	file := r.decodeFile()
 	r.scale(&file)
+	r.settleOwners(&file)
 	r.problems.Sort()
 	r.reportDropped()
 	file.Problems = r.problems

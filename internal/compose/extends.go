@@ -67,6 +67,10 @@ func (r *reader) extendService(n, services *node, chain []string) {
 		step = name
 	}
 	r.extendService(base, services, append(chain[:len(chain):len(chain)], step))
+	if left := findPair(base, "extends"); left != nil && left.value.bad {
+		extends.value.bad = true // it lacks what that one lacks
+		return
+	}
 	r.mergeBase(n, base)
 }
 
@@ -101,7 +105,8 @@ func (r *reader) readExtends(p *pair) (file, name string, ok bool) {
 	}
 	if path := n.get("file"); path != nil {
 		file = r.namedPath(path)
-		return file, name, file != ""
+		n.bad = file == ""
+		return file, name, !n.bad
 	}
 	if r.services() == nil {
 		r.faultExtends(p, "write extends: {file: base.yaml, service: "+name+"}", "a definition of one service has no neighbours to extend")
@@ -150,6 +155,7 @@ type extendedFile struct {
 func (r *reader) extendsFile(p *pair, file string) *node {
 	at := extendedFile{file, r.scopes[p.place.layer]}
 	if services, known := r.extended[at]; known {
+		p.value.bad = services == nil
 		return services
 	}
 	if r.extended == nil {

@@ -157,7 +157,9 @@ func (r *reader) projectService(s *definition.Service, services *node, p *pair) 
 	if p.value.kind != mapping && !p.value.bad {
 		r.faultKey(services, p, "write at least image: or rootfs: below it", "the service is %s", p.value.kind)
 	}
+	r.owner = p.key
 	r.decodeService(s, name, p.place, p.value)
+	r.owner = ""
 	s.Project, s.Key = r.in.Name, p.key
 }
 

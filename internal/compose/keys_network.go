@@ -29,7 +29,7 @@ var networkKeys = []field{
 		doc:    "Further names for /etc/hosts.",
 		decode: decodeExtraHosts},
 	{name: "links", shape: &shape{kinds: list, item: &shape{kinds: text, format: &linkFormat}, last: true}, example: "[\"db:database\"]",
-		doc:    "Services of the same network, and further names for them.",
+		doc:    "Services of the same network, and further names for them. They are started before this one, and it is restarted with them, unless depends_on names them.",
 		decode: decodeLinks},
 	{name: "mac_address", shape: &shape{kinds: text, format: &macFormat}, example: "02:42:ac:11:65:43",
 		doc:    "The MAC address on the first network.",
@@ -161,18 +161,22 @@ func decodeExtraHosts(r *reader, s *definition.Service, n *node) {
 	}
 }
 
-// decodeLinks reads SERVICE or SERVICE:ALIAS; a link implies a dependency.
+// decodeLinks reads SERVICE or SERVICE:ALIAS; a link implies a dependency, unless
+// depends_on says which, as in Compose.
 func decodeLinks(r *reader, s *definition.Service, n *node) {
+	given := r.service.get("depends_on").orEmpty().asMapping(mergeDependencies)
 	for _, item := range n.items {
-		key, alias, given := strings.Cut(item.text, ":")
-		if !given {
+		key, alias, named := strings.Cut(item.text, ":")
+		if !named {
 			alias = key
 		}
 		if what, cure := hostFormat.check(alias); what != "" {
 			r.fault(item, cure, "%s", what)
 			continue
 		}
-		r.depend(s, item.place, n, key, definition.Dependency{Condition: definition.ServiceStarted})
+		if given.get(key) == nil {
+			r.depend(s, item.place, n, key, definition.Dependency{Condition: definition.ServiceStarted, Restart: true})
+		}
 		if unit, ok := r.serviceUnit(key); ok {
 			s.Links = append(s.Links, definition.Link{Service: unit, Alias: alias})
 		}

@@ -26,6 +26,7 @@ type reader struct {
 	delayed  tally // of pending
 
 	service    *node                // the service being read
+	owner      string               // its key, in a project
 	fileLabels map[string]string    // from its label_file
 	published  map[string]publisher // the host's ports that the definition takes
 	addressed  bool                 // one of them on an address of the host's
@@ -74,10 +75,12 @@ func (r *reader) report(severity diag.Severity, at place, path, cure, format str
 	p := diag.Problem{
 		File: r.path(at), Line: int(at.line), Col: int(at.col),
 		Severity: severity, Path: path, What: fmt.Sprintf(format, args...), Cure: cure,
+		Of: r.owners(path),
 	}
 	for i := range r.problems {
 		// What an anchor holds is met once an alias, and is to be corrected once.
 		if had := &r.problems[i]; had.Line == p.Line && had.Col == p.Col && had.What == p.What && had.File == p.File && p.Line > 0 {
+			had.Of = joinOwners(had.Of, p.Of)
 			return &diag.Problem{}
 		}
 	}

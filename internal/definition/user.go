@@ -142,11 +142,14 @@ func named(key string, list []Directive, names []string) string {
 // nothing says otherwise, becomes what a user's have; what a user cannot have is a
 // problem.
 func (f *File) ForUser() {
-	if f.Problems.HasErrors() {
+	if f.SharedProblems().HasErrors() {
 		return
 	}
 	for i := range f.Services {
 		s := &f.Services[i]
+		if f.ProblemsOf(s).HasErrors() {
+			continue
+		}
 		if len(f.Services) == 1 && s.NetworkMode == "" && s.implied() && !f.declares(s.Networks[0].Network) {
 			s.Networks, f.Networks = nil, f.without(s.Networks[0].Network) // there is nobody to be reached by it
 		}
@@ -154,6 +157,9 @@ func (f *File) ForUser() {
 			if path := r.asks(s); path != "" {
 				p := s.Problem(path, r.what, r.cure)
 				p.Severity = diag.Error
+				if p.Of = nil; s.Project != "" {
+					p.Of = []string{s.Key}
+				}
 				f.Problems = append(f.Problems, p)
 			}
 		}

@@ -65,6 +65,9 @@ type Problem struct {
 	Path     string   `json:"path,omitempty"` // services.web.ports[0]
 	What     string   `json:"what"`
 	Cure     string   `json:"cure,omitempty"`
+	// Of are the services of a project, by their keys, that the fault is of; none: of all
+	// that the file has.
+	Of []string `json:"-"`
 }
 
 // String prints `file:line:col: severity: path: what; cure`.
@@ -121,6 +124,11 @@ func (l List) Sort() {
 	slices.SortStableFunc(l, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
+}
+
+// Compact leaves one of neighbours that say the same.
+func (l List) Compact() List {
+	return slices.CompactFunc(l, func(a, b Problem) bool { return a.Rule == b.Rule && a.String() == b.String() })
 }
 
 // String prints one problem a line.

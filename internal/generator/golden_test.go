@@ -139,6 +139,13 @@ var goldenCases = []struct {
 	{"timer-of-two-lines", "backup", one(definition.Service{RootFS: "/srv/web", System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "a\nb")}}})},
 	{"socket", "web", one(definition.Service{RootFS: "/srv/web", System: definition.System{Socket: []definition.Directive{directive("ListenStream", "80")}}})},
 	{"warning", "web", definition.File{Services: []definition.Service{{RootFS: "/srv/web"}}, Problems: diag.List{{File: "/etc/unitc/web.yaml", Severity: diag.Warning, What: "odd"}}}},
+	{"fault-of-one", "shop", definition.File{Project: true,
+		Services: []definition.Service{
+			{Name: "shop-db", Key: "db", Project: "shop", RootFS: "/srv/db", Restart: definition.Restart{Policy: definition.RestartAlways}},
+			{Name: "shop-web", Key: "web", Project: "shop", RootFS: "/srv/web", Restart: definition.Restart{Policy: definition.RestartAlways},
+				DependsOn: []definition.Dependency{{Service: "shop-db", Condition: definition.ServiceStarted}}, System: definition.System{Timer: []definition.Directive{directive("OnCalendar", "daily")}}}},
+		Networks: []definition.Network{{Key: "default", Name: "shop_default"}},
+		Problems: diag.List{{File: "/etc/unitc/shop.yaml", Line: 4, Col: 5, Severity: diag.Error, Path: "services.web.imagee", What: "unknown key", Of: []string{"web"}}}}},
 	{"device-rule", "web", one(definition.Service{RootFS: "/srv/web", DeviceCgroupRules: []string{"c *:3 r"}})},
 }
 

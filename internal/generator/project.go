@@ -31,7 +31,7 @@ func projectTarget(file definition.File) unit {
 	for i := range file.Services {
 		switch s := &file.Services[i]; {
 		case !s.StartsWithProject():
-		case s.ByTime() && !file.Problems.HasErrors():
+		case s.ByTime() && !file.ProblemsOf(s).HasErrors():
 			w.Set("Wants", strings.TrimSuffix(unitName(s.Name), serviceSuffix)+timerSuffix)
 		default:
 			w.Set("Wants", unitName(s.Name))

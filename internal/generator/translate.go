@@ -70,20 +70,20 @@ func translate(file definition.File, outDir, helper string, space *room) []unit 
 // translateService adds the service's unit and those that come with it.
 func translateService(units []unit, file definition.File, s *definition.Service, outDir, helper string, space *room) []unit {
 	t := space.translation(translation{service: s, project: file.Services, source: file.Path, outDir: outDir, helper: helper, room: space})
-	problems := file.Problems
+	problems := file.ProblemsOf(s)
 	t.unit.name, t.unit.container = unitName(s.Name), true
-	if t.unit.stem() != s.Name && !file.Problems.HasErrors() {
+	if t.unit.stem() != s.Name && !problems.HasErrors() {
 		t.fault("", "no unit can have the name "+unitfile.Printable(s.Name), "rename the definition to letters, digits, - and _")
 	}
 	t.unit.problems = append(t.unit.problems, resource.Check(s)...)
 	t.install()
-	t.broken = file.Problems.HasErrors() || t.unit.problems.HasErrors()
-	text := t.text(file.Problems)
+	t.broken = problems.HasErrors() || t.unit.problems.HasErrors()
+	text := t.text(problems)
 	triggers := t.triggers()
 	if !t.broken && t.unit.problems.HasErrors() {
 		// A value that no unit file can hold was met while writing.
 		t.broken = true
-		text = t.text(file.Problems)
+		text = t.text(problems)
 	}
 	t.unit.text = text
 	if !t.cleansUp() {
@@ -92,7 +92,7 @@ func translateService(units []unit, file definition.File, s *definition.Service,
 			return t.text(problems)
 		}
 	}
-	t.unit.resolved = space.keep(resolve(space.free(), s, append(file.Problems[:len(file.Problems):len(file.Problems)], t.unit.problems...)))
+	t.unit.resolved = space.keep(resolve(space.free(), s, append(problems[:len(problems):len(problems)], t.unit.problems...)))
 	triggers = append(triggers, t.portUnits()...)
 	for i := range triggers {
 		triggers[i].starts = t.unit.name

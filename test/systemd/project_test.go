@@ -59,6 +59,60 @@ func TestProjectTarget(t *testing.T) {
 	}
 }
 
+// A service with a fault is a failed unit that tells it. The others of its project start
+// at boot, also where its profile is one that nobody has chosen.
+func TestFaultOfOneService(t *testing.T) {
+	cleanReload(t)
+	const sleeps = "rootfs: host, init: true, command: [/bin/sleep, infinity], restart: always"
+	place(t, definitions+"mixed.yaml", `services:
+  web: {`+sleeps+`, depends_on: [typo]}
+  db: {`+sleeps+`, networks: [back]}
+  typo: {`+sleeps+`, enviroment: {A: b}}
+  other: {`+sleeps+`, environment: ['A=${GONE:?set it}'], profiles: [never]}
+networks: {back: {}}
+`)
+	reload(t)
+	t.Cleanup(func() {
+		must(t, "systemctl", "stop", "mixed.target", "mixed-web", "mixed-db")
+		command(t, "systemctl", "reset-failed", "mixed-typo", "mixed-other")
+	})
+	wants := must(t, "systemctl", "show", "-P", "Wants", "multi-user.target")
+	for unit, want := range map[string]bool{"mixed-web": true, "mixed-db": true, "mixed-typo": true, "mixed-other": false} {
+		if strings.Contains(wants, unit+".service") != want {
+			t.Errorf("multi-user.target wants %s: %v", unit, !want)
+		}
+	}
+	must(t, "systemctl", "start", "mixed.target")
+	for unit, want := range map[string]string{"mixed-web": "active", "mixed-db": "active", "mixed-typo": "failed", "mixed-other": "inactive"} {
+		if state := property(t, unit, "ActiveState"); state != want {
+			t.Errorf("%s is %s, want %s", unit, state, want)
+		}
+	}
+	status, _ := command(t, "systemctl", "status", "--no-pager", "mixed-typo")
+	if !strings.Contains(status, "mixed.yaml:4") {
+		t.Errorf("its status does not say where the fault is: %s", status)
+	}
+	if out, _ := command(t, "systemctl", "start", "mixed-other"); property(t, "mixed-other", "ActiveState") != "failed" {
+		t.Errorf("the one of another profile is %s: %s", property(t, "mixed-other", "ActiveState"), out)
+	}
+	if out, status := command(t, "unitc", "check", definitions+"mixed.yaml"); status != 1 || !strings.Contains(out, "enviroment") || !strings.Contains(out, "set it") {
+		t.Errorf("unitc check ends with %d: %s", status, out)
+	}
+	if out := must(t, "unitc", "plan", "mixed-db"); !strings.Contains(out, "sleep") {
+		t.Errorf("the plan of a service without a fault: %s", out)
+	}
+	// `up` starts what it would start without the other profile, and says what that one lacks.
+	place(t, "/srv/mixed-up/compose.yaml", "services:\n  web: {"+sleeps+"}\n  other: {"+sleeps+", user_ns: x, profiles: [never]}\n")
+	t.Cleanup(func() { must(t, "unitc", "down", "mixed-up") })
+	if out := must(t, "unitc", "up", "/srv/mixed-up/compose.yaml"); !strings.Contains(out, "user_ns") || property(t, "mixed-up-web", "ActiveState") != "active" {
+		t.Errorf("web is %s after unitc up: %s", property(t, "mixed-up-web", "ActiveState"), out)
+	}
+	place(t, "/srv/mixed-up/compose.yaml", "services:\n  web: {"+sleeps+"}\n  other: {"+sleeps+", user_ns: x}\n")
+	if out, status := command(t, "unitc", "up", "/srv/mixed-up/compose.yaml"); status == 0 {
+		t.Errorf("unitc up of a file with a fault in what it starts: %s", out)
+	}
+}
+
 // A service of several instances has as many units, and who depends on it waits
 // for all of them.
 func TestScale(t *testing.T) {

@@ -282,7 +282,7 @@ func (c *Candidate) Check(dir string) (diag.List, error) {
 	}
 	here, named, err := c.here()
 	inPlace := filepath.Dir(c.Path) == dir && (c.Path == dir+"/"+c.Name+".yaml" || c.copies() == "")
-	if c.File = here; err != nil || here.Problems.HasErrors() || inPlace {
+	if c.File = here; err != nil || here.StartProblems().HasErrors() || inPlace {
 		return here.Problems, err
 	}
 	c.Named = named
@@ -397,9 +397,10 @@ func inBraces(root *syntax.Node, lines [][]byte) bool {
 // moved gives what is not as it is here where it will stand.
 func (c *Candidate) moved(here definition.File) ([]string, error) {
 	fields, err := moved(here, c.File)
-	if i := slices.IndexFunc(c.File.Problems, func(p diag.Problem) bool { return p.Severity == diag.Error }); i >= 0 {
+	problems := c.File.StartProblems()
+	if i := slices.IndexFunc(problems, func(p diag.Problem) bool { return p.Severity == diag.Error }); i >= 0 {
 		// A file that it extends or includes: what follows from that is no news.
-		p := c.File.Problems[i]
+		p := problems[i]
 		fields = []string{fmt.Sprintf("line %d, %s: %s", p.Line, p.Path, p.What)}
 	}
 	return fields, err

@@ -169,8 +169,11 @@ func Names(root string) []string {
 // One is the service that a name means, with what keeps it from starting as an
 // error.
 func (f *Found) One() (*definition.Service, error) {
-	if len(f.Services) == 0 || f.File.Problems.HasErrors() {
-		problems := f.File.Problems
+	problems := f.File.Problems
+	if len(f.Services) == 1 {
+		problems = f.File.ProblemsOf(&f.Services[0])
+	}
+	if len(f.Services) == 0 || problems.HasErrors() {
 		if !problems.HasErrors() {
 			problems = append(problems, diag.Problem{File: f.File.Path, What: "it defines no service", Cure: "write rootfs: or image:"})
 		}

@@ -67,7 +67,7 @@ func (s *Set) unitc(verb string) string {
 func (s *Set) Problems() diag.List {
 	list := slices.Clone(s.problems)
 	list.Sort()
-	return slices.Compact(list)
+	return list.Compact()
 }
 
 // Files are the definitions, each with the file of its variables behind it.

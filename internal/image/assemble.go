@@ -36,6 +36,9 @@ type assembler struct {
 	want   platform
 	strict bool
 
+	// index is what has chosen the manifest, nil if nothing has.
+	index *document
+
 	lease    *store.Lease
 	manifest *document
 	conf     *configFile
@@ -113,6 +116,9 @@ func (a *assembler) configure(ctx context.Context) error {
 	}
 	a.plan(conf)
 	if err := a.store.PutBlob(m.Config.hex(), raw); err != nil {
+		return err
+	}
+	if err := a.keepIndex(); err != nil {
 		return err
 	}
 	return a.store.PutBlob(hexOf(m.digest), m.raw)

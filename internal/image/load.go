@@ -137,12 +137,16 @@ func (c *Client) loadLayout(ctx context.Context, transport string, b bundle, o L
 	if !index.isIndex() {
 		return nil, fmt.Errorf("%w: index.json is no index", ErrRefused)
 	}
-	if o.Name != "" && len(index.Manifests) != 1 {
-		return nil, fmt.Errorf("--name is for one image, the layout has %d", len(index.Manifests))
+	images := withoutAttachments(index.Manifests)
+	if left := len(index.Manifests) - len(images); left > 0 {
+		newReporter(c.Progress, o.path).send(Event{Kind: EventWarning, Text: fmt.Sprintf("%d of %d entries are left out: they are no images, but what belongs to one, as signatures", left, len(index.Manifests))})
+	}
+	if o.Name != "" && len(images) != 1 {
+		return nil, fmt.Errorf("--name is for one image, the layout has %d", len(images))
 	}
 	src := &bundleSource{bundle: b}
 	var out []Loaded
-	for _, d := range index.Manifests {
+	for _, d := range images {
 		l, err := c.loadManifest(ctx, transport, src, d, o)
 		if err != nil {
 			return out, err
@@ -152,7 +156,23 @@ func (c *Client) loadLayout(ctx context.Context, transport string, b bundle, o L
 	return out, nil
 }
 
-func (c *Client) loadManifest(ctx context.Context, transport string, src source, d descriptor, o LoadOptions) (Loaded, error) {
+// withoutAttachments leaves out what layouts have beside an image, as `cosign save` and
+// copies with referrers write it. If nothing is left the first of them says what it is.
+func withoutAttachments(all []descriptor) []descriptor {
+	images := slices.DeleteFunc(slices.Clone(all), func(d descriptor) bool {
+		switch d.Annotations["kind"] {
+		case "dev.cosignproject.cosign/sigs", "dev.cosignproject.cosign/atts":
+			return true
+		}
+		return d.ArtifactType != "" && d.ArtifactType != typeOCIConfig && d.ArtifactType != typeDockerConfig
+	})
+	if len(images) == 0 {
+		return all
+	}
+	return images
+}
+
+func (c *Client) loadManifest(ctx context.Context, transport string, src *bundleSource, d descriptor, o LoadOptions) (Loaded, error) {
 	get := func(d descriptor) (*document, error) {
 		raw, err := readSmall(ctx, src, d)
 		if err != nil {
@@ -164,15 +184,24 @@ func (c *Client) loadManifest(ctx context.Context, transport string, src source,
 	if err != nil {
 		return Loaded{}, err
 	}
-	target := doc.digest
+	index := doc
 	if doc, err = choose(ctx, doc, o.Platform, get); err != nil {
 		return Loaded{}, err
+	}
+	if index == doc {
+		if index, err = indexOf(ctx, src.bundle, d, doc, o.Platform); err != nil {
+			return Loaded{}, err
+		}
+	}
+	target := doc.digest
+	if index != nil {
+		target = index.digest
 	}
 	refs, err := layoutNames(d, o)
 	if err != nil {
 		return Loaded{}, err
 	}
-	a := &assembler{store: c.Store, source: src, report: newReporter(c.Progress, firstName(refs, target)), limits: c.Limits}
+	a := &assembler{store: c.Store, source: src, report: newReporter(c.Progress, firstName(refs, target)), limits: c.Limits, index: index}
 	return c.admit(ctx, candidate{transport: transport, path: o.path, tag: d.Annotations[annotationRefName]}, a, doc, target, c.ofThis(refs, o, a, doc.digest, target))
 }
 
@@ -195,6 +224,9 @@ func layoutNames(d descriptor, o LoadOptions) ([]reference.Reference, error) {
 	name := o.Name
 	if name == "" {
 		name = d.Annotations[annotationImageName]
+	}
+	if name == "" {
+		name = d.Annotations[annotationPinned]
 	}
 	if name == "" {
 		if name = d.Annotations[annotationRefName]; !strings.ContainsAny(name, "/:") {

@@ -56,6 +56,8 @@ type descriptor struct {
 	Size        int64             `json:"size"`
 	Platform    *platform         `json:"platform,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// ArtifactType is of what is no image.
+	ArtifactType string `json:"artifactType,omitempty"`
 }
 
 func (d descriptor) hex() string { return strings.TrimPrefix(d.Digest, "sha256:") }

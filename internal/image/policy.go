@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/realm"
@@ -173,6 +174,7 @@ type candidate struct {
 	// of the index which named it.
 	digests    []string
 	signatures func(context.Context, string) ([]signature, error)
+	bundled    func(context.Context, string) bool // there are those that cannot be judged
 }
 
 // what is asked about, for an error.
@@ -240,6 +242,9 @@ func (r requirement) checkSigned(ctx context.Context, c candidate) error {
 		}
 	}
 	if len(faults) == 0 {
+		if slices.ContainsFunc(c.digests, func(digest string) bool { return c.bundled(ctx, digest) }) {
+			return errors.New("the image's signatures are bundles, as cosign 3 makes them, which do not say for which name they are; sign it with cosign sign --new-bundle-format=false")
+		}
 		return errors.New("the image has no signature")
 	}
 	return fmt.Errorf("no signature is good: %w", errors.Join(faults...))

@@ -210,7 +210,7 @@ func (c *Client) fetchFrom(ctx context.Context, e endpoint, asked, ref reference
 	if err != nil {
 		return store.Image{}, err
 	}
-	target := doc.digest
+	target, top := doc.digest, doc
 	digests := []string{target}
 	if doc, err = choose(ctx, doc, o.Platform, func(d descriptor) (*document, error) { return r.manifest(ctx, d.Digest) }); err != nil {
 		return store.Image{}, err
@@ -218,7 +218,7 @@ func (c *Client) fetchFrom(ctx context.Context, e endpoint, asked, ref reference
 	if doc.digest != target {
 		digests = append(digests, doc.digest)
 	}
-	err = policy.check(ctx, candidate{transport: "docker", ref: ref, digests: digests, signatures: r.signatures})
+	err = policy.check(ctx, candidate{transport: "docker", ref: ref, digests: digests, signatures: r.signatures, bundled: r.bundled})
 	if err != nil {
 		return store.Image{}, err
 	}
@@ -231,7 +231,7 @@ func (c *Client) fetchFrom(ctx context.Context, e endpoint, asked, ref reference
 			names[i] = names[i].Later()
 		}
 	}
-	a := &assembler{store: c.Store, source: r, report: report, limits: c.Limits}
+	a := &assembler{store: c.Store, source: r, report: report, limits: c.Limits, index: top}
 	if doc.digest == target {
 		// No index has chosen it.
 		if a.want, err = parsePlatform(o.Platform); err != nil {

@@ -365,9 +365,13 @@ func retryable(err error) bool {
 
 // manifest fetches and verifies a manifest or index by tag or digest.
 func (r *registry) manifest(ctx context.Context, tagOrDigest string) (*document, error) {
+	return r.document(ctx, "manifests/"+tagOrDigest, tagOrDigest)
+}
+
+func (r *registry) document(ctx context.Context, path, asked string) (*document, error) {
 	var doc *document
 	err := retry(ctx, nil, func() error {
-		resp, err := r.get(ctx, "manifests/"+tagOrDigest, http.Header{"Accept": {acceptManifests}})
+		resp, err := r.get(ctx, path, http.Header{"Accept": {acceptManifests}})
 		if err != nil {
 			return err
 		}
@@ -389,7 +393,7 @@ func (r *registry) manifest(ctx context.Context, tagOrDigest string) (*document,
 		if err != nil {
 			return err
 		}
-		return checkAnswer(doc, tagOrDigest, resp.Header.Get("Docker-Content-Digest"))
+		return checkAnswer(doc, asked, resp.Header.Get("Docker-Content-Digest"))
 	})
 	return doc, err
 }

@@ -66,7 +66,7 @@ func (c *Client) save(ctx context.Context, w layoutWriter, names []string) error
 		if err := c.saveBlobs(ctx, w, img); err != nil {
 			return fmt.Errorf("saving %s: %w", name, err)
 		}
-		d, entry, err := c.entries(img, name)
+		d, entry, err := c.entries(w, img, name)
 		if err != nil {
 			return fmt.Errorf("saving %s: %w", name, err)
 		}
@@ -82,8 +82,9 @@ func (c *Client) save(ctx context.Context, w layoutWriter, names []string) error
 	return w.finish()
 }
 
-// entries describe an image in index.json and manifest.json.
-func (c *Client) entries(img store.Image, name string) (descriptor, dockerImage, error) {
+// entries describe an image in index.json and manifest.json; an index that it is of is
+// saved with it.
+func (c *Client) entries(w layoutWriter, img store.Image, name string) (descriptor, dockerImage, error) {
 	raw, err := c.Store.ReadBlob(hexOf(img.Digest), maxManifest)
 	if err != nil {
 		return descriptor{}, dockerImage{}, err
@@ -99,14 +100,28 @@ func (c *Client) entries(img store.Image, name string) (descriptor, dockerImage,
 	for _, l := range img.Layers {
 		entry.Layers = append(entry.Layers, blobName(l.Blob))
 	}
-	// With a digest it is no name that an archive may give, or docker would take.
-	if r, err := reference.Parse(name); err == nil && r.Digest == "" {
-		if _, err := c.Store.LookupName(r); err == nil || c.Store.HasName(img.Digest, r) {
-			d.Annotations = map[string]string{annotationRefName: r.Tag, annotationImageName: r.String()}
-			entry.RepoTags = []string{r.String()}
-		}
+	r, err := reference.Parse(name)
+	if err != nil {
+		return d, entry, nil // a digest
 	}
-	return d, entry, nil
+	known, err := c.Store.LookupName(r)
+	if err != nil && !c.Store.HasName(img.Digest, r) {
+		return d, entry, nil
+	}
+	if d.Annotations = map[string]string{annotationPinned: r.String()}; r.Digest == "" {
+		// With a digest it is no name that docker would take.
+		d.Annotations = map[string]string{annotationRefName: r.Tag, annotationImageName: r.String()}
+		entry.RepoTags = []string{r.String()}
+	}
+	index, err := c.keptIndex(known, img)
+	if err != nil || index == nil {
+		return d, entry, err
+	}
+	d.Annotations[annotationIndex] = index.digest
+	if w.has(blobName(index.digest)) {
+		return d, entry, nil
+	}
+	return d, entry, addBytes(w, blobName(index.digest), index.raw)
 }
 
 func blobName(digest string) string { return "blobs/sha256/" + hexOf(digest) }

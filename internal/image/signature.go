@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/unitc/unitc/internal/reference"
@@ -200,4 +201,18 @@ func (r *registry) signatures(ctx context.Context, digest string) ([]signature, 
 		out = append(out, signature{payload: payload, sig: sig})
 	}
 	return out, nil
+}
+
+// bundleType is how cosign 3 attaches signatures, as referrers of the image. They say of
+// which digest they are and not of which name, so that no signedIdentity can be kept.
+const bundleType = "application/vnd.dev.sigstore.bundle"
+
+// bundled tells whether a digest has such signatures, for who looks for the others.
+func (r *registry) bundled(ctx context.Context, digest string) bool {
+	list, err := r.document(ctx, "referrers/"+digest, "")
+	var status *statusError
+	if errors.As(err, &status) && status.code == http.StatusNotFound {
+		list, err = r.manifest(ctx, strings.Replace(digest, ":", "-", 1)) // of registries that know no referrers
+	}
+	return err == nil && slices.ContainsFunc(list.Manifests, func(d descriptor) bool { return strings.HasPrefix(d.ArtifactType, bundleType) })
 }

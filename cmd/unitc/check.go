@@ -178,7 +178,8 @@ func (a *app) dryRunOf(arg string) (catalog.DryRun, error) {
 	run := catalog.DryRun{Select: func(e *searchpath.Entry) bool { return e.Path == abs }}
 	if dir := filepath.Dir(abs); !slices.Contains(searchpath.Dirs, dir) {
 		run.Dirs = []string{dir}
-		// What is wrong with a file that can't be read is told at its place.
+		// What is wrong with a file that can't be read is told at its place, and no more.
+		run.Found = func(src *searchpath.Source) { src.Rename(src.Name) }
 		if c, err := catalog.ReadCandidate(abs, "", nil); err == nil {
 			run.Found = c.As
 		}

@@ -26,6 +26,8 @@ const (
 	mergeAppend
 	// mergeLogging: options of two drivers have nothing in common.
 	mergeLogging
+	// mergeSubnets: the later list counts; an entry of the same range adds to the one before.
+	mergeSubnets
 )
 
 // merge puts a layer's mapping over what the layers before it gave. Values keep
@@ -80,12 +82,28 @@ func (r *reader) mergePair(at *pair, p pair, s *shape) {
 	case base.kind == mapping && over.kind == mapping:
 		r.merge(base, over, s)
 		at.value = base
+	case base.kind == list && over.kind == list && rule == mergeSubnets:
+		at.value = r.subnets(base, over, s)
 	case base.kind == list && over.kind == list:
 		base.items = appendItems(base.items, over.items, s)
 		at.value = base
 	default:
 		*at = p
 	}
+}
+
+// subnets are as in Compose: a file that writes a network's ranges means these alone.
+func (r *reader) subnets(base, over *node, s *shape) *node {
+	for i, item := range over.items {
+		for _, had := range base.items {
+			if subnet := item.get("subnet"); item.kind == mapping && had.kind == mapping && subnet != nil && had.get("subnet").str() == subnet.str() {
+				r.merge(had, item, s.item)
+				over.items[i] = had
+				break
+			}
+		}
+	}
+	return over
 }
 
 func otherDriver(base, over *node) bool {

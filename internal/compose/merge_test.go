@@ -261,3 +261,29 @@ func TestGluedVolumeOptions(t *testing.T) {
 		t.Errorf("%s%+v", f.Problems, v)
 	}
 }
+
+// TestMergeOfNetworks: as in Compose the last file's ranges count, with what was said of
+// the same range before; and what another file says is there already is not made.
+func TestMergeOfNetworks(t *testing.T) {
+	const made = "services: {w: {image: x, networks: [n]}}\nnetworks: {n: {driver: bridge, ipam: {config: [{subnet: 10.0.0.0/24, gateway: 10.0.0.9}]}}}"
+	for over, want := range map[string]string{
+		"networks: {n: {ipam: {config: [{subnet: 10.9.0.0/24}]}}}":                          "n: {ipam: {config: [{subnet: 10.9.0.0/24}]}}",
+		"networks: {n: {ipam: {config: [{subnet: 10.0.0.0/24, ip_range: 10.0.0.128/25}]}}}": "n: {ipam: {config: [{subnet: 10.0.0.0/24, gateway: 10.0.0.9, ip_range: 10.0.0.128/25}]}}",
+		"networks: {n: {ipam: {config: [{subnet: 'fd00::/64'}, {subnet: 10.0.0.0/24}]}}}":   "n: {ipam: {config: [{subnet: 'fd00::/64'}, {subnet: 10.0.0.0/24, gateway: 10.0.0.9}]}}",
+		"networks: {n: {external: true, name: other}}":                                      "n: {external: true, name: other}",
+		"networks: {n: {ipam: !override {config: [{subnet: 10.0.0.0/24}]}}}":                "n: {ipam: {config: [{subnet: 10.0.0.0/24}]}}",
+	} {
+		got, expected := parseLayers(made, over), parseLayers("services: {w: {image: x, networks: [n]}}\nnetworks: {"+want+"}")
+		if got.Problems.HasErrors() || expected.Problems.HasErrors() {
+			t.Errorf("%s:\n%s%s", over, got.Problems, expected.Problems)
+		}
+		one, other := got.Networks[0], expected.Networks[0]
+		one.Source, other.Source = definition.Position{}, definition.Position{}
+		if diff := cmp.Diff(other, one); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", over, diff)
+		}
+	}
+	if f := parseLayers(made, "networks: {n: {external: true, driver: macvlan}}"); !f.Problems.HasErrors() {
+		t.Error("a file may describe what it says exists already")
+	}
+}

@@ -95,7 +95,7 @@ var networkShape = shape{kinds: null | mapping, keys: []field{
 	{name: "external", shape: &externalShape, example: "true", doc: "The network exists already."},
 	{name: "internal", shape: &boolShape, example: "true", doc: "No way out of the host."},
 	{name: "ipam", shape: &shape{kinds: mapping, keys: []field{
-		{name: "config", shape: &shape{kinds: list, item: &subnetShape}, example: "[{subnet: 192.0.2.0/24}]", doc: "Address ranges."},
+		{name: "config", shape: &shape{kinds: list, merge: mergeSubnets, item: &subnetShape}, example: "[{subnet: 192.0.2.0/24}]", doc: "Address ranges."},
 		{name: "driver", shape: &shape{kinds: text, words: []string{"default"}}, example: "default", doc: "Who gives out addresses."},
 		{name: "options", shape: &shape{kinds: mapping, open: &stringShape}, example: "{foo: bar}", doc: "Options of that; ignored with a warning."},
 	}}, example: "{config: [{subnet: 192.0.2.0/24}]}", doc: "Which addresses are given out."},
@@ -276,15 +276,19 @@ func (r *reader) checkExternal(n *node) {
 	if !isExternal(n) {
 		return
 	}
-	for i := range n.pairs {
-		switch p := &n.pairs[i]; p.key {
-		case "external", "name":
-		default:
-			if !strings.HasPrefix(p.key, "x-") {
-				r.faultKey(n, p, "remove it, or remove external:", "conflicts with external: at %s: it exists already", r.where(p.place, findPair(n, "external").place)).Rule = diag.RuleConflict
-			}
+	external := findPair(n, "external").place
+	n.pairs = slices.DeleteFunc(n.pairs, func(p pair) bool {
+		if p.key == "external" || p.key == "name" || strings.HasPrefix(p.key, "x-") {
+			return false
 		}
-	}
+		if p.place.layer < external.layer {
+			// Of a file that makes it, which another one says is there already.
+			r.report(diag.Warning, p.place, join(r.pathOf(n), p.key), "nothing is to be done", "it changes nothing: by external: at %s it exists already", r.where(p.place, external))
+			return true
+		}
+		r.faultKey(n, &p, "remove it, or remove external:", "conflicts with external: at %s: it exists already", r.where(p.place, external)).Rule = diag.RuleConflict
+		return false
+	})
 }
 
 func (r *reader) network(p *pair, at definition.Position) definition.Network {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/unitc/unitc/internal/invocation"
 	"github.com/unitc/unitc/internal/network/lease"
+	"github.com/unitc/unitc/internal/protection"
 )
 
 // Resolver answers questions.
@@ -58,10 +59,15 @@ func (r *Resolver) Answer(message []byte, client netip.Addr, tcp bool) []byte {
 	if !ok {
 		return nil
 	}
+	who := r.zone.who(client.Unmap())
+	if who == nil && !tcp && !protection.Off("strangers-hear-nothing") {
+		// Any container can send under addresses that nobody has (IPV6_FREEBIND), and what
+		// is said to these stays in the socket until the kernel has looked for them in vain.
+		return nil
+	}
 	if status != dnsmessage.RCodeSuccess {
 		return q.reply(status, nil, "")
 	}
-	who := r.zone.who(client.Unmap())
 	if who == nil || q.question.Class != dnsmessage.ClassINET {
 		return q.reply(dnsmessage.RCodeRefused, nil, "")
 	}

@@ -11,7 +11,10 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Idle is how long the program waits for a question before it ends.
@@ -129,8 +132,12 @@ func (s *server) add(f *os.File) error {
 		if !ok {
 			return fmt.Errorf("socket %s is not of UDP", f.Name())
 		}
+		raw, err := udp.SyscallConn()
+		if err != nil {
+			return fmt.Errorf("socket %s: %w", f.Name(), err)
+		}
 		s.hear = append(s.hear, udp.SetReadDeadline)
-		s.readers.Go(func() { s.datagrams(udp) })
+		s.readers.Go(func() { s.datagrams(udp, raw) })
 		return nil
 	}
 	l, err := net.FileListener(f)
@@ -146,7 +153,7 @@ func (s *server) add(f *os.File) error {
 	return nil
 }
 
-func (s *server) datagrams(c *net.UDPConn) {
+func (s *server) datagrams(c *net.UDPConn, raw syscall.RawConn) {
 	b := make([]byte, 65535)
 	for {
 		n, from, err := c.ReadFromUDPAddrPort(b)
@@ -163,10 +170,23 @@ func (s *server) datagrams(c *net.UDPConn) {
 		s.work.Go(func() {
 			defer func() { <-s.slots }()
 			if answer := s.r.Answer(message, from.Addr(), false); answer != nil {
-				_, _ = c.WriteToUDPAddrPort(answer, from)
+				say(raw, answer, from)
 			}
 		})
 	}
+}
+
+// say sends an answer, or not where the socket has no room: who does not take theirs may
+// not keep others waiting for their own, and who is not answered asks again.
+func say(c syscall.RawConn, answer []byte, to netip.AddrPort) {
+	var address unix.Sockaddr = &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	if to.Addr().Is4() {
+		address = &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+	}
+	_ = c.Write(func(fd uintptr) bool {
+		_ = unix.Sendto(int(fd), answer, unix.MSG_DONTWAIT, address)
+		return true
+	})
 }
 
 func (s *server) connections(l *net.TCPListener) {

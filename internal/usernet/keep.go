@@ -155,6 +155,7 @@ func listen(address netip.Addr, kind int) (*os.File, error) {
 	f := os.NewFile(uintptr(fd), address.String())
 	err = errors.Join(unix.SetsockoptInt(fd, level, free, 1), unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, namesBuffer) // as much as the host allows
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, namesBuffer) // as unitc-resolver.socket has it
 	if err == nil {
 		err = unix.Bind(fd, at)
 	}

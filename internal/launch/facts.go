@@ -17,10 +17,11 @@ func Facts(s *definition.Service) (planner.Facts, error) {
 	if err != nil {
 		return planner.Facts{}, err
 	}
-	f, err := inspect(s)
+	f, beside, err := inspect(s)
 	if err != nil {
 		return f, err
 	}
+	defer beside.close()
 	volumes := volumeFinder{service: s}
 	if s.Image != "" {
 		if volumes.image, err = findImage(s); err != nil {

@@ -189,6 +189,9 @@ func awaitOwn(c *program.Child) {
 }
 
 func (s *starter) startContainer() error {
+	if err := s.beside.stillRun(); err != nil {
+		return err
+	}
 	if err := s.awaitMainPID(); err != nil {
 		return err
 	}

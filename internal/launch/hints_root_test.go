@@ -42,7 +42,7 @@ func attempt(t *testing.T, service definition.Service) string {
 	}
 	defer null.Close()
 	s := &starter{service: &service}
-	facts, err := inspect(&service)
+	facts, _, err := inspect(&service)
 	if err != nil {
 		return s.explain("build-plan", err)
 	}

@@ -15,8 +15,19 @@ import (
 	"github.com/unitc/unitc/internal/runtime"
 )
 
-// joinedNamespaces finds the namespaces of others that a definition asks for.
-func joinedNamespaces(s *definition.Service) (planner.Joined, error) {
+// joinedNamespaces finds the namespaces of others that a definition asks for, and whose
+// they are: a process that must be there until its namespaces have been opened.
+func joinedNamespaces(s *definition.Service) (planner.Joined, neighbours, error) {
+	var all neighbours
+	j, err := all.join(s)
+	if err != nil {
+		all.close()
+		return j, nil, err
+	}
+	return j, all, nil
+}
+
+func (all *neighbours) join(s *definition.Service) (planner.Joined, error) {
 	var j planner.Joined
 	if path, ok := strings.CutPrefix(s.NetworkMode, "ns:"); ok {
 		if _, err := os.Stat(path); err != nil {
@@ -35,13 +46,14 @@ func joinedNamespaces(s *definition.Service) (planner.Joined, error) {
 		if !definition.JoinsContainer(n.mode) {
 			continue
 		}
-		pid, err := neighbourPID(n.key, n.mode)
+		pid, err := all.find(n.key, n.mode)
 		if err != nil {
 			return j, err
 		}
 		*n.path = fmt.Sprintf("/proc/%d/ns/%s", pid, n.file)
 		if n.key == "network_mode" {
-			if realm.Own() != nil && sameFile(*n.path, "/proc/self/ns/net") {
+			j.HostNetwork = sameFile(*n.path, "/proc/self/ns/net")
+			if realm.Own() != nil && j.HostNetwork {
 				return j, &planner.KeyError{Key: n.key, What: "the joined container has the host's network, over which a user has no power", Cure: "write `network_mode: host` here, too"}
 			}
 			continue
@@ -102,12 +114,30 @@ func sameFile(a, b string) bool {
 
 // neighbourPID is the main process of the container that a namespace key names.
 func neighbourPID(key, mode string) (int, error) {
-	_, name, _ := strings.Cut(mode, ":")
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	pid, err := cgroupsd.MainPID(ctx, name+".service")
+	m, err := cgroupsd.Connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer m.Close()
+	return neighbourOf(ctx, m, key, nameOf(mode))
+}
+
+func neighbourOf(ctx context.Context, m *cgroupsd.Manager, key, name string) (int, error) {
+	pid, err := m.MainPID(ctx, name+".service")
 	if err == nil && pid == 0 {
-		err = &planner.KeyError{Key: key, What: name + ".service does not run", Cure: "start it; it must run for as long as this one does"}
+		err = notThere(key, name)
 	}
 	return pid, err
+}
+
+func notThere(key, name string) error {
+	return &planner.KeyError{Key: key, What: name + ".service does not run", Cure: "start it; it must run for as long as this one does"}
+}
+
+// nameOf is the NAME of service:NAME and container:NAME.
+func nameOf(mode string) string {
+	_, name, _ := strings.Cut(mode, ":")
+	return name
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/unitc/unitc/internal/network/lease"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/regular"
 	"github.com/unitc/unitc/internal/resolved"
@@ -300,8 +301,43 @@ func fileOfJoined(p *plan.Plan, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	if err := ownMayRead(process, fd); err != nil {
+		return nil, err
+	}
 	data, _, err := regular.Read("/proc/self/fd/" + strconv.Itoa(fd))
 	return data, err
+}
+
+// ownMayRead refuses what a container has only linked to: it sees files of others, on a
+// volume that keeps the host's owners or in a procfs with the host's processes, which it
+// may not read itself and root may. Who joins it is another one, but may be in league.
+func ownMayRead(process string, file int) error {
+	var st unix.Stat_t
+	var on unix.Statfs_t
+	if err := errors.Join(unix.Fstat(file, &st), unix.Fstatfs(file, &on)); err != nil {
+		return err
+	}
+	if protection.Off("own-may-read") {
+		return nil
+	}
+	if on.Type == unix.PROC_SUPER_MAGIC {
+		return errors.New("a view of the kernel's")
+	}
+	// In one user namespace the kernel knows what this process may.
+	if st.Mode&0o004 != 0 || sameFile(process+"/ns/user", "/proc/self/ns/user") {
+		return nil
+	}
+	ids, err := os.ReadFile(process + "/uid_map")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(ids)) {
+		var inside, outside, length int64
+		if _, err := fmt.Sscan(line, &inside, &outside, &length); err == nil && int64(st.Uid) >= outside && int64(st.Uid) < outside+length {
+			return nil
+		}
+	}
+	return fs.ErrPermission
 }
 
 // nameLinks finds the files of names that are dangling links in a root file

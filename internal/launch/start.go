@@ -59,6 +59,7 @@ type starter struct {
 	connecting     chan error      // nil = that has not begun
 	payload        int             // main PID, once it is known
 	contents       [][]byte        // of the plan's files
+	beside         neighbours      // the containers whose namespaces it joins
 	relay          *relayFiles     // of our own relay, nil without one
 	proxy          *os.File        // the socket that the payload knows as NOTIFY_SOCKET
 	attach         *os.File        // the socket of those who join the payload's streams
@@ -180,10 +181,11 @@ func (s *starter) readDefinition() error {
 }
 
 func (s *starter) buildPlan() error {
-	facts, err := gather(s.service)
+	facts, beside, err := gather(s.service)
 	if err != nil {
 		return err
 	}
+	s.beside = beside
 	noteBundle(facts.Bundle)
 	if facts.Sockets, facts.SocketNames, err = takeSockets(); err != nil {
 		return err
@@ -394,6 +396,10 @@ func (s *starter) showLimits(unit *os.File) error {
 }
 
 func (s *starter) releasePayload() error {
+	// What was opened by their numbers was theirs.
+	if err := s.beside.stillRun(); err != nil {
+		return err
+	}
 	if err := s.awaitMainPID(); err != nil {
 		return err
 	}

@@ -84,49 +84,61 @@ func removeState(dir string) {
 }
 
 // gather asks the host what the planner needs to know, and claims an id range.
-func gather(s *definition.Service) (planner.Facts, error) {
+func gather(s *definition.Service) (planner.Facts, neighbours, error) {
 	s, err := planner.Expand(s)
 	if err != nil {
-		return planner.Facts{}, err
+		return planner.Facts{}, nil, err
 	}
-	f, err := inspect(s)
-	if err != nil {
-		return f, err
+	f, beside, err := inspect(s)
+	if err == nil {
+		err = claim(s, &f)
 	}
+	return f, beside, err
+}
+
+func claim(s *definition.Service, f *planner.Facts) (err error) {
 	volumes := volumeFinder{service: s, make: true}
 	if s.Image != "" {
 		img, upper, err := useImage(s)
 		if err != nil {
-			return f, err
+			return err
 		}
 		volumes.image, f.Image = img, imageFacts(img, upper)
 		f.NameLinks = nameLinks(f.Image.Lowers)
 	}
 	if f.Volumes, err = volumes.findVolumes(f.Image); err != nil {
-		return f, err
+		return err
 	}
 	if !planner.WantsUserNamespace(s) || f.Joined.User != "" {
-		return f, nil
+		return nil
 	}
 	r, err := idrange.Default().Claim(s.UnitName())
 	f.IDStart = r.Start
-	return f, err
+	return err
 }
 
 // inspect is gather without what changes the host.
-func inspect(s *definition.Service) (planner.Facts, error) {
+func inspect(s *definition.Service) (planner.Facts, neighbours, error) {
 	f := planner.Facts{WatchdogUSec: os.Getenv("WATCHDOG_USEC")}
-	var err error
-	if f.EnvFiles, err = readEnvFiles(s); err != nil {
-		return f, err
+	if err := inspectHost(s, &f); err != nil {
+		return f, nil, err
 	}
-	if err := inspectDevices(s, &f); err != nil {
-		return f, err
+	joined, beside, err := joinedNamespaces(s)
+	f.Joined = joined
+	return f, beside, err
+}
+
+func inspectHost(s *definition.Service, f *planner.Facts) (err error) {
+	if f.EnvFiles, err = readEnvFiles(s); err != nil {
+		return err
+	}
+	if err := inspectDevices(s, f); err != nil {
+		return err
 	}
 	if path := planner.SeccompFile(s); path != "" {
 		var err error
 		if f.Seccomp, err = readSeccomp(path); err != nil {
-			return f, &planner.KeyError{Key: "security_opt", What: err.Error(), Cure: "correct the profile, or use `seccomp=builtin`"}
+			return &planner.KeyError{Key: "security_opt", What: err.Error(), Cure: "correct the profile, or use `seccomp=builtin`"}
 		}
 		f.Kernel = kernelVersion()
 	}
@@ -137,7 +149,7 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 	if planner.WantsLandlock(s) {
 		version, err := runtime.Landlock()
 		if err != nil {
-			return f, err
+			return err
 		}
 		f.Landlock = version >= runtime.LandlockSockets
 	}
@@ -145,7 +157,7 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 	for name, nr := range map[string]int{"RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK} {
 		var l unix.Rlimit
 		if err := unix.Getrlimit(nr, &l); err != nil {
-			return f, fmt.Errorf("reading %s: %w", name, err)
+			return fmt.Errorf("reading %s: %w", name, err)
 		}
 		f.HardLimits[name] = l.Max
 	}
@@ -157,15 +169,12 @@ func inspect(s *definition.Service) (planner.Facts, error) {
 		}
 	}
 	if f.Bundle, err = readBundle(s); err != nil {
-		return f, err
-	}
-	if f.Joined, err = joinedNamespaces(s); err != nil {
-		return f, err
+		return err
 	}
 	if s.RootFS != "" && s.RootFS != "host" {
 		f.NameLinks = nameLinks([]string{s.RootFS})
 	}
-	return f, nil
+	return nil
 }
 
 // selinuxDir has a directory for each policy (selinux_config(5)).

@@ -63,6 +63,8 @@ type Facts struct {
 // Joined are paths of namespaces to be joined; "" = there is none.
 type Joined struct {
 	Network, PID, IPC string
+	// HostNetwork says that Network is the host's: the joined container has no other.
+	HostNetwork bool
 	// User is that of the container whose processes or memory are shared: among
 	// other ids they would be seen and not touched.
 	User string

@@ -15,7 +15,7 @@ import (
 func WantsLandlock(s *definition.Service) bool {
 	v, _ := securityOption(s, "landlock")
 	return s.Bundle == "" && s.Runtime == "" && !s.Privileged && v != "unconfined" &&
-		(s.NetworkMode == "host" || strings.HasPrefix(s.NetworkMode, "ns:")) && !looksIntoOthers(s)
+		(s.NetworkMode == "host" || strings.HasPrefix(s.NetworkMode, "ns:") || definition.JoinsContainer(s.NetworkMode)) && !looksIntoOthers(s)
 }
 
 // looksIntoOthers tells whether the payload is to look into processes that are not its
@@ -28,6 +28,7 @@ func looksIntoOthers(s *definition.Service) bool {
 }
 
 func (b *builder) scopeSockets() error {
-	b.plan.ScopeSockets = b.f.Landlock && WantsLandlock(b.s)
+	// Another container's sockets are there to be shared, as long as they are that one's.
+	b.plan.ScopeSockets = b.f.Landlock && WantsLandlock(b.s) && (!definition.JoinsContainer(b.s.NetworkMode) || b.f.Joined.HostNetwork)
 	return nil
 }

@@ -431,8 +431,11 @@ func TestScopedSockets(t *testing.T) {
 		"ns": {func(s *definition.Service, f *Facts) {
 			s.NetworkMode, f.Joined.Network = "ns:/run/netns/x", "/run/netns/x"
 		}, true},
-		"own":        {func(s *definition.Service, _ *Facts) { s.NetworkMode = "none" }, false},
-		"another's":  {func(s *definition.Service, f *Facts) { s.NetworkMode, f.Joined.Network = "service:x", "/proc/5/ns/net" }, false},
+		"own":       {func(s *definition.Service, _ *Facts) { s.NetworkMode = "none" }, false},
+		"another's": {func(s *definition.Service, f *Facts) { s.NetworkMode, f.Joined.Network = "service:x", "/proc/5/ns/net" }, false},
+		"the host's by another": {func(s *definition.Service, f *Facts) {
+			s.NetworkMode, f.Joined.Network, f.Joined.HostNetwork = "service:x", "/proc/5/ns/net", true
+		}, true},
 		"old kernel": {func(s *definition.Service, f *Facts) { s.NetworkMode, f.Landlock = "host", false }, false},
 		"unconfined": {func(s *definition.Service, _ *Facts) {
 			s.NetworkMode, s.SecurityOpt = "host", []string{"landlock=unconfined"}

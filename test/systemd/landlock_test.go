@@ -46,6 +46,13 @@ func TestAttackOnAbstractSockets(t *testing.T) {
 			awaitLine(t, name, "kept out: Operation not permitted")
 		}
 	}
+	// Who joins another one's network there is no better off.
+	for name, more := range map[string]string{"beside": "", "beside-open": open} {
+		name = "sockets-" + name
+		defineFor(t, name, strings.Replace(reachHost, "network_mode: host", "network_mode: container:sockets-plain", 1)+more)
+		must(t, "systemctl", "start", name)
+		awaitLine(t, name, map[string]string{"": "kept out: Operation not permitted", open: "reached"}[more])
+	}
 	const beside = "tr '\\0' '\\n' </proc/1/environ; echo from beside >/proc/1/fd/2"
 	if out := must(t, "unitc", "exec", "sockets-plain", "sh", "-c", beside); !strings.Contains(out, "container=unitc") {
 		t.Errorf("what joins reads of the payload's environment:\n%s", out)

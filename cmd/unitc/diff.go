@@ -380,7 +380,7 @@ func (a *app) networkDefinition(name string, found *catalog.Found) *definition.N
 			continue
 		}
 		for i := range found.File.Networks {
-			if n := &found.File.Networks[i]; n.Name == name && !n.External && !found.File.SharedProblems().HasErrors() {
+			if n := &found.File.Networks[i]; n.Name == name && !n.External && !found.File.ProblemsOfNetwork(n).HasErrors() {
 				return n
 			}
 		}

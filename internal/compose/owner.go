@@ -23,13 +23,50 @@ func (r *reader) owners(path string) (keys []string) {
 		return []string{r.owner} // a value that was made of another has no path
 	}
 	for i := range services.pairs {
-		key := services.pairs[i].key
-		rest, found := strings.CutPrefix(path, join("services", key))
-		if found && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+		if key := services.pairs[i].key; isBelow(path, "services", key) {
 			keys = append(keys, key)
 		}
 	}
+	for _, kind := range []string{"networks", "volumes", "secrets", "configs"} {
+		for i := range r.root.get(kind).orEmpty().pairs {
+			if key := r.root.get(kind).pairs[i].key; isBelow(path, kind, key) {
+				keys = append(r.users(kind, key), definition.OfDeclared(kind, key))
+			}
+		}
+	}
 	return keys
+}
+
+// isBelow tells whether a path is that of an entry, or of something in it.
+func isBelow(path, kind, key string) bool {
+	rest, found := strings.CutPrefix(path, join(kind, key))
+	return found && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// users are the services that use what is declared.
+func (r *reader) users(kind, key string) (keys []string) {
+	services := r.services()
+	for i := range services.pairs {
+		p := &services.pairs[i]
+		if p.value.kind != mapping || uses(p.value, kind, key) || kind == "secrets" && uses(p.value.get("build"), kind, key) {
+			keys = append(keys, p.key)
+		}
+	}
+	return keys
+}
+
+func uses(service *node, kind, key string) bool {
+	list := service.get(kind)
+	if kind == "networks" && key == defaultNetwork && (list.isNull() || len(list.items)+len(list.pairs) == 0) {
+		return true // who names none; with network_mode: that is none either, and too much
+	}
+	for _, item := range list.orEmpty().items {
+		name, _, _ := strings.Cut(item.text, ":")
+		if name == key || item.get("source").str() == key {
+			return true
+		}
+	}
+	return findPair(list, key) != nil
 }
 
 // joinOwners are those of a fault that several values have, as by an anchor.

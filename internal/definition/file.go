@@ -32,6 +32,16 @@ func (f *File) ProblemsOf(s *Service) diag.List {
 	return f.problems(func(p *diag.Problem) bool { return len(p.Of) == 0 || slices.Contains(p.Of, s.Key) })
 }
 
+// OfDeclared is how Problem.Of names a network, volume, secret or config that a fault is
+// of, beside the services that use it. No service is called so.
+func OfDeclared(kind, key string) string { return kind + "/" + key }
+
+// ProblemsOfNetwork are those of the whole file and of this network.
+func (f *File) ProblemsOfNetwork(n *Network) diag.List {
+	own := OfDeclared("networks", n.Key)
+	return f.problems(func(p *diag.Problem) bool { return len(p.Of) == 0 || slices.Contains(p.Of, own) })
+}
+
 // SharedProblems are those of the whole file.
 func (f *File) SharedProblems() diag.List {
 	return f.problems(func(p *diag.Problem) bool { return len(p.Of) == 0 })

@@ -65,8 +65,8 @@ type Problem struct {
 	Path     string   `json:"path,omitempty"` // services.web.ports[0]
 	What     string   `json:"what"`
 	Cure     string   `json:"cure,omitempty"`
-	// Of are the services of a project, by their keys, that the fault is of; none: of all
-	// that the file has.
+	// Of are the services of a project, by their keys, that the fault is of, and what they
+	// share that has it; none: of all that the file has.
 	Of []string `json:"-"`
 }
 

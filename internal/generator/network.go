@@ -57,7 +57,7 @@ func networkUnit(file definition.File, n *definition.Network, outDir, helper str
 
 // networkResolved is the network's definition for the helpers of containers.
 func networkResolved(file definition.File, n *definition.Network) []byte {
-	problems := append(diag.List(nil), file.SharedProblems()...)
+	problems := append(diag.List(nil), file.ProblemsOfNetwork(n)...)
 	problems.Sort()
 	r := definition.Resolved{Version: definition.ResolvedVersion, Network: n, Problems: problems}
 	return append(r.AppendJSON(nil), '\n')

@@ -69,12 +69,13 @@ func TestFaultOfOneService(t *testing.T) {
   db: {`+sleeps+`, networks: [back]}
   typo: {`+sleeps+`, enviroment: {A: b}}
   other: {`+sleeps+`, environment: ['A=${GONE:?set it}'], profiles: [never]}
-networks: {back: {}}
+  far: {`+sleeps+`, networks: [odd]}
+networks: {back: {}, odd: {driver: overlay}}
 `)
 	reload(t)
 	t.Cleanup(func() {
 		must(t, "systemctl", "stop", "mixed.target", "mixed-web", "mixed-db")
-		command(t, "systemctl", "reset-failed", "mixed-typo", "mixed-other")
+		command(t, "systemctl", "reset-failed", "mixed-typo", "mixed-other", "mixed-far")
 	})
 	wants := must(t, "systemctl", "show", "-P", "Wants", "multi-user.target")
 	for unit, want := range map[string]bool{"mixed-web": true, "mixed-db": true, "mixed-typo": true, "mixed-other": false} {
@@ -83,7 +84,7 @@ networks: {back: {}}
 		}
 	}
 	must(t, "systemctl", "start", "mixed.target")
-	for unit, want := range map[string]string{"mixed-web": "active", "mixed-db": "active", "mixed-typo": "failed", "mixed-other": "inactive"} {
+	for unit, want := range map[string]string{"mixed-web": "active", "mixed-db": "active", "mixed-typo": "failed", "mixed-far": "failed", "mixed-other": "inactive"} {
 		if state := property(t, unit, "ActiveState"); state != want {
 			t.Errorf("%s is %s, want %s", unit, state, want)
 		}

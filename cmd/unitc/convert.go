@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -30,18 +31,19 @@ type convertOptions struct {
 func (a *app) convert() *cobra.Command {
 	o := convertOptions{format: "text"}
 	cmd := &cobra.Command{
-		Use:   "convert [OPTION…] FILE…|DIR…|-- docker run …",
-		Short: "make definitions of Quadlet files or of docker run",
-		Long: `Make definitions of Podman's Quadlet files, or of a command line of docker run or
-podman run, and report what is lost or means something else, each at its place.
-Units keep their names. Definitions are printed, or written to the directory of --output.`,
-		Example: "  unitc convert /etc/containers/systemd\n  unitc convert --output /etc/unitc web.container data.volume\n  unitc convert -- docker run -d --name web -p 8080:80 nginx",
+		Use:   "convert [OPTION…] FILE…|DIR…|-|-- docker run …",
+		Short: "make definitions of Quadlet files, of Kubernetes YAML or of docker run",
+		Long: `Make definitions of Podman's Quadlet files, of YAML of Kubernetes' (- reads it from
+standard input), or of a command line of docker run or podman run, and report what is
+lost or means something else, each at its place. Units keep their names. Definitions are
+printed, or written to the directory of --output.`,
+		Example: "  unitc convert /etc/containers/systemd\n  unitc convert --output /etc/unitc web.container data.volume\n  unitc convert pod.yaml\n  unitc convert -- docker run -d --name web -p 8080:80 nginx",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !diag.Known(o.format) {
 				return usagef("convert: --format %s: want one of %s", o.format, strings.Join(diag.Formats, ", "))
 			}
 			if len(args) == 0 {
-				return usagef("convert: want Quadlet files, or -- and a command line; usage: %s", cmd.UseLine())
+				return usagef("convert: want Quadlet files, YAML of Kubernetes', or -- and a command line; usage: %s", cmd.UseLine())
 			}
 			set, err := a.converted(args, cmd.ArgsLenAtDash() == 0)
 			if err != nil {
@@ -73,10 +75,11 @@ func (a *app) converted(args []string, isCommand bool) (*convert.Set, error) {
 	if isCommand {
 		set.Command(args)
 	} else {
-		if err := addQuadlets(set, args); err != nil {
+		if err := a.addFiles(set, args); err != nil {
 			return nil, err
 		}
 		set.Quadlets()
+		set.Kubernetes()
 	}
 	for range maxRepairs {
 		problems, err := checkConverted(set.Files())
@@ -92,7 +95,7 @@ func (a *app) converted(args []string, isCommand bool) (*convert.Set, error) {
 
 func (a *app) convertHost() (convert.Host, error) {
 	dir, err := os.Getwd()
-	host := convert.Host{Home: "/root", Runtime: "/run", Name: "root", ID: "0", Group: "root", GID: "0", Dir: dir, Getenv: os.LookupEnv, ReadFile: readVariableFile}
+	host := convert.Host{Home: "/root", Runtime: "/run", Name: "root", ID: "0", Group: "root", GID: "0", Dir: dir, Getenv: os.LookupEnv, ReadFile: readVariableFile, ReadSource: readSource}
 	if err != nil || !a.user {
 		return host, err
 	}
@@ -118,17 +121,19 @@ func readVariableFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// addQuadlets reads files, and directories as Podman does: with all that is below.
-func addQuadlets(set *convert.Set, args []string) error {
+// addFiles reads files, and directories as Podman does: with all that is below.
+func (a *app) addFiles(set *convert.Set, args []string) error {
 	for _, arg := range args {
 		st, err := os.Stat(arg)
 		switch {
+		case arg == "-":
+			err = a.addStandardInput(set)
 		case err != nil && (arg == "docker" || arg == "podman"):
 			return usagef("convert: write -- in front of a command line: unitc convert -- %s", strings.Join(args, " "))
 		case err != nil:
 			return fmt.Errorf("convert: %w", err)
 		case !st.IsDir() && !convert.IsQuadlet(arg):
-			return usagef("convert: %s: the name of a Quadlet file ends in one of .%s; a compose file is a definition as it is: unitc check %[1]s", arg, strings.Join(convert.Kinds, ", ."))
+			err = addKubernetes(set, arg)
 		case !st.IsDir():
 			err = addQuadlet(set, arg)
 		default:
@@ -141,8 +146,62 @@ func addQuadlets(set *convert.Set, args []string) error {
 	return nil
 }
 
+// maxInput bounds what is read of standard input, as files are bounded.
+const maxInput = 16 << 20
+
+// addStandardInput: who may read what comes from there is not known, so what is made of it
+// is for its owner alone.
+func (a *app) addStandardInput(set *convert.Set) error {
+	data, err := io.ReadAll(io.LimitReader(a.stdin, maxInput+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("convert: reading standard input: %w", err)
+	case len(data) > maxInput:
+		return fmt.Errorf("convert: more than %d bytes on standard input", maxInput)
+	case !convert.IsKubernetes(data):
+		return errors.New("convert: there is no YAML of Kubernetes' on standard input, with kind: and apiVersion:")
+	}
+	dir, err := os.Getwd()
+	set.AddKubernetes(convert.Source{Path: "standard input", Dir: dir, Data: data, Private: true})
+	return err
+}
+
+// addKubernetes reads a file that has objects of Kubernetes', whatever it is called.
+func addKubernetes(set *convert.Set, path string) error {
+	src, err := readSource(path)
+	if err != nil {
+		return fmt.Errorf("convert: %w", err)
+	}
+	if !convert.IsKubernetes(src.Data) {
+		return usagef("convert: %s: there is no object of Kubernetes' in it, with kind: and apiVersion:, and the name of a Quadlet file ends in one of .%s; a compose file is a definition as it is: unitc check %[1]s", path, strings.Join(convert.Kinds, ", ."))
+	}
+	set.AddKubernetes(src)
+	return nil
+}
+
+// isYAML tells by its name whether a file may have objects of Kubernetes'.
+func isYAML(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
+}
+
+// addManifests reads the YAML of Kubernetes' of a directory without Quadlet files.
+func addManifests(set *convert.Set, paths []string) (count int, err error) {
+	for _, path := range paths {
+		src, err := readSource(path)
+		if err != nil {
+			return count, fmt.Errorf("convert: %w", err)
+		}
+		if convert.IsKubernetes(src.Data) {
+			set.AddKubernetes(src)
+			count++
+		}
+	}
+	return count, nil
+}
+
 func addQuadletsBelow(set *convert.Set, top string) error {
 	count := 0
+	var manifests []string
 	seen := map[string]bool{}
 	var walk func(dir string) error
 	walk = func(dir string) error {
@@ -162,14 +221,19 @@ func addQuadletsBelow(set *convert.Set, top string) error {
 			case convert.IsQuadlet(path):
 				count++
 				err = errors.Join(err, addQuadlet(set, path))
+			case isYAML(path):
+				manifests = append(manifests, path)
 			}
 		}
 		return err
 	}
 	if err := walk(top); err != nil || count > 0 {
+		return err // of YAML those are read that a .kube names
+	}
+	if count, err := addManifests(set, manifests); err != nil || count > 0 {
 		return err
 	}
-	return fmt.Errorf("convert: %s: there is no Quadlet file in it", top)
+	return fmt.Errorf("convert: %s: there is no Quadlet file in it, and no YAML of Kubernetes'", top)
 }
 
 func addQuadlet(set *convert.Set, path string) error {
@@ -300,6 +364,12 @@ func (a *app) printConverted(files []convert.File) error {
 			if _, err := fmt.Fprintf(a.stdout, "%s# %s\n", divider, f.Name); err != nil {
 				return err
 			}
+		}
+		if f.Secret {
+			if _, err := fmt.Fprintf(a.stdout, "# %s with mode %04o, which --output writes\n", plural(len(f.Data), "byte"), f.Mode); err != nil {
+				return err
+			}
+			continue
 		}
 		if _, err := a.stdout.Write(f.Data); err != nil {
 			return err

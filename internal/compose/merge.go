@@ -231,11 +231,12 @@ func identifyTmpfs(n *node) string {
 	return path.Clean(target)
 }
 
-// identifyGrant: a secret or config is the same at the same target.
+// identifyGrant: a secret or config is the same at the same target. Its name stands for the
+// one that it has by itself.
 func identifyGrant(n *node) string {
 	for _, key := range []string{"target", "source"} {
 		if value := n.get(key); value != nil {
-			return path.Base(value.str())
+			return strings.TrimPrefix(strings.TrimPrefix(path.Clean(value.str()), "/run/secrets/"), "/")
 		}
 	}
 	return n.text

@@ -287,3 +287,17 @@ func TestMergeOfNetworks(t *testing.T) {
 		t.Error("a file may describe what it says exists already")
 	}
 }
+
+// Secrets and configs of one name in different directories are two.
+func TestGrantsInDirectories(t *testing.T) {
+	const text = "services: {web: {image: x, secrets: [{source: a, target: /etc/a/key}, {source: a, target: /etc/b/key}, a, {source: b, target: /run/secrets/a}], configs: [{source: c, target: /c}, c]}}\n" +
+		"secrets: {a: {file: ./a}, b: {file: ./b}}\nconfigs: {c: {content: c}}\n"
+	f := parse(parseText("blog", text))
+	if f.Problems.HasErrors() || len(f.Problems) != 2 {
+		t.Fatalf("%d problems: %s", len(f.Problems), f.Problems)
+	}
+	s := &f.Services[0]
+	if len(s.Secrets) != 3 || s.Secrets[2].Source != "b" || len(s.Configs) != 1 {
+		t.Errorf("%+v %+v", s.Secrets, s.Configs)
+	}
+}

@@ -107,6 +107,9 @@ var law = []struct {
 	// What it makes is checked by those whom it does not reach: the verb.
 	{"internal/cli/convert", []ban{dbus, http, cobra, netAny, spec,
 		{[]string{"os/exec", "internal/generator", "internal/loader"}, "it reads what it is given and starts nothing"}}},
+	// Others' YAML, which no definition is.
+	{"internal/cli/convert/kube", []ban{dbus, http, cobra, netAny, spec,
+		{[]string{"internal/compose", "internal/definition"}, "it reads Kubernetes' words and knows none of ours"}}},
 	// It shows what the image room reports, and that room speaks HTTP.
 	{"internal/cli/progress", []ban{yaml, dbus, cobra}},
 	{"internal/cli/units", []ban{yaml, http, cobra,

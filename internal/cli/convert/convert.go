@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package convert makes definitions of what operators of other engines have:
-// Podman's Quadlet files and command lines of docker run and podman run. What a
-// definition cannot say, or says otherwise, is reported at its place, and stands
+// Podman's Quadlet files, YAML of Kubernetes' and command lines of docker run and
+// podman run. What a definition cannot say, or says otherwise, is reported at its place, and stands
 // as a comment in the definition. It reads files and writes none, and what it
 // makes may not be trusted before it was checked: see Repair.
 package convert
@@ -29,13 +29,16 @@ type Host struct {
 	Getenv func(name string) (string, bool)
 	// ReadFile reads files that units take variables from.
 	ReadFile func(path string) ([]byte, error)
+	// ReadSource reads files of Kubernetes' that a .kube names; without it ReadFile does.
+	ReadSource func(path string) (Source, error)
 }
 
 // File is one that was made.
 type File struct {
-	Name string // web.yaml
-	Data []byte
-	Mode uint32
+	Name   string // web.yaml
+	Data   []byte
+	Mode   uint32
+	Secret bool // nothing for a terminal
 }
 
 // Set is what is converted together: names in one file mean another of them.
@@ -44,6 +47,7 @@ type Set struct {
 	problems diag.List
 	defs     []*def
 	quadlets []*quadlet
+	kube     *project
 	moved    map[string]bool // volumes of which was said how their data moves
 	// elsewhere are networks whose files are not among those that are converted.
 	elsewhere  map[string]bool
@@ -85,6 +89,7 @@ func (s *Set) Files() []File {
 		if len(d.variables) > 0 {
 			files = append(files, File{Name: d.variableFile(), Data: d.writeVariables(), Mode: 0o600})
 		}
+		files = append(files, d.extra...)
 	}
 	return files
 }

@@ -40,6 +40,8 @@ type def struct {
 	readOnly      *arg
 	getenv        func(name string) (string, bool) // where a variable without a value has it from
 	keepsTmp      bool                             // --read-only-tmpfs=false
+	isProject     bool
+	extra         []File // beside the definition
 }
 
 type variable struct{ name, value string }
@@ -192,7 +194,11 @@ func (d *def) tellNoText() {
 
 // write gives the definition as YAML.
 func (d *def) write() []byte {
-	d.root.sort(order)
+	if d.isProject {
+		d.root.sort(projectOrder)
+	} else {
+		d.root.sort(order)
+	}
 	if system := d.root.get("systemd"); system != nil {
 		system.sort(systemdOrder)
 	}
@@ -263,6 +269,14 @@ func (n *node) each(f func(*node)) {
 // isRoot tells whether a part says what the root file system is: without it there is
 // nothing to start.
 func (d *def) isRoot(n *node) bool {
+	if services := d.root.get("services"); d.isProject && services != nil {
+		for _, p := range services.pairs {
+			if n == p.value || n == p.value.get("image") || n == p.value.get("rootfs") {
+				return true
+			}
+		}
+		return n == services
+	}
 	return n == d.root.get("image") || n == d.root.get("rootfs")
 }
 

@@ -12,7 +12,7 @@ func Manual() string {
 	for _, table := range []struct {
 		title string
 		rows  []key
-	}{{"[Container]", containerKeys}, {"[Pod]", podKeys}, {"[Network]", networkKeys}, {"[Volume]", volumeKeys}, {"[Image]", imageKeys}, {"[Build]", buildKeys}, {"[Service]", serviceRows}} {
+	}{{"[Container]", containerKeys}, {"[Pod]", podKeys}, {"[Kube]", kubeKeys}, {"[Network]", networkKeys}, {"[Volume]", volumeKeys}, {"[Image]", imageKeys}, {"[Build]", buildKeys}, {"[Service]", serviceRows}} {
 		b.WriteString("\n## " + table.title + "\n")
 		for _, row := range table.rows {
 			b.WriteString("\n**" + row.name + "=**\n: " + row.becomes + "\n")
@@ -21,6 +21,7 @@ func Manual() string {
 			b.WriteString("\n" + othersOfService + "\n")
 		}
 	}
+	kubernetesManual(&b)
 	b.WriteString("\n# WHAT BECOMES OF OPTIONS OF DOCKER AND PODMAN\n")
 	for _, o := range options {
 		if o.name == "seccomp-file" { // Quadlet's alone

@@ -51,6 +51,8 @@ var podmanKeys = map[string]string{
 		SubGIDMap SubUIDMap Sysctl Timezone Tmpfs UIDMap Ulimit Unmask User UserNS VolatileTmp Volume WorkingDir`,
 	"Pod": `AddHost ContainersConfModule DNS DNSOption DNSSearch ExitPolicy GIDMap GlobalArgs HostName IP IP6 Label Network NetworkAlias PodName PodmanArgs PublishPort
 		RemapGid RemapUid RemapUidSize RemapUsers ServiceName ShmSize StopTimeout SubGIDMap SubUIDMap UIDMap UserNS Volume`,
+	"Kube": `AutoUpdate ConfigMap ContainersConfModule ExitCodePropagation GlobalArgs KubeDownForce LogDriver LogOpt Network PodmanArgs PublishPort RemapGid RemapUid RemapUidSize
+		RemapUsers ServiceName SetWorkingDirectory UserNS Yaml`,
 	"Network": `ContainersConfModule DNS DisableDNS Driver Gateway GlobalArgs IPAMDriver IPRange IPv6 InterfaceName Internal Label NetworkDeleteOnStop NetworkName Options
 		PodmanArgs ServiceName Subnet`,
 	"Volume": `ContainersConfModule Copy Device Driver GID GlobalArgs Group Image Label Options PodmanArgs ServiceName Type UID User VolumeName`,
@@ -62,7 +64,7 @@ var podmanKeys = map[string]string{
 
 // Every key of Podman's has a row that says what becomes of it, and no other has.
 func TestEveryKeyHasARow(t *testing.T) {
-	tables := map[string][]key{"Container": containerKeys, "Pod": podKeys, "Network": networkKeys, "Volume": volumeKeys, "Image": imageKeys, "Build": buildKeys}
+	tables := map[string][]key{"Container": containerKeys, "Pod": podKeys, "Kube": kubeKeys, "Network": networkKeys, "Volume": volumeKeys, "Image": imageKeys, "Build": buildKeys}
 	for kind, names := range podmanKeys {
 		var have []string
 		for _, row := range tables[kind] {

@@ -32,7 +32,10 @@ type quadlet struct {
 	def      *def
 	expand   *expander
 	members  []*quadlet // of a pod
-	private  bool
+	// Of a .kube: PublishPort=, and which of them a container has.
+	published []arg
+	used      []bool
+	private   bool
 }
 
 // section is what stands below one [Name], of all files of a quadlet.
@@ -270,7 +273,7 @@ func (q *quadlet) convert() {
 	case "build":
 		q.build()
 	case "kube":
-		q.set.report(diag.Error, diag.RuleUnsupported, q.own().at, "", "unitc reads no Kubernetes YAML", "write a definition for each container of "+q.own().text("Yaml")+", or a compose file for all of them")
+		q.kube()
 	default:
 		q.set.report(diag.Error, diag.RuleUnsupported, q.own().at, "", "unitc has no artifacts", "bring the files to the host by other means, and mount them under volumes:")
 	}

@@ -228,6 +228,8 @@ func (q *quadlet) units(a arg) string {
 			kept = append(kept, word)
 		case other.kind == "container" || other.kind == "pod":
 			kept = append(kept, other.unit()+".service")
+		case other.kind == "kube":
+			kept = append(kept, other.unit()+".target")
 		default:
 			q.def.same(a, "a start makes what "+other.base+" says, if it is missing")
 		}

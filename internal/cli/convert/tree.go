@@ -24,6 +24,7 @@ type node struct {
 	pairs []pair
 	kind  kind
 	flow  bool // a list on one line
+	block bool // a text of several lines, as it stands
 	at    place
 	from  string   // Volume=
 	path  string   // volumes[0]
@@ -79,17 +80,20 @@ func (n *node) isEmpty() bool { return n.kind != scalar && len(n.items)+len(n.pa
 // order is that of keys in a definition; others follow by their names.
 var order = []string{
 	"image", "rootfs", "build", "platform", "pull_policy", "x-update", "container_name", "hostname", "domainname",
-	"entrypoint", "command", "user", "group_add", "working_dir", "environment", "env_file", "secrets",
+	"profiles", "scale", "entrypoint", "command", "user", "group_add", "working_dir", "environment", "env_file", "configs", "secrets",
 	"volumes", "tmpfs", "shm_size", "devices", "gpus", "device_cgroup_rules", "read_only",
 	"network_mode", "networks", "ports", "expose", "mac_address", "extra_hosts", "dns", "dns_opt", "dns_search", "links",
-	"init", "tty", "stdin_open", "healthcheck", "restart", "stop_signal", "stop_grace_period", "depends_on", "logging",
+	"init", "tty", "stdin_open", "healthcheck", "restart", "stop_signal", "stop_grace_period", "post_start", "pre_stop", "depends_on", "logging",
 	"mem_limit", "mem_reservation", "memswap_limit", "cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset", "pids_limit", "blkio_config", "oom_score_adj", "ulimits", "sysctls",
 	"userns_mode", "pid", "ipc", "uts", "cgroup", "privileged", "cap_add", "cap_drop", "security_opt",
 	"runtime", "labels", "annotations",
 }
 
+// projectOrder is that of keys of a whole project.
+var projectOrder = []string{"services", "volumes", "networks", "configs", "secrets"}
+
 // systemdOrder is that of keys below systemd:.
-var systemdOrder = []string{"unit", "service", "scope", "slice", "cgroup", "notify", "install"}
+var systemdOrder = []string{"unit", "service", "scope", "slice", "cgroup", "notify", "probe", "timer", "install"}
 
 func (n *node) sort(order []string) {
 	rank := func(key string) int {
@@ -144,6 +148,8 @@ func join(path, key string) string {
 // value writes what stands behind a key or a dash.
 func (w *writer) value(indent string, n *node) {
 	switch {
+	case n.kind == scalar && n.block && isBlock(n.text):
+		w.literal(indent+"  ", n.text)
 	case n.kind == scalar:
 		w.put(" " + n.scalar() + "\n")
 	case n.flow || n.isEmpty():
@@ -160,6 +166,32 @@ func (w *writer) value(indent string, n *node) {
 			item.line, item.path = w.line+1, n.path+"["+itoa(i)+"]"
 			w.put(indent + "  - " + item.inline() + "\n")
 		}
+	}
+}
+
+// isBlock: a text that stands in YAML line by line as it is.
+func isBlock(s string) bool {
+	if !strings.Contains(strings.TrimSuffix(s, "\n"), "\n") || strings.HasPrefix(s, " ") || strings.HasPrefix(s, "\n") || strings.HasSuffix(s, "\n\n") || !utf8.ValidString(s) {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == utf8.RuneError || r > 0xffff
+	})
+}
+
+// literal writes a text below its key; dollar signs are no variables.
+func (w *writer) literal(indent, text string) {
+	mark := " |-\n"
+	if strings.HasSuffix(text, "\n") {
+		mark, text = " |\n", strings.TrimSuffix(text, "\n")
+	}
+	w.put(mark)
+	for line := range strings.SplitSeq(strings.ReplaceAll(text, "$", "$$"), "\n") {
+		if line == "" {
+			w.put("\n")
+			continue
+		}
+		w.put(indent + line + "\n")
 	}
 }
 

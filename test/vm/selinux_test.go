@@ -166,6 +166,8 @@ services:
   options:
     <<: *sleeps
     userns_mode: host
+    command: [sh, -c, "systemd-notify --ready || exit 14; exec sleep infinity"]
+    systemd: {notify: container, service: {TimeoutStartSec: 30s}}
     security_opt: [label=type:other_t, "label=level:s0:c9,c5", label=user:lab_u, label=role:lab_r, label=filetype:other_file_t]
   disable:
     <<: *sleeps
@@ -298,7 +300,8 @@ func selinuxOptions(t *testing.T) {
 	if c.label != label {
 		t.Errorf("it runs as %q", c.label)
 	}
-	c.has(map[string]string{"/tmp": "system_u:object_r:other_file_t:s0:c5,c9"})
+	// The socket by which it says that it is ready is its own, too.
+	c.has(map[string]string{"/tmp": "system_u:object_r:other_file_t:s0:c5,c9", "/run/host/notify": "system_u:object_r:other_file_t:s0:c5,c9"})
 	c.execs(label)
 	if keyrings := sessionKeyrings(t); !slices.Contains(keyrings, label) {
 		t.Errorf("session keyrings have the labels %q", keyrings)

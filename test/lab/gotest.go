@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,15 +26,9 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	if err != nil {
 		return nil, err
 	}
-	binary := filepath.Join(source, "bin", filepath.Base(pkg)+"-"+suiteName+".test")
-	tags := "lab"
-	if isExtra(suiteName) {
-		tags += "," + suiteName
-	}
-	build := exec.Command("go", "test", "-c", "-tags", tags, "-o", binary, "./"+pkg)
-	build.Dir, build.Env = source, s.goEnv()
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compiling the tests of %s: %w\n%s", pkg, err, out)
+	binary, err := s.buildTests(source, pkg)
+	if err != nil {
+		return nil, err
 	}
 	j := &job{Suite: suiteName, Source: source, checkout: source, VM: vm, Dir: "/root/" + pkg}
 	j.Copies = []string{binary + ":" + j.Dir + "/" + filepath.Base(binary)}
@@ -89,19 +84,52 @@ func newTestJob(source, pkg, suiteName string, vm bool, flags []string) (*job, e
 	return j, j.prepare()
 }
 
+// built is what this process has built by now: lanes share it.
+var built = map[string]bool{}
+
+// unlessBuilt builds what no lane before has built.
+func unlessBuilt(what string, build func() error) error {
+	if built[what] {
+		return nil
+	}
+	err := build()
+	built[what] = err == nil
+	return err
+}
+
+// buildTests compiles a package's tests, without what a debugger needs, which takes the
+// linker twice the time.
+func (s suite) buildTests(source, pkg string) (binary string, err error) {
+	tags, kind := "lab", cmp.Or(s.arch, "lab")
+	if isExtra(s.name) {
+		tags, kind = tags+","+s.name, s.name
+	}
+	binary = filepath.Join(source, "bin", filepath.Base(pkg)+"-"+kind+".test")
+	return binary, unlessBuilt(binary, func() error {
+		build := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-tags", tags, "-o", binary, "./"+pkg)
+		build.Dir, build.Env = source, s.goEnv()
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("compiling the tests of %s: %w\n%s", pkg, err, out)
+		}
+		return nil
+	})
+}
+
 // buildUnsafe compiles programs that leave protections away where a test of an
 // attack says so (package protection), to see that the attack succeeds then.
 func (s suite) buildUnsafe(source string) (dir string, err error) {
 	dir = filepath.Join(source, s.bin(), "unsafe")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", "unsafe_attack", "-o", dir+"/", "./cmd/unitc", "./cmd/unitc-exec")
-	build.Dir, build.Env = source, s.goEnv()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building without protections: %w\n%s", err, out)
-	}
-	return dir, nil
+	return dir, unlessBuilt(dir, func() error {
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", "unsafe_attack", "-o", dir+"/", "./cmd/unitc", "./cmd/unitc-exec")
+		build.Dir, build.Env = source, s.goEnv()
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("building without protections: %w\n%s", err, out)
+		}
+		return nil
+	})
 }
 
 // buildCRI compiles the client of containerd's interface for Kubernetes, which is
@@ -143,10 +171,13 @@ func buildC(source, pkg string) (programs []string, err error) {
 		name := filepath.Join(source, "bin", strings.TrimSuffix(filepath.Base(file), ".c"))
 		// The suite's own glibc is linked when it runs; musl is in none of them.
 		for _, build := range [][]string{{"cc", "-o", name + "-glibc"}, {"musl-gcc", "-static", "-o", name + "-musl"}} {
-			if err := quietly(nil, build[0], append(build[1:], "-O2", "-Wall", "-Werror", file)...); err != nil {
+			program := build[len(build)-1]
+			if err := unlessBuilt(program, func() error {
+				return quietly(nil, build[0], append(build[1:], "-O2", "-Wall", "-Werror", file)...)
+			}); err != nil {
 				return nil, err
 			}
-			programs = append(programs, build[len(build)-1])
+			programs = append(programs, program)
 		}
 	}
 	return programs, nil
@@ -177,7 +208,9 @@ func buildPolicies(source, pkg string) (policies []string, err error) {
 	}
 	for _, file := range files {
 		policy := filepath.Join(source, "bin", strings.TrimSuffix(filepath.Base(file), ".cil")+".policy")
-		if err := quietly(nil, "secilc", "-c", policyVersion, "-o", policy, "-f", os.DevNull, file, categories, filepath.Join(source, "packaging/selinux/unitc.cil")); err != nil {
+		if err := unlessBuilt(policy, func() error {
+			return quietly(nil, "secilc", "-c", policyVersion, "-o", policy, "-f", os.DevNull, file, categories, filepath.Join(source, "packaging/selinux/unitc.cil"))
+		}); err != nil {
 			return nil, err
 		}
 		policies = append(policies, policy)

@@ -90,7 +90,7 @@ func (j *job) prepare() error {
 				return err
 			}
 		}
-		if err := quietly(nil, "make", "-s", "-C", j.checkout, "lab"); err != nil {
+		if err := unlessBuilt("lab", func() error { return quietly(nil, "make", "-s", "-C", j.checkout, "lab") }); err != nil {
 			return err
 		}
 		j.Agent = j.checkout + "/bin/lab"
@@ -103,7 +103,9 @@ func (j *job) prepare() error {
 	if j.Source == "" {
 		return nil
 	}
-	return quietly(nil, "make", append([]string{"-s", "-C", j.Source, "build"}, s.makeVariables()...)...)
+	return unlessBuilt(s.bin(), func() error {
+		return quietly(nil, "make", append([]string{"-s", "-C", j.Source, "build"}, s.makeVariables()...)...)
+	})
 }
 
 // run boots the machine, runs the command in it and removes everything. The

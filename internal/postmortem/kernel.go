@@ -5,6 +5,7 @@ package postmortem
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -38,17 +39,16 @@ type findings struct {
 // the process dies (mm/oom_kill.c), so they are there by now; the cgroup's own
 // files may be gone. The kernel keeps as much as fits, a firewall's log may fill that
 // in seconds: what it has of then no more journald has (kernelRecords).
-func kernelFindings(p *plan.Plan, end time.Duration, ofJournald func() []lookup.Record) findings {
+func kernelFindings(p *plan.Plan, end time.Duration, ofJournald func(since time.Duration) []lookup.Record) findings {
 	s := &kernelSearch{plan: p, group: p.Unit, ends: [2]time.Duration{end, end + rawOffset()}}
 	if p.Scope != nil {
 		s.group = p.Scope.Name
 	}
 	oldest, err := readKernelLog(s.look)
-	if err == nil && s.found == (findings{}) && oldest > min(s.ends[0], s.ends[1])-kernelWindow {
-		for _, r := range ofJournald() {
-			us, err := strconv.ParseInt(r["_SOURCE_MONOTONIC_TIMESTAMP"], 10, 64)
-			if err == nil {
-				s.look(time.Duration(us)*time.Microsecond, kernelText(r))
+	if since := min(s.ends[0], s.ends[1]) - kernelWindow; err == nil && s.found == (findings{}) && oldest > since {
+		for _, r := range ofJournald(since) {
+			if at, err := kernelTime(r); err == nil {
+				s.look(at, kernelText(r))
 			}
 		}
 	}
@@ -93,11 +93,38 @@ func readKernelLog(look func(time.Duration, string)) (oldest time.Duration, err 
 // mostKernelRecords bounds what is read of the kernel's messages.
 const mostKernelRecords = 10_000
 
-// kernelRecords are the last that journald has of the kernel's messages. It is not
-// asked for those of a time: where the clock was set back it looks in the wrong place.
-func kernelRecords() []lookup.Record {
-	records, _ := lookUp(mostKernelRecords, "MESSAGE,SYSLOG_IDENTIFIER,_SOURCE_MONOTONIC_TIMESTAMP", "_TRANSPORT=kernel")
+// kernelRecords are what journald has of the kernel's messages since a time of the
+// kernel's log. journald is not asked for those of a time: where the clock was set back
+// it looks in the wrong place. So they are read from the last one back.
+func kernelRecords(since time.Duration) []lookup.Record {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*lookTimeout)
+	defer cancel()
+	records, _ := lookup.Records(ctx, lookup.Query{
+		Last: mostKernelRecords, Fields: "MESSAGE,SYSLOG_IDENTIFIER," + kernelStamp, Matches: []string{"_TRANSPORT=kernel"},
+		Until: func(r lookup.Record) bool { at, err := kernelTime(r); return err == nil && at < since },
+	})
 	return records
+}
+
+// onceKernelRecords is kernelRecords for several ends, read once for all but those that
+// were before the ones before.
+func onceKernelRecords() func(since time.Duration) []lookup.Record {
+	var records []lookup.Record
+	from := time.Duration(math.MaxInt64)
+	return func(since time.Duration) []lookup.Record {
+		if since < from {
+			records, from = kernelRecords(since), since
+		}
+		return records
+	}
+}
+
+const kernelStamp = "_SOURCE_MONOTONIC_TIMESTAMP"
+
+// kernelTime is a record's, by the clock of the kernel's log.
+func kernelTime(r lookup.Record) (time.Duration, error) {
+	us, err := strconv.ParseInt(r[kernelStamp], 10, 64)
+	return time.Duration(us) * time.Microsecond, err
 }
 
 // kernelText is a line of the kernel's log: what is written to that journald takes apart.

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/unitc/unitc/internal/cgroupsd"
@@ -76,7 +75,7 @@ func Run(planned Planner) int {
 			return 0
 		}
 		awaitJournal() // their last lines may come behind the word of their end
-		kernel := sync.OnceValue(kernelRecords)
+		kernel := onceKernelRecords()
 		for _, name := range names {
 			if err := report(planned.planOf(name), reported, kernel); err != nil {
 				fmt.Fprintf(journal.Stderr, "<3>looking for failures of %s: %v\n", name, err)
@@ -144,7 +143,7 @@ func failedNow() map[string]string {
 
 // report writes an entry for each failure of one container. What journald has of the
 // kernel's messages is the same for all that have failed by now.
-func report(p *plan.Plan, reported map[string]bool, kernel func() []lookup.Record) error {
+func report(p *plan.Plan, reported map[string]bool, kernel func(since time.Duration) []lookup.Record) error {
 	deaths, err := unreported(p.Unit)
 	if err != nil || len(deaths) == 0 {
 		return err

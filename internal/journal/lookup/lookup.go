@@ -5,6 +5,7 @@
 package lookup
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -17,7 +18,7 @@ import (
 	"time"
 )
 
-const program = "/usr/bin/journalctl"
+var program = "/usr/bin/journalctl"
 
 // Record is an entry: its fields by name (systemd.journal-fields(7)), also of bytes that
 // are no text.
@@ -41,6 +42,9 @@ type Query struct {
 	Fields   string   // beside the times, with a comma between them; "" = all
 	AllBoots bool     // and not this one alone
 	Options  []string // further ones of journalctl's
+	// Until ends the reading, which begins at the newest entry then: this one and those
+	// before it are not wanted.
+	Until func(Record) bool
 	// Matches are FIELD=VALUE, and + between what suffices each (journalctl(1)).
 	Matches []string
 }
@@ -57,17 +61,61 @@ func Records(ctx context.Context, q Query) ([]Record, error) {
 	if q.Fields != "" {
 		args = append(args, "--output-fields="+q.Fields)
 	}
+	if q.Until != nil {
+		args = append(args, "--reverse")
+	}
 	cmd := exec.CommandContext(ctx, program, slices.Concat(args, q.Options, q.Matches)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	if q.Until != nil {
+		records, err := backwards(cmd, q.Until)
+		return records, failure(err, stderr.Bytes())
+	}
 	out, err := cmd.Output()
-	switch said := bytes.TrimSpace(stderr.Bytes()); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("asking the journal: %w; install systemd", err)
-	case err != nil && len(said) > 0: // it exits with 1 where nothing matches
-		return nil, fmt.Errorf("asking the journal: %w: %s", err, said)
+	if err = failure(err, stderr.Bytes()); err != nil {
+		return nil, err
 	}
 	return Parse(out)
+}
+
+// failure is what journalctl has failed with: it exits with 1 where nothing matches.
+func failure(err error, stderr []byte) error {
+	said := bytes.TrimSpace(stderr)
+	switch exited := (*exec.ExitError)(nil); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("asking the journal: %w; install systemd", err)
+	case errors.As(err, &exited) && len(said) == 0:
+		return nil
+	case err != nil:
+		return fmt.Errorf("asking the journal: %w: %s", err, said)
+	}
+	return nil
+}
+
+// backwards reads entries that come newest first, as far as they are wanted, and gives
+// them oldest first.
+func backwards(cmd *exec.Cmd, until func(Record) bool) (records []Record, err error) {
+	defer func() { slices.Reverse(records) }()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	for lines := bufio.NewReader(out); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil { // its end
+			return records, cmd.Wait()
+		}
+		parsed, err := Parse(line)
+		if err != nil || until(parsed[0]) {
+			_ = cmd.Process.Kill() // it would go on
+			_ = cmd.Wait()
+			return records, err
+		}
+		records = append(records, parsed[0])
+	}
 }
 
 // Parse reads what journalctl prints as JSON.

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/unitc/unitc/internal/definition"
 	"github.com/unitc/unitc/internal/planner"
+	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/store"
 )
@@ -84,10 +86,22 @@ func imageHealth(h *store.Healthcheck) *definition.Healthcheck {
 		return &definition.Healthcheck{Disable: true}
 	}
 	return &definition.Healthcheck{
-		Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartInterval: h.StartInterval,
+		Test: h.Test, Interval: notOften(h.Interval), Timeout: max(h.Timeout, 0), StartInterval: notOften(h.StartInterval),
 		// A stranger's: what is below nothing would have the first failure count as the last.
 		Retries: max(h.Retries, 0), StartPeriod: max(h.StartPeriod, 0),
 	}
+}
+
+// leastOfImages is between two checks of an image's. Each has the helper join the
+// container, which is not among what the container's own limits are for.
+const leastOfImages = 500 * time.Millisecond
+
+// notOften leaves 0 as it is: the image does not say.
+func notOften(interval time.Duration) time.Duration {
+	if interval == 0 || protection.Off("checks-of-images") {
+		return interval
+	}
+	return max(interval, leastOfImages)
 }
 
 func imageError(s *definition.Service, err error) error {

@@ -4,6 +4,8 @@ package definition
 
 import (
 	"testing"
+
+	"github.com/unitc/unitc/internal/diag"
 )
 
 func TestForUser(t *testing.T) {
@@ -83,5 +85,24 @@ func TestForUserNetworks(t *testing.T) {
 		if path == "" && len(f.Problems) > 0 || path != "" && (len(f.Problems) != 1 || f.Problems[0].Path != path || f.Problems[0].Cure == "") {
 			t.Errorf("%q: %v", path, f.Problems)
 		}
+	}
+}
+
+// What one service of a project cannot have keeps the others from nothing, and a fault of
+// one does not leave another as root's.
+func TestForUserFaults(t *testing.T) {
+	f := File{Project: true, Services: []Service{
+		{Project: "blog", Key: "a", Networks: []Attachment{{Network: "blog_default"}}},
+		{Project: "blog", Key: "b", Privileged: true},
+		{Project: "blog", Key: "c", NetworkMode: "none"},
+	}, Problems: diag.List{{What: "odd", Of: []string{"a"}}}}
+	f.ForUser()
+	for i, want := range []bool{true, true, false} {
+		if s := &f.Services[i]; f.ProblemsOf(s).HasErrors() != want {
+			t.Errorf("%s has errors: %v\n%s", s.Key, !want, f.Problems)
+		}
+	}
+	if c := f.Services[2]; !c.OfUser || c.UsernsMode != "host" {
+		t.Errorf("one without a fault is %+v", c)
 	}
 }

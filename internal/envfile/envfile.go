@@ -130,7 +130,7 @@ func (p *parser) statement() {
 	if trimmed == "" || trimmed[0] == '#' {
 		return
 	}
-	if word, ok := strings.CutPrefix(trimmed, "export "); ok && !p.Raw {
+	if word, ok := strings.CutPrefix(trimmed, "export"); ok && !p.Raw && word != "" && (word[0] == ' ' || word[0] == '\t') {
 		trimmed = strings.TrimLeft(word, " \t")
 	}
 	separator := "="

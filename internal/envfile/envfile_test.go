@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 		{"", false, ""},
 		{"A=b\n", false, "A=b|"},
 		{"\ufeffA=b\r\nB=c\r\n", false, "A=b|B=c|"},
-		{"# comment\n\n  \n A = b \nexport C=d", false, "A=b|C=d|"},
+		{"# comment\n\n  \n A = b \nexport C=d\nexport\tD=e\nexported=f", false, "A=b|C=d|D=e|exported=f|"},
 		{"A=b # c\nB=b#c\nC=#c d # e\nE=\"\" # c\nF=a\t#b", false, "A=b|B=b#c|C=#c d|E=|F=a\t#b|"},
 		{"A='b # $C' # c\nB=\"x\\n\\t\\\"y\\\" \\$C \\\\\"\n", false, "A=b # $C|B=x\n\t\"y\" $C \\|"},
 		{"A=\"one\ntwo\"\nB=c\nC='x\r\ny'\n", false, "A=one\ntwo|B=c|C=x\r\ny|"},

@@ -18,11 +18,11 @@ export CGO_ENABLED = 0
 BUILDINFO = github.com/unitc/unitc/internal/buildinfo
 LDFLAGS   = -s -w -X $(BUILDINFO).Version=$(VERSION) -X $(BUILDINFO).HelperPath=$(LIBEXECDIR)/unitc-exec -X $(BUILDINFO).RelayPath=$(LIBEXECDIR)/unitc-relay -X $(BUILDINFO).ProbePath=$(LIBEXECDIR)/unitc-probe -X $(BUILDINFO).YAMLGeneratorPath=$(LIBEXECDIR)/unitc-generator-yaml -X $(BUILDINFO).CommandPath=$(PREFIX)/bin/unitc
 # unitc-runtime begins in internal/oci/entry, both generators and unitc-exec in
-# internal/entry, which know no other processor.
+# internal/entry, which know two processors.
 RUNTIME   = github.com/unitc/unitc/cmd/unitc-runtime
 GENERATOR = github.com/unitc/unitc/cmd/unitc-generator
 HELPER    = github.com/unitc/unitc/cmd/unitc-exec
-ENTRY     = $(if $(filter amd64,$(or $(GOARCH),$(shell $(GO) env GOARCH))),-E github.com/unitc/unitc/internal/$(1).start$(2))
+ENTRY     = $(if $(filter amd64 arm64,$(or $(GOARCH),$(shell $(GO) env GOARCH))),-E github.com/unitc/unitc/internal/$(1).start$(2))
 COMMANDS  = $(sort $(patsubst cmd/%/,%,$(dir $(wildcard cmd/*/*.go))))
 INSTALL   = install
 

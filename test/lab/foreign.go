@@ -21,7 +21,7 @@ var foreign = suite{name: "arm64", release: "trixie", arch: "arm64"}
 // kernel's interfaces that differ between processors or are compiled for one, a
 // test. Of the others a machine of this processor knows as much, of a boot with
 // containers too: generator and helper have run there before each of these tests.
-const foreignTests = "^Test(DevicesAreClosed|Privileged|LogRelayOutlivesJournald|RuntimeLimits|WhyAsTheKernelSays)$"
+const foreignTests = "^Test(DevicesAreClosed|Privileged|ProgramsBegin|LogRelayOutlivesJournald|RuntimeLimits|WhyAsTheKernelSays)$"
 
 // foreignVM emulates one. A newer processor signs its pointers, which takes the
 // emulation half of its speed.

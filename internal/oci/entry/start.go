@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build amd64 || arm64
+
 package entry
 
 import (
@@ -19,7 +21,7 @@ const Symbol = "github.com/unitc/unitc/internal/oci/entry.start"
 
 // start is no function: the kernel jumps to it with the arguments, the
 // environment and the auxiliary vector on the stack (System V ABI for AMD64,
-// 3.4.1), and it jumps to where Go begins.
+// 3.4.1; load_elf_binary of Linux for all), and it jumps to where Go begins.
 //
 //lint:ignore U1000 the linker is told its name
 func start()

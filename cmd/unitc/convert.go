@@ -159,7 +159,7 @@ func (a *app) addStandardInput(set *convert.Set) error {
 	case len(data) > maxInput:
 		return fmt.Errorf("convert: more than %d bytes on standard input", maxInput)
 	case !convert.IsKubernetes(data):
-		return errors.New("convert: there is no YAML of Kubernetes' on standard input, with kind: and apiVersion:")
+		return errors.New("convert: standard input has no object of Kubernetes' (kind: and apiVersion: in YAML)")
 	}
 	dir, err := os.Getwd()
 	set.AddKubernetes(convert.Source{Path: "standard input", Dir: dir, Data: data, Private: true})

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"errors"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/unitc/unitc/internal/cli/convert/kube"
@@ -88,6 +90,9 @@ func (p *project) chooseName() string {
 	return stem
 }
 
+// objectName is what objects and containers may be called: files are called so, too.
+var objectName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,100}$`)
+
 // maxObjects bounds what lists of lists expand to.
 const maxObjects = 10_000
 
@@ -117,6 +122,9 @@ func (p *project) read(src Source) {
 
 func (p *project) addObject(file string, v kube.Value) {
 	o := &object{kind: v.Get("kind").Text(), name: v.Find("metadata", "name").Text(), value: v, file: file}
+	if o.name == "" {
+		o.name = strings.TrimRight(v.Find("metadata", "generateName").Text(), "-.")
+	}
 	at := o.arg(v)
 	switch {
 	case len(p.objects) >= maxObjects:
@@ -127,11 +135,11 @@ func (p *project) addObject(file string, v kube.Value) {
 		for _, item := range v.Get("items").Items() {
 			p.addObject(file, item.At(""))
 		}
-	case o.name == "" && v.Find("metadata", "generateName").Text() != "":
-		o.name = strings.TrimRight(v.Find("metadata", "generateName").Text(), "-.")
-		p.objects = append(p.objects, o)
 	case o.name == "":
 		p.set.fault(at.at, "metadata.name", "it has no name", "give it one")
+	case !objectName.MatchString(o.name):
+		p.isBroken = true
+		p.set.fault(o.arg(v.Find("metadata", "name")).at, "metadata.name", strconv.Quote(o.name)+" is no name of an object", "name it in letters, digits, . and -")
 	case p.find(o.kind, o.name) != nil:
 		p.set.fault(at.at, "metadata.name", "there is a "+o.kind+" of this name already, at "+p.find(o.kind, o.name).arg(v).at.String(), "convert one of the two")
 	default:

@@ -4,6 +4,7 @@ package convert
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/unitc/unitc/internal/cli/convert/kube"
@@ -19,8 +20,6 @@ type member struct {
 	isSidecar bool // an init container that goes on
 	env       []variableOf
 	ports     map[string]string // numbers by names
-	user      arg
-	group     arg
 }
 
 func (m *member) teller() *def      { return m.d }
@@ -89,6 +88,8 @@ func (p *pod) member(v kube.Value, alone bool) *member {
 	switch {
 	case name == "":
 		p.p.set.fault(a.at, a.name, "the container has no name", "give it one")
+	case !objectName.MatchString(name):
+		p.p.set.fault(a.at, a.name, strconv.Quote(name)+" is no name of a container", "name it in letters, digits and -")
 	case image.Text() == "":
 		p.p.set.fault(a.at, a.name, "the container has no image", "name the image")
 	case p.p.d.root.child("services", mapping).get(key) != nil:

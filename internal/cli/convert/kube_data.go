@@ -76,6 +76,9 @@ func (p *project) material(o *object, one datum) (kind, name string) {
 		return kind, name
 	}
 	file := File{Name: p.d.name + "." + name + ".config", Data: one.data, Mode: 0o644, Secret: true}
+	if p.private {
+		file.Mode = 0o600
+	}
 	if kind == "secrets" {
 		file.Name, file.Mode = p.d.name+"."+name+".secret", 0o600
 	}

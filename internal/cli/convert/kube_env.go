@@ -14,7 +14,6 @@ import (
 type variableOf struct {
 	name, value string
 	secret      bool
-	unknown     bool // its value is known when it runs, or to nobody here
 	a           arg
 }
 
@@ -86,7 +85,7 @@ func (m *member) missing(a arg, kind string, ref kube.Value, what string) {
 	switch {
 	case ref.Get("optional").True():
 		m.d.same(a, "there is no "+kind+" "+name+" here, and it is optional")
-	case kind == "Secret":
+	case kind == "Secret" && objectName.MatchString(name):
 		file := "./" + m.pod.p.d.name + "." + name + ".secrets"
 		m.d.changed(a, "the Secret "+name+" "+notAmong, "have "+file+" set "+what+" before the first start (NAME=value, one on a line, mode 0600), or "+together)
 		m.d.addMapping("env_file", a, pair{"path", scalarOf(a, file)})

@@ -21,7 +21,7 @@ type pod struct {
 	restart                            string
 	hostNetwork, hostPID, hostIPC      bool
 	sharesPID                          bool
-	hostname, grace, userns, security  *arg
+	hostname, grace, userns            *arg
 	securityContext                    kube.Value
 	hosts                              []arg // NAME:ADDRESS
 	dns, dnsSearch, dnsOptions, sysctl []arg
@@ -232,7 +232,7 @@ func (p *pod) makeHolder(at arg) {
 	h.setText("rootfs", at, "host")
 	h.addWords("command", at, []string{"sleep", "infinity"})
 	h.setBare("init", at, "true")
-	h.head = append(h.head, "what the containers of the pod "+p.podName()+" share: the network, its ports, and IPC")
+	h.head = append(h.head, "what the containers of the pod "+p.podName()+" share: the network and its ports, and IPC")
 	p.all = append(p.all, h)
 	p.helper(h, at)
 }
@@ -296,8 +296,12 @@ func (p *pod) join(m *member, at arg) {
 		}
 	}
 	set("network_mode", p.hostNetwork, "hostNetwork", true)
-	set("ipc", p.hostIPC, "hostIPC", true)
-	set("pid", p.hostPID, "hostPID", p.sharesPID)
+	isUser := p.p.set.host.User // containers of users have an IPC and a PID namespace each
+	if isUser && p.sharesPID {
+		p.p.once(argOf(p, p.spec.Get("shareProcessNamespace")), p.name, "containers of users have processes of their own", "make it one of the system's")
+	}
+	set("ipc", p.hostIPC, "hostIPC", !isUser)
+	set("pid", p.hostPID, "hostPID", p.sharesPID && !isUser)
 }
 
 // names by which neighbours find the pod: those of its Services, and of its place in one.

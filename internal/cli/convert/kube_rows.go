@@ -69,16 +69,10 @@ func rowIndex[T teller](rows []row[T], name string) int {
 // argOf is a value with its place.
 func argOf(c teller, v kube.Value) arg { return c.owner().arg(v) }
 
-// field is a row whose value an option of podman run takes.
-func field[T teller](name, option string) row[T] {
-	o := optionOf(option)
-	return row[T]{name: name, becomes: o.becomes, do: func(c T, v kube.Value) { o.do(c.teller(), argOf(c, v)) }}
-}
-
 // read is a row that another one, or the whole, takes care of.
 func read[T teller](name, becomes string) row[T] { return row[T]{name: name, becomes: becomes} }
 
-// does is a row with a function of its own.
+// fieldDoes is a row with a function of its own.
 func fieldDoes[T teller](name, becomes string, do func(c T, v kube.Value)) row[T] {
 	return row[T]{name: name, becomes: becomes, do: do}
 }

@@ -17,8 +17,7 @@ import (
 
 // readObjects converts an archive: the .kube and other Quadlet files in it, with the YAML
 // that they name, or else all of its YAML.
-func readObjects(archive *txtar.Archive) *Set {
-	host := testHost
+func readObjects(archive *txtar.Archive, host Host) *Set {
 	host.ReadSource = func(path string) (Source, error) {
 		for _, f := range archive.Files {
 			name := f.Name
@@ -60,7 +59,11 @@ func TestKubernetes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, strings.TrimSuffix(path, "txtar")+"golden", repaired(t, readObjects(archive)))
+			host := testHost
+			if filepath.Base(path) == "user.txtar" {
+				host = userHost
+			}
+			golden(t, strings.TrimSuffix(path, "txtar")+"golden", repaired(t, readObjects(archive, host)))
 		})
 	}
 }
@@ -73,7 +76,7 @@ func TestSecretsOfKubernetes(t *testing.T) {
 	}
 	const secret = `p$a "ss"`
 	some := 0
-	for _, f := range readObjects(archive).Files() {
+	for _, f := range readObjects(archive, testHost).Files() {
 		switch has := strings.Contains(string(f.Data), secret) || strings.Contains(string(f.Data), `ss`+`\"`); {
 		case has && f.Mode != 0o600:
 			t.Errorf("%s with mode %o has the secret:\n%s", f.Name, f.Mode, f.Data)

@@ -52,13 +52,13 @@ func (q *quadlet) kube() {
 		q.set.fault(q.own().at, "", "a project is no template", "link the definition under another name for each instance, see TEMPLATES in unitc.yaml(5)")
 		return
 	}
-	for _, a := range append(paths, q.own().all("ConfigMap")...) {
-		q.readObjects(p, a)
-	}
 	q.def = q.set.newDef(q.unit(), q.at)
 	q.def.podman = true
 	q.expand = &expander{d: q.def, unit: q.unit() + ".service", environ: map[string]string{}, files: map[string]string{}}
 	q.def.getenv = q.expand.known
+	for _, a := range append(paths, q.own().all("ConfigMap")...) {
+		q.readObjects(p, a.with(q.expand.specifiers(a)))
+	}
 	q.serviceVariables()
 	q.each(kubeKeys)
 	q.serviceSection()

@@ -238,6 +238,10 @@ func (m *mountOfPod) emptyDir(v kube.Value) {
 	if m.pod.name != m.pod.p.d.name || m.pod.instance >= 0 {
 		name = m.pod.podName() + "-" + m.name
 	}
+	if !volumeName.MatchString(name) {
+		m.d.lost(m.a, name+" is no name of a volume", "name it in letters, digits and -")
+		return
+	}
 	limit, hasLimit := kube.Quantity(v.Get("sizeLimit").Text())
 	size := int64(0)
 	if hasLimit {

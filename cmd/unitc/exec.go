@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/unitc/unitc/internal/cli/files"
 	"github.com/unitc/unitc/internal/cli/live"
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
@@ -212,20 +213,14 @@ func (a *app) joinable(cmd *cobra.Command, word string) (string, runtime.ExecCon
 // pivoted makes sure that a process has left the host's root: systemd knows the
 // main process of a start before that is in its container.
 func pivoted(pid int) error {
-	var own, other unix.Stat_t
-	if err := unix.Stat("/", &own); err != nil {
-		return fmt.Errorf("stat /: %w", err)
+	root, err := files.OwnRoot(pid)
+	switch {
+	case err == nil:
+		return root.Close()
+	case errors.Is(err, files.ErrBeingSetUp), errors.Is(err, unix.EACCES):
+		return err
 	}
-	if err := unix.Stat(fmt.Sprintf("/proc/%d/root/", pid), &other); err != nil {
-		if errors.Is(err, unix.EACCES) {
-			return err
-		}
-		return runtime.ErrNotRunning
-	}
-	if own.Dev == other.Dev && own.Ino == other.Ino {
-		return errors.New("it is being set up; try again in a moment")
-	}
-	return nil
+	return runtime.ErrNotRunning
 }
 
 // adorn puts the options into the process.

@@ -47,9 +47,9 @@ func Container(name string, pid int) (*Side, error) {
 		return nil, fmt.Errorf("pidfd_open of process %d: %w", pid, err)
 	}
 	defer unix.Close(alive)
-	root, err := openRoot(fmt.Sprintf("/proc/%d/root", pid))
+	root, err := OwnRoot(pid)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	ids, err := readIDs(pid)
 	if err == nil {
@@ -60,6 +60,32 @@ func Container(name string, pid int) (*Side, error) {
 		return nil, fmt.Errorf("looking at process %d of %s: %w", pid, name, err)
 	}
 	return &Side{root: root, name: name + ":", ids: ids}, nil
+}
+
+// ErrBeingSetUp is a container that is not there yet.
+var ErrBeingSetUp = errors.New("it is being set up; try again in a moment")
+
+// OwnRoot opens the root directory of a container's first process. Systemd knows that
+// process before it has left the host's root.
+func OwnRoot(pid int) (*os.File, error) {
+	root, err := openRoot(fmt.Sprintf("/proc/%d/root", pid))
+	if err != nil {
+		return nil, err
+	}
+	var its unix.Stat_t
+	if err := unix.Fstat(int(root.Fd()), &its); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("fstat %s: %w", root.Name(), err)
+	}
+	// The second is another one where this program has been given a root of its own.
+	for _, host := range []string{"/", "/proc/1/root/"} {
+		var st unix.Stat_t
+		if unix.Stat(host, &st) == nil && st.Dev == its.Dev && st.Ino == its.Ino && !protection.Off("own-root") {
+			root.Close()
+			return nil, ErrBeingSetUp
+		}
+	}
+	return root, nil
 }
 
 func openRoot(path string) (*os.File, error) {

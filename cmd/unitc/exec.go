@@ -21,6 +21,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/plan"
 	"github.com/unitc/unitc/internal/program"
+	"github.com/unitc/unitc/internal/protection"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/runtime"
 )
@@ -201,7 +202,10 @@ func (a *app) joinable(cmd *cobra.Command, word string) (string, runtime.ExecCon
 	if group := a.host.Payloads([]string{name}, units.ScopeOf)[name]; group != "" && live.Frozen(group) {
 		return "", cfg, fmt.Errorf("%s is paused; unitc unpause %s", name, name)
 	}
-	if err := pivoted(cfg.PID); err != nil {
+	if err = pivoted(cfg.PID); err == nil {
+		err = entered(cfg.PID, p.Spec.Linux.Namespaces)
+	}
+	if err != nil {
 		return "", cfg, fmt.Errorf("%s: %w", name, err)
 	}
 	process := *p.Spec.Process
@@ -221,6 +225,29 @@ func pivoted(pid int) error {
 		return err
 	}
 	return runtime.ErrNotRunning
+}
+
+// entered makes sure that a process is in the namespaces that were planned for it: what
+// joined it before would be in those of the host, as root there.
+func entered(pid int, planned []specs.LinuxNamespace) error {
+	for _, n := range planned {
+		file := map[specs.LinuxNamespaceType]string{specs.UserNamespace: "user", specs.CgroupNamespace: "cgroup"}[n.Type] // the last ones
+		if file == "" || n.Path != "" && n.Type == specs.CgroupNamespace {
+			continue
+		}
+		its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			return runtime.ErrNotRunning
+		}
+		own, ownErr := os.Readlink("/proc/self/ns/" + file)
+		if err := errors.Join(err, ownErr); err != nil {
+			return err
+		}
+		if its == own && !protection.Off("own-namespaces") {
+			return files.ErrBeingSetUp
+		}
+	}
+	return nil
 }
 
 // adorn puts the options into the process.

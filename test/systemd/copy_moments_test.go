@@ -7,6 +7,7 @@ package systemd
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -48,6 +49,49 @@ func TestAttackOnCopyWhileItBegins(t *testing.T) {
 				goOn(t, helper)
 				c.await("ActiveState", "active")
 				c.end()
+			}
+		})
+	})
+}
+
+// What joins a container that begins is in its namespaces, or does not run: before its
+// process has entered them it would be root of the host. Without the protection it is.
+//
+//lab:once
+func TestAttackOnExecWhileItBegins(t *testing.T) {
+	leavesNothing(t, func() {
+		t.Run("run", func(t *testing.T) {
+			for _, keys := range []string{"", "\nuserns_mode: host"} {
+				c := scoped.defineTemplate(t, "execs-"+strconv.Itoa(len(keys)), endless+"\nnetwork_mode: none"+keys)
+				kind := map[string]string{"": "user", "\nuserns_mode: host": "cgroup"}[keys]
+				host, err := os.Readlink("/proc/1/ns/" + kind)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, step := range []string{"join-scope", "release-payload"} {
+					helper := c.pausedAt(step)
+					for off, program := range map[string]string{"": "unitc", "own-namespaces": unsafePrograms + "/unitc"} {
+						// It has mounted meanwhile, while its helper waits.
+						await(t, "its root is its own", func() bool {
+							cmd := exec.Command(program, "exec", c.name, "readlink", "/proc/self/ns/"+kind)
+							cmd.Env = append(os.Environ(), "UNITC_UNSAFE="+off)
+							out, _ := cmd.CombinedOutput()
+							if off == "" {
+								if !strings.Contains(string(out), "it is being set up; try again in a moment") {
+									t.Errorf("at %s exec says %q", step, out)
+								}
+								return true
+							}
+							return strings.TrimSpace(string(out)) == host
+						})
+					}
+					goOn(t, helper)
+					c.await("ActiveState", "active")
+					if got := inside(t, c.name, "readlink", "/proc/self/ns/"+kind); got == host {
+						t.Errorf("what joins it is in the host's %s namespace", kind)
+					}
+					c.end()
+				}
 			}
 		})
 	})

@@ -159,7 +159,7 @@ func TestBootAwaitsHealth(t *testing.T) {
 	})
 }
 
-// "Shutdown gives it its grace period."
+// "Shutdown gives it its grace period": longer than what they have who say nothing of it.
 func TestBootShutdownGivesTheGracePeriod(t *testing.T) {
 	const dir = "/var/lib/lab-grace"
 	phases(t, func(t *testing.T) {
@@ -175,7 +175,7 @@ volumes: ["`+dir+`:/out"]
 command:
   - sh
   - -c
-  - 'trap "echo asked > /out/`+p+`; sleep 15; echo ready >> /out/`+p+`; sync; exit" TERM; sleep infinity & wait'
+  - 'trap "echo asked > /out/`+p+`; sleep 11; echo ready >> /out/`+p+`; sync; exit" TERM; sleep infinity & wait'
 systemd: {cgroup: `+p+`}
 `)
 		}

@@ -112,6 +112,9 @@ func TestHelperKilledAtEveryStep(t *testing.T) {
 	}
 }
 
+// Of the steps those that concern systemd.
+//
+//lab:others
 func TestHelperKilledWhereSystemdActs(t *testing.T) {
 	killed, _ := killedAt(t, 2, func(step string) bool { return slices.Contains(systemdSteps, step) })
 	slices.Sort(killed)
@@ -288,6 +291,9 @@ func TestReexecInMidStart(t *testing.T) {
 	reexecAtAll(t, strings.Fields(must(t, helper, "steps", "own")))
 }
 
+// Of the steps those that concern systemd.
+//
+//lab:others
 func TestReexecWhereSystemdActs(t *testing.T) { reexecAtAll(t, systemdSteps) }
 
 func reexecAtAll(t *testing.T, steps []string) {

@@ -158,6 +158,9 @@ func TestHelperKilledWithoutCleanUp(t *testing.T) {
 	killedWithoutCleanUp(t, func(string) bool { return true })
 }
 
+// Of the steps those that concern systemd.
+//
+//lab:others
 func TestHelperKilledWhereSystemdActsWithoutCleanUp(t *testing.T) {
 	killed := killedWithoutCleanUp(t, func(step string) bool { return slices.Contains(systemdSteps, step) })
 	for _, step := range []string{"clone-payload", "start-scope", "join-scope", "await-exec", "become-relay"} {

@@ -85,6 +85,7 @@ func TestSecrets(t *testing.T) {
 }
 
 func testSecrets(t *testing.T, runtime string) {
+	since := strings.TrimSpace(must(t, "date", "+%s"))
 	cleanReload(t)
 	place(t, definitions+"token", secretWords[0])
 	place(t, definitions+"vault.env", "TOKEN="+secretWords[1]+"\n")
@@ -117,14 +118,14 @@ func testSecrets(t *testing.T, runtime string) {
 	if want = strings.Join(lines, "\n") + "\n"; out != want {
 		t.Errorf("the payload says\n%s\nand should say\n%s", out, want)
 	}
-	searchSecrets(t)
+	searchSecrets(t, since)
 }
 
-// searchSecrets looks wherever unitc and systemd leave anything.
-func searchSecrets(t *testing.T) {
+// searchSecrets looks wherever unitc and systemd have left anything since a moment.
+func searchSecrets(t *testing.T, since string) {
 	t.Helper()
 	places := map[string]string{
-		"the journal": must(t, "journalctl", "-q", "-o", "export", "--no-pager"),
+		"the journal": must(t, "journalctl", "-q", "-o", "export", "--no-pager", "--since=@"+since),
 		"show":        must(t, "systemctl", "show", "vault-app.service", "unitc-vault-app.scope"),
 		"cat":         must(t, "systemctl", "cat", "vault-app.service"),
 		"plan":        must(t, "unitc", "plan", "--json", "vault-app"),
@@ -161,6 +162,9 @@ func searchSecrets(t *testing.T) {
 		if places[name] == "" {
 			t.Errorf("%s was not looked at", name)
 		}
+	}
+	if !strings.Contains(places["the journal"], "UNIT=vault-app.service") {
+		t.Error("the journal has nothing of it")
 	}
 	for where, text := range places {
 		for _, word := range secretWords {

@@ -185,8 +185,13 @@ func await(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %v it is still not so that %s", patience, what)
 		}
-		time.Sleep(min(max(50*time.Millisecond, 5*time.Since(asked)), 500*time.Millisecond))
+		pause(asked)
 	}
+}
+
+// pause is what lies between two questions, by what the last one took.
+func pause(asked time.Time) {
+	time.Sleep(min(max(50*time.Millisecond, 5*time.Since(asked)), 500*time.Millisecond))
 }
 
 // log runs journalctl on what the payload wrote. The lines that a payload in a

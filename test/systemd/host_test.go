@@ -56,7 +56,8 @@ func property(t *testing.T, unit, name string) string {
 	return strings.TrimSuffix(must(t, "systemctl", "show", "--value", "-p", name, "--", unit), "\n")
 }
 
-// place writes a file for the time of the test; a content "-> x" is a link.
+// place writes a file for the time of the test; a content "-> x" is a link. With the
+// last drop-in its directory goes: one without its definition is told of at each reload.
 func place(t *testing.T, path, content string) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
@@ -68,7 +69,12 @@ func place(t *testing.T, path, content string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(path) })
+	t.Cleanup(func() {
+		os.RemoveAll(path)
+		if dir := filepath.Dir(path); strings.HasSuffix(dir, ".d") {
+			os.Remove(dir) // unless it has others
+		}
+	})
 }
 
 // plainProperties are those that tests wait for: words and numbers, which need no
@@ -168,6 +174,7 @@ var reloads sharing
 type sharing struct {
 	mu      sync.Mutex
 	next    *sharedRun // it has not begun
+	owed    bool       // nobody waits for the one that is due
 	running sync.Mutex
 }
 
@@ -189,7 +196,7 @@ func (s *sharing) join() *sharedRun {
 			s.running.Lock()
 			defer s.running.Unlock()
 			s.mu.Lock()
-			s.next = nil
+			s.next, s.owed = nil, false
 			s.mu.Unlock()
 			r.out, r.err = exec.Command("systemctl", "daemon-reload").CombinedOutput()
 			close(r.done)
@@ -198,9 +205,27 @@ func (s *sharing) join() *sharedRun {
 	return s.next
 }
 
+// owe leaves a run to who needs one next.
+func (s *sharing) owe() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owed = true
+}
+
+// pay makes up for what is owed.
+func (s *sharing) pay() {
+	s.mu.Lock()
+	owed := s.owed
+	s.mu.Unlock()
+	if owed {
+		_, _ = s.join().wait() // a snapshot tells if it fails
+	}
+}
+
 // cleanReload is registered before definitions are placed, so that it runs
-// after they are gone.
+// after they are gone. A reload is among the dearest things here: the one that the
+// next test's definitions need will do, or a snapshot's.
 func cleanReload(t *testing.T) {
 	t.Helper()
-	t.Cleanup(func() { reload(t) })
+	t.Cleanup(reloads.owe)
 }

@@ -21,6 +21,7 @@ import (
 type snapshot []string
 
 func takeSnapshot() snapshot {
+	reloads.pay()
 	var s snapshot
 	s.mounts()
 	s.units()
@@ -99,11 +100,13 @@ func (s *snapshot) tree(kind, root string, wanted func(string, fs.DirEntry) bool
 // awaitSame waits until the machine is as it was and gives what differs when
 // time is up: much ends a moment after `systemctl stop` has returned.
 func (s snapshot) awaitSame(patience time.Duration) string {
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; {
+		asked := time.Now()
 		diff := s.diff(takeSnapshot())
 		if diff == "" || time.Now().After(deadline) {
 			return diff
 		}
+		pause(asked)
 	}
 }
 
@@ -132,6 +135,7 @@ func (s snapshot) diff(now snapshot) string {
 // isSettled tells whether nothing is on its way that no container is there for:
 // why one has failed is told, and what it has left is taken away, behind its stop.
 func isSettled() bool {
+	reloads.pay()
 	out, err := exec.Command("systemctl", "list-units", "--plain", "--no-legend", "--full", "unitc-postmortem.service", sweepTimer, sweepUnit, "unitc-resolver.socket").Output()
 	if err != nil {
 		return false

@@ -37,7 +37,7 @@ func kubernetes(t *testing.T, name string, files map[string]string) {
 	}
 	must(t, "unitc", "check", "-q", made)
 	t.Cleanup(func() {
-		must(t, "systemctl", "stop", name+".target")
+		must(t, "systemctl", "stop", "--", name+".target", name+"-*.service") // of parts a target does not wait
 		for _, item := range items {
 			os.Remove("/etc/unitc/" + item.Name())
 		}

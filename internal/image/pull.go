@@ -202,19 +202,18 @@ func (c *Client) fetchFrom(ctx context.Context, e endpoint, asked, ref reference
 		return store.Image{}, err
 	}
 	r.report = report
-	tagOrDigest := ref.Tag
-	if ref.Digest != "" {
-		tagOrDigest = ref.Digest
+	// A registry that counts pulls counts manifests: those that are here are not asked for.
+	top, doc := c.unchanged(ctx, r, ref)
+	if doc == nil {
+		if top, err = r.manifest(ctx, tagOrDigest(ref)); err != nil {
+			return store.Image{}, err
+		}
+		if doc, err = choose(ctx, top, o.Platform, func(d descriptor) (*document, error) { return r.manifest(ctx, d.Digest) }); err != nil {
+			return store.Image{}, err
+		}
 	}
-	doc, err := r.manifest(ctx, tagOrDigest)
-	if err != nil {
-		return store.Image{}, err
-	}
-	target, top := doc.digest, doc
+	target := top.digest
 	digests := []string{target}
-	if doc, err = choose(ctx, doc, o.Platform, func(d descriptor) (*document, error) { return r.manifest(ctx, d.Digest) }); err != nil {
-		return store.Image{}, err
-	}
 	if doc.digest != target {
 		digests = append(digests, doc.digest)
 	}

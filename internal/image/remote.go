@@ -54,17 +54,11 @@ func (c *Client) remoteFrom(ctx context.Context, e endpoint, ref reference.Refer
 	if err != nil {
 		return "", err
 	}
-	tagOrDigest := ref.Tag
-	if ref.Digest != "" {
-		tagOrDigest = ref.Digest
-	}
 	ref.Platform = reference.Foreign(platform)
-	if fetched := c.fetched(ref); len(fetched) > 0 {
-		if image := fetched[r.digest(ctx, tagOrDigest)]; image != "" {
-			return image, nil
-		}
+	if _, image := c.known(ctx, r, ref); image != "" {
+		return image, nil
 	}
-	doc, err := r.manifest(ctx, tagOrDigest)
+	doc, err := r.manifest(ctx, tagOrDigest(ref))
 	if err != nil {
 		return "", err
 	}
@@ -73,6 +67,61 @@ func (c *Client) remoteFrom(ctx context.Context, e endpoint, ref reference.Refer
 		return "", err
 	}
 	return doc.digest, nil
+}
+
+// known asks the registry without the manifest what a name means, and gives that and
+// the image that was fetched for it before; "" = there is none, or the registry does not
+// say.
+func (c *Client) known(ctx context.Context, r *registry, ref reference.Reference) (target, image string) {
+	fetched := c.fetched(ref)
+	if len(fetched) == 0 {
+		return "", ""
+	}
+	target = r.digest(ctx, tagOrDigest(ref))
+	if ref.Digest != "" && target != ref.Digest {
+		return "", ""
+	}
+	return target, fetched[target]
+}
+
+// unchanged gives what a name means in the registry, and the manifest for the platform, as
+// they are here, where it means what it meant when that was fetched; nil = they have to be
+// fetched.
+func (c *Client) unchanged(ctx context.Context, r *registry, ref reference.Reference) (top, doc *document) {
+	target, image := c.known(ctx, r, ref)
+	if image == "" {
+		return nil, nil
+	}
+	if doc = c.kept(image); doc == nil || doc.isIndex() {
+		return nil, nil
+	}
+	if target == image {
+		return doc, doc
+	}
+	if top = c.kept(target); top == nil {
+		return nil, nil
+	}
+	return top, doc
+}
+
+// kept is a manifest or an index of the store's, nil if it is not there, or damaged.
+func (c *Client) kept(digest string) *document {
+	raw, err := c.Store.ReadBlob(hexOf(digest), maxManifest)
+	if err != nil || digestOf(raw) != digest {
+		return nil
+	}
+	doc, err := parseDocument(raw, "")
+	if err != nil {
+		return nil
+	}
+	return doc
+}
+
+func tagOrDigest(ref reference.Reference) string {
+	if ref.Digest != "" {
+		return ref.Digest
+	}
+	return ref.Tag
 }
 
 // fetched are the images that were fetched for a name and a platform, by the digest that

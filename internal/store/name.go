@@ -184,6 +184,9 @@ func (s *Store) readNameFile(file string) (Name, error) {
 	if err != nil {
 		return n, fmt.Errorf("reading the name %s: %w", file, err)
 	}
+	if n.Rejected != "" {
+		n.Target = "" // MeanAgain came behind the first way back: older files have what was gone back from
+	}
 	return n, nil
 }
 

@@ -124,6 +124,25 @@ func TestShortNameAlias(t *testing.T) {
 	}
 }
 
+// Of a way back that an earlier version has written down, the digest is that of the image
+// that was gone back from, and its name does not go by that.
+func TestNameOfAnEarlierWayBack(t *testing.T) {
+	s := open(t)
+	addImage(t, s, 1, []int{1}, "app")
+	addImage(t, s, 2, []int{2})
+	index := "sha256:" + hex(99)
+	err := s.ChangeName(parse(t, "app"), func(n *Name) { n.Target, n.Rejected = index, "sha256:"+hex(2) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.LookupName(parse(t, "app")); err != nil || n.Target != "" || n.Image != "sha256:"+hex(1) {
+		t.Errorf("the name is %+v, %v", n, err)
+	}
+	if img, err := s.Resolve("app@" + index); !errors.Is(err, ErrNotFound) {
+		t.Errorf("by the digest there is %s, %v", img.Digest, err)
+	}
+}
+
 func TestLowers(t *testing.T) {
 	s := open(t)
 	addLayer(t, s, hex(1), LayerInfo{Entries: 3, Root: &Attr{Mode: 0o700, UID: 7}})

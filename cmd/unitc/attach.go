@@ -15,6 +15,7 @@ import (
 	"github.com/unitc/unitc/internal/cli/session"
 	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/definition"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/postmortem"
 )
 
@@ -126,7 +127,7 @@ func (a *app) followOutput(name string, f *session.Follower) error {
 	if s, err := a.host.Definition(name); err == nil && s.Logging.Driver == definition.LogNone {
 		return fmt.Errorf("%s has nothing to join: %s, and with logging: {driver: none} nobody has its output; unitc exec -it %s sh runs a shell in it", name, why, name)
 	}
-	f.Without = postmortem.MessageID
+	f.Without = []string{postmortem.MessageID, journal.HealthID}
 	now := units.ReadClock()
 	f.Since, f.At, f.Units = now.Wall, now.Monotonic, []string{name + ".service", units.ScopeOf(name)}
 	fmt.Fprintf(a.stderr, "unitc: %s takes no input, as %s; this is its output\n", name, why)

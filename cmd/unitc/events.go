@@ -19,6 +19,7 @@ import (
 
 	"github.com/unitc/unitc/internal/cli/terminal"
 	"github.com/unitc/unitc/internal/cli/units"
+	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/realm"
 )
 
@@ -49,7 +50,13 @@ type event struct {
 	ExitCode   string    `json:"exit_code,omitempty"` // exited, killed, dumped
 	ExitStatus *int      `json:"exit_status,omitempty"`
 	Result     string    `json:"result,omitempty"`
+	// Of a health check: how many have failed in a row, and the last line of the last one.
+	FailingStreak int    `json:"failing_streak,omitempty"`
+	Output        string `json:"output,omitempty"`
 }
+
+// healthEvent begins the name of what a container's relay notes, in Docker's words.
+const healthEvent = "health_status: "
 
 func (a *app) events() *cobra.Command {
 	var since, until string
@@ -59,7 +66,8 @@ func (a *app) events() *cobra.Command {
 		Short: "follow starts, ends and failures of containers",
 		Long: `Follow what systemd notes in the journal about containers: starting, started,
 start-failed, exited (with the exit status), failed, restart-scheduled, stopping,
-stopped, oom-kill, reloading, reloaded, resources. Nobody is asked and nothing is
+stopped, oom-kill, reloading, reloaded, resources; and what health checks have come to,
+at each change: health_status: healthy, health_status: unhealthy. Nobody is asked and nothing is
 polled, and the past is there too: see --since.`,
 		Example:           "  unitc events --since -1h --no-follow\n  unitc events --json web",
 		ValidArgsFunction: a.completeNames,
@@ -86,6 +94,7 @@ polled, and the past is there too: see --since.`,
 			for id := range eventKinds {
 				argv = append(argv, "MESSAGE_ID="+id)
 			}
+			argv = append(argv, "+", realm.HelperMatch(), "MESSAGE_ID="+journal.HealthID)
 			wanted, err := a.eventFilter(args)
 			if err != nil {
 				return err
@@ -183,7 +192,7 @@ func (a *app) printEvents(in io.Reader, wanted func(string) bool, asJSON bool) e
 }
 
 var eventColour = map[string]terminal.Colour{
-	"started": terminal.Good, "failed": terminal.Bad, "start-failed": terminal.Bad, "oom-kill": terminal.Bad, "restart-scheduled": terminal.Warn, "resources": terminal.Faint,
+	"started": terminal.Good, healthEvent + "healthy": terminal.Good, healthEvent + "unhealthy": terminal.Bad, "failed": terminal.Bad, "start-failed": terminal.Bad, "oom-kill": terminal.Bad, "restart-scheduled": terminal.Warn, "resources": terminal.Faint,
 }
 
 // parseEvent reads one entry of `journalctl -o json`, in which a field is a
@@ -194,6 +203,9 @@ func parseEvent(line []byte) (event, bool) {
 		return event{}, false
 	}
 	text := func(name string) string { s, _ := fields[name].(string); return s }
+	if text("MESSAGE_ID") == journal.HealthID {
+		return parseHealth(text)
+	}
 	unit := text(realm.UnitField())
 	name, isService := strings.CutSuffix(unit, ".service")
 	if !isService {
@@ -203,11 +215,30 @@ func parseEvent(line []byte) (event, bool) {
 		}
 	}
 	e := event{Name: name, Unit: unit, Event: eventKinds[text("MESSAGE_ID")], Message: text("MESSAGE"), ExitCode: text("EXIT_CODE"), Result: text("UNIT_RESULT")}
+	e.fill(text, "EXIT_STATUS")
+	return e, e.Event != ""
+}
+
+// parseHealth reads the word of a container's relay. journald knows whose word it is, if
+// the relay was there still; another container's counts for nothing.
+func parseHealth(text func(name string) string) (event, bool) {
+	unit, writer := text("UNITC_UNIT"), text(realm.SystemdUnitField())
+	name, isService := strings.CutSuffix(unit, ".service")
+	if !isService || writer != "" && writer != unit {
+		return event{}, false
+	}
+	e := event{Name: name, Unit: unit, Event: healthEvent + text("UNITC_HEALTH_STATUS"), Message: text("MESSAGE"), Output: text("UNITC_HEALTH_OUTPUT")}
+	e.fill(text, "UNITC_HEALTH_EXIT_STATUS")
+	e.FailingStreak, _ = strconv.Atoi(text("UNITC_HEALTH_FAILING_STREAK"))
+	return e, eventColour[e.Event] != terminal.Plain
+}
+
+// fill adds what events have in common.
+func (e *event) fill(text func(name string) string, exitStatus string) {
 	if usec, err := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64); err == nil {
 		e.Time = time.UnixMicro(usec)
 	}
-	if n, err := strconv.Atoi(text("EXIT_STATUS")); err == nil {
+	if n, err := strconv.Atoi(text(exitStatus)); err == nil {
 		e.ExitStatus = &n
 	}
-	return e, e.Event != ""
 }

@@ -23,6 +23,7 @@ type inspected struct {
 	Cgroup    string              `json:"cgroup,omitempty"` // of the payload
 	Processes []int               `json:"processes,omitempty"`
 	Usage     *live.Usage         `json:"usage,omitempty"`
+	Checks    *live.HealthState   `json:"health_state,omitempty"`
 	Launched  *definition.Service `json:"launched,omitempty"` // the definition that runs
 	Plan      *plan.Plan          `json:"plan,omitempty"`
 }
@@ -32,8 +33,8 @@ func (a *app) inspect() *cobra.Command {
 		Use:   "inspect NAME…",
 		Short: "print what is known of containers or images, as JSON",
 		Long: `Print what is known of containers, or else of images of these names, as JSON: the
-state in systemd, the processes, what they use, the definition and the plan that
-were launched. Only root may read the latter: they hold the values of variables.`,
+state in systemd, the processes, what they use, the last health checks, the definition
+and the plan that were launched. Only root may read the latter: they hold the values of variables.`,
 		Args:              some("the name of a container or of an image"),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,6 +97,7 @@ func (a *app) inspectContainers(cmd *cobra.Command, word string) (out []any, err
 			i.Processes, _ = live.Processes(i.Cgroup)
 		}
 		// What is not there, or not ours to read, is left out.
+		i.Checks = a.host.HealthState(u.Name, healthOf(u))
 		i.Launched, _ = a.host.Definition(u.Name)
 		if i.Launched != nil {
 			i.Launched.Source.Lines = definition.Lines{}

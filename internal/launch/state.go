@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ import (
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/quickjson"
 	"github.com/unitc/unitc/internal/realm"
+	"github.com/unitc/unitc/internal/relay/order"
 	"github.com/unitc/unitc/internal/runtime"
 	"github.com/unitc/unitc/internal/seccomp"
 )
@@ -78,6 +80,9 @@ func (s *starter) writeBundle() error {
 // may be a mount.
 func removeState(dir string) {
 	_ = os.RemoveAll(dir + "/runtime") // another runtime's own state
+	for n := range order.HealthChecks {
+		_ = os.Remove(dir + "/" + order.HealthFile + strconv.Itoa(n))
+	}
 	for _, name := range []string{"/.plan.json", "/plan.json", "/definition.json", "/config.json", "/pid", "/runtime.log", "/health", "/health.new", "/notify", drainingFile, idleFile, "/attach", "/console", "/stdin", "/hosts", "/resolv.conf", "/hostname", "/.newhosts", "/.newresolv.conf", "/.newhostname", "/root", ""} {
 		_ = os.Remove(dir + name)
 	}

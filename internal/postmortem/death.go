@@ -271,16 +271,24 @@ func (d *death) output() string {
 	// A journald that is that late has written some, and what it has is read.
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
-	records, err := readJournal(ctx, mostLines, "MESSAGE,"+of, matches...)
+	records, err := readJournal(ctx, mostLines, "MESSAGE,MESSAGE_ID,"+of, matches...)
 	if err != nil {
 		return ""
 	}
+	records = withoutVerdicts(records)
 	isScope := func(r lookup.Record) bool { return scope != "" && r[of] == scope }
 	if slices.ContainsFunc(records, isScope) {
 		began, err := askSystemd(d.plan.Unit, (*cgroupsd.Manager).MainStart)
 		records = slices.DeleteFunc(records, func(r lookup.Record) bool { return isScope(r) && (err != nil || r.At() < began) })
 	}
 	return lastOf(records)
+}
+
+// withoutVerdicts leaves out what the relay has said of checks: it writes by the journal's
+// own protocol, as it does for a payload with structured lines, which cannot give an
+// entry this id.
+func withoutVerdicts(records []lookup.Record) []lookup.Record {
+	return slices.DeleteFunc(records, func(r lookup.Record) bool { return r["MESSAGE_ID"] == journal.HealthID })
 }
 
 // wasAsked tells whether systemd was told to stop it, where that is of interest.

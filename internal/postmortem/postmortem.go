@@ -189,8 +189,8 @@ func linesOfUnit(p *plan.Plan) []lookup.Record {
 	if p.Scope != nil {
 		matches = append(matches, "+", of+"="+p.Scope.Name, "_TRANSPORT=stdout", "SYSLOG_IDENTIFIER="+tagOf(p))
 	}
-	records, _ := lookUp(mostLines, "MESSAGE,"+of+",_SYSTEMD_INVOCATION_ID", matches...) // or there are none to show
-	return records
+	records, _ := lookUp(mostLines, "MESSAGE,MESSAGE_ID,"+of+",_SYSTEMD_INVOCATION_ID", matches...) // or there are none to show
+	return withoutVerdicts(records)
 }
 
 // output is the last of what that invocation wrote, of the unit's lines. journald does
@@ -217,18 +217,17 @@ func (d *fatality) isOf(at time.Duration) bool {
 }
 
 // lastCheck is what the relay has said before it had systemd end an unhealthy service.
-// The payload may have said much since. A line of its own has another priority.
 func (d *fatality) lastCheck() (check string) {
 	if d.result != "watchdog" {
 		return ""
 	}
-	records, err := lookUp(lastLines, "MESSAGE,_SYSTEMD_INVOCATION_ID", realm.SystemdUnitField()+"="+d.plan.Unit, "_TRANSPORT=stdout", "PRIORITY=3")
+	records, err := lookUp(lastLines, "UNITC_PROBE,UNITC_HEALTH_STATUS,_SYSTEMD_INVOCATION_ID", realm.SystemdUnitField()+"="+d.plan.Unit, "MESSAGE_ID="+journal.HealthID)
 	if err != nil {
 		return ""
 	}
 	for _, r := range records {
-		if strings.HasPrefix(r["MESSAGE"], "unhealthy: ") && d.wrote(r) {
-			check = r["MESSAGE"]
+		if r["UNITC_HEALTH_STATUS"] == "unhealthy" && d.wrote(r) {
+			check = r["UNITC_PROBE"]
 		}
 	}
 	return check

@@ -3,15 +3,12 @@
 package relay
 
 import (
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/unitc/unitc/internal/journal"
 	"github.com/unitc/unitc/internal/notification"
 	"github.com/unitc/unitc/internal/realm"
 	"github.com/unitc/unitc/internal/relay/order"
@@ -27,6 +24,8 @@ type attempt struct {
 	stop func()
 	// late is what to say when time is up, "" = the usual.
 	late func() string
+	// ending is more than the failure tells, nil = there is no more.
+	ending *ending
 }
 
 func newAttempt(deadline time.Time) *attempt {
@@ -40,10 +39,12 @@ func (a *attempt) end() {
 }
 
 func (a *attempt) timedOut(after time.Duration) string {
+	words := "no answer in " + after.String()
 	if a.late != nil {
-		return a.late()
+		words = a.late()
 	}
-	return "no answer in " + after.String()
+	a.ending = &ending{exit: unfinished, output: words}
+	return words
 }
 
 // startDue begins an attempt whose time has come.
@@ -55,6 +56,7 @@ func (r *relay) startDue(now time.Time) error {
 		r.next = now.Add(time.Second) // who cannot answer is not unwell
 		return nil
 	}
+	r.begun = now
 	a, failure := r.makeAttempt(now.Add(r.o.Timeout))
 	if a == nil {
 		r.finish(now, failure)
@@ -99,6 +101,7 @@ func (r *relay) advance(a *attempt, fd int, revents int16) {
 // finish draws the consequences of a check.
 func (r *relay) finish(now time.Time, failure string) {
 	r.attempt.end()
+	e, before := endingOf(r.attempt, failure), r.health.state
 	r.attempt = nil
 	out := r.health.result(now, notification.OneLine(failure))
 	r.next = out.next
@@ -109,7 +112,11 @@ func (r *relay) finish(now time.Time, failure string) {
 	} else {
 		r.notify.status(out.status)
 	}
+	r.keep(now, e)
 	r.writeHealth(out.status)
+	if r.health.state != before && r.health.state != starting {
+		r.announce(out, e)
+	}
 	if out.trigger && r.trigger == nil && r.ask.IsZero() {
 		r.askBeforeTrigger()
 	}
@@ -121,8 +128,7 @@ func (r *relay) writeHealth(status string) {
 	if status == r.written {
 		return
 	}
-	path := r.o.Dir + "/health"
-	if os.WriteFile(path+".new", []byte(status+"\n"), 0o600) == nil && os.Rename(path+".new", path) == nil {
+	if r.put(r.o.Dir+"/health", []byte(status+"\n")) {
 		r.written = status
 	}
 }
@@ -163,7 +169,6 @@ func (r *relay) triggerAnswered() {
 	case state == "":
 		r.ask = time.Now().Add(askPause)
 	case state != "deactivating" && state != "inactive" && state != "failed":
-		_, _ = io.WriteString(journal.Stderr, "<3>"+r.notify.last+"\n")
 		r.notify.send("WATCHDOG=trigger")
 	}
 }

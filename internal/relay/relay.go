@@ -47,6 +47,8 @@ type relay struct {
 	gone     bool     // the payload's first process has ended
 	stopping bool     // systemd is stopping the service
 	attempt  *attempt
+	begun    time.Time // when the attempt did, or the last one
+	kept     int       // checks that were left below /run
 	next     time.Time // of the next attempt
 	hooks    *process  // runs the commands of post_start; nil = it does not
 	trigger  *process  // asks systemd before it is told of an unhealthy payload

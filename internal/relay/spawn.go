@@ -168,7 +168,17 @@ func (r *relay) programProbe(deadline time.Time, argv []string, extra int, user 
 		ended = true
 		output, ws := p.wait()
 		if ws.Exited() && ws.ExitStatus() == order.ProbeFailed {
-			return true, lastLine(string(p.tail)) // the helper's own words
+			words := lastLine(string(p.tail)) // the helper's own
+			if len(output) == maxOutput {
+				output += "\n" + words
+			}
+			if user == nil {
+				a.ending = &ending{exit: unfinished, output: output}
+			}
+			return true, words
+		}
+		if user == nil { // or it has only asked
+			a.ending = &ending{program: true, exit: exitStatus(ws), output: output}
 		}
 		return true, execFailure(output, ws)
 	}
@@ -190,6 +200,14 @@ func execFailure(output string, ws syscall.WaitStatus) string {
 		text += ": " + output
 	}
 	return text
+}
+
+// exitStatus is as a shell has it.
+func exitStatus(ws syscall.WaitStatus) int {
+	if ws.Exited() {
+		return ws.ExitStatus()
+	}
+	return 128 + int(ws.Signal())
 }
 
 func lastLine(text string) string {

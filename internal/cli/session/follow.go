@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,8 +34,8 @@ type Follower struct {
 	// clock was set back, lines of before bear later times.
 	Since time.Time
 	At    time.Duration
-	// Without is the MESSAGE_ID of entries that are not the container's either.
-	Without string
+	// Without are MESSAGE_IDs of entries that are not the container's either.
+	Without []string
 
 	cursor string // of the last line shown
 }
@@ -142,7 +143,7 @@ func (f *Follower) show(from io.Reader, to io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if (e.id == "" || e.id != f.Without) && e.at >= f.At {
+		if !slices.Contains(f.Without, e.id) && e.at >= f.At {
 			if _, err := io.WriteString(to, e.message); err != nil {
 				return err
 			}

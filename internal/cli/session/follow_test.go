@@ -18,7 +18,7 @@ func TestEntriesOfTheJournal(t *testing.T) {
 		"__CURSOR=b\n__MONOTONIC_TIMESTAMP=4\nMESSAGE\n\x05\x00\x00\x00\x00\x00\x00\x00a\n\nb\xff\n\n" +
 		"__CURSOR=b2\n__MONOTONIC_TIMESTAMP=4\nMESSAGE_ID=7\nMESSAGE=theirs\n\n" + "__CURSOR=c\nMESSAGE_ID=8\nMESSAGE=ours\n\n" + "__CURSOR=d\nMESSAGE=half"
 	var out bytes.Buffer
-	f := Follower{Without: "8", Since: time.Unix(5, 6000), Units: []string{"web.service", "unitc-web.scope"}}
+	f := Follower{Without: []string{"8"}, Since: time.Unix(5, 6000), Units: []string{"web.service", "unitc-web.scope"}}
 	if first := strings.Join(f.arguments(), " "); first != "--quiet --no-pager --boot --output=export --output-fields=MESSAGE,MESSAGE_ID --since=@5.000006 _SYSTEMD_UNIT=web.service + _SYSTEMD_UNIT=unitc-web.scope" {
 		t.Errorf("asked for %s", first)
 	}

@@ -33,7 +33,9 @@ func (a *app) apply() *cobra.Command {
 limits hold at once, and only what cannot be changed in a running container is
 restarted. For a network whose definition has changed all that is in it stops, and
 starts again when the network is gone. Nothing is restarted that would not start.
-What does not run is not started. unitc diff tells beforehand.`,
+What does not run is not started, but for what ends again and again and is named or has
+changed: that starts anew at once, also where systemd waits or has given up. unitc diff
+tells beforehand.`,
 		ValidArgsFunction: a.completeRunning,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := a.differences(cmd, args)
@@ -61,6 +63,7 @@ type applyOptions struct {
 func (a *app) applyAll(list []difference, o applyOptions) error {
 	var restart []rollout.Unit
 	var live []difference
+	var loaded []string // at whose next start systemd takes what the file says
 	var first error
 	if o.noRestart {
 		for _, n := range anew(list) {
@@ -77,9 +80,17 @@ func (a *app) applyAll(list []difference, o applyOptions) error {
 		case inAgain(d.Name):
 			continue
 		case d.file == nil && d.planErr != nil:
-			err := fmt.Errorf("%s is left running as it is: %w", d.Name, d.planErr)
+			err := fmt.Errorf("%s is left %s: %w", d.Name, d.asItIs(), d.planErr)
 			a.complain(err)
 			first = errors.Join(first, err)
+		case d.Removed:
+			continue
+		case d.loops && o.noRestart:
+			loaded = append(loaded, d.Name)
+		case d.loops:
+			// Nothing ends by it. What keeps it from starting its start tells, which also
+			// fetches an image that is missing.
+			restart = append(restart, d.replaceable())
 		case d.Effort == "" && !anyway:
 			continue
 		case d.Effort == change.Live && !anyway || o.noRestart:
@@ -92,7 +103,7 @@ func (a *app) applyAll(list []difference, o applyOptions) error {
 			restart = append(restart, d.replaceable())
 		}
 	}
-	if len(live)+len(restart)+len(again) > 0 {
+	if len(live)+len(loaded)+len(restart)+len(again) > 0 {
 		if err := a.applyLive(live); err != nil {
 			return err
 		}
@@ -113,7 +124,9 @@ func (a *app) applyAll(list []difference, o applyOptions) error {
 		switch {
 		case d.Removed:
 			a.remark("%s runs and has no definition any more; stop it with systemctl stop %[1]s", d.Name)
-		case inAgain(d.Name), d.Effort == "", slices.Contains(o.anyway, d.Name):
+		case slices.Contains(loaded, d.Name):
+			fmt.Fprintf(a.stdout, "%s: read; its next start takes it\n", d.Name)
+		case d.loops, inAgain(d.Name), d.Effort == "", slices.Contains(o.anyway, d.Name):
 		case d.Effort == change.Live:
 			fmt.Fprintf(a.stdout, "%s: applied\n", d.Name)
 		case o.noRestart:
@@ -128,6 +141,14 @@ func (a *app) applyAll(list []difference, o applyOptions) error {
 		return statusError(exitStatus(first))
 	}
 	return nil
+}
+
+// asItIs is how a container is left.
+func (d *difference) asItIs() string {
+	if d.loops {
+		return "as it is"
+	}
+	return "running as it is"
 }
 
 // nameKeptNetworks tells which networks stay as they are, and why.

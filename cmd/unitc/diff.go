@@ -47,6 +47,8 @@ type difference struct {
 	launched      *plan.Plan
 	planned       *plan.Plan
 	planErr       error // why a start would fail
+	// loops: it is to run and ends again and again. Nothing of it runs now.
+	loops bool
 	// waits are why it would fail in networks that are as they were, by their names.
 	waits map[string]error
 }
@@ -121,13 +123,15 @@ recreate (a restart with other files or other user ids). unitc apply does it.`,
 
 // differences are those of the named containers that run, or of all.
 func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, error) {
-	var names []string
+	var names, loops []string
 	err := a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) (err error) {
 		if len(words) == 0 {
 			if err := a.host.Permitted(); err != nil {
 				return err // what runs is not known, and nothing would seem to differ
 			}
-			names, err = a.host.Names()
+			if names, err = a.host.Names(); err == nil {
+				loops, err = a.restarting(ctx, bus)
+			}
 			return err
 		}
 		for _, word := range words {
@@ -136,11 +140,15 @@ func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, err
 				return err
 			}
 			// Of a project some may not run, as those of other profiles.
-			running := slices.DeleteFunc(slices.Clone(meant), func(name string) bool { _, ok := a.host.Started(name); return !ok })
-			if len(running) == 0 && len(meant) > 0 {
+			running, looping, err := a.sortOut(ctx, bus, meant)
+			if err != nil {
+				return err
+			}
+			if len(running)+len(looping) == 0 && len(meant) > 0 {
 				return a.notRunning(ctx, bus, meant[0])
 			}
 			names = append(names, slices.DeleteFunc(running, func(name string) bool { return slices.Contains(names, name) })...)
+			loops = append(loops, slices.DeleteFunc(looping, func(name string) bool { return slices.Contains(loops, name) })...)
 		}
 		return nil
 	})
@@ -148,20 +156,21 @@ func (a *app) differences(cmd *cobra.Command, words []string) ([]difference, err
 		return nil, err
 	}
 	list := []difference{}
-	for _, name := range names {
+	for _, name := range slices.Concat(names, loops) {
 		d, err := a.difference(name)
-		if errors.Is(err, fs.ErrNotExist) && len(words) == 0 {
-			continue // it ended meanwhile
+		if errors.Is(err, fs.ErrNotExist) {
+			d, err = a.differenceBetweenRuns(cmd, name)
 		}
 		var broken *catalog.BrokenError
 		if errors.As(err, &broken) && len(words) == 0 {
 			// What its file says is not known; of the others it is.
-			d, err = &difference{Name: name, Changes: []change.Change{}, planErr: err}, nil
+			d, err = &difference{Name: name, Changes: []change.Change{}, planErr: err, loops: slices.Contains(loops, name)}, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if d != nil {
+		// Without names those are meant that differ.
+		if d != nil && (!d.loops || len(words) > 0 || d.Effort != "" || d.planErr != nil) {
 			list = append(list, *d)
 		}
 	}

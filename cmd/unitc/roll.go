@@ -25,9 +25,18 @@ func (d *difference) replaceable() rollout.Unit {
 // roll restarts what runs of these: all at once, but the instances of one service one
 // after the other. Behind one that does not stay up the others are left as they were.
 func (a *app) roll(list []rollout.Unit) (failed error) {
+	if len(list) == 0 {
+		return nil
+	}
 	before := map[string]string{}
+	var names []string
 	for _, u := range list {
+		names = append(names, u.Name)
 		before[u.Name] = invocation.ID(u.Name)
+	}
+	unsteady, err := a.unsteady(names)
+	if err != nil {
+		return err
 	}
 	isNew := func(unit string) bool {
 		id := invocation.ID(unit)
@@ -36,13 +45,12 @@ func (a *app) roll(list []rollout.Unit) (failed error) {
 	steps := rollout.Steps(list)
 	for i, step := range steps {
 		if len(step.Others) > 0 {
-			failed = a.systemctl(append([]string{"try-restart", "--"}, step.Others...)...)
-			if failed == nil {
+			if failed = a.restartAll(step.Others, unsteady); failed == nil {
 				a.tellRestarted(step.Others)
 			}
 		}
 		time.Sleep(step.Delay)
-		err := a.replace(step, isNew)
+		err := a.replace(step, isNew, unsteady)
 		if err == nil {
 			a.tellRestarted(step.Instances)
 			continue
@@ -61,6 +69,20 @@ func (a *app) roll(list []rollout.Unit) (failed error) {
 	return failed
 }
 
+// restartAll restarts what runs of these, and starts what was seen to be unsteady: that
+// may have failed for good meanwhile.
+func (a *app) restartAll(list, unsteady []string) error {
+	unsteady = slices.DeleteFunc(slices.Clone(unsteady), func(unit string) bool { return !slices.Contains(list, unit) })
+	if len(unsteady) == 0 {
+		return a.systemctl(append([]string{"try-restart", "--"}, list...)...)
+	}
+	// Starts of the loop do not count against what is to end it.
+	if err := a.systemctl(append([]string{"reset-failed", "--"}, unsteady...)...); err != nil {
+		return err
+	}
+	return a.systemctl(append([]string{"restart", "--"}, list...)...)
+}
+
 func (a *app) tellRestarted(units []string) {
 	for _, unit := range units {
 		fmt.Fprintf(a.stdout, "%s: restarted\n", strings.TrimSuffix(unit, ".service"))
@@ -68,7 +90,7 @@ func (a *app) tellRestarted(units []string) {
 }
 
 // replace restarts instances, and ends when the next ones may follow.
-func (a *app) replace(step rollout.Step, isNew func(unit string) bool) error {
+func (a *app) replace(step rollout.Step, isNew func(unit string) bool, unsteady []string) error {
 	if len(step.Instances) == 0 {
 		return nil
 	}
@@ -82,7 +104,9 @@ func (a *app) replace(step rollout.Step, isNew func(unit string) bool) error {
 	if err := jobs.AwaitJobs(ctx, step.Instances); err != nil {
 		return err
 	}
-	if err := jobs.TryRestart(ctx, slices.DeleteFunc(slices.Clone(step.Instances), isNew)); err != nil {
+	// But for those that did not stay up: systemd may have started one once more by itself.
+	again := slices.DeleteFunc(slices.Clone(step.Instances), func(unit string) bool { return isNew(unit) && !slices.Contains(unsteady, unit) })
+	if err := jobs.RestartAll(ctx, again, unsteady); err != nil {
 		return err
 	}
 	_, err = jobs.Watch(ctx, step.Instances, step.Monitor)

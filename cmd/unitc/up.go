@@ -161,12 +161,17 @@ func (a *app) bringUp(cmd *cobra.Command, list []*catalog.Candidate, enable bool
 		return nil
 	}
 	var running []string
-	for _, name := range append(slices.Clone(services), stems(timers)...) {
-		if _, ok := a.host.Started(name); ok {
-			running = append(running, name)
+	if !o.noRecreate {
+		err := a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) error {
+			names, looping, err := a.sortOut(ctx, bus, slices.Concat(services, stems(timers)))
+			running = append(names, looping...)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
-	if len(running) > 0 && !o.noRecreate {
+	if len(running) > 0 {
 		list, err := a.differences(cmd, running)
 		var anyway []string
 		if o.recreate {

@@ -22,7 +22,6 @@ import (
 	"github.com/unitc/unitc/internal/image"
 	"github.com/unitc/unitc/internal/planner"
 	"github.com/unitc/unitc/internal/realm"
-	"github.com/unitc/unitc/internal/resolved"
 	"github.com/unitc/unitc/internal/store"
 )
 
@@ -50,7 +49,7 @@ tried again unless --retry says so, and counts as a failure until there is a new
 				if u.ResumeOnly && (len(args) > 0 || u.DryRun || u.Retry) {
 					return usagef("update: --resume goes with no name, and neither with --dry-run nor --retry")
 				}
-				all, err := a.updatable(u.Store, args)
+				all, err := a.updatable(cmd, u.Store, args)
 				if err != nil {
 					return err
 				}
@@ -81,13 +80,20 @@ and restart all containers that run it. Twice is once forward again.`,
 		ValidArgsFunction: a.completeRunning,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withUpdater(cmd, transfer{quiet: true}, &u, asJSON, func(ctx context.Context) error {
-				all, err := a.containers(u.Store, nil)
+				all, err := a.containers(cmd, u.Store, nil)
 				if err != nil {
 					return err
 				}
 				var errs []error
 				for _, name := range args {
-					errs = append(errs, a.rollBack(ctx, &u, name, all))
+					// One that has failed for good is among them if it is named.
+					named, err := a.containers(cmd, u.Store, []string{name})
+					if err != nil {
+						errs = append(errs, err)
+						continue
+					}
+					named = slices.DeleteFunc(named, func(c updater.Container) bool { return c.Running == "" })
+					errs = append(errs, a.rollBack(ctx, &u, name, join(all, named)))
 				}
 				return errors.Join(errs...)
 			})
@@ -155,13 +161,13 @@ func (p puller) Pull(ctx context.Context, name, platform string, later bool) (st
 
 // updatable are those that may have x-update:. A named container has it, and a named
 // project at least one of its services.
-func (a *app) updatable(s *store.Store, words []string) ([]updater.Container, error) {
+func (a *app) updatable(cmd *cobra.Command, s *store.Store, words []string) ([]updater.Container, error) {
 	if len(words) == 0 {
-		return a.containers(s, nil)
+		return a.containers(cmd, s, nil)
 	}
 	var all []updater.Container
 	for _, word := range words {
-		meant, err := a.containers(s, []string{word})
+		meant, err := a.containers(cmd, s, []string{word})
 		if err != nil {
 			return nil, err
 		}
@@ -169,21 +175,41 @@ func (a *app) updatable(s *store.Store, words []string) ([]updater.Container, er
 		if len(meant) > 0 && len(asked) == 0 {
 			return nil, usagef("update: %s has no x-update: in its definition", meant[0].Unit)
 		}
-		for _, c := range asked {
-			if !slices.ContainsFunc(all, func(o updater.Container) bool { return o.Unit == c.Unit }) {
-				all = append(all, c)
-			}
-		}
+		all = join(all, asked)
 	}
 	return all, nil
 }
 
-// containers are those that run an image, the named ones or all.
-func (a *app) containers(s *store.Store, words []string) ([]updater.Container, error) {
+// join gives all of both lists, each once.
+func join(all, more []updater.Container) []updater.Container {
+	all = slices.Clone(all)
+	for _, c := range more {
+		if !slices.ContainsFunc(all, func(o updater.Container) bool { return o.Unit == c.Unit }) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// containers are those that run an image, the named ones or all, and those that are to
+// run it and end again and again.
+func (a *app) containers(cmd *cobra.Command, s *store.Store, words []string) ([]updater.Container, error) {
 	names, err := a.host.Names()
 	if err == nil && len(words) > 0 {
 		names, err = a.targets(context.Background(), nil, words)
 	}
+	if err != nil {
+		return nil, err
+	}
+	var loops []string
+	err = a.askSystemd(cmd, func(ctx context.Context, bus units.Bus) (err error) {
+		if len(words) > 0 {
+			_, loops, err = a.sortOut(ctx, bus, names)
+		} else if loops, err = a.restarting(ctx, bus); err == nil {
+			names = append(names, slices.DeleteFunc(slices.Clone(loops), func(name string) bool { return slices.Contains(names, name) })...)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -204,30 +230,32 @@ func (a *app) containers(s *store.Store, words []string) ([]updater.Container, e
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, updater.Container{Unit: name + ".service", Service: d, Running: running[name+".service"]})
+		c := updater.Container{Unit: name + ".service", Service: d, Running: running[name+".service"]}
+		if c.Running == "" && d.Image != "" && slices.Contains(loops, name) {
+			c.Running = nextImage(s, d)
+		}
+		all = append(all, c)
 	}
 	return all, nil
 }
 
+// nextImage is what the next start of a container takes, and the last one took: "" = it
+// is not here.
+func nextImage(s *store.Store, d *definition.Service) string {
+	img, err := s.ResolveFor(d.Image, d.Platform)
+	if err != nil {
+		return ""
+	}
+	return img.Digest
+}
+
 // reloaded is the definition that the next start would take.
 func (a *app) reloaded(name string) (*definition.Service, error) {
-	stem, instance, isInstance := strings.Cut(name, "@")
-	if isInstance {
-		stem += "@"
-	}
-	data, err := resolved.Read(resolved.Path(a.unitDir, stem))
+	s, err := a.loaded(name)
 	if err != nil {
 		return nil, err
 	}
-	r := &definition.Resolved{}
-	if err := json.Unmarshal(data, r); err != nil {
-		return nil, fmt.Errorf("reading the resolved definition of %s: %w; run `systemctl daemon-reload`", name, err)
-	}
-	if r.Service == nil || r.Problems.HasErrors() {
-		return nil, fmt.Errorf("the definition of %s has faults; `unitc check` shows them", name)
-	}
-	r.Service.Instance = instance
-	return planner.Expand(r.Service)
+	return planner.Expand(s)
 }
 
 func (a *app) printOutcome(o updater.Outcome, asJSON bool) {

@@ -4,12 +4,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/unitc/unitc/internal/cli/live"
+	"github.com/unitc/unitc/internal/cli/units"
 	"github.com/unitc/unitc/internal/store"
 )
 
@@ -39,14 +43,16 @@ func TestUpdatePassesBrokenDefinitionsBy(t *testing.T) {
 	}
 	var said bytes.Buffer
 	a := &app{stderr: &said, unitDir: dir + "/units", host: live.Host{State: dir + "/run"}}
-	all, err := a.containers(s, nil)
+	a.connect = func(context.Context) (units.Bus, error) { return &fakeBus{}, nil }
+	cmd := &cobra.Command{}
+	all, err := a.containers(cmd, s, nil)
 	if err != nil || len(all) != 1 || all[0].Unit != "web.service" {
 		t.Errorf("%v, %v", all, err)
 	}
 	if !strings.Contains(said.String(), "the definition of bad has faults") {
 		t.Errorf("said: %s", &said)
 	}
-	if _, err := a.containers(s, []string{"bad"}); err == nil {
+	if _, err := a.containers(cmd, s, []string{"bad"}); err == nil {
 		t.Error("by its name it is no error")
 	}
 }

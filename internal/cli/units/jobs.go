@@ -37,11 +37,16 @@ func (m *Jobs) Restart(ctx context.Context, unit string) error {
 	return m.job(ctx, unit, (*dbus.Conn).RestartUnitContext)
 }
 
-// TryRestart restarts what runs, all at once, and ends with the last of their jobs.
-func (m *Jobs) TryRestart(ctx context.Context, units []string) error {
+// RestartAll restarts what runs, and what is unsteady in any case, all at once, and ends
+// with the last of their jobs.
+func (m *Jobs) RestartAll(ctx context.Context, units, unsteady []string) error {
 	ends := make(chan error)
 	for _, unit := range units {
-		go func() { ends <- m.job(ctx, unit, (*dbus.Conn).TryRestartUnitContext) }()
+		call := (*dbus.Conn).TryRestartUnitContext
+		if slices.Contains(unsteady, unit) {
+			call = (*dbus.Conn).RestartUnitContext
+		}
+		go func() { ends <- m.job(ctx, unit, call) }()
 	}
 	var errs []error
 	for range units {

@@ -168,6 +168,9 @@ func (p *pod) podName() string {
 func (p *pod) convert() {
 	p.d = p.p.d
 	at := argOf(p, p.spec)
+	if len(p.members) == 0 && len(p.spec.Get("containers").Items()) > 0 {
+		return // which was said of each
+	}
 	if len(p.members) == 0 {
 		p.p.set.fault(at.at, "spec.containers", "there is no container in it", "Kubernetes does not take it either")
 		return

@@ -94,6 +94,12 @@ func (a *app) side(cmd *cobra.Command, p place) (*files.Side, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Its ids are those of its user namespace.
+	if p, err := a.host.Plan(name); err == nil {
+		if err := entered(pid, p.Spec.Linux.Namespaces); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	if err := a.enter(pid); err != nil {
 		return nil, err
 	}

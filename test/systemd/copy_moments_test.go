@@ -26,7 +26,7 @@ func TestAttackOnCopyWhileItBegins(t *testing.T) {
 			c := scoped.defineTemplate(t, "begins", endless+"\nnetwork_mode: none\n")
 			for _, step := range []string{"build-plan", "prepare-runtime"} {
 				helper := c.pausedAt(step)
-				for off, program := range map[string]string{"": "unitc", "own-root": unsafePrograms + "/unitc"} {
+				for off, program := range map[string]string{"": "unitc", "own-root,own-namespaces": unsafePrograms + "/unitc"} {
 					call := func(args ...string) string {
 						cmd := exec.Command(program, args...)
 						cmd.Env = append(os.Environ(), "UNITC_UNSAFE="+off)
@@ -84,6 +84,9 @@ func TestAttackOnExecWhileItBegins(t *testing.T) {
 							}
 							return strings.TrimSpace(string(out)) == host
 						})
+					}
+					if out, status := command(t, "unitc", "cp", c.name+":/etc/passwd", "-"); status == 0 || !strings.Contains(out, "it is being set up") {
+						t.Errorf("at %s a copy of its files is %d, %.200q", step, status, out)
 					}
 					goOn(t, helper)
 					c.await("ActiveState", "active")

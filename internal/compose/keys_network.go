@@ -29,7 +29,7 @@ var networkKeys = []field{
 		doc:    "Further names for /etc/hosts.",
 		decode: decodeExtraHosts},
 	{name: "links", shape: &shape{kinds: list, item: &shape{kinds: text, format: &linkFormat}, last: true}, example: "[\"db:database\"]",
-		doc:    "Services of the same network, and further names for them. They are started before this one, and it is restarted with them, unless depends_on names them.",
+		doc:    "Services of the same network, and further names for them. They are started before this one, unless depends_on says otherwise.",
 		decode: decodeLinks},
 	{name: "mac_address", shape: &shape{kinds: text, format: &macFormat}, example: "02:42:ac:11:65:43",
 		doc:    "The MAC address on the first network.",
@@ -162,7 +162,8 @@ func decodeExtraHosts(r *reader, s *definition.Service, n *node) {
 }
 
 // decodeLinks reads SERVICE or SERVICE:ALIAS; a link implies a dependency, unless
-// depends_on says which, as in Compose.
+// depends_on says which, as in Compose. There it has the service restarted, too, for links
+// were lines of /etc/hosts once; here names are asked for, and a stop would come along.
 func decodeLinks(r *reader, s *definition.Service, n *node) {
 	given := r.service.get("depends_on").orEmpty().asMapping(mergeDependencies)
 	for _, item := range n.items {
@@ -175,7 +176,7 @@ func decodeLinks(r *reader, s *definition.Service, n *node) {
 			continue
 		}
 		if given.get(key) == nil {
-			r.depend(s, item.place, n, key, definition.Dependency{Condition: definition.ServiceStarted, Restart: true})
+			r.depend(s, item.place, n, key, definition.Dependency{Condition: definition.ServiceStarted})
 		}
 		if unit, ok := r.serviceUnit(key); ok {
 			s.Links = append(s.Links, definition.Link{Service: unit, Alias: alias})

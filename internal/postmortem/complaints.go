@@ -41,10 +41,12 @@ var complaints = []complaint{
 	{"setrlimit", "", "raise this limit by `ulimits:`"},
 	{"/dev/log", "", "a container has no syslog: have it log to standard output, or run a syslog daemon beside it"},
 	{"cap_set_proc", "", "the program asks for a capability that the container has not: add it by `cap_add:`"},
+	{"read-only file system", "", "take `:ro` away from the volume that holds this place, or `read_only: true`, or give it a `tmpfs:` there"},
+	{"address already in use", "", "`ss -lntup` names who has this port: stop that, or give one of the two another port"},
 }
 
 // refusals are how such a line says that it is about one.
-var refusals = []string{"not permitted", "ermission denied", "eperm", "eacces", "not present", "cannot ", "can't ", "could not", "couldn't", "unable to", "failed", "no such file", "requires ", "missing", "flag is set"}
+var refusals = []string{"not permitted", "ermission denied", "eperm", "eacces", "not present", "cannot ", "can't ", "could not", "couldn't", "unable to", "failed", "no such file", "requires ", "missing", "flag is set", "read-only", "already in use"}
 
 // ofTheHost are capabilities that are nothing without being root of the host (user_namespaces(7)).
 var ofTheHost = []string{"CAP_SYS_TIME", "CAP_SYSLOG", "CAP_SYS_BOOT", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_MAC_ADMIN", "CAP_MAC_OVERRIDE", "CAP_WAKE_ALARM"}

@@ -29,6 +29,9 @@ func TestComplaints(t *testing.T) {
 		`sudo: The "no new privileges" flag is set, which prevents sudo from running as root.`: "no-new-privileges=false",
 		"strace: ptrace(PTRACE_TRACEME, ...): Operation not permitted":                         "[SYS_PTRACE]",
 		"mlockall failed: needs CAP_IPC_LOCK, which is missing":                                "memlock",
+		"sh: 1: cannot create /data/f: Read-only file system":                                  "`:ro`",
+		"OSError: [Errno 30] Read-only file system: '/srv/x'":                                  "`tmpfs:`",
+		"listen tcp 0.0.0.0:80: bind: address already in use":                                  "another port",
 		"changed root directory to /run with chroot":                                           "",
 		"could not open a raw socket":                                                          "", // it has NET_RAW
 		"failed to amount to anything":                                                         "",
@@ -46,6 +49,12 @@ func TestComplaints(t *testing.T) {
 		scoped := *p
 		if scoped.ScopeSockets = true; !strings.Contains(second(complaintOf([]string{line}, &scoped)), "[landlock=unconfined]") {
 			t.Errorf("%s\ngives no key", line)
+		}
+	}
+	for probe, want := range map[string]string{"unhealthy: no end in 2s, 3 of 3": "`timeout:`", "unhealthy: exit status 1, 3 of 3": ""} {
+		d := &death{plan: p, result: "watchdog", probe: probe}
+		if d.explain(); d.cause != probe || !strings.Contains(d.cure, want) || want == "" && d.cure != "" {
+			t.Errorf("%q, %q", d.cause, d.cure)
 		}
 	}
 	d := &death{plan: p, result: "exit-code", code: "exited", status: "1", lines: "named: chroot(): Operation not permitted"}

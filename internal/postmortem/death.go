@@ -104,6 +104,9 @@ func (d *death) explain() {
 		}
 	case d.result == "watchdog" && d.probe != "":
 		d.cause = d.probe
+		if strings.Contains(d.probe, ": no end in ") || strings.Contains(d.probe, ": no answer in ") {
+			d.cure = "raise `timeout:` of `healthcheck:`, if a check may take so long"
+		}
 	case signal && d.status == "SYS" && d.plan.Spec != nil && d.plan.Spec.Linux != nil && d.plan.Spec.Linux.Seccomp != nil:
 		d.cause = "killed: the program made a system call that its seccomp profile answers with death"
 		d.cure = "`journalctl -k -g seccomp` may name it (syscall=, see `ausyscall`); allow it in the profile of `security_opt:`, or answer it with SCMP_ACT_ERRNO there"

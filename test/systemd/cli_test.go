@@ -184,6 +184,9 @@ func TestEnableNowOfOneThatFails(t *testing.T) {
 	if out, status := command(t, "unitc", "enable", "--now", "cli-fails"); status != 1 || !strings.Contains(out, "cli-fails.service") {
 		t.Errorf("exit status %d, want 1:\n%s", status, out)
 	}
+	if got := property(t, "cli-fails.service", "ActiveState"); got != "failed" || !startedWithSystem(t, "cli-fails.service") {
+		t.Errorf("it is %s, and starts with the system: %v", got, startedWithSystem(t, "cli-fails.service"))
+	}
 }
 
 type listed struct {

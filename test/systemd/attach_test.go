@@ -246,8 +246,10 @@ func TestAttachFaults(t *testing.T) {
 	leavesNothing(t, func() {
 		must(t, "unitc", "run", "-dit", "--name", "verb-left", "--rootfs", "host", "sh")
 		for _, path := range []string{"/run/unitc/verb-left", "/run/unitc/verb-left/attach"} {
-			if st, err := os.Stat(path); err != nil || st.Mode().Perm()&0o077 != 0 {
-				t.Errorf("%s: %v, %v", path, st.Mode(), err)
+			if st, err := os.Stat(path); err != nil {
+				t.Error(err)
+			} else if st.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s: %v", path, st.Mode())
 			}
 		}
 		cmd, screen := onTerminal(t, "unitc", "attach", "verb-left")

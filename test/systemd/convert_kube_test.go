@@ -202,8 +202,10 @@ spec: {containers: [{name: client, BUSYBOX, command: [sleep, "1000"]}], terminat
 		t.Errorf("the secret stands in\n%s", found)
 	} else {
 		for _, name := range strings.Fields(found) {
-			if st, err := os.Stat(name); err != nil || st.Mode().Perm() != 0o600 {
-				t.Errorf("%s: %v %v", name, st.Mode(), err)
+			if st, err := os.Stat(name); err != nil {
+				t.Error(err)
+			} else if st.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v", name, st.Mode())
 			}
 		}
 	}

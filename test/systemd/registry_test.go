@@ -23,7 +23,7 @@ type registry struct {
 	*httptest.Server
 	host  string
 	mutex sync.Mutex
-	gets  map[string]int // by "blobs" and "manifests"
+	gets  map[string]int // by "blobs", "manifests", and "questions", which HEAD are, too
 	down  bool
 	hold  chan struct{} // blobs come when it is closed
 	user  string        // "" = it is for everybody
@@ -36,6 +36,9 @@ func startRegistry(t *testing.T) *registry {
 	inner := registryserver.New(registryserver.Logger(log.New(io.Discard, "", 0)))
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mutex.Lock()
+		if strings.Contains(req.URL.Path, "/manifests/") && (req.Method == http.MethodGet || req.Method == http.MethodHead) {
+			r.gets["questions"]++
+		}
 		for kind := range map[string]bool{"blobs": true, "manifests": true} {
 			if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/"+kind+"/") {
 				r.gets[kind]++
@@ -103,8 +106,9 @@ func (r *registry) offer(t *testing.T, name, config string) string {
 	must(t, "unitc", "push", "--quiet", "localhost/offered:1", r.host+"/"+name)
 	must(t, "unitc", "rmi", "--force", "localhost/offered:1")
 	must(t, "unitc", "prune")
-	r.count("blobs")
-	r.count("manifests")
+	for _, kind := range []string{"blobs", "manifests", "questions"} {
+		r.count(kind)
+	}
 	t.Cleanup(func() { command(t, "unitc", "rmi", "--force", r.host+"/"+name) })
 	return r.host + "/" + name
 }
@@ -129,7 +133,7 @@ func TestPullPolicies(t *testing.T) {
 	}
 	reload(t)
 	// Before anything is there, never means never.
-	if _, status := command(t, "systemctl", "start", "never"); status == 0 || r.count("manifests") > 0 {
+	if _, status := command(t, "systemctl", "start", "never"); status == 0 || r.count("questions") > 0 {
 		t.Error("pull_policy: never asked the registry")
 	}
 	if out, _ := command(t, "systemctl", "status", "never"); !strings.Contains(out, "drop `pull_policy: never`") {
@@ -144,9 +148,9 @@ func TestPullPolicies(t *testing.T) {
 	if got := r.count("blobs"); got != 2 {
 		t.Errorf("two containers made %d requests for the configuration and a layer", got)
 	}
-	r.count("manifests")
+	r.count("questions")
 	must(t, "systemctl", "start", "weekly", "never")
-	if got := r.count("manifests"); got != 0 {
+	if got := r.count("questions"); got != 0 {
 		t.Errorf("what was fetched a moment ago was asked for %d times", got)
 	}
 	if _, status := command(t, "systemctl", "start", "foreign"); status == 0 {

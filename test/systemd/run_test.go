@@ -261,11 +261,11 @@ func TestRunImage(t *testing.T) {
 	}
 	definition := t.TempDir() + "/image.yaml"
 	place(t, definition, "image: "+name+"\npull_policy: always\nenvironment: {FROM: file}\ncommand: [sh, -c, 'echo $$FROM $$PWD']\n")
-	r.count("manifests")
+	r.count("questions")
 	if out, status := command(t, "unitc", "run", "--file", definition); status != 0 || !strings.HasSuffix(out, "file /seed\n") {
 		t.Errorf("a definition's image: %d\n%s", status, out)
 	}
-	if r.count("manifests") == 0 {
+	if r.count("questions") == 0 {
 		t.Error("the registry was not asked, as pull_policy says")
 	}
 	leavesNothing(t, func() {

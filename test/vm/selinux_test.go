@@ -250,7 +250,7 @@ func (c *labelledContainer) execs(label string) {
 // By default a payload has the label of the host's policy for containers, with
 // categories that nobody else has. What it is to have is labelled for it.
 func selinuxDefault(t *testing.T, a *labelledContainer) {
-	if said := a.journal(); said != "reads\nready" {
+	if said := a.journal(); said != "reads\nready\n"+a.name+".service is healthy" {
 		t.Errorf("it says:\n%s", said)
 	}
 	level, ok := strings.CutPrefix(a.label, "system_u:system_r:container_t:")
